@@ -1,0 +1,59 @@
+package audit
+
+import "time"
+
+// Kind says what a record is about. The zero Kind is invalid.
+type Kind string
+
+// The kinds of record.
+const (
+	KindStatement Kind = "statement" // a statement was decided: written before it is forwarded, or refused
+	KindOutcome   Kind = "outcome"   // how a statement ended: Ref names the statement's record
+	KindSession   Kind = "session"   // login, refused login, end of session
+	KindPrivacy   Kind = "privacy"   // a data subject request
+	KindSystem    Kind = "system"    // start, stop, reload, recovery
+)
+
+// Record is one entry of the access log. It holds no literal, no parameter and
+// no value of a row.
+type Record struct {
+	Seq  uint64    `json:"seq"` // set by Append: 0, 1, 2, … without gaps over the life of a log
+	Time time.Time `json:"time"`
+	Kind Kind      `json:"kind"`
+	ID   string    `json:"id,omitempty"`  // what a refusal's error message shows, to find the record by
+	Ref  uint64    `json:"ref,omitempty"` // of outcomes: Seq of the statement
+
+	Session    string   `json:"session,omitempty"`
+	Login      string   `json:"login,omitempty"`
+	User       string   `json:"user,omitempty"` // the end user; the login itself where there is none behind it
+	Roles      []string `json:"roles,omitempty"`
+	Purpose    string   `json:"purpose,omitempty"`
+	Ticket     string   `json:"ticket,omitempty"`
+	Client     string   `json:"client,omitempty"` // address
+	App        string   `json:"app,omitempty"`    // application_name
+	Database   string   `json:"database,omitempty"`
+	Generation string   `json:"generation,omitempty"` // of policy and catalog
+
+	Command     string   `json:"command,omitempty"`     // SELECT, UPDATE, …
+	Shape       string   `json:"shape,omitempty"`       // the statement with its literals removed
+	Fingerprint string   `json:"fingerprint,omitempty"` // equal for statements of one shape
+	Decision    string   `json:"decision,omitempty"`    // allow, mask, refuse, unrestricted, observe
+	Reasons     []string `json:"reasons,omitempty"`     // rules that decided
+	Columns     []Column `json:"columns,omitempty"`     // classified columns used, and how
+
+	Rows     int64         `json:"rows,omitempty"`
+	Bytes    int64         `json:"bytes,omitempty"`
+	Subjects []string      `json:"subjects,omitempty"` // random tokens
+	Tag      string        `json:"tag,omitempty"`      // the command tag
+	SQLState string        `json:"sqlstate,omitempty"`
+	Duration time.Duration `json:"duration_ns,omitempty"`
+	Message  string        `json:"message,omitempty"` // of session, system and privacy records
+}
+
+// Column says how a statement used one classified column.
+type Column struct {
+	Name  string `json:"name"`  // schema.table.column
+	Class string `json:"class"` // "" when nobody classified it
+	Show  string `json:"show"`  // clear, refuse, or the mask: last(4)
+	Use   string `json:"use"`   // read, write
+}

@@ -1,0 +1,104 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// retryAfter is the least time between two attempts to allocate a segment
+// after one failed.
+const retryAfter = time.Second
+
+// room is the segment allocated ahead. Allocating early finds a full disk
+// while there is still room for what a careful shutdown has to say, and keeps
+// the wait out of Append.
+type room struct {
+	spare      *segment
+	allocating bool
+	err        error     // of the last attempt; nil after a success
+	tried      time.Time // when it ended
+	refused    uint64
+}
+
+// makeRoom sees to it that the current segment has need bytes left. The
+// caller holds l.mu.
+func (l *Log) makeRoom(need int) error {
+	if err := l.stopped(); err != nil {
+		return err
+	}
+	if l.cur.end+need > len(l.cur.data) {
+		return l.rotate(need)
+	}
+	if l.cur.end > len(l.cur.data)/5*4 {
+		l.allocateAhead()
+	}
+	return nil
+}
+
+// rotate changes to the next segment, for which it waits while it is being
+// allocated: a burst can outrun that.
+func (l *Log) rotate(need int) error {
+	for l.room.spare == nil {
+		l.allocateAhead()
+		if !l.room.allocating {
+			l.room.refused++
+			return fmt.Errorf("%w: %w", ErrFull, l.room.err)
+		}
+		l.changed.Wait()
+		if err := l.stopped(); err != nil {
+			return err
+		}
+	}
+	if l.cur.end+need <= len(l.cur.data) {
+		return nil // another Append rotated meanwhile
+	}
+	h := header{first: l.next, chain: l.chain, mark: l.next, boot: l.boot}
+	if err := l.room.spare.begin(l.dir, h); err != nil {
+		return l.fail(fmt.Errorf("begin segment %s: %w", segmentName(l.next), err))
+	}
+	l.full = append(l.full, l.cur)
+	l.cur, l.room.spare = l.room.spare, nil
+	l.count++
+	l.bytes += headerSize
+	l.askSync() // to seal the one before
+	return nil
+}
+
+// allocateAhead starts to allocate the next segment in the background, unless
+// there is one, or that is going on, or it failed a moment ago. The caller
+// holds l.mu.
+func (l *Log) allocateAhead() {
+	r := &l.room
+	if r.spare != nil || r.allocating || r.err != nil && l.opts.Now().Sub(r.tried).Abs() < retryAfter {
+		return
+	}
+	r.allocating = true
+	l.tasks.Go(func() {
+		s, err := allocate(l.dir, l.opts.SegmentSize)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		r.spare, r.err, r.allocating, r.tried = s, err, false, l.opts.Now()
+		l.changed.Broadcast()
+	})
+}
+
+// discard gives back the segment that was not needed.
+func (r *room) discard(dir string) error {
+	if r.spare == nil {
+		return nil
+	}
+	return errors.Join(r.spare.close(), os.Remove(filepath.Join(dir, spareName)))
+}
+
+// fail ends the log for writing: nothing after this moment may be believed to
+// be recorded. The caller holds l.mu.
+func (l *Log) fail(cause error) error {
+	if l.err == nil {
+		l.err = fmt.Errorf("%w: %w", ErrFailed, cause)
+		l.changed.Broadcast()
+	}
+	return l.err
+}

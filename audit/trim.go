@@ -1,0 +1,70 @@
+package audit
+
+import (
+	"fmt"
+	"unicode/utf8"
+)
+
+// maxPayload bounds one record on disk. It leaves room below the 65,535 bytes
+// that one entry may have in the tile layout of transparency logs.
+const maxPayload = 60_000
+
+// appendTrimmed writes the body of a record whose full body is too long: the
+// shape and the lists are cut, each with a mark that tells how much is gone.
+// An entry is never refused for its size, so nobody can act unrecorded by
+// sending much.
+func appendTrimmed(b []byte, r *Record) []byte {
+	start := len(b)
+	for budget := maxPayload / 2; ; budget /= 2 {
+		t := trimmed(r, budget)
+		b = appendBody(b[:start], &t)
+		if len(b)-start <= maxPayload-maxHead {
+			return b
+		}
+	}
+}
+
+// trimmed cuts a record so that its shape takes at most budget bytes before
+// escaping, its lists about as much each, and every other text a quarter.
+func trimmed(r *Record, budget int) Record {
+	t := *r
+	for _, s := range []*string{&t.ID, &t.Session, &t.Login, &t.User, &t.Purpose, &t.Ticket, &t.Client, &t.App, &t.Database,
+		&t.Generation, &t.Command, &t.Fingerprint, &t.Decision, &t.Tag, &t.SQLState, &t.Message} {
+		*s = cut(*s, budget/4)
+	}
+	t.Shape = cut(r.Shape, budget)
+	t.Roles = cutList(r.Roles, budget)
+	t.Reasons = cutList(r.Reasons, budget)
+	t.Subjects = cutList(r.Subjects, budget)
+	t.Columns = cutColumns(r.Columns, budget)
+	return t
+}
+
+func cut(s string, budget int) string {
+	if len(s) <= budget {
+		return s
+	}
+	for budget > 0 && !utf8.RuneStart(s[budget]) {
+		budget--
+	}
+	return fmt.Sprintf("%s… (%d bytes more)", s[:budget], len(s)-budget)
+}
+
+func cutList(list []string, budget int) []string {
+	for i, s := range list {
+		if budget -= len(s) + len(`"",`); budget < 0 {
+			return append(list[:i:i], fmt.Sprintf("… (%d more)", len(list)-i))
+		}
+	}
+	return list
+}
+
+func cutColumns(columns []Column, budget int) []Column {
+	for i, c := range columns {
+		size := len(c.Name) + len(c.Class) + len(c.Show) + len(c.Use) + len(`{"name":"","class":"","show":"","use":""},`)
+		if budget -= size; budget < 0 {
+			return append(columns[:i:i], Column{Name: fmt.Sprintf("… (%d more)", len(columns)-i)})
+		}
+	}
+	return columns
+}

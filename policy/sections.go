@@ -1,0 +1,344 @@
+package policy
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// naming checks a name that the policy gives to something of its own.
+func (r *reader) naming(name word, what string) {
+	if name.text == anyWord {
+		r.add(name.pos, "%q is the word for every %s, not a name", anyWord, what)
+	}
+	for _, c := range []byte(name.text) {
+		if c == '$' || c != '-' && !nameByte(c) {
+			r.add(name.pos, "%q is not a name for a %s: letters, digits, _ and -", name.text, what)
+			return
+		}
+	}
+}
+
+func (r *reader) purpose(name word, n *yaml.Node) {
+	r.naming(name, "purpose")
+	p := &purpose{name: name}
+	r.doc.purposes[name.text] = p
+	r.fields(n, "a purpose", keys{
+		"basis":   func(n *yaml.Node) { p.basis = basis(r.oneOf(n, "basis", basisNames...) + 1) },
+		"consent": func(n *yaml.Node) { p.consent = r.text(n, "the consent's name").text },
+		"about":   func(n *yaml.Node) { p.about = r.text(n, "a text").text },
+		"limits":  func(n *yaml.Node) { p.limits = r.limits(n) },
+	}, "basis")
+	switch {
+	case p.basis == consent && p.consent == "":
+		r.add(name.pos, `purpose %q has basis consent and needs "consent": what the consent table calls it`, name.text)
+	case p.basis != consent && p.basis != 0 && p.consent != "":
+		r.add(name.pos, "purpose %q names a consent, but its basis is %s", name.text, basisNames[p.basis-1])
+	}
+}
+
+func (r *reader) subject(name word, n *yaml.Node) {
+	r.naming(name, "subject")
+	s := &subject{name: name}
+	r.doc.subjects[name.text] = s
+	r.fields(n, "a subject", keys{
+		"table": func(n *yaml.Node) { s.table = r.name(n, "a table", 2) },
+		"key":   func(n *yaml.Node) { s.key = r.name(n, "a column", 1) },
+		"find_by": func(n *yaml.Node) {
+			r.list(n, "columns", func(n *yaml.Node) { s.findBy = append(s.findBy, r.name(n, "a column", 1)) })
+		},
+		"consent": func(n *yaml.Node) { s.consent = r.consent(n) },
+		"references": func(n *yaml.Node) {
+			r.items(n, "references", func(n *yaml.Node) { s.references = append(s.references, r.reference(n)) })
+		},
+	}, "table", "key")
+}
+
+func (r *reader) consent(n *yaml.Node) *consentColumns {
+	c := &consentColumns{}
+	column := func(into *pattern) func(*yaml.Node) {
+		return func(n *yaml.Node) { *into = r.name(n, "a column", 1) }
+	}
+	r.fields(n, "a consent", keys{
+		"table":     func(n *yaml.Node) { c.table = r.name(n, "a table", 2) },
+		"subject":   column(&c.subject),
+		"purpose":   column(&c.purpose),
+		"given":     column(&c.given),
+		"withdrawn": column(&c.withdrawn),
+	}, "table", "subject", "purpose", "given", "withdrawn")
+	return c
+}
+
+func (r *reader) reference(n *yaml.Node) pattern {
+	var p pattern
+	r.fields(n, "a reference", keys{
+		"from": func(n *yaml.Node) { p = r.name(n, "a column", 3) },
+	}, "from")
+	return p
+}
+
+// class reads the short form, a list of columns, or the long form.
+func (r *reader) class(name word, n *yaml.Node) {
+	r.naming(name, "class")
+	c := &class{name: name}
+	r.doc.classes[name.text] = c
+	columns := func(n *yaml.Node) {
+		r.list(n, "columns", func(n *yaml.Node) {
+			c.columns = append(c.columns, r.pattern(n, "a column", 3))
+		})
+	}
+	if n.Kind != yaml.MappingNode {
+		columns(n)
+		return
+	}
+	r.fields(n, "a class", keys{
+		"columns": columns,
+		"special": func(n *yaml.Node) { c.special = r.truth(n) },
+		"seal":    func(n *yaml.Node) { c.seal = seals[r.oneOf(n, "seal", seals[1:]...)+1] },
+		"about":   func(n *yaml.Node) { c.about = r.text(n, "a text").text },
+	}, "columns")
+	if name.text == openClass && (c.special || c.seal != "") {
+		r.add(name.pos, "open columns are shown to everybody: they are neither special nor sealed")
+	}
+}
+
+// seals are the ways to seal a column; the first is none.
+var seals = []string{"", "randomized", "deterministic"}
+
+func (r *reader) role(name word, n *yaml.Node) {
+	r.naming(name, "role")
+	role := &role{name: name}
+	r.doc.roles[name.text] = role
+	r.fields(n, "a role", keys{
+		"purposes": func(n *yaml.Node) { role.purposes = r.words(n, "a purpose") },
+		"tables": func(n *yaml.Node) {
+			r.items(n, "tables", func(n *yaml.Node) { role.tables = append(role.tables, r.entry(n)) })
+		},
+		"limits":       func(n *yaml.Node) { role.limits = r.limits(n) },
+		"privacy":      func(n *yaml.Node) { role.privacy = r.rights(n) },
+		"unrestricted": func(n *yaml.Node) { role.unrestricted = r.truth(n) },
+		"state":        func(n *yaml.Node) { role.state = r.state(n) },
+	})
+	if role.unrestricted && len(role.tables) > 0 {
+		r.add(name.pos, "role %q is unrestricted: its tables would have no effect", name.text)
+	}
+}
+
+func (r *reader) entry(n *yaml.Node) entry {
+	e := entry{pos: r.at(n), ops: Select}
+	r.fields(n, "a table", keys{
+		"on": func(n *yaml.Node) {
+			r.list(n, "tables", func(n *yaml.Node) { e.on = append(e.on, r.pattern(n, "a table", 2)) })
+		},
+		"do": func(n *yaml.Node) {
+			e.ops = 0
+			r.list(n, "operations", func(n *yaml.Node) {
+				if i := r.oneOf(n, "operation", opNames...); i >= 0 {
+					e.ops |= 1 << i
+				}
+			})
+		},
+		"rows": func(n *yaml.Node) { e.rows = r.filter(n) },
+	}, "on")
+	return e
+}
+
+func (r *reader) filter(n *yaml.Node) filter {
+	w := r.text(n, "a condition in SQL")
+	if w.text == "" {
+		return filter{}
+	}
+	f, err := parseFilter(w.text)
+	if err != nil {
+		r.add(w.pos, "row filter: %v", err)
+		return filter{}
+	}
+	f.pos = w.pos
+	return f
+}
+
+// privacyRights are the faces of the rights of data subjects that a role may
+// serve.
+var privacyRights = []string{"export", "erase", "rectify", "restrict"}
+
+func (r *reader) rights(n *yaml.Node) []string {
+	var rights []string
+	r.list(n, "rights", func(n *yaml.Node) {
+		if i := r.oneOf(n, "right", privacyRights...); i >= 0 {
+			rights = append(rights, privacyRights[i])
+		}
+	})
+	return rights
+}
+
+// state reads enforce, observe or draft. What is neither is a problem, and
+// counts as a draft until then.
+func (r *reader) state(n *yaml.Node) state {
+	if i := r.oneOf(n, "state", stateNames...); i >= 0 {
+		return state(i)
+	}
+	return drafted
+}
+
+func (r *reader) rule(n *yaml.Node) {
+	u := &rule{pos: r.at(n)}
+	matched := false
+	r.fields(n, "a rule", keys{
+		"role":    func(n *yaml.Node) { u.roles = r.selector(n, "a role") },
+		"for":     func(n *yaml.Node) { u.purposes = r.selector(n, "a purpose") },
+		"on":      func(n *yaml.Node) { u.classes = r.selector(n, "a class") },
+		"show":    func(n *yaml.Node) { r.showInto(u, n) },
+		"match":   func(n *yaml.Node) { matched = true; u.treatment.Match = r.match(n) },
+		"because": func(n *yaml.Node) { u.because = r.text(n, "a text").text },
+		"state":   func(n *yaml.Node) { u.state = r.state(n) },
+		"owner":   func(n *yaml.Node) { u.owner = r.text(n, "a name").text },
+		"expires": func(n *yaml.Node) { u.expires = r.lastDay(n) },
+	}, "role", "for", "on", "show")
+	u.treatment.Rule, u.treatment.Because = u.pos.line(), u.because
+	switch masked := u.treatment.Show == ShowMasked; {
+	case masked && !matched:
+		u.treatment.Match = MatchMasked
+	case !masked && matched:
+		r.add(u.pos, `"match" says what a condition on a masked column sees: this rule does not mask`)
+	}
+	if u.treatment.Show == ShowRefuse && !u.expires.IsZero() {
+		r.add(u.pos, "a refusal does not expire: remove the rule when it is over")
+	}
+	r.doc.rules = append(r.doc.rules, u)
+}
+
+func (r *reader) showInto(u *rule, n *yaml.Node) {
+	t := r.show(n)
+	u.treatment.Show, u.treatment.Mask = t.Show, t.Mask
+}
+
+// show reads clear, refuse or a mask.
+func (r *reader) show(n *yaml.Node) Treatment {
+	w := r.text(n, "clear, refuse or a mask")
+	switch w.text {
+	case "", "refuse":
+		return Treatment{}
+	case "clear":
+		return Treatment{Show: ShowClear}
+	}
+	mask, err := ParseMask(w.text)
+	if err != nil {
+		r.add(w.pos, "%v", err)
+		return Treatment{}
+	}
+	return Treatment{Show: ShowMasked, Mask: mask, Match: MatchMasked}
+}
+
+// match reads what predicates see; matchNames stand in the order of Match.
+func (r *reader) match(n *yaml.Node) Match {
+	return Match(max(r.oneOf(n, "match", matchNames...), 0))
+}
+
+func (r *reader) selector(n *yaml.Node, what string) selector {
+	words := r.words(n, what)
+	if !named(words, anyWord) {
+		return selector{words: words}
+	}
+	if len(words) > 1 {
+		r.add(words[0].pos, "%q stands alone: it is every one of them", anyWord)
+	}
+	return selector{any: true}
+}
+
+// user reads a user: every key that the language does not know is an
+// attribute, and one that ends in _until is a day on which the user's roles
+// lapse.
+func (r *reader) user(name word, n *yaml.Node) {
+	u := &user{name: name, attributes: map[string]string{}}
+	r.doc.users[name.text] = u
+	known := keys{
+		"roles":  func(n *yaml.Node) { u.roles = r.words(n, "a role") },
+		"act_as": func(n *yaml.Node) { u.actAs = r.words(n, "a role") },
+		"limits": func(n *yaml.Node) { u.limits = r.limits(n) },
+	}
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if known[key.Value] == nil && key.Kind == yaml.ScalarNode && key.Tag != "!!merge" {
+				known[key.Value] = r.attribute(u, word{key.Value, r.at(key)})
+			}
+		}
+	}
+	r.fields(n, "a user", known)
+}
+
+func (r *reader) attribute(u *user, key word) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		if n.Kind != yaml.ScalarNode {
+			r.add(key.pos, "unknown key %q in a user%s; an attribute is a single value",
+				key.text, didYouMean(key.text, []string{"roles", "act_as", "limits"}))
+			return
+		}
+		if attributeLength(key.text) != len(key.text) {
+			r.add(key.pos, "%q is not a name for an attribute: letters, digits and _", key.text)
+			return
+		}
+		if strings.HasSuffix(key.text, "_until") {
+			u.until = append(u.until, eligibility{key.text, r.lastDay(n)})
+		}
+		u.attributes[key.text] = r.text(n, "a value").text
+	}
+}
+
+func (r *reader) functions(n *yaml.Node) {
+	d := r.doc
+	r.fields(n, "functions", keys{
+		"allow": func(n *yaml.Node) {
+			r.list(n, "functions", func(n *yaml.Node) { d.functions = append(d.functions, r.name(n, "a function", 2)) })
+		},
+		"extensions": func(n *yaml.Node) { d.extensions = append(d.extensions, r.words(n, "an extension")...) },
+	})
+}
+
+func (r *reader) retention(n *yaml.Node) {
+	t := retention{pos: r.at(n)}
+	r.fields(n, "a retention rule", keys{
+		"on": func(n *yaml.Node) { t.on = r.name(n, "a table", 2) },
+		"keep": func(n *yaml.Node) {
+			w := r.text(n, "a time")
+			keep, err := parseKeep(w.text)
+			if err != nil && w.text != "" {
+				r.add(w.pos, "%v", err)
+			}
+			t.keep = keep
+		},
+		"after": func(n *yaml.Node) { t.after = r.name(n, "a column", 1) },
+		"then": func(n *yaml.Node) {
+			t.then = []string{"", "delete", "anonymise"}[r.oneOf(n, "then", "delete", "anonymise")+1]
+		},
+	}, "on", "keep", "after", "then")
+	r.doc.retention = append(r.doc.retention, t)
+}
+
+func (r *reader) limits(n *yaml.Node) Limits {
+	var l Limits
+	of := func(m Measure) func(*yaml.Node) {
+		return func(n *yaml.Node) {
+			r.list(n, "limits", func(n *yaml.Node) {
+				w := r.text(n, "a limit")
+				limit, err := parseLimit(m, w.text)
+				if err != nil && w.text != "" {
+					r.add(w.pos, "%v", err)
+				}
+				l = l.and(Limits{Each: []Limit{limit}})
+			})
+		}
+	}
+	refuse := func(into *bool) func(*yaml.Node) {
+		return func(n *yaml.Node) { *into = r.oneOf(n, "limit", "allow", "refuse") == 1 }
+	}
+	r.fields(n, "limits", keys{
+		"rows":       of(LimitRows),
+		"bytes":      of(LimitBytes),
+		"subjects":   of(LimitSubjects),
+		"statements": of(LimitStatements),
+		"copy":       refuse(&l.RefuseCopy),
+		"unfiltered": refuse(&l.RefuseUnfiltered),
+	})
+	return l
+}

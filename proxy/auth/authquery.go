@@ -1,0 +1,171 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// DefaultQuery finds the verifier of a role that may log in now. The name is
+// compared as text: cast to a name, one that is too long would be cut short and
+// be somebody else's.
+//
+// It needs the right to read pg_authid. A service login without it calls a
+// SECURITY DEFINER function that does the same, including the check of
+// rolvaliduntil: a query that leaves it out lets expired passwords in.
+const DefaultQuery = `SELECT a.rolpassword
+FROM pg_catalog.pg_authid AS a
+WHERE a.rolname OPERATOR(pg_catalog.=) $1::pg_catalog.text
+  AND a.rolcanlogin
+  AND (a.rolvaliduntil IS NULL OR a.rolvaliduntil OPERATOR(pg_catalog.>) pg_catalog.now())`
+
+// AuthQuery looks verifiers up on the server, over one connection of pgveil's
+// own that is opened when first needed and again when it broke. It may be used
+// by many logins at once. Nothing that a client sends reaches the connection but
+// the user name, as a parameter.
+type AuthQuery struct {
+	// Keep is how long a verifier may be used again without asking the server.
+	// Until then a changed or expired password stays valid, and a user who is kept
+	// can be told from an unknown one by the quicker answer. Zero asks every time.
+	// It is set before the first Lookup.
+	Keep time.Duration
+
+	config *pgx.ConnConfig
+	query  string
+
+	turn chan struct{} // holds one token: who has it may use conn
+	conn *pgx.Conn     // nil before the first lookup
+
+	mu   sync.Mutex
+	kept map[string]keptVerifier // roles that exist only, so guesses cannot fill it
+}
+
+type keptVerifier struct {
+	Verifier
+	until time.Time
+}
+
+// NewAuthQuery returns an AuthQuery that logs in by config. The query takes the
+// user name as $1 and returns one column: the verifier, in no or in one row. An
+// empty query is DefaultQuery.
+func NewAuthQuery(config *pgx.ConnConfig, query string) *AuthQuery {
+	config = config.Copy()
+	config.RuntimeParams["search_path"] = "pg_catalog"  // set at login: it outranks ALTER ROLE … SET
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec // one round trip, nothing prepared to lose
+	if query == "" {
+		query = DefaultQuery
+	}
+	q := &AuthQuery{config: config, query: query, turn: make(chan struct{}, 1), kept: map[string]keptVerifier{}}
+	q.leave()
+	return q
+}
+
+// Lookup is a [Lookup]. A role whose password is not a SCRAM verifier counts as
+// having none.
+func (q *AuthQuery) Lookup(ctx context.Context, user string) (Verifier, error) {
+	if v, ok := q.recall(user); ok {
+		return v, nil
+	}
+	text, err := q.ask(ctx, user)
+	if err != nil {
+		return Verifier{}, err
+	}
+	v, err := ParseVerifier(text)
+	if err != nil {
+		return Verifier{}, fmt.Errorf("%w: %w", ErrNoVerifier, err)
+	}
+	q.keep(user, v)
+	return v, nil
+}
+
+// Close ends the connection. A later Lookup opens another.
+func (q *AuthQuery) Close(ctx context.Context) error {
+	if err := q.wait(ctx); err != nil {
+		return err
+	}
+	defer q.leave()
+	if q.conn == nil {
+		return nil
+	}
+	return q.conn.Close(ctx)
+}
+
+// wait returns once the caller alone may use conn, until it calls leave.
+func (q *AuthQuery) wait(ctx context.Context) error {
+	select {
+	case <-q.turn:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for auth_query: %w", context.Cause(ctx))
+	}
+}
+
+func (q *AuthQuery) leave() { q.turn <- struct{}{} }
+
+// ask waits for its turn and queries. A connection that turns out to be broken
+// when used again is replaced once: the server may have restarted since.
+func (q *AuthQuery) ask(ctx context.Context, user string) (string, error) {
+	if err := q.wait(ctx); err != nil {
+		return "", err
+	}
+	defer q.leave()
+	used := q.conn != nil && !q.conn.IsClosed()
+	if err := q.connect(ctx); err != nil {
+		return "", err
+	}
+	text, err := q.row(ctx, user)
+	if err != nil && used && q.conn.IsClosed() && ctx.Err() == nil {
+		if err := q.connect(ctx); err != nil {
+			return "", err
+		}
+		text, err = q.row(ctx, user)
+	}
+	return text, err
+}
+
+func (q *AuthQuery) connect(ctx context.Context) error {
+	if q.conn != nil && !q.conn.IsClosed() {
+		return nil
+	}
+	conn, err := pgx.ConnectConfig(ctx, q.config)
+	if err != nil {
+		return fmt.Errorf("connect for auth_query: %w", err)
+	}
+	q.conn = conn
+	return nil
+}
+
+// row returns the one value of the one row.
+func (q *AuthQuery) row(ctx context.Context, user string) (string, error) {
+	rows, _ := q.conn.Query(ctx, q.query, user) // the error comes again from the rows
+	text, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[*string])
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return "", fmt.Errorf("%w: unknown, expired or not LOGIN", ErrNoVerifier)
+	case err != nil:
+		return "", fmt.Errorf("auth_query: %w", err)
+	case text == nil:
+		return "", fmt.Errorf("%w: role has no password", ErrNoVerifier)
+	}
+	return *text, nil
+}
+
+func (q *AuthQuery) recall(user string) (Verifier, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	k, ok := q.kept[user]
+	return k.Verifier, ok && time.Now().Before(k.until)
+}
+
+func (q *AuthQuery) keep(user string, v Verifier) {
+	if q.Keep <= 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.kept[user] = keptVerifier{v, time.Now().Add(q.Keep)}
+}

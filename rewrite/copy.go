@@ -1,0 +1,84 @@
+package rewrite
+
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite/resolve"
+)
+
+// copy decides COPY. Out of a table, it becomes COPY of a query; in, it is an
+// INSERT of the columns named.
+func (c *planner) copy(cp *pg_query.CopyStmt) error {
+	if cp.IsProgram || cp.Filename != "" {
+		return refuse("use TO STDOUT or FROM STDIN", "COPY with a file or program of the server is not open to callers with restrictions")
+	}
+	if cp.IsFrom {
+		return c.copyIn(cp)
+	}
+	if c.session.Access.Limits.RefuseCopy {
+		return refuse("ask for the rows that you need in a query", "COPY is refused for your roles")
+	}
+	if cp.Relation != nil {
+		cp.Query = copyQuery(cp)
+		cp.Relation, cp.Attlist = nil, nil
+	}
+	if queryOf(cp.Query) != cp.Query {
+		return refuseUnsupported("copy a query", "COPY of %s is not open to callers with restrictions", commandName(cp.Query))
+	}
+	effect, err := c.query(cp.Query)
+	c.step("COPY", effect, "")
+	return err
+}
+
+// copyQuery gives the query that COPY table TO means. COPY leaves out the
+// tables that inherit from it.
+func copyQuery(cp *pg_query.CopyStmt) *pg_query.Node {
+	cp.Relation.Inh = false
+	sel := &pg_query.SelectStmt{
+		FromClause:  []*pg_query.Node{{Node: &pg_query.Node_RangeVar{RangeVar: cp.Relation}}},
+		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT,
+		Op:          pg_query.SetOperation_SETOP_NONE,
+	}
+	for _, a := range cp.Attlist {
+		ref := pg_query.MakeColumnRefNode([]*pg_query.Node{a}, -1)
+		sel.TargetList = append(sel.TargetList, pg_query.MakeResTargetNodeWithVal(ref, -1))
+	}
+	if len(cp.Attlist) == 0 {
+		star := pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeAStarNode()}, -1)
+		sel.TargetList = []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(star, -1)}
+	}
+	return &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}}
+}
+
+func (c *planner) copyIn(cp *pg_query.CopyStmt) error {
+	if cp.WhereClause != nil {
+		return refuseUnsupported("leave WHERE out", "COPY FROM with WHERE is not open to callers with restrictions")
+	}
+	ins := &pg_query.InsertStmt{Relation: cp.Relation}
+	for _, a := range cp.Attlist {
+		ins.Cols = append(ins.Cols, pg_query.MakeResTargetNodeWithName(a.GetString_().GetSval(), -1))
+	}
+	n := &pg_query.Node{Node: &pg_query.Node_InsertStmt{InsertStmt: ins}}
+	q, err := resolve.Resolve(resolve.Input{Catalog: c.engine.Catalog, Path: c.session.Path}, n)
+	if err != nil {
+		return err
+	}
+	t := q.Targets[0]
+	v, err := c.view(t.Ref, q)
+	if err != nil {
+		return err
+	}
+	if v.plain || !v.access.Ops.Has(policy.Insert) {
+		return refuseRelation("insert into", t.Ref.Relation.QualifiedName(), "")
+	}
+	t.All = len(cp.Attlist) == 0
+	if err := c.writtenColumns(t, v); err != nil {
+		return err
+	}
+	cp.Relation.Schemaname = t.Ref.Relation.Schema
+	c.targets = append(c.targets, t.Ref)
+	c.plan.Governed, c.changed = true, true
+	c.step("COPY", Writes|Copies, "")
+	return nil
+}

@@ -1,0 +1,293 @@
+package rewrite
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite/parse"
+	"github.com/pgveil/pgveil/rewrite/resolve"
+)
+
+// Engine is one generation of enforcement: a policy compiled against a
+// catalog. It is immutable but for its caches, and swapped whole.
+type Engine struct {
+	Catalog *catalog.Snapshot
+	Policy  *policy.Set
+
+	plans     *cache
+	templates sync.Map // templateKey → *template
+}
+
+// New makes an engine. cacheBytes bounds the statement text and plans that it
+// keeps.
+func New(cat *catalog.Snapshot, set *policy.Set, cacheBytes int) *Engine {
+	return &Engine{Catalog: cat, Policy: set, plans: newCache(cacheBytes)}
+}
+
+// Session is what of a session decides how its statements are planned.
+type Session struct {
+	Access *policy.Access
+	Path   []string // current_schemas(true) of the server's session
+}
+
+// Plan is what becomes of one text. It is shared by everyone who sends that
+// text with the same access: nobody changes it.
+type Plan struct {
+	SQL         string // what to send
+	Changed     bool   // SQL is not the client's text: positions in it mean nothing to the client
+	Governed    bool   // governed relations are touched: error texts may carry their values
+	Steps       []Step // one a statement
+	Decision    Decision
+	Shape       string // the text without literals
+	Fingerprint string
+	Reasons     []string // the rules that decided, and consent and row filters in words
+	Columns     []ColumnUse
+	Access      *policy.Access // that it was made for
+}
+
+// Decision is what the policy said of a text as a whole.
+type Decision string
+
+// The decisions. The zero Decision is none of them.
+const (
+	Allowed      Decision = "allow"        // nothing was hidden
+	Masked       Decision = "mask"         // columns were masked or left out, or rows filtered
+	Refused      Decision = "refuse"       // nothing was sent
+	Unrestricted Decision = "unrestricted" // the caller's role says so
+	Observed     Decision = "observe"      // would have been masked or refused
+)
+
+// ColumnUse says what became of one classified column that a text uses.
+type ColumnUse struct {
+	Name    string // schema.table.column
+	Class   string
+	Show    string // clear, refuse or a mask
+	Write   bool
+	Rule    string
+	Because string
+}
+
+// Step is one statement of a text.
+type Step struct {
+	Command string // SELECT, SET, …
+	Effect  Effect
+	Name    string // of the prepared statement or cursor that Effect is about
+}
+
+// Effect is what a statement does to the session, as far as later statements
+// depend on it.
+type Effect uint16
+
+// The effects.
+const (
+	Reads    Effect = 1 << iota // governed data
+	Writes                      // governed data
+	Settings                    // search_path, role or a pgveil setting may change
+	Begins                      // a transaction block
+	Ends                        // a transaction block, or goes back in it: settings may go back too
+	Prepares                    // Name
+	Executes                    // Name
+	Forgets                     // the prepared statement Name, or all of them
+	Declares                    // the cursor Name
+	Fetches                     // from the cursor Name
+	Copies                      // data in from the client
+	Resets                      // everything: DISCARD ALL
+)
+
+// Has tells whether any of the given effects is among the plan's.
+func (p *Plan) Has(e Effect) bool {
+	for _, s := range p.Steps {
+		if s.Effect&e != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Plan decides what becomes of a text. The error is a *Refusal, or a bug in
+// pgveil; either way the text must not be sent.
+func (e *Engine) Plan(s Session, sql string) (*Plan, error) {
+	if s.Access == nil {
+		return nil, fmt.Errorf("plan: internal error: no access")
+	}
+	key := cacheKey{access: s.Access.ID, path: strings.Join(s.Path, "\x00"), sql: sql}
+	if p, err, ok := e.plans.get(key); ok {
+		return p, err
+	}
+	p, err := e.plan(s, sql)
+	e.plans.put(key, p, err)
+	return p, err
+}
+
+// Cached gives the plan for a text, when there is one, without allocating.
+func (e *Engine) Cached(accessID uint64, path string, sql []byte) (*Plan, error, bool) {
+	return e.plans.getBytes(accessID, path, sql)
+}
+
+func (e *Engine) plan(s Session, sql string) (*Plan, error) {
+	shape, fingerprint, shapeErr := parse.Shape(sql)
+	p := &Plan{SQL: sql, Shape: shape, Fingerprint: fingerprint, Access: s.Access}
+	switch {
+	case s.Access.Unrestricted:
+		e.describe(s, sql, p)
+		p.Decision = Unrestricted
+		return p, nil
+	case s.Access.Observe:
+		return e.observe(s, sql, p), nil
+	case shapeErr != nil:
+		return nil, refused(asRefusal(shapeErr, sql), p)
+	}
+	if err := e.enforce(s, sql, p); err != nil {
+		return nil, refused(err, p)
+	}
+	return p, nil
+}
+
+// refused notes with a refusal what is known of the text, for the access log.
+func refused(err error, p *Plan) error {
+	if r, ok := err.(*Refusal); ok {
+		p.Decision = Refused
+		r.Plan = p
+	}
+	return err
+}
+
+// enforce plans every statement of the text for a caller with restrictions.
+func (e *Engine) enforce(s Session, sql string, p *Plan) error {
+	stmts, err := parse.Parse(sql)
+	if err != nil {
+		return asRefusal(err, sql)
+	}
+	p.Decision = Allowed
+	texts := make([]string, len(stmts))
+	local := s
+	for i, st := range stmts {
+		c := &planner{engine: e, session: local, plan: p, text: sql}
+		node, err := c.statement(st.Node)
+		if err != nil {
+			return asRefusal(err, sql)
+		}
+		texts[i] = st.Text
+		if c.changed {
+			if texts[i], err = c.finish(node); err != nil {
+				return err
+			}
+			p.Changed = true
+		}
+		if i+1 < len(stmts) {
+			if local, err = e.after(local, st.Node, p.Steps[i]); err != nil {
+				return err
+			}
+		}
+	}
+	if p.Changed {
+		p.SQL = strings.Join(texts, "; ")
+	}
+	return nil
+}
+
+// observe plans as if it enforced, records what would have happened, and lets
+// the text through as it is.
+func (e *Engine) observe(s Session, sql string, p *Plan) *Plan {
+	would := &Plan{Shape: p.Shape, Fingerprint: p.Fingerprint, Access: s.Access}
+	err := e.enforce(s, sql, would)
+	p.Steps, p.Columns, p.Reasons = would.Steps, would.Columns, would.Reasons
+	if err != nil {
+		p.Reasons = append(p.Reasons, "would refuse: "+err.Error())
+	} else if would.Decision == Masked {
+		p.Reasons = append(p.Reasons, "would mask")
+	}
+	p.Decision = Observed
+	return p
+}
+
+// describe notes, for the access log, which classified columns an unrestricted
+// caller's text uses, as far as it can be understood.
+func (e *Engine) describe(s Session, sql string, p *Plan) {
+	stmts, err := parse.Parse(sql)
+	if err != nil {
+		p.Reasons = append(p.Reasons, "not understood: recorded by shape only")
+		return
+	}
+	for _, st := range stmts {
+		step := Step{Command: commandName(st.Node)}
+		if n := queryOf(st.Node); n != nil {
+			q, err := resolve.Resolve(resolve.Input{Catalog: e.Catalog, Path: s.Path}, n)
+			if err != nil {
+				p.Reasons = append(p.Reasons, "not resolved: recorded by shape only")
+			} else {
+				step.Effect = e.describeUses(q, p)
+			}
+		}
+		p.Steps = append(p.Steps, step)
+	}
+}
+
+func (e *Engine) describeUses(q *resolve.Query, p *Plan) (effect Effect) {
+	for _, u := range q.Uses {
+		if !u.Ref.Relation.Governed() {
+			continue
+		}
+		use := ColumnUse{
+			Name:  u.Ref.Relation.QualifiedName() + "." + u.Ref.Relation.Columns[u.Column].Name,
+			Class: e.class(u),
+			Show:  "clear",
+			Write: u.As == resolve.UseWrite,
+		}
+		effect |= Reads
+		if use.Write {
+			effect |= Writes
+		}
+		p.addColumn(use)
+	}
+	return effect
+}
+
+func (e *Engine) class(u resolve.Use) string {
+	c, _ := e.Policy.Class(u.Ref.Relation, u.Ref.Relation.Columns[u.Column].Name)
+	return c.Name
+}
+
+func (p *Plan) addColumn(use ColumnUse) {
+	for _, c := range p.Columns {
+		if c.Name == use.Name && c.Write == use.Write {
+			return
+		}
+	}
+	p.Columns = append(p.Columns, use)
+}
+
+func (p *Plan) addReason(reason string) {
+	if reason == "" {
+		return
+	}
+	for _, r := range p.Reasons {
+		if r == reason {
+			return
+		}
+	}
+	p.Reasons = append(p.Reasons, reason)
+}
+
+// queryOf gives the query that a statement runs, nil when it runs none.
+func queryOf(n *pg_query.Node) *pg_query.Node {
+	switch v := n.Node.(type) {
+	case *pg_query.Node_SelectStmt, *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt:
+		return n
+	case *pg_query.Node_DeclareCursorStmt:
+		return v.DeclareCursorStmt.Query
+	case *pg_query.Node_ExplainStmt:
+		return v.ExplainStmt.Query
+	case *pg_query.Node_CopyStmt:
+		return v.CopyStmt.Query
+	case *pg_query.Node_PrepareStmt:
+		return v.PrepareStmt.Query
+	default:
+		return nil
+	}
+}

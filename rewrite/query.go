@@ -1,0 +1,334 @@
+package rewrite
+
+import (
+	"cmp"
+	"slices"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite/resolve"
+)
+
+// query resolves a query, decides every use of every column, and changes the
+// tree accordingly.
+func (c *planner) query(n *pg_query.Node) (Effect, error) {
+	q, err := resolve.Resolve(resolve.Input{Catalog: c.engine.Catalog, Path: c.session.Path}, n)
+	if err != nil {
+		return 0, err
+	}
+	if err := c.functions(q); err != nil {
+		return 0, err
+	}
+	views := map[*resolve.Ref]*view{}
+	for _, ref := range q.Refs {
+		v, err := c.view(ref, q)
+		if err != nil {
+			return 0, err
+		}
+		views[ref] = v
+	}
+	for _, u := range q.Uses {
+		if err := c.use(u, views[u.Ref]); err != nil {
+			return 0, err
+		}
+	}
+	for _, t := range q.Targets {
+		if err := c.write(t, q, views); err != nil {
+			return 0, err
+		}
+	}
+	c.group(q, views)
+	for _, ref := range q.Refs {
+		c.replace(ref, views[ref], q)
+	}
+	qualify(q)
+	c.changed = true
+	return c.effect(q) | c.effects, nil
+}
+
+func (c *planner) effect(q *resolve.Query) (effect Effect) {
+	for _, ref := range q.Refs {
+		if ref.Relation.Governed() {
+			effect |= Reads
+			c.plan.Governed = true
+		}
+	}
+	if len(q.Targets) > 0 {
+		effect |= Writes
+	}
+	return effect
+}
+
+// view is what the caller sees through one reference.
+type view struct {
+	*template
+	target  bool
+	plain   bool          // one of the system's own relations, open as it is
+	matches []resolve.Use // equalities that look at the value itself
+	system  []string      // system columns to hand through
+	fenced  bool          // conditions outside must not run before the row filter
+	drop    map[int]bool  // columns left out although * covers them
+	extra   []*pg_query.Node
+}
+
+// view finds what the caller sees of a relation, and refuses what the relation
+// as a whole is not open for.
+func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
+	rel := ref.Relation
+	if !rel.Governed() {
+		return c.systemView(ref)
+	}
+	t, err := c.engine.template(c.session.Access, rel)
+	if err != nil {
+		return nil, err
+	}
+	v := &view{template: t, target: ref.Item == nil}
+	if !v.target && !t.access.Ops.Has(policy.Select) {
+		return nil, refuseRelation("read", rel.QualifiedName(), t.access.Because)
+	}
+	if ref.Locked && !t.access.Ops.Has(policy.Update) {
+		return nil, refuseRelation("lock rows of", rel.QualifiedName(), t.access.Because)
+	}
+	for _, name := range ref.System {
+		if name != "xmin" && name != "tableoid" {
+			return nil, refuse("leave it out", "the system column %s.%s is not open to callers with restrictions", ref.Alias, name)
+		}
+		v.system = append(v.system, name)
+	}
+	v.fenced = t.where != nil && q.Leaky
+	if t.where != nil {
+		c.plan.Decision = Masked
+		c.plan.addReason("rows of " + rel.QualifiedName() + " are filtered")
+	}
+	return v, nil
+}
+
+func refuseRelation(what, relation, because string) *Refusal {
+	if because == "" {
+		because = "ask for a role that may"
+	}
+	return refuse(because, "your roles may not %s %s", what, relation)
+}
+
+// use decides one use of one column.
+func (c *planner) use(u resolve.Use, v *view) error {
+	if v.plain {
+		return nil
+	}
+	if v.target && u.As == resolve.UseWrite {
+		return nil // decided with the statement that writes
+	}
+	rel := u.Ref.Relation
+	t := v.columns[u.Column].treatment
+	name := rel.QualifiedName() + "." + rel.Columns[u.Column].Name
+	if t.Show == policy.ShowRefuse {
+		if u.As == resolve.UseStar && !u.Ref.Positional && !(v.target && u.Node == nil) {
+			c.plan.Decision = Masked
+			c.plan.addReason(name + " is left out: " + t.Because)
+			return nil
+		}
+		return c.refuseColumn(name, "used", t)
+	}
+	if v.target && u.As == resolve.UseStar && u.Node == nil {
+		return refuseUnsupported("name the columns", "the whole row of %s cannot be used while it is written", rel.QualifiedName())
+	}
+	if rel.Governed() {
+		c.plan.addColumn(ColumnUse{Name: name, Class: t.Class, Show: showName(t), Rule: t.Rule, Because: t.Because})
+	}
+	if t.Show == policy.ShowClear {
+		return nil
+	}
+	c.plan.Decision = Masked
+	c.plan.addReason(t.Rule)
+	return c.useMasked(u, v, t, name)
+}
+
+func (c *planner) useMasked(u resolve.Use, v *view, t policy.Treatment, name string) error {
+	switch {
+	case u.As == resolve.UseEquality && t.Match == policy.MatchEquality:
+		v.matches = append(v.matches, u)
+	case (u.As == resolve.UseFilter || u.As == resolve.UseEquality) && t.Match == policy.MatchRefuse:
+		return c.refuseColumn(name, "used in a condition", t)
+	}
+	return nil
+}
+
+func (c *planner) refuseColumn(name, how string, t policy.Treatment) *Refusal {
+	r := refuse(t.Because, "column %s may not be %s", name, how)
+	r.Rule = t.Rule
+	c.plan.addColumn(ColumnUse{Name: name, Class: t.Class, Show: "refuse", Rule: t.Rule, Because: t.Because})
+	return r
+}
+
+func showName(t policy.Treatment) string {
+	switch t.Show {
+	case policy.ShowClear:
+		return "clear"
+	case policy.ShowMasked:
+		return t.Mask.String()
+	default:
+		return "refuse"
+	}
+}
+
+// replace puts the sub-select in a relation's place.
+func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
+	if v.target {
+		ref.Var.Schemaname = ref.Relation.Schema
+		c.targets = append(c.targets, ref)
+		return
+	}
+	if v.plain {
+		ref.Var.Schemaname, ref.Var.Catalogname = ref.Relation.Schema, ""
+		return
+	}
+	sel := &pg_query.SelectStmt{
+		TargetList:  v.targetList(ref),
+		FromClause:  []*pg_query.Node{relationInside(ref)},
+		WhereClause: v.where,
+		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT,
+		Op:          pg_query.SetOperation_SETOP_NONE,
+	}
+	for _, m := range v.matches {
+		sel.WhereClause = and(sel.WhereClause, v.moveInside(m))
+	}
+	c.generated = append(c.generated, generated{sel: sel, filter: v.where, matched: len(v.matches) > 0})
+	if v.fenced {
+		sel.LimitOffset = pg_query.MakeAConstIntNode(0, -1)
+	}
+	alias := &pg_query.Alias{Aliasname: ref.Alias, Colnames: ref.Var.GetAlias().GetColnames()}
+	ref.Item.Node = &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{
+		Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}},
+		Alias:    alias,
+	}}
+	for _, qual := range q.Qualified {
+		if qual.Ref == ref {
+			fields := qual.Node.Fields
+			qual.Node.Fields = []*pg_query.Node{pg_query.MakeStrNode(ref.Alias), fields[len(fields)-1]}
+		}
+	}
+}
+
+// targetList gives the columns that the statement needs, in the relation's
+// order: all that are shown where a whole row or * is meant.
+func (v *view) targetList(ref *resolve.Ref) []*pg_query.Node {
+	var list []*pg_query.Node
+	for i, col := range v.columns {
+		if col.node != nil && (ref.Whole || ref.Positional || ref.Used[i]) {
+			list = append(list, col.node)
+		}
+	}
+	for _, name := range v.system {
+		col := pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(inner), pg_query.MakeStrNode(name)}, -1)
+		list = append(list, pg_query.MakeResTargetNodeWithNameAndVal(name, col, -1))
+	}
+	return list
+}
+
+// relationInside gives the FROM item of the sub-select: the relation, under
+// the name that the template's expressions use, sampled as the client asked.
+func relationInside(ref *resolve.Ref) *pg_query.Node {
+	rv := &pg_query.RangeVar{
+		Schemaname:     ref.Relation.Schema,
+		Relname:        ref.Relation.Name,
+		Inh:            ref.Var.Inh,
+		Relpersistence: ref.Var.Relpersistence,
+		Alias:          &pg_query.Alias{Aliasname: inner},
+	}
+	n := &pg_query.Node{Node: &pg_query.Node_RangeVar{RangeVar: rv}}
+	if ts := ref.Item.GetRangeTableSample(); ts != nil {
+		return &pg_query.Node{Node: &pg_query.Node_RangeTableSample{RangeTableSample: &pg_query.RangeTableSample{
+			Relation: n, Method: ts.Method, Args: ts.Args, Repeatable: ts.Repeatable,
+		}}}
+	}
+	return n
+}
+
+// moveInside takes an equality out of the outer condition and gives it as one
+// on the value itself.
+func (v *view) moveInside(u resolve.Use) *pg_query.Node {
+	moved := &pg_query.Node{Node: u.Match.Conjunct.Node}
+	u.Match.Conjunct.Node = makeBool(true).Node
+	setColumnRef(u.Match.Reference, inner, u.Ref.Relation.Columns[u.Column].Name)
+	return moved
+}
+
+// group adds to a GROUP BY that lists a relation's primary key the other
+// columns that are used of it: over a sub-select the server cannot tell that
+// they depend on the key.
+func (c *planner) group(q *resolve.Query, views map[*resolve.Ref]*view) {
+	for _, g := range q.Groupings {
+		for _, ref := range q.Refs {
+			if v := views[ref]; v.target || v.plain || !groupsByKey(g, ref, v) {
+				continue
+			}
+			for i, used := range ref.Used {
+				if used && !listed(g, ref, i) && views[ref].columns[i].node != nil {
+					n := &pg_query.Node{}
+					setColumnRef(n, ref.Alias, ref.Relation.Columns[i].Name)
+					g.Select.GroupClause = append(g.Select.GroupClause, n)
+				}
+			}
+			if ref.Row {
+				row := pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(ref.Alias)}, -1)
+				g.Select.GroupClause = append(g.Select.GroupClause, row)
+			}
+		}
+	}
+}
+
+func groupsByKey(g resolve.Grouping, ref *resolve.Ref, v *view) bool {
+	if len(ref.Relation.PrimaryKey) == 0 || ref.Positional {
+		return false
+	}
+	for _, k := range ref.Relation.PrimaryKey {
+		if !listed(g, ref, k) || v.columns[k].treatment.Show != policy.ShowClear {
+			return false
+		}
+	}
+	return true
+}
+
+func listed(g resolve.Grouping, ref *resolve.Ref, column int) bool {
+	return slices.ContainsFunc(g.Columns, func(u resolve.Use) bool { return u.Ref == ref && u.Column == column })
+}
+
+// and puts two conditions together, flat to the left as the parser does.
+func and(a, b *pg_query.Node) *pg_query.Node {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	args := []*pg_query.Node{a}
+	if e := a.GetBoolExpr(); e.GetBoolop() == pg_query.BoolExprType_AND_EXPR {
+		args = slices.Clone(e.Args)
+	}
+	return pg_query.MakeBoolExprNode(pg_query.BoolExprType_AND_EXPR, append(args, b), -1)
+}
+
+func makeBool(v bool) *pg_query.Node {
+	return &pg_query.Node{Node: &pg_query.Node_AConst{AConst: &pg_query.A_Const{
+		Val: &pg_query.A_Const_Boolval{Boolval: &pg_query.Boolean{Boolval: v}},
+	}}}
+}
+
+// qualify gives every function and type its schema, so that the server's
+// search path decides nothing.
+func qualify(q *resolve.Query) {
+	for _, f := range q.Funcs {
+		if len(f.Found) == 0 || len(f.Call.Funcname) != 1 {
+			continue
+		}
+		schema := f.Found[0].Schema
+		if slices.ContainsFunc(f.Found, func(o catalog.Func) bool { return o.Schema != schema }) {
+			continue // overloads in several schemas, every one of them allowed: the server picks by type
+		}
+		f.Call.Funcname = []*pg_query.Node{pg_query.MakeStrNode(schema), f.Call.Funcname[0]}
+	}
+	for _, t := range q.Types {
+		if len(t.Type.Names) == 1 && t.Schema != "" {
+			t.Type.Names = []*pg_query.Node{pg_query.MakeStrNode(t.Schema), t.Type.Names[0]}
+		}
+	}
+}

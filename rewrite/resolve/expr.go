@@ -1,0 +1,271 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+)
+
+func (r *resolver) exprs(list []*pg_query.Node, s *scope, as UseKind) error {
+	for _, n := range list {
+		if err := r.expr(n, s, as); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// predicate resolves a condition, and notes whether it is leaky.
+func (r *resolver) predicate(n *pg_query.Node, s *scope) error {
+	if err := r.expr(n, s, UseFilter); err != nil {
+		return err
+	}
+	if n != nil && r.leaky(n, s) {
+		r.q.Leaky = true
+	}
+	return nil
+}
+
+// expr resolves an expression. It knows every node that can stand in one and
+// refuses the rest.
+func (r *resolver) expr(n *pg_query.Node, s *scope, as UseKind) error {
+	switch v := n.GetNode().(type) {
+	case nil, *pg_query.Node_AConst, *pg_query.Node_ParamRef, *pg_query.Node_SqlvalueFunction,
+		*pg_query.Node_SetToDefault:
+		return nil
+	case *pg_query.Node_ColumnRef:
+		return r.columnRef(n, v.ColumnRef, s, as)
+	case *pg_query.Node_AExpr:
+		r.operator(v.AExpr.Name)
+		return r.exprs([]*pg_query.Node{v.AExpr.Lexpr, v.AExpr.Rexpr}, s, as)
+	case *pg_query.Node_BoolExpr:
+		return r.exprs(v.BoolExpr.Args, s, as)
+	case *pg_query.Node_FuncCall:
+		return r.funcCall(v.FuncCall, s, as)
+	case *pg_query.Node_TypeCast:
+		if err := r.typeName(v.TypeCast.TypeName); err != nil {
+			return err
+		}
+		return r.expr(v.TypeCast.Arg, s, as)
+	case *pg_query.Node_SubLink:
+		return r.subLink(v.SubLink, s, as)
+	case *pg_query.Node_CaseExpr:
+		if err := r.exprs(v.CaseExpr.Args, s, as); err != nil {
+			return err
+		}
+		return r.exprs([]*pg_query.Node{v.CaseExpr.Arg, v.CaseExpr.Defresult}, s, as)
+	case *pg_query.Node_CaseWhen:
+		return r.exprs([]*pg_query.Node{v.CaseWhen.Expr, v.CaseWhen.Result}, s, as)
+	case *pg_query.Node_CoalesceExpr:
+		return r.exprs(v.CoalesceExpr.Args, s, as)
+	case *pg_query.Node_MinMaxExpr:
+		return r.exprs(v.MinMaxExpr.Args, s, as)
+	case *pg_query.Node_NullTest:
+		return r.expr(v.NullTest.Arg, s, as)
+	case *pg_query.Node_BooleanTest:
+		return r.expr(v.BooleanTest.Arg, s, as)
+	case *pg_query.Node_AArrayExpr:
+		return r.exprs(v.AArrayExpr.Elements, s, as)
+	case *pg_query.Node_AIndirection:
+		return r.indirection(v.AIndirection, s, as)
+	case *pg_query.Node_AIndices:
+		return r.exprs([]*pg_query.Node{v.AIndices.Lidx, v.AIndices.Uidx}, s, as)
+	case *pg_query.Node_RowExpr:
+		return r.exprs(v.RowExpr.Args, s, as)
+	case *pg_query.Node_List:
+		return r.exprs(v.List.Items, s, as)
+	case *pg_query.Node_CollateClause:
+		return r.expr(v.CollateClause.Arg, s, as)
+	case *pg_query.Node_NamedArgExpr:
+		return r.expr(v.NamedArgExpr.Arg, s, as)
+	case *pg_query.Node_GroupingFunc:
+		return r.exprs(v.GroupingFunc.Args, s, UseSort)
+	case *pg_query.Node_MultiAssignRef:
+		return r.expr(v.MultiAssignRef.Source, s, as)
+	case *pg_query.Node_SortBy:
+		r.operator(v.SortBy.UseOp)
+		return r.expr(v.SortBy.Node, s, UseSort)
+	case *pg_query.Node_ResTarget:
+		return r.expr(v.ResTarget.Val, s, as)
+	case *pg_query.Node_XmlExpr:
+		if err := r.exprs(v.XmlExpr.NamedArgs, s, as); err != nil {
+			return err
+		}
+		return r.exprs(v.XmlExpr.Args, s, as)
+	case *pg_query.Node_XmlSerialize:
+		if err := r.typeName(v.XmlSerialize.TypeName); err != nil {
+			return err
+		}
+		return r.expr(v.XmlSerialize.Expr, s, as)
+	default:
+		return r.jsonExpr(n, s, as)
+	}
+}
+
+func (r *resolver) subLink(l *pg_query.SubLink, s *scope, as UseKind) error {
+	r.operator(l.OperName)
+	if err := r.expr(l.Testexpr, s, as); err != nil {
+		return err
+	}
+	_, _, err := r.subquery(l.Subselect, s)
+	return err
+}
+
+// indirection resolves (expression).field and subscripts. The field of a
+// relation's whole row is that column.
+func (r *resolver) indirection(a *pg_query.A_Indirection, s *scope, as UseKind) error {
+	for _, i := range a.Indirection {
+		if i.GetString_() != nil || i.GetAStar() != nil {
+			continue
+		}
+		if err := r.expr(i, s, as); err != nil {
+			return err
+		}
+	}
+	ref, field := a.Arg.GetColumnRef(), a.Indirection[0].GetString_()
+	if ref == nil || field == nil {
+		return r.expr(a.Arg, s, as)
+	}
+	it, err := r.wholeRow(ref, s)
+	if err != nil {
+		return err
+	}
+	if it == nil {
+		return r.expr(a.Arg, s, as)
+	}
+	return r.field(it, field.Sval, ref.Location, as)
+}
+
+// field resolves a column named through the whole row of an item, which then
+// must have all of its columns.
+func (r *resolver) field(it *item, name string, pos int32, as UseKind) error {
+	c, ok := it.column(name)
+	if !ok {
+		return &Error{Code: "42703", Message: fmt.Sprintf("column %q not found in data type of %q", name, it.name), Pos: pos}
+	}
+	r.whole(it)
+	if it.ref != nil {
+		it.ref.Row = true
+	}
+	r.use(c, as, nil, pos)
+	return nil
+}
+
+// columnRef resolves a reference to a column, or to a whole row.
+func (r *resolver) columnRef(n *pg_query.Node, ref *pg_query.ColumnRef, s *scope, as UseKind) error {
+	it, err := r.wholeRow(ref, s)
+	if err != nil {
+		return err
+	}
+	if it != nil {
+		r.whole(it)
+		if it.ref != nil {
+			it.ref.Row = true
+		}
+		for _, c := range it.cols {
+			r.use(c, UseStar, nil, ref.Location)
+		}
+		return nil
+	}
+	c, err := r.columnOf(ref, s)
+	if err != nil {
+		return err
+	}
+	r.use(c, as, n, ref.Location)
+	return nil
+}
+
+// wholeRow gives the item whose row a reference means: by "name" where no
+// column is called so, or by "name.*". nil when it means a column.
+func (r *resolver) wholeRow(ref *pg_query.ColumnRef, s *scope) (*item, error) {
+	last := len(ref.Fields) - 1
+	if ref.Fields[last].GetAStar() != nil {
+		if last == 0 {
+			return nil, unsupported("* outside a target list")
+		}
+		return r.namedItem(ref, ref.Fields[:last], s)
+	}
+	if last > 0 {
+		return nil, nil
+	}
+	name := ref.Fields[0].GetString_().GetSval()
+	_, it, ok, err := s.lookup(name, ref.Location)
+	if err != nil || ok && it != nil {
+		return nil, err
+	}
+	return s.item("", name, ref.Location)
+}
+
+// namedItem finds the item that [[catalog.]schema.]name means.
+func (r *resolver) namedItem(ref *pg_query.ColumnRef, fields []*pg_query.Node, s *scope) (*item, error) {
+	var parts []string
+	for _, f := range fields {
+		parts = append(parts, f.GetString_().GetSval())
+	}
+	if len(parts) == 3 && parts[0] == r.in.Catalog.Database {
+		parts = parts[1:]
+	}
+	var it *item
+	var err error
+	switch len(parts) {
+	case 1:
+		it, err = s.item("", parts[0], ref.Location)
+	case 2:
+		it, err = s.item(parts[0], parts[1], ref.Location)
+	default:
+		return nil, unsupported("a name of %d parts", len(parts)+1)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if it == nil {
+		return nil, &Error{Code: "42P01", Message: fmt.Sprintf("missing FROM-clause entry for table %q", parts[len(parts)-1]), Pos: ref.Location}
+	}
+	if len(fields) > 1 && it.ref != nil {
+		r.q.Qualified = append(r.q.Qualified, Qualified{Ref: it.ref, Node: ref})
+	}
+	return it, nil
+}
+
+// columnOf finds the column that a reference means.
+func (r *resolver) columnOf(ref *pg_query.ColumnRef, s *scope) (column, error) {
+	last := len(ref.Fields) - 1
+	name := ref.Fields[last].GetString_().GetSval()
+	if name == "" {
+		return column{}, unsupported("%s in a column reference", nodeName(ref.Fields[last]))
+	}
+	if last == 0 {
+		c, it, ok, err := s.lookup(name, ref.Location)
+		if err != nil {
+			return column{}, err
+		}
+		if !ok {
+			return column{}, &Error{Code: "42703", Message: fmt.Sprintf("column %q does not exist", name), Pos: ref.Location}
+		}
+		if it != nil && len(c.sources) == 0 {
+			systemColumn(it, name)
+		}
+		return c, nil
+	}
+	it, err := r.namedItem(ref, ref.Fields[:last], s)
+	if err != nil {
+		return column{}, err
+	}
+	c, ok := it.column(name)
+	if !ok && !systemColumn(it, name) {
+		return column{}, &Error{Code: "42703", Message: fmt.Sprintf("column %s.%s does not exist", it.name, name), Pos: ref.Location}
+	}
+	return c, nil
+}
+
+// systemColumn notes the use of a system column of a relation.
+func systemColumn(it *item, name string) bool {
+	if it.ref == nil || !slices.Contains(systemColumns, name) {
+		return false
+	}
+	if !slices.Contains(it.ref.System, name) {
+		it.ref.System = append(it.ref.System, name)
+	}
+	return true
+}

@@ -1,0 +1,457 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+)
+
+// query resolves a statement that can stand where a query can: at the top, in
+// a CTE, in a sub-select. It gives the output's columns.
+func (r *resolver) query(n *pg_query.Node, s *scope) ([]column, error) {
+	switch v := n.GetNode().(type) {
+	case *pg_query.Node_SelectStmt:
+		cols, _, err := r.selectStmt(v.SelectStmt, s)
+		return cols, err
+	case *pg_query.Node_InsertStmt:
+		return r.insert(n, v.InsertStmt, s)
+	case *pg_query.Node_UpdateStmt:
+		return r.update(n, v.UpdateStmt, s)
+	case *pg_query.Node_DeleteStmt:
+		return r.delete(n, v.DeleteStmt, s)
+	default:
+		return nil, unsupported("%s", nodeName(n))
+	}
+}
+
+// subquery resolves a SELECT inside another statement.
+func (r *resolver) subquery(n *pg_query.Node, outer *scope) ([]column, bool, error) {
+	sel := n.GetSelectStmt()
+	if sel == nil {
+		return nil, false, unsupported("%s as a sub-select", nodeName(n))
+	}
+	return r.selectStmt(sel, outer)
+}
+
+func (r *resolver) selectStmt(sel *pg_query.SelectStmt, outer *scope) (cols []column, opaque bool, err error) {
+	s := outer.child()
+	if err := r.with(sel.WithClause, s); err != nil {
+		return nil, false, err
+	}
+	if sel.IntoClause != nil {
+		return nil, false, unsupported("SELECT INTO")
+	}
+	switch {
+	case sel.Op != pg_query.SetOperation_SETOP_NONE:
+		cols, opaque, err = r.setOperation(sel, s)
+	case len(sel.ValuesLists) > 0:
+		cols, err = r.values(sel, s)
+	default:
+		return r.plainSelect(sel, s)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	// ORDER BY over a set operation or VALUES sees the output's columns only.
+	out := &scope{parent: s, ctes: s.ctes, items: []*item{{cols: derived(cols), opaque: opaque}}}
+	return cols, opaque, r.tail(sel, out, cols)
+}
+
+func (r *resolver) setOperation(sel *pg_query.SelectStmt, s *scope) ([]column, bool, error) {
+	left, lopaque, err := r.selectStmt(sel.Larg, s)
+	if err != nil {
+		return nil, false, err
+	}
+	return r.setOperationRight(sel, left, lopaque, s)
+}
+
+func (r *resolver) values(sel *pg_query.SelectStmt, s *scope) ([]column, error) {
+	var cols []column
+	for _, row := range sel.ValuesLists {
+		for i, v := range row.GetList().GetItems() {
+			mark := len(r.q.Uses)
+			if err := r.expr(v, s, UseOutput); err != nil {
+				return nil, err
+			}
+			if i == len(cols) {
+				cols = append(cols, column{name: fmt.Sprintf("column%d", i+1)})
+			}
+			cols[i].sources = append(cols[i].sources, r.sourcesSince(mark)...)
+		}
+	}
+	return cols, nil
+}
+
+func (r *resolver) plainSelect(sel *pg_query.SelectStmt, s *scope) ([]column, bool, error) {
+	firstRef := len(r.q.Refs)
+	if err := r.from(sel.FromClause, s); err != nil {
+		return nil, false, err
+	}
+	if err := r.where(sel, s); err != nil {
+		return nil, false, err
+	}
+	cols, opaque, err := r.targetList(&sel.TargetList, s, nil)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := r.groupBy(sel, s, cols); err != nil {
+		return nil, false, err
+	}
+	if err := r.predicate(sel.HavingClause, s); err != nil {
+		return nil, false, err
+	}
+	for _, w := range sel.WindowClause {
+		if err := r.window(w.GetWindowDef(), s); err != nil {
+			return nil, false, err
+		}
+	}
+	for _, d := range sel.DistinctClause {
+		if d.GetNode() == nil {
+			continue // plain DISTINCT
+		}
+		if err := r.sortKey(d, s, cols); err != nil {
+			return nil, false, err
+		}
+	}
+	if err := r.locking(sel.LockingClause, s, r.q.Refs[firstRef:]); err != nil {
+		return nil, false, err
+	}
+	return cols, opaque, r.tail(sel, s, cols)
+}
+
+// tail resolves what may follow any query: ORDER BY, LIMIT, OFFSET.
+func (r *resolver) tail(sel *pg_query.SelectStmt, s *scope, cols []column) error {
+	for _, n := range sel.SortClause {
+		sort := n.GetSortBy()
+		if sort == nil {
+			return unsupported("%s in ORDER BY", nodeName(n))
+		}
+		r.operator(sort.UseOp)
+		if err := r.sortKey(sort.Node, s, cols); err != nil {
+			return err
+		}
+	}
+	return r.exprs([]*pg_query.Node{sel.LimitCount, sel.LimitOffset}, s, UseOutput)
+}
+
+// sortKey resolves an item of ORDER BY or DISTINCT ON: the name of an output
+// column, its number, or an expression.
+func (r *resolver) sortKey(n *pg_query.Node, s *scope, cols []column) error {
+	if ref := n.GetColumnRef(); ref != nil && len(ref.Fields) == 1 {
+		name := ref.Fields[0].GetString_().GetSval()
+		if i := slices.IndexFunc(cols, func(c column) bool { return c.name == name }); i >= 0 && name != "" {
+			r.useDerived(cols[i], ref.Location)
+			return nil
+		}
+	}
+	if r.position(n, cols) {
+		return nil
+	}
+	return r.expr(n, s, UseSort)
+}
+
+// position handles an output column's number where one can stand.
+func (r *resolver) position(n *pg_query.Node, cols []column) bool {
+	c := n.GetAConst()
+	if c == nil || c.GetIval() == nil {
+		return false
+	}
+	if i := int(c.GetIval().Ival); i >= 1 && i <= len(cols) {
+		r.useDerived(cols[i-1], c.Location)
+	}
+	return true
+}
+
+func (r *resolver) useDerived(c column, pos int32) {
+	c.base = false
+	r.use(c, UseSort, nil, pos)
+}
+
+// groupBy resolves GROUP BY. A bare name is an input column first, an output
+// column else.
+func (r *resolver) groupBy(sel *pg_query.SelectStmt, s *scope, cols []column) error {
+	g := Grouping{Select: sel}
+	plain := len(sel.GroupClause) > 0
+	for _, n := range sel.GroupClause {
+		mark := len(r.q.Uses)
+		if err := r.groupKey(n, s, cols); err != nil {
+			return err
+		}
+		if n.GetGroupingSet() != nil {
+			plain = false
+		}
+		if isColumnRef(n) && len(r.q.Uses) == mark+1 && r.q.Uses[mark].Node != nil {
+			g.Columns = append(g.Columns, r.q.Uses[mark])
+		}
+	}
+	if plain && len(g.Columns) > 0 {
+		r.q.Groupings = append(r.q.Groupings, g)
+	}
+	return nil
+}
+
+func isColumnRef(n *pg_query.Node) bool { return n.GetColumnRef() != nil }
+
+func (r *resolver) groupKey(n *pg_query.Node, s *scope, cols []column) error {
+	if set := n.GetGroupingSet(); set != nil {
+		for _, c := range set.Content {
+			if err := r.groupKey(c, s, cols); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if row := n.GetRowExpr(); row != nil {
+		for _, c := range row.Args {
+			if err := r.groupKey(c, s, cols); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if ref := n.GetColumnRef(); ref != nil && len(ref.Fields) == 1 {
+		name := ref.Fields[0].GetString_().GetSval()
+		_, it, ok, err := (&scope{items: s.items}).lookup(name, ref.Location)
+		if err != nil {
+			return err
+		}
+		if !ok || it == nil {
+			if i := slices.IndexFunc(cols, func(c column) bool { return c.name == name }); i >= 0 {
+				r.useDerived(cols[i], ref.Location)
+				return nil
+			}
+		}
+	}
+	if r.position(n, cols) {
+		return nil
+	}
+	return r.expr(n, s, UseSort)
+}
+
+// targetList resolves a SELECT list or RETURNING, and gives its columns. For
+// RETURNING, target is what is written: a * over it is spelled out, because
+// the target stays what it is.
+func (r *resolver) targetList(list *[]*pg_query.Node, s *scope, target *Target) (cols []column, opaque bool, err error) {
+	if target != nil {
+		if err := r.spellOutStars(list, s, target); err != nil {
+			return nil, false, err
+		}
+	}
+	for _, n := range *list {
+		rt := n.GetResTarget()
+		if rt == nil {
+			return nil, false, unsupported("%s in a target list", nodeName(n))
+		}
+		if star, err := r.starColumns(rt.Val, s); err != nil {
+			return nil, false, err
+		} else if star != nil {
+			for _, c := range star.cols {
+				r.use(c, UseStar, nil, rt.Location)
+			}
+			cols = append(cols, derived(star.cols)...)
+			opaque = opaque || star.opaque
+			continue
+		}
+		mark := len(r.q.Uses)
+		as := UseOutput
+		if target != nil && slices.Contains(target.Stars, n) {
+			as = UseStar
+		}
+		c, err := r.outputColumn(rt, s, as, mark)
+		if err != nil {
+			return nil, false, err
+		}
+		cols = append(cols, c)
+	}
+	return cols, opaque, nil
+}
+
+func (r *resolver) outputColumn(rt *pg_query.ResTarget, s *scope, as UseKind, mark int) (column, error) {
+	if err := r.expr(rt.Val, s, as); err != nil {
+		return column{}, err
+	}
+	c := column{name: rt.Name, sources: r.sourcesSince(mark)}
+	if c.name == "" {
+		c.name = OutputName(rt.Val)
+	}
+	if ref := rt.Val.GetColumnRef(); ref != nil {
+		found, err := r.columnOf(ref, s)
+		c.plain = err == nil && found.plain
+	}
+	return c, nil
+}
+
+// sourcesSince gives the columns used since there were mark uses.
+func (r *resolver) sourcesSince(mark int) []source {
+	var sources []source
+	for _, u := range r.q.Uses[mark:] {
+		sources = append(sources, source{u.Ref, u.Column})
+	}
+	return sources
+}
+
+// starColumns gives what a * or name.* in a target list stands for, nil when n
+// is neither. Relations under it keep all of their columns.
+func (r *resolver) starColumns(n *pg_query.Node, s *scope) (*item, error) {
+	ref := n.GetColumnRef()
+	if ref == nil || ref.Fields[len(ref.Fields)-1].GetAStar() == nil {
+		return nil, nil
+	}
+	if len(ref.Fields) == 1 {
+		if len(s.items) == 0 {
+			return nil, &Error{Code: "42601", Message: "SELECT * with no tables specified is not valid", Pos: ref.Location}
+		}
+		for _, it := range s.items {
+			r.whole(it)
+		}
+		cols, opaque := visibleColumns(s.items)
+		return &item{cols: cols, opaque: opaque}, nil
+	}
+	it, err := r.namedItem(ref, ref.Fields[:len(ref.Fields)-1], s)
+	if err != nil || it == nil {
+		return nil, err // (composite).* is an expression
+	}
+	r.whole(it)
+	return it, nil
+}
+
+// whole notes that every column of an item is wanted.
+func (r *resolver) whole(it *item) {
+	if it.ref != nil {
+		it.ref.Whole = true
+	}
+	for _, c := range it.cols {
+		for _, src := range c.sources {
+			if c.base {
+				src.ref.Whole = true
+			}
+		}
+	}
+}
+
+// where resolves WHERE, setting apart the conjuncts that a match mode of
+// equality could serve.
+func (r *resolver) where(sel *pg_query.SelectStmt, s *scope) error {
+	mark := len(r.q.Uses)
+	if err := r.predicate(sel.WhereClause, s); err != nil {
+		return err
+	}
+	for _, c := range conjuncts(sel.WhereClause) {
+		ref := equalityReference(c)
+		if ref == nil {
+			continue
+		}
+		for i := mark; i < len(r.q.Uses); i++ {
+			u := &r.q.Uses[i]
+			if u.Node == ref && !u.Ref.outer && u.Ref.Item != nil && sameLevel(s, u.Ref) {
+				u.As = UseEquality
+				u.Match = &Match{Select: sel, Conjunct: c, Reference: ref}
+			}
+		}
+	}
+	return nil
+}
+
+func sameLevel(s *scope, ref *Ref) bool {
+	return slices.ContainsFunc(s.items, func(it *item) bool { return it.ref == ref })
+}
+
+// conjuncts gives what is AND-ed at the top of a condition.
+func conjuncts(n *pg_query.Node) []*pg_query.Node {
+	if n == nil {
+		return nil
+	}
+	if b := n.GetBoolExpr(); b != nil && b.Boolop == pg_query.BoolExprType_AND_EXPR {
+		var all []*pg_query.Node
+		for _, a := range b.Args {
+			all = append(all, conjuncts(a)...)
+		}
+		return all
+	}
+	return []*pg_query.Node{n}
+}
+
+// equalityReference gives the reference in "col = constant", "constant = col",
+// "col IN (constants)" and "col = ANY (constant)"; nil for anything else.
+func equalityReference(n *pg_query.Node) *pg_query.Node {
+	e := n.GetAExpr()
+	if e == nil || len(e.Name) != 1 || e.Name[0].GetString_().GetSval() != "=" {
+		return nil
+	}
+	switch e.Kind {
+	case pg_query.A_Expr_Kind_AEXPR_OP:
+		if isColumnRef(e.Lexpr) && isConstant(e.Rexpr) {
+			return e.Lexpr
+		}
+		if isColumnRef(e.Rexpr) && isConstant(e.Lexpr) {
+			return e.Rexpr
+		}
+	case pg_query.A_Expr_Kind_AEXPR_IN:
+		if isColumnRef(e.Lexpr) && !slices.ContainsFunc(e.Rexpr.GetList().GetItems(), func(n *pg_query.Node) bool { return !isConstant(n) }) {
+			return e.Lexpr
+		}
+	case pg_query.A_Expr_Kind_AEXPR_OP_ANY:
+		if isColumnRef(e.Lexpr) && isConstant(e.Rexpr) {
+			return e.Lexpr
+		}
+	}
+	return nil
+}
+
+// isConstant tells whether an expression is a literal or parameter, perhaps
+// cast, or an array of those.
+func isConstant(n *pg_query.Node) bool {
+	switch v := n.GetNode().(type) {
+	case *pg_query.Node_AConst, *pg_query.Node_ParamRef:
+		return true
+	case *pg_query.Node_TypeCast:
+		return isConstant(v.TypeCast.Arg)
+	case *pg_query.Node_AArrayExpr:
+		return !slices.ContainsFunc(v.AArrayExpr.Elements, func(n *pg_query.Node) bool { return !isConstant(n) })
+	default:
+		return false
+	}
+}
+
+// locking resolves FOR UPDATE and kin.
+func (r *resolver) locking(clauses []*pg_query.Node, s *scope, refs []*Ref) error {
+	for _, n := range clauses {
+		lock := n.GetLockingClause()
+		if lock == nil {
+			return unsupported("%s as a locking clause", nodeName(n))
+		}
+		if len(lock.LockedRels) == 0 {
+			for _, ref := range refs {
+				ref.Locked = true
+			}
+		}
+		for _, l := range lock.LockedRels {
+			it, err := s.item("", l.GetRangeVar().GetRelname(), -1)
+			if err != nil {
+				return err
+			}
+			if it != nil && it.ref != nil {
+				it.ref.Locked = true
+			}
+		}
+	}
+	return nil
+}
+
+func (r *resolver) window(w *pg_query.WindowDef, s *scope) error {
+	if w == nil {
+		return nil
+	}
+	for _, o := range w.OrderClause {
+		sort := o.GetSortBy()
+		r.operator(sort.GetUseOp())
+		if err := r.expr(sort.GetNode(), s, UseSort); err != nil {
+			return err
+		}
+	}
+	if err := r.exprs(w.PartitionClause, s, UseSort); err != nil {
+		return err
+	}
+	return r.exprs([]*pg_query.Node{w.StartOffset, w.EndOffset}, s, UseOutput)
+}

@@ -1,0 +1,227 @@
+package rewrite
+
+import (
+	"fmt"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/pgveil/pgveil/rewrite/parse"
+	"github.com/pgveil/pgveil/rewrite/resolve"
+)
+
+// planner plans one statement of a text.
+type planner struct {
+	engine  *Engine
+	session Session
+	plan    *Plan
+	text    string
+	changed bool   // the statement's tree is not what the client sent
+	effects Effect // of functions that it calls
+
+	generated []generated    // the sub-selects put in place of relations
+	targets   []*resolve.Ref // the relations written, which stay
+}
+
+// statement decides one statement. It knows every kind that a caller with
+// restrictions may send, and refuses the rest.
+func (c *planner) statement(n *pg_query.Node) (*pg_query.Node, error) {
+	command := commandName(n)
+	switch v := n.Node.(type) {
+	case *pg_query.Node_SelectStmt, *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt:
+		effect, err := c.query(n)
+		c.step(command, effect, "")
+		return n, err
+	case *pg_query.Node_DeclareCursorStmt:
+		effect, err := c.query(v.DeclareCursorStmt.Query)
+		c.step(command, effect|Declares, v.DeclareCursorStmt.Portalname)
+		return n, err
+	case *pg_query.Node_PrepareStmt:
+		return n, c.prepare(v.PrepareStmt)
+	case *pg_query.Node_CopyStmt:
+		return n, c.copy(v.CopyStmt)
+	case *pg_query.Node_ExecuteStmt:
+		return n, c.execute(v.ExecuteStmt)
+	case *pg_query.Node_DeallocateStmt:
+		c.step(command, Forgets, v.DeallocateStmt.Name)
+	case *pg_query.Node_FetchStmt:
+		c.step(command, Fetches, v.FetchStmt.Portalname)
+	case *pg_query.Node_ClosePortalStmt:
+		c.step(command, 0, v.ClosePortalStmt.Portalname)
+	case *pg_query.Node_TransactionStmt:
+		return n, c.transaction(v.TransactionStmt)
+	case *pg_query.Node_VariableSetStmt:
+		return n, c.set(v.VariableSetStmt)
+	case *pg_query.Node_VariableShowStmt:
+		c.step(command, 0, "")
+		return n, readableSetting(v.VariableShowStmt.Name)
+	case *pg_query.Node_DiscardStmt:
+		c.step(command, discardEffect(v.DiscardStmt), "")
+	case *pg_query.Node_ConstraintsSetStmt, *pg_query.Node_ListenStmt, *pg_query.Node_UnlistenStmt, *pg_query.Node_NotifyStmt:
+		c.step(command, 0, "")
+	default:
+		return nil, refuseUnsupported("only a role with unrestricted access may", "%s is not open to callers with restrictions", command)
+	}
+	return n, nil
+}
+
+func (c *planner) step(command string, effect Effect, name string) {
+	c.plan.Steps = append(c.plan.Steps, Step{Command: command, Effect: effect, Name: name})
+}
+
+func (c *planner) prepare(p *pg_query.PrepareStmt) error {
+	if queryOf(p.Query) != p.Query {
+		return refuseUnsupported("prepare a query", "PREPARE of %s is not open to callers with restrictions", commandName(p.Query))
+	}
+	effect, err := c.query(p.Query)
+	c.step("PREPARE", effect|Prepares, p.Name)
+	return err
+}
+
+// execute lets EXECUTE through as it is: its parameters may be expressions
+// without relations only.
+func (c *planner) execute(x *pg_query.ExecuteStmt) error {
+	sel := &pg_query.SelectStmt{LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
+	for _, p := range x.Params {
+		sel.TargetList = append(sel.TargetList, pg_query.MakeResTargetNodeWithVal(p, -1))
+	}
+	if _, err := c.query(&pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}}); err != nil {
+		return err
+	}
+	for i, t := range sel.TargetList {
+		x.Params[i] = t.GetResTarget().Val
+	}
+	c.step("EXECUTE", Executes, x.Name)
+	return nil
+}
+
+func (c *planner) transaction(t *pg_query.TransactionStmt) error {
+	var effect Effect
+	switch t.Kind {
+	case pg_query.TransactionStmtKind_TRANS_STMT_BEGIN, pg_query.TransactionStmtKind_TRANS_STMT_START:
+		effect = Begins
+	case pg_query.TransactionStmtKind_TRANS_STMT_COMMIT, pg_query.TransactionStmtKind_TRANS_STMT_ROLLBACK,
+		pg_query.TransactionStmtKind_TRANS_STMT_ROLLBACK_TO:
+		effect = Ends
+	case pg_query.TransactionStmtKind_TRANS_STMT_SAVEPOINT, pg_query.TransactionStmtKind_TRANS_STMT_RELEASE:
+	default:
+		return refuseUnsupported("use an ordinary transaction", "two-phase commit is not open to callers with restrictions")
+	}
+	c.step(transactionName(t.Kind), effect, "")
+	return nil
+}
+
+// transactionName gives the command tag of a transaction statement.
+func transactionName(k pg_query.TransactionStmtKind) string {
+	name := strings.TrimPrefix(k.String(), "TRANS_STMT_")
+	switch k {
+	case pg_query.TransactionStmtKind_TRANS_STMT_START:
+		return "START TRANSACTION"
+	case pg_query.TransactionStmtKind_TRANS_STMT_ROLLBACK_TO:
+		return "ROLLBACK"
+	default:
+		return strings.ReplaceAll(name, "_", " ")
+	}
+}
+
+func discardEffect(d *pg_query.DiscardStmt) Effect {
+	switch d.Target {
+	case pg_query.DiscardMode_DISCARD_ALL:
+		return Resets | Settings | Forgets
+	case pg_query.DiscardMode_DISCARD_TEMP:
+		return Settings
+	default:
+		return 0
+	}
+}
+
+// commandName says what a statement is in the words of its command tag, or
+// near them.
+func commandName(n *pg_query.Node) string {
+	switch v := n.GetNode().(type) {
+	case *pg_query.Node_TransactionStmt:
+		return transactionName(v.TransactionStmt.Kind)
+	case *pg_query.Node_VariableSetStmt:
+		if k := v.VariableSetStmt.Kind; k == pg_query.VariableSetKind_VAR_RESET || k == pg_query.VariableSetKind_VAR_RESET_ALL {
+			return "RESET"
+		}
+		return "SET"
+	case *pg_query.Node_VariableShowStmt:
+		return "SHOW"
+	case *pg_query.Node_DeclareCursorStmt:
+		return "DECLARE CURSOR"
+	case *pg_query.Node_ClosePortalStmt:
+		return "CLOSE CURSOR"
+	case *pg_query.Node_ConstraintsSetStmt:
+		return "SET CONSTRAINTS"
+	case nil:
+		return "an empty statement"
+	default:
+		name := string(n.ProtoReflect().WhichOneof(n.ProtoReflect().Descriptor().Oneofs().Get(0)).Name())
+		return strings.ToUpper(strings.ReplaceAll(strings.TrimSuffix(name, "_stmt"), "_", " "))
+	}
+}
+
+// after gives the session that the rest of a text meets once a statement has
+// run. Where that cannot be known beforehand, the text is refused.
+func (e *Engine) after(s Session, n *pg_query.Node, step Step) (Session, error) {
+	if step.Effect&(Settings|Resets) == 0 {
+		return s, nil
+	}
+	set := n.GetVariableSetStmt()
+	if set == nil || set.Kind != pg_query.VariableSetKind_VAR_SET_VALUE {
+		return s, refuseSeparately(step)
+	}
+	values, ok := constants(set.Args)
+	switch {
+	case !ok:
+		return s, refuseSeparately(step)
+	case set.Name == "search_path":
+		s.Path = e.path(s, values)
+		return s, nil
+	case set.Name == PurposeSetting && len(values) == 1:
+		access, err := e.Policy.Access(s.Access.Login, values[0])
+		if err != nil {
+			return s, RefuseAccess(err)
+		}
+		s.Access = access
+		return s, nil
+	default:
+		return s, refuseSeparately(step)
+	}
+}
+
+func refuseSeparately(step Step) error {
+	return refuseUnsupported("send the statements one by one",
+		"what follows %s in the same text depends on it in a way that cannot be known beforehand", step.Command)
+}
+
+// path gives the effective search path for a list of schema names, as
+// current_schemas(true) would.
+func (e *Engine) path(s Session, names []string) []string {
+	var path []string
+	explicit := false
+	for _, name := range names {
+		if name == "$user" {
+			name = s.Access.Login
+		}
+		explicit = explicit || name == "pg_catalog"
+		if name == "pg_catalog" || e.Catalog.HasSchema(name) {
+			path = append(path, name)
+		}
+	}
+	if !explicit {
+		path = append([]string{"pg_catalog"}, path...)
+	}
+	return path
+}
+
+// finish gives the text of a statement whose tree was changed, once it is
+// certain that the text says what was decided.
+func (c *planner) finish(n *pg_query.Node) (string, error) {
+	sql, err := parse.Deparse(n)
+	if err != nil {
+		return "", fmt.Errorf("rewrite: internal error: %w", err)
+	}
+	return sql, c.verify(sql)
+}

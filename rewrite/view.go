@@ -1,0 +1,245 @@
+package rewrite
+
+import (
+	"fmt"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite/mask"
+	"github.com/pgveil/pgveil/rewrite/parse"
+	"github.com/pgveil/pgveil/rewrite/resolve"
+)
+
+// inner is what every generated sub-select calls its relation.
+const inner = "pgveil_t"
+
+// template is what one access sees of one relation, ready to be put together:
+// every column's expression over pgveil_t, and the condition on rows. It is
+// shared between plans, whose trees hold its nodes: nobody changes them.
+type template struct {
+	access  *policy.RelationAccess
+	columns []shown
+	where   *pg_query.Node // nil for every row
+	filter  map[int]bool   // columns that the row filters look at
+}
+
+// shown is one column of a template.
+type shown struct {
+	treatment policy.Treatment
+	node      *pg_query.Node // a ResTarget; nil when the column is refused
+}
+
+type templateKey struct {
+	access   uint64
+	relation uint32
+}
+
+// template gives the access's view of a relation, made at its first use.
+func (e *Engine) template(a *policy.Access, rel *catalog.Relation) (*template, error) {
+	key := templateKey{a.ID, rel.OID}
+	if t, ok := e.templates.Load(key); ok {
+		return t.(*template), nil
+	}
+	t, err := e.makeTemplate(a, rel)
+	if err != nil {
+		return nil, err
+	}
+	e.templates.Store(key, t)
+	return t, nil
+}
+
+func (e *Engine) makeTemplate(a *policy.Access, rel *catalog.Relation) (*template, error) {
+	ra := a.Relation(rel)
+	if len(ra.Views) == 0 {
+		return &template{access: ra, columns: make([]shown, len(rel.Columns))}, nil
+	}
+	t := &template{access: ra, columns: make([]shown, len(rel.Columns)), filter: map[int]bool{}}
+	var targets []string
+	for i := range rel.Columns {
+		expr, treatment, err := columnExpr(ra, rel, i)
+		if err != nil {
+			return nil, err
+		}
+		t.columns[i].treatment = treatment
+		if treatment.Show != policy.ShowRefuse {
+			targets = append(targets, expr+" AS "+quoteIdent(rel.Columns[i].Name))
+		}
+	}
+	sql := "SELECT " + strings.Join(targets, ", ") + " FROM " + quoteIdent(rel.Schema) + "." + quoteIdent(rel.Name) + " AS " + inner
+	if where := rowCondition(ra); where != "" {
+		sql += " WHERE " + where
+	}
+	return t, e.fill(t, rel, sql)
+}
+
+// fill parses the template's text into its nodes, names qualified.
+func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
+	node, err := canonical(sql)
+	if err != nil {
+		return fmt.Errorf("view of %s: internal error: %w", rel.QualifiedName(), err)
+	}
+	sel := node.GetSelectStmt()
+	for i, n := 0, 0; i < len(t.columns); i++ {
+		if t.columns[i].treatment.Show != policy.ShowRefuse {
+			t.columns[i].node = sel.TargetList[n]
+			n++
+		}
+	}
+	q, err := resolve.Resolve(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog", rel.Schema}}, node)
+	if err != nil {
+		return fmt.Errorf("view of %s: %w", rel.QualifiedName(), err)
+	}
+	for _, u := range q.Uses {
+		if u.Ref != q.Refs[0] {
+			continue
+		}
+		if u.As == resolve.UseFilter {
+			t.filter[u.Column] = true
+		}
+		if u.Node != nil {
+			setColumnRef(u.Node, inner, rel.Columns[u.Column].Name)
+		}
+	}
+	qualify(q)
+	t.where = sel.WhereClause
+	return nil
+}
+
+// columnExpr gives the expression for a column: its value, a mask, or, where
+// roles with different row filters show it differently, a CASE over them, the
+// clearest first.
+func columnExpr(ra *policy.RelationAccess, rel *catalog.Relation, i int) (string, policy.Treatment, error) {
+	views := clearestFirst(ra.Views, i)
+	best := views[0].Columns[i]
+	expr, err := treated(best, rel, i)
+	if err != nil || best.Show == policy.ShowRefuse || alike(views, i) {
+		return expr, best, err
+	}
+	var b strings.Builder
+	b.WriteString("CASE")
+	for _, v := range views {
+		expr, err := treated(v.Columns[i], rel, i)
+		if err != nil {
+			return "", best, err
+		}
+		when := v.Rows
+		if when == "" {
+			when = "true"
+		}
+		fmt.Fprintf(&b, " WHEN (%s) THEN %s", when, expr)
+	}
+	b.WriteString(" END")
+	best.Show, best.Match = policy.ShowMasked, policy.MatchMasked
+	return b.String(), best, nil
+}
+
+func treated(t policy.Treatment, rel *catalog.Relation, i int) (string, error) {
+	c := &rel.Columns[i]
+	ref := inner + "." + quoteIdent(c.Name)
+	switch t.Show {
+	case policy.ShowClear:
+		return ref, nil
+	case policy.ShowMasked:
+		return mask.Expr(t.Mask, t.Class, rel, c, ref)
+	default: // refused: where another view shows it, this one's rows have none
+		return "NULL::" + c.Type.SQL, nil
+	}
+}
+
+func clearestFirst(views []policy.View, i int) []policy.View {
+	sorted := append([]policy.View(nil), views...)
+	rank := func(v policy.View) int {
+		t := v.Columns[i]
+		if t.Show == policy.ShowMasked {
+			return t.Mask.Rank()
+		}
+		return int(t.Show) << 20 // refuse below every mask, clear above
+	}
+	for a := 1; a < len(sorted); a++ {
+		for b := a; b > 0 && rank(sorted[b]) > rank(sorted[b-1]); b-- {
+			sorted[b], sorted[b-1] = sorted[b-1], sorted[b]
+		}
+	}
+	return sorted
+}
+
+func alike(views []policy.View, i int) bool {
+	for _, v := range views[1:] {
+		if v.Columns[i].Show != views[0].Columns[i].Show || v.Columns[i].Mask != views[0].Columns[i].Mask {
+			return false
+		}
+	}
+	return true
+}
+
+// rowCondition gives the condition on rows: any view's filter, and consent.
+func rowCondition(ra *policy.RelationAccess) string {
+	var any []string
+	for _, v := range ra.Views {
+		if v.Rows == "" {
+			any = nil
+			break
+		}
+		any = append(any, "("+v.Rows+")")
+	}
+	var all []string
+	if len(any) > 0 {
+		all = append(all, "("+strings.Join(any, " OR ")+")")
+	}
+	if ra.Consent != "" {
+		all = append(all, "("+ra.Consent+")")
+	}
+	return strings.Join(all, " AND ")
+}
+
+// CheckFilter tells whether a policy's row filter can be used: a condition
+// over the relation's columns that the catalog understands.
+func CheckFilter(cat *catalog.Snapshot, expr string, rel *catalog.Relation) error {
+	node, err := parse.ParseOne("SELECT 1 WHERE " + expr)
+	if err != nil {
+		return err
+	}
+	sel := node.GetSelectStmt()
+	bare := &pg_query.SelectStmt{TargetList: sel.GetTargetList(), WhereClause: sel.GetWhereClause(), LimitOption: sel.GetLimitOption(), Op: sel.GetOp()}
+	if sel == nil || !parse.Equal(sel, bare) {
+		return fmt.Errorf("not a single condition")
+	}
+	_, err = resolve.Expr(resolve.Input{Catalog: cat, Path: []string{"pg_catalog", rel.Schema}}, rel, inner, sel.WhereClause)
+	return err
+}
+
+// canonical parses a text into the tree that its deparsed form parses to, so
+// that what is sent and parsed again can be compared with it.
+func canonical(sql string) (*pg_query.Node, error) {
+	node, err := parse.ParseOne(sql)
+	if err != nil {
+		return nil, err
+	}
+	if sql, err = parse.Deparse(node); err != nil {
+		return nil, err
+	}
+	return parse.ParseOne(sql)
+}
+
+// over gives a copy of an expression over pgveil_t as one over another name.
+func over(n *pg_query.Node, alias string) *pg_query.Node {
+	out := proto.Clone(n).(*pg_query.Node)
+	parse.Walk(out, func(m proto.Message) bool {
+		if ref, ok := m.(*pg_query.ColumnRef); ok && len(ref.Fields) > 1 && ref.Fields[0].GetString_().GetSval() == inner {
+			ref.Fields[0] = pg_query.MakeStrNode(alias)
+		}
+		return true
+	})
+	return out
+}
+
+func setColumnRef(n *pg_query.Node, alias, column string) {
+	n.Node = pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(alias), pg_query.MakeStrNode(column)}, -1).Node
+}
+
+// quoteIdent quotes a name so that it means just itself.
+func quoteIdent(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

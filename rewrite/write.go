@@ -1,0 +1,187 @@
+package rewrite
+
+import (
+	"slices"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite/resolve"
+)
+
+// write decides what a statement does to the relation it writes, and changes
+// its tree: masks in place of masked columns, write-back protection, the row
+// filter.
+func (c *planner) write(t *resolve.Target, q *resolve.Query, views map[*resolve.Ref]*view) error {
+	v := views[t.Ref]
+	if v.plain {
+		return refuse("", "%s is the system's own", t.Ref.Relation.QualifiedName())
+	}
+	if err := c.mayWrite(t, v); err != nil {
+		return err
+	}
+	if err := c.writtenColumns(t, v); err != nil {
+		return err
+	}
+	nameOutputs(t)
+	c.maskTarget(t, v, q)
+	c.dropRefused(t, v)
+	switch s := t.Stmt.Node.(type) {
+	case *pg_query.Node_UpdateStmt:
+		if err := c.protect(s.UpdateStmt.TargetList, t, v); err != nil {
+			return err
+		}
+		s.UpdateStmt.WhereClause = c.filtered(s.UpdateStmt.WhereClause, t, v, q)
+	case *pg_query.Node_DeleteStmt:
+		s.DeleteStmt.WhereClause = c.filtered(s.DeleteStmt.WhereClause, t, v, q)
+	case *pg_query.Node_InsertStmt:
+		oc := s.InsertStmt.OnConflictClause
+		if oc.GetAction() == pg_query.OnConflictAction_ONCONFLICT_UPDATE {
+			if err := c.protect(oc.TargetList, t, v); err != nil {
+				return err
+			}
+			oc.WhereClause = c.filtered(oc.WhereClause, t, v, q)
+		}
+	}
+	return nil
+}
+
+// mayWrite checks the operations that the statement performs.
+func (c *planner) mayWrite(t *resolve.Target, v *view) error {
+	need := map[string]policy.Ops{"INSERT": policy.Insert, "UPDATE": policy.Update, "DELETE": policy.Delete}[t.Command]
+	ins := t.Stmt.GetInsertStmt()
+	if ins.GetOnConflictClause().GetAction() == pg_query.OnConflictAction_ONCONFLICT_UPDATE {
+		need |= policy.Update
+	}
+	what := map[string]string{"INSERT": "insert into", "UPDATE": "update", "DELETE": "delete from"}[t.Command]
+	if !v.access.Ops.Has(need) {
+		return refuseRelation(what, t.Ref.Relation.QualifiedName(), v.access.Because)
+	}
+	reads := slices.Contains(t.Ref.Used, true)
+	if reads && !v.access.Ops.Has(policy.Select) {
+		return refuseRelation("read", t.Ref.Relation.QualifiedName(), v.access.Because)
+	}
+	if ins.GetOnConflictClause() != nil && v.where != nil {
+		return refuseUnsupported("insert and update separately",
+			"ON CONFLICT on %s, whose rows are filtered for you, would tell of rows that you may not see", t.Ref.Relation.QualifiedName())
+	}
+	return nil
+}
+
+// writtenColumns refuses writing columns that the caller may not even see in
+// masked form, and moving rows across the row filter.
+func (c *planner) writtenColumns(t *resolve.Target, v *view) error {
+	columns := t.Columns
+	if t.All {
+		columns = nil
+		for i := range v.columns {
+			columns = append(columns, i)
+		}
+	}
+	for _, i := range columns {
+		name := t.Ref.Relation.QualifiedName() + "." + t.Ref.Relation.Columns[i].Name
+		treatment := v.columns[i].treatment
+		if treatment.Show == policy.ShowRefuse {
+			return c.refuseColumn(name, "written", treatment)
+		}
+		if t.Command != "INSERT" && v.filter[i] {
+			return refuse("leave it out of SET", "column %s decides which rows you see and may not be changed", name)
+		}
+		c.plan.addColumn(ColumnUse{Name: name, Class: treatment.Class, Show: showName(treatment), Write: true, Rule: treatment.Rule, Because: treatment.Because})
+	}
+	return nil
+}
+
+// nameOutputs names the outputs of RETURNING as they would be called, before
+// masks take the place of column references.
+func nameOutputs(t *resolve.Target) {
+	for _, n := range *t.Returning {
+		rt := n.GetResTarget()
+		if rt.Name == "" && !isStar(rt.Val) {
+			rt.Name = resolve.OutputName(rt.Val)
+		}
+	}
+}
+
+func isStar(n *pg_query.Node) bool {
+	fields := n.GetColumnRef().GetFields()
+	return len(fields) > 0 && fields[len(fields)-1].GetAStar() != nil
+}
+
+// maskTarget replaces every reference to a masked column of the target by its
+// mask.
+func (c *planner) maskTarget(t *resolve.Target, v *view, q *resolve.Query) {
+	for _, u := range q.Uses {
+		if u.Ref != t.Ref || u.Node == nil || u.As == resolve.UseWrite {
+			continue
+		}
+		if v.columns[u.Column].treatment.Show == policy.ShowMasked {
+			u.Node.Node = c.maskOver(t, v, u.Column).Node
+		}
+	}
+}
+
+// maskOver gives the mask of a target's column, over the name that the
+// statement calls the target.
+func (c *planner) maskOver(t *resolve.Target, v *view, column int) *pg_query.Node {
+	return over(v.columns[column].node.GetResTarget().Val, t.Ref.Alias)
+}
+
+// dropRefused takes out of RETURNING what a * brought in and the caller may
+// not see.
+func (c *planner) dropRefused(t *resolve.Target, v *view) {
+	*t.Returning = slices.DeleteFunc(*t.Returning, func(n *pg_query.Node) bool {
+		if !slices.Contains(t.Stars, n) {
+			return false
+		}
+		fields := n.GetResTarget().Val.GetColumnRef().GetFields()
+		if len(fields) == 0 {
+			return false // replaced by a mask
+		}
+		i := t.Ref.Relation.ColumnIndex(fields[len(fields)-1].GetString_().GetSval())
+		return v.columns[i].treatment.Show == policy.ShowRefuse
+	})
+}
+
+// protect keeps a masked value that comes back from overwriting the value it
+// hides: SET col = X becomes
+// SET col = CASE WHEN X IS NOT DISTINCT FROM mask(col) THEN col ELSE X END.
+func (c *planner) protect(set []*pg_query.Node, t *resolve.Target, v *view) error {
+	for _, n := range set {
+		rt := n.GetResTarget()
+		i := t.Ref.Relation.ColumnIndex(rt.Name)
+		if v.columns[i].treatment.Show != policy.ShowMasked || rt.Val.GetSetToDefault() != nil {
+			continue
+		}
+		if rt.Val.GetMultiAssignRef() != nil {
+			return refuseUnsupported("assign the columns one by one",
+				"%s.%s is masked for you and cannot be assigned together with others", t.Ref.Relation.QualifiedName(), rt.Name)
+		}
+		column := &pg_query.Node{}
+		setColumnRef(column, t.Ref.Alias, rt.Name)
+		unchanged := pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT,
+			[]*pg_query.Node{pg_query.MakeStrNode("=")}, proto.Clone(rt.Val).(*pg_query.Node), c.maskOver(t, v, i), -1)
+		rt.Val = caseWhen(unchanged, column, rt.Val)
+	}
+	return nil
+}
+
+// filtered adds the row filter to a condition. One that is leaky runs only on
+// rows that the filter has passed.
+func (c *planner) filtered(where *pg_query.Node, t *resolve.Target, v *view, q *resolve.Query) *pg_query.Node {
+	if v.where == nil {
+		return where
+	}
+	filter := over(v.where, t.Ref.Alias)
+	if where != nil && q.Leaky {
+		return caseWhen(filter, where, makeBool(false))
+	}
+	return and(filter, where)
+}
+
+func caseWhen(condition, then, otherwise *pg_query.Node) *pg_query.Node {
+	n := pg_query.MakeCaseExprNode(nil, []*pg_query.Node{pg_query.MakeCaseWhenNode(condition, then, -1)}, -1)
+	n.GetCaseExpr().Defresult = otherwise
+	return n
+}
