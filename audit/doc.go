@@ -24,7 +24,8 @@
 // A log is a directory of segments, 00000000000000000000.seg and so on, each
 // named by the seq of its first record. One process writes it, under a lock
 // (flock) on the directory. A segment's room is reserved when it is made, and
-// the next one's ahead of need, as next.tmp. Integers are little endian.
+// the next one's ahead of need, as next.tmp. Other names are passed by.
+// Integers are little endian.
 //
 // A segment begins with a header of 96 bytes:
 //
@@ -92,7 +93,7 @@
 // machine can lose more: records that nobody was told were durable, pages out
 // of order among them. Open cuts there, too, but only above the mark, only in
 // a segment that is not sealed, and not while the machine has been up all
-// along. Everything else that is not as it was written is damage or
+// along; segments that followed are put aside as name.dropped. Everything else that is not as it was written is damage or
 // tampering: Open then fails with a *Fault that says where, and leaves the
 // files alone.
 //

@@ -13,10 +13,10 @@ import (
 
 // What callers of a Log may want to tell apart.
 var (
-	ErrFull   = errors.New("the audit log has no room")             // for now: it goes on by itself when there is room
-	ErrFailed = errors.New("the audit log failed")                  // for good: what was not yet durable is in doubt
-	ErrClosed = errors.New("the audit log is closed")               //
-	ErrInUse  = errors.New("another process writes this audit log") //
+	ErrFull   = errors.New("the audit log has no room") // for now: it goes on by itself when there is room
+	ErrFailed = errors.New("the audit log failed")      // for good: what was not yet durable is in doubt
+	ErrClosed = errors.New("the audit log is closed")
+	ErrInUse  = errors.New("another process writes this audit log")
 )
 
 // Options set up a Log. The zero Options are the defaults.
@@ -137,22 +137,24 @@ func (l *Log) Append(r *Record) (seq uint64, err error) {
 	}
 	body := l.bodies.Get().(*[]byte)
 	defer l.bodies.Put(body)
-	*body = appendBody((*body)[:0], r)
-	if len(*body) > maxPayload-maxHead {
-		*body = appendTrimmed((*body)[:0], r)
-	}
+	*body = appendFitting((*body)[:0], r)
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.makeRoom(frameSize + maxHead + len(*body)); err != nil {
 		return 0, fmt.Errorf("append audit record: %w", err)
 	}
+	l.put(r, kind, *body)
+	return r.Seq, nil
+}
+
+// put writes a record for which there is room. The caller holds l.mu.
+func (l *Log) put(r *Record, kind byte, body []byte) {
 	r.Seq, r.Time = l.next, l.stamp(r.Time)
 	before := l.cur.end
-	l.chain = l.cur.append(r.Seq, kind, r.Time, *body, l.chain)
+	l.chain = l.cur.append(r.Seq, kind, r.Time, body, l.chain)
 	l.bytes += int64(l.cur.end - before)
 	l.next++
-	return r.Seq, nil
 }
 
 // stamp gives the time of a record: now, unless it has one that JSON can say.

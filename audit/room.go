@@ -21,6 +21,7 @@ type room struct {
 	err        error     // of the last attempt; nil after a success
 	tried      time.Time // when it ended
 	refused    uint64
+	told       uint64 // of refused: how many the log has a record of
 }
 
 // makeRoom sees to it that the current segment has need bytes left. The
@@ -64,7 +65,21 @@ func (l *Log) rotate(need int) error {
 	l.count++
 	l.bytes += headerSize
 	l.askSync() // to seal the one before
+	l.tellRefused()
 	return nil
+}
+
+// tellRefused records, once there is room again, that there was none. The new
+// segment is empty, so it has room for this and what comes next. The caller
+// holds l.mu.
+func (l *Log) tellRefused() {
+	n := l.room.refused - l.room.told
+	if n == 0 {
+		return
+	}
+	l.room.told = l.room.refused
+	r := &Record{Kind: KindSystem, Message: fmt.Sprintf("the log had no room, and refused %d records", n)}
+	l.put(r, kindByte(r.Kind), appendBody(nil, r))
 }
 
 // allocateAhead starts to allocate the next segment in the background, unless

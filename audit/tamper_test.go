@@ -15,10 +15,10 @@ import (
 // TestEveryBit flips a bit of every byte that holds something, one at a time:
 // whether by checksum or by chain, both Verify and Open must tell.
 func TestEveryBit(t *testing.T) {
-	const n = 6
+	const n = 4
 	dir := build(t, small(), n)
 	data := lastSegment(t, dir)
-	path := filepath.Join(t.TempDir(), segmentName(0))
+	path := filepath.Join(memoryDir(t), segmentName(0))
 	end := offsets(t, data)[n]
 	for i := range end {
 		if i >= markAt && i < lastAt || i >= bootAt && i < bootAt+16 {

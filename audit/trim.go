@@ -9,17 +9,28 @@ import (
 // that one entry may have in the tile layout of transparency logs.
 const maxPayload = 60_000
 
-// appendTrimmed writes the body of a record whose full body is too long: the
-// shape and the lists are cut, each with a mark that tells how much is gone.
-// An entry is never refused for its size, so nobody can act unrecorded by
-// sending much.
+const maxBody = maxPayload - maxHead
+
+// appendFitting writes the body of a record, and trims what is too long. An
+// entry is never refused for its size, so nobody can act unrecorded by sending
+// much. A shape that cannot fit is not even escaped first: clients choose its
+// length.
+func appendFitting(b []byte, r *Record) []byte {
+	if len(r.Shape) <= maxBody {
+		if full := appendBody(b, r); len(full)-len(b) <= maxBody {
+			return full
+		}
+	}
+	return appendTrimmed(b, r)
+}
+
+// appendTrimmed cuts the shape and the lists, each with a mark that tells how
+// much is gone.
 func appendTrimmed(b []byte, r *Record) []byte {
-	start := len(b)
-	for budget := maxPayload / 2; ; budget /= 2 {
+	for budget := maxBody / 2; ; budget /= 2 {
 		t := trimmed(r, budget)
-		b = appendBody(b[:start], &t)
-		if len(b)-start <= maxPayload-maxHead {
-			return b
+		if body := appendBody(b, &t); len(body)-len(b) <= maxBody {
+			return body
 		}
 	}
 }

@@ -132,6 +132,20 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// The name of a row's array type is made up in the same schema as the row's.
+func TestArrayNames(t *testing.T) {
+	long := strings.Repeat("_", maxName)
+	s, err := Parse("CREATE TABLE _a (); CREATE TABLE a (); CREATE TABLE " + long + " ()")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"__a", "_a_1", clip(long, maxName-2) + "_1"} {
+		if !s.HasType("public", name) {
+			t.Errorf("there is no type %q", name)
+		}
+	}
+}
+
 // The parser would end the process, not return an error.
 func TestRefusesDepth(t *testing.T) {
 	const n = 200_000

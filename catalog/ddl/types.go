@@ -3,6 +3,7 @@ package ddl
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 
@@ -39,14 +40,15 @@ func (b *builder) keepType(t catalog.Type) {
 	b.newTypes = append(b.newTypes, name)
 }
 
-// arrayName is the element's name after as many underscores as make it new.
+// arrayName is the element's name after an underscore, with a number where that
+// is taken (makeArrayTypeName).
 func (b *builder) arrayName(of catalog.Name) string {
 	name := clip("_"+of.Name, maxName)
-	for {
+	for i := 1; ; i++ {
 		if _, taken := b.types[catalog.Name{Schema: of.Schema, Name: name}]; !taken {
 			return name
 		}
-		name = clip("_"+name, maxName)
+		name = objectName("", of.Name, strconv.Itoa(i))
 	}
 }
 

@@ -99,10 +99,14 @@ func auditRow(e audit.Entry) [auditCells]string {
 }
 
 func auditWho(e audit.Entry) string {
-	if e.User != "" && e.Login != "" && e.User != e.Login {
+	switch {
+	case e.User == "":
+		return e.Login
+	case e.Login == "" || e.Login == e.User:
+		return e.User
+	default:
 		return e.User + " via " + e.Login
 	}
-	return e.User + e.Login[min(len(e.Login), len(e.User)):]
 }
 
 // auditTook rounds to what can be read at a glance.

@@ -45,6 +45,14 @@ func Find() (string, error) {
 	return "", ErrNotFound
 }
 
+// programs gives the folder asked for, or the one that Find finds.
+func programs(dir string) (string, error) {
+	if dir == "" {
+		return Find()
+	}
+	return dir, checkBin(dir)
+}
+
 // majorOf reads the version in a path like /usr/lib/postgresql/15/bin; a
 // folder that is not named by a version sorts last.
 func majorOf(bin string) float64 {

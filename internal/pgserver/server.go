@@ -79,35 +79,30 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 // prepare chooses programs, account and folders, and ties the leash: from here
 // on Stop must be called.
 func prepare(o Options) (*Server, error) {
-	s := &Server{bin: o.BinDir, data: o.Dir, password: o.Password, tls: o.TLS, stopBy: syscall.SIGINT}
-	var err error
-	if s.bin == "" {
-		s.bin, err = Find()
-	} else {
-		err = checkBin(s.bin)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if s.account, err = serverAccount(); err != nil {
-		return nil, err
-	}
-	if s.work, err = os.MkdirTemp("", "pgveil-"); err != nil {
-		return nil, err
-	}
-	if s.data == "" {
-		s.data = filepath.Join(s.work, "data")
-	}
-	if s.data, err = filepath.Abs(s.data); err != nil {
-		return nil, errors.Join(err, os.Remove(s.work))
-	}
+	s := &Server{password: o.Password, tls: o.TLS, stopBy: syscall.SIGINT}
+	s.stop = sync.OnceValue(s.shutdown)
 	if s.password == "" {
 		s.password = rand.Text()
 	}
 	if o.FastUnsafe {
 		s.stopBy = syscall.SIGQUIT
 	}
-	s.stop = sync.OnceValue(s.shutdown)
+	var err error
+	if s.bin, err = programs(o.BinDir); err != nil {
+		return nil, err
+	}
+	if s.account, err = serverAccount(); err != nil {
+		return nil, err
+	}
+	if s.data, err = filepath.Abs(o.Dir); err != nil {
+		return nil, err
+	}
+	if s.work, err = os.MkdirTemp("", "pgveil-"); err != nil {
+		return nil, err
+	}
+	if o.Dir == "" {
+		s.data = filepath.Join(s.work, "data")
+	}
 	if err := s.account.own(s.work); err != nil {
 		return nil, errors.Join(err, os.Remove(s.work))
 	}

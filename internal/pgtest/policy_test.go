@@ -4,13 +4,14 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/catalog/pgload"
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/policy"
 )
 
-// The fixtures' policies name every table and column of theirs, and only those.
+// The fixtures' policies classify every column of theirs, and name no others.
 func TestPoliciesCompile(t *testing.T) {
 	for fixture, path := range map[string]string{"shop": "policy.yaml", "crm": "policy"} {
 		t.Run(fixture, func(t *testing.T) {
@@ -23,9 +24,24 @@ func TestPoliciesCompile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := policy.Compile(doc, cat); err != nil {
-				t.Error(err)
+			set, err := policy.Compile(doc, cat)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range cat.Relations() {
+				if r.Governed() && r.Kind == catalog.Table {
+					unclassified(t, set, r)
+				}
 			}
 		})
+	}
+}
+
+func unclassified(t *testing.T, set *policy.Set, r *catalog.Relation) {
+	t.Helper()
+	for _, c := range r.Columns {
+		if _, ok := set.Class(r, c.Name); !ok {
+			t.Errorf("%s.%s has no class", r.QualifiedName(), c.Name)
+		}
 	}
 }

@@ -26,39 +26,63 @@ func Expr(m policy.Mask, class string, rel *catalog.Relation, c *catalog.Column,
 	if m.Kind == policy.MaskNull {
 		return null(c.Type), nil
 	}
+	if m.Kind == policy.MaskToken && class == "" {
+		return "", fmt.Errorf("masking %s.%s: mask token needs a class", rel.QualifiedName(), c.Name)
+	}
 	col := column{typ: c.Type, family: policy.FamilyOf(c.Type), value: value(c.Type, ref)}
-	var body string
-	switch m.Kind {
-	case policy.MaskConstant:
-		body = col.fixed(m.Text)
-	case policy.MaskRedact:
-		body = col.fixed(redacted[col.family])
-	case policy.MaskHash:
-		body = col.pseudonym(label("hash", rel.Schema, rel.Name, c.Name))
-	case policy.MaskToken:
-		if class == "" {
-			return "", fmt.Errorf("masking %s.%s: token needs a class", rel.QualifiedName(), c.Name)
-		}
-		body = col.pseudonym(label("token", class))
-	case policy.MaskYear:
-		body = col.year()
-	case policy.MaskMonth:
-		body = col.month()
-	case policy.MaskAgeBand:
-		body = col.ageBand(m.Args[0])
-	case policy.MaskBucket:
-		body = col.step(m.Args[0], "")
-	case policy.MaskRound:
-		body = col.step(m.Args[0], half(m.Args[0]))
-	case policy.MaskIP:
-		body = col.ip()
-	case policy.MaskInitials, policy.MaskPrefix, policy.MaskPhone, policy.MaskEmail, policy.MaskLast,
-		policy.MaskFirst, policy.MaskInner, policy.MaskOuter, policy.MaskScrub:
-		body = col.text(m)
-	default:
+	own := label("hash", rel.Schema, rel.Name, c.Name)
+	body, ok := col.masked(m, own, label("token", class))
+	if !ok {
 		return "", fmt.Errorf("masking %s.%s: internal error: no expression for mask %s", rel.QualifiedName(), c.Name, m)
 	}
 	return typed(body, c.Type), nil
+}
+
+// masked writes a mask other than null, up to the type of the result. own and
+// shared are the labels of pseudonyms for the column and for its class.
+func (c column) masked(m policy.Mask, own, shared string) (body string, ok bool) {
+	switch m.Kind {
+	case policy.MaskConstant:
+		return c.fixed(m.Text), true
+	case policy.MaskRedact:
+		return c.fixed(redacted[c.family]), true
+	case policy.MaskHash:
+		return c.pseudonym(own), true
+	case policy.MaskToken:
+		return c.pseudonym(shared), true
+	case policy.MaskAgeBand:
+		return c.ageBand(m.Args[0]), true
+	case policy.MaskYear:
+		return c.year(), true
+	case policy.MaskBucket:
+		return c.step(m.Args[0], ""), true
+	case policy.MaskRound:
+		return c.step(m.Args[0], half(m.Args[0])), true
+	case policy.MaskMonth:
+		return c.month(), true
+	case policy.MaskIP:
+		return c.ip(), true
+	case policy.MaskInitials:
+		return c.initials(), true
+	case policy.MaskPrefix:
+		return c.prefix(m.Args[0]), true
+	case policy.MaskPhone:
+		return c.phone(), true
+	case policy.MaskEmail:
+		return c.email(), true
+	case policy.MaskLast:
+		return c.keepEnds(0, m.Args[0]), true
+	case policy.MaskFirst:
+		return c.keepEnds(m.Args[0], 0), true
+	case policy.MaskInner:
+		return c.keepEnds(m.Args[0], m.Args[1]), true
+	case policy.MaskOuter:
+		return c.keepInside(m.Args[0], m.Args[1]), true
+	case policy.MaskScrub:
+		return c.scrub(), true
+	default:
+		return "", false
+	}
 }
 
 // null gives a NULL of exactly the type. A domain's NULL is an element of an
@@ -73,7 +97,7 @@ func null(t catalog.Type) string {
 
 // value makes a reference to the column usable by functions that know only the
 // built-in types: domains become their base type, and the text types with rules
-// of their own become text (citext in lower case, as it compares).
+// of their own become text.
 func value(t catalog.Type, ref string) string {
 	switch {
 	case t.Base == "bpchar":

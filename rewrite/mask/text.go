@@ -1,36 +1,6 @@
 package mask
 
-import (
-	"strconv"
-
-	"github.com/pgveil/pgveil/policy"
-)
-
-// text writes the masks that are for text only.
-func (c column) text(m policy.Mask) string {
-	switch m.Kind {
-	case policy.MaskFirst:
-		return c.keepEnds(m.Args[0], 0)
-	case policy.MaskLast:
-		return c.keepEnds(0, m.Args[0])
-	case policy.MaskInner:
-		return c.keepEnds(m.Args[0], m.Args[1])
-	case policy.MaskOuter:
-		return c.keepInside(m.Args[0], m.Args[1])
-	case policy.MaskPrefix:
-		return c.ifLonger(m.Args[0], "#left($v, $k)", "$k", strconv.Itoa(m.Args[0]))
-	case policy.MaskPhone:
-		return c.phone()
-	case policy.MaskEmail:
-		return c.email()
-	case policy.MaskInitials:
-		return sql("#rtrim($e)", "$e", c.replace("#left($v, 1000)", initials))
-	case policy.MaskScrub:
-		return c.replace("#left($v, 100000)", identifiers...)
-	default:
-		return "NULL"
-	}
-}
+import "strconv"
 
 // ifLonger gives the expression for texts of more than n characters, and stars
 // for those that are no longer than what a mask would keep of them.
@@ -56,6 +26,9 @@ func (c column) keepInside(m, n int) string {
 	return c.ifLonger(m+n, "#repeat('*', $m) #|| #substr($v, $from, #length($v) #- $n) #|| #repeat('*', $r)",
 		"$m", strconv.Itoa(m), "$from", strconv.Itoa(m+1), "$r", strconv.Itoa(n))
 }
+
+// prefix keeps the first n characters and not even the length of the rest.
+func (c column) prefix(n int) string { return c.ifLonger(n, "#left($v, $n)") }
 
 // phone keeps the last two characters and, before them, the punctuation of
 // telephone numbers; what has no more than two other characters is starred.
@@ -84,22 +57,25 @@ func (c column) email() string {
 // replacement is a regular expression and what takes the place of its matches.
 type replacement struct{ pattern, by string }
 
-var initials = replacement{`\s*(\S)\S*\s*`, `\1. `}
-
-// identifiers are what scrub takes out. The first two go before the digits
-// that they may contain.
-var identifiers = []replacement{
-	{`[A-Za-z][A-Za-z0-9+.-]*://[^\s/@]+@\S*`, "[url]"},
-	{`[^\s@<>(),;:"]+@[^\s@<>(),;:"]+`, "[email]"},
-	{`\m[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?\M`, "[iban]"},
-	{`\+?\(?[0-9](?:[ ()./-]{0,3}[0-9]){6,}`, "[number]"},
+func (c column) initials() string {
+	return sql("#rtrim($e)", "$e", c.replaced(1000, replacement{`\s*(\S)\S*\s*`, `\1. `}))
 }
 
-// replace applies replacements in turn to the start of the text that from
-// gives: what regular expressions see must be bounded, as the server cannot
-// hold the wide form of the longest texts that it can store.
-func (c column) replace(from string, rs ...replacement) string {
-	expr := sql(from+` COLLATE #"C"`, "$v", c.value)
+// scrub takes identifiers out of free text. The first two kinds go before the
+// digits that they may contain.
+func (c column) scrub() string {
+	return c.replaced(100_000,
+		replacement{`[A-Za-z][A-Za-z0-9+.-]*://[^\s/@]+@\S*`, "[url]"},
+		replacement{`[^\s@<>(),;:"]+@[^\s@<>(),;:"]+`, "[email]"},
+		replacement{`\m[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?\M`, "[iban]"},
+		replacement{`\+?\(?[0-9](?:[ ()./-]{0,3}[0-9]){6,}`, "[number]"})
+}
+
+// replaced applies replacements in turn to the first n characters; what
+// regular expressions see must be bounded, as the server cannot hold the wide
+// form of the longest texts that it can store.
+func (c column) replaced(n int, rs ...replacement) string {
+	expr := sql(`#left($v, $n) COLLATE #"C"`, "$v", c.value, "$n", strconv.Itoa(n))
 	for _, r := range rs {
 		expr = sql("#regexp_replace($e, $p, $r, 'g')", "$e", expr, "$p", literal(r.pattern), "$r", literal(r.by))
 	}
