@@ -24,8 +24,8 @@
 // A log is a directory of segments, 00000000000000000000.seg and so on, each
 // named by the seq of its first record. One process writes it, under a lock
 // (flock) on the directory. A segment's room is reserved when it is made, and
-// the next one's ahead of need, as next.tmp. Other names are passed by.
-// Integers are little endian.
+// the next one's ahead of need, as next.tmp. Names that do not end in .seg are
+// passed by. Integers are little endian.
 //
 // A segment begins with a header of 96 bytes:
 //

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -94,12 +95,24 @@ func Open(dir string, opts Options) (*Log, error) {
 		return nil, errors.Join(fmt.Errorf("open audit log %s: %w", dir, err), lock.Close())
 	}
 	l.tasks.Go(l.syncer)
-	for _, n := range notes {
-		if _, err := l.Append(&Record{Kind: KindSystem, Message: n}); err != nil {
-			return nil, errors.Join(fmt.Errorf("open audit log %s: %w", dir, err), l.Close())
-		}
+	if err := l.tell(notes); err != nil {
+		return nil, errors.Join(fmt.Errorf("open audit log %s: %w", dir, err), l.Close())
 	}
 	return l, nil
+}
+
+// tell records what recovery did, durably: what was cut off is gone by now.
+func (l *Log) tell(notes []string) error {
+	for _, n := range notes {
+		seq, err := l.Append(&Record{Kind: KindSystem, Message: n})
+		if err == nil {
+			err = l.Sync(context.Background(), seq)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lockDir makes the directory where it is missing, and locks it for as long

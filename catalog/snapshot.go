@@ -16,7 +16,7 @@ type Snapshot struct {
 	funcs     map[string][]Func   // name
 	types     map[string][]string // name → schemas
 	operators map[string][]Name
-	all       []*Relation         // by qualified name
+	all       []*Relation // by qualified name
 }
 
 // Parts is what a snapshot is built from.

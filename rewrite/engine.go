@@ -33,11 +33,15 @@ func New(cat *catalog.Snapshot, set *policy.Set, cacheBytes int) *Engine {
 type Session struct {
 	Access *policy.Access
 	Path   []string // current_schemas(true) of the server's session
+	// Foreign says that the session is in another database than the one whose
+	// catalog the engine has. Only callers without restrictions may be there.
+	Foreign bool
 }
 
 // Plan is what becomes of one text. It is shared by everyone who sends that
 // text with the same access: nobody changes it.
 type Plan struct {
+	Text        string // what the client sent
 	SQL         string // what to send
 	Changed     bool   // SQL is not the client's text: positions in it mean nothing to the client
 	Governed    bool   // governed relations are touched: error texts may carry their values
@@ -131,12 +135,16 @@ func (e *Engine) Cached(accessID uint64, path string, sql []byte) (*Plan, error,
 
 func (e *Engine) plan(s Session, sql string) (*Plan, error) {
 	shape, fingerprint, shapeErr := parse.Shape(sql)
-	p := &Plan{SQL: sql, Shape: shape, Fingerprint: fingerprint, Access: s.Access}
+	p := &Plan{Text: sql, SQL: sql, Shape: shape, Fingerprint: fingerprint, Access: s.Access}
 	switch {
 	case s.Access.Unrestricted:
-		e.describe(s, sql, p)
 		p.Decision = Unrestricted
+		if !s.Foreign {
+			e.describe(s, sql, p)
+		}
 		return p, nil
+	case s.Foreign:
+		return nil, fmt.Errorf("plan: internal error: a caller with restrictions in a database without a policy")
 	case s.Access.Observe:
 		return e.observe(s, sql, p), nil
 	case shapeErr != nil:
@@ -194,7 +202,7 @@ func (e *Engine) enforce(s Session, sql string, p *Plan) error {
 // observe plans as if it enforced, records what would have happened, and lets
 // the text through as it is.
 func (e *Engine) observe(s Session, sql string, p *Plan) *Plan {
-	would := &Plan{Shape: p.Shape, Fingerprint: p.Fingerprint, Access: s.Access}
+	would := &Plan{Text: sql, Shape: p.Shape, Fingerprint: p.Fingerprint, Access: s.Access}
 	err := e.enforce(s, sql, would)
 	p.Steps, p.Columns, p.Reasons = would.Steps, would.Columns, would.Reasons
 	if err != nil {

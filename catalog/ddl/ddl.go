@@ -10,8 +10,11 @@
 // lacks is a column that nobody protects. A closed list of statements that
 // change nothing a snapshot holds is passed over (see ignored).
 //
-// The text may be the output of pg_dump --schema-only. It differs from psql
-// in that the role is not known: "$user" in search_path names no schema.
+// The text may be the output of pg_dump --schema-only, as long as the types of
+// its views' columns are plain to see: pg_dump leaves out a cast that changes
+// nothing. The role is not known: "$user" in search_path names no schema. Where
+// versions differ, as in the names of array types that collide and in the
+// identities of partitions, the newest counts.
 package ddl
 
 import (

@@ -67,7 +67,7 @@ func isDefault(kind pg.VariableSetKind) bool {
 }
 
 func requireOn(name string, args []*pg.Node) error {
-	if len(args) == 1 && args[0].GetAConst().GetSval().GetSval() == "on" {
+	if len(args) == 1 && isLiteral(args[0], "on") {
 		return nil
 	}
 	return fmt.Errorf("%s must be on", name)
@@ -86,8 +86,7 @@ func (b *builder) call(s *pg.SelectStmt) error {
 		return nil
 	case "set_config":
 		args := f.GetArgs()
-		if len(args) != 3 || args[0].GetAConst().GetSval().GetSval() != "search_path" ||
-			args[1].GetAConst().GetSval().GetSval() != "" {
+		if len(args) != 3 || !isLiteral(args[0], "search_path") || !isLiteral(args[1], "") || args[2].GetAConst().GetBoolval().GetBoolval() {
 			return unsupported
 		}
 		b.path = nil
@@ -95,6 +94,11 @@ func (b *builder) call(s *pg.SelectStmt) error {
 	default:
 		return unsupported
 	}
+}
+
+func isLiteral(n *pg.Node, value string) bool {
+	s := n.GetAConst().GetSval()
+	return s != nil && s.GetSval() == value
 }
 
 // placement is where a statement creates something: in the schema it names,

@@ -13,7 +13,7 @@ import (
 
 const (
 	maxSize  = 16 << 20 // bytes of text
-	maxDepth = 10_000   // see depthAt
+	maxDepth = 10_000   // of the syntax tree, see tooDeep
 )
 
 // located is a statement and the line on which it starts.

@@ -134,9 +134,6 @@ func (b *builder) targets(sel *pg.SelectStmt, sc *scope) ([]output, error) {
 		list = append(list, n)
 	}
 	sel.TargetList = list
-	if sc.outer == nil {
-		columns = settled(columns, b)
-	}
 	return columns, nil
 }
 

@@ -60,6 +60,7 @@ func (b *builder) defineView(r *catalog.Relation, query *pg.Node, names []string
 	if len(names) > len(columns) {
 		return fmt.Errorf("view %s names more columns than it has", r.QualifiedName())
 	}
+	columns = settled(columns, b)
 	for i, name := range names {
 		columns[i].name = name
 		leftmost(sel).GetTargetList()[i].GetResTarget().Name = name

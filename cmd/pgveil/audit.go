@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,10 +38,28 @@ Examples:
 
 // auditHelp is what each verb says of itself above its flags.
 var auditHelp = map[string]string{
-	"tail":   "Shows the last entries, oldest first. A statement stands with its outcome.",
-	"query":  "Shows every entry that all of the given flags choose, oldest first. A statement stands with its outcome.",
-	"verify": "Checks the whole log. Exit status 0 means that every record is as it was written; 1, that one is not, and which.",
-	"head":   "Prints count:hash. Kept where the log's writer cannot change it, it lets verify find a log that was cut short or written anew.",
+	"tail": `Shows the last entries, oldest first. A statement stands with its outcome.
+
+  pgveil audit tail -n 50
+  pgveil audit tail --follow --decision refuse     watch refusals as they happen`,
+
+	"query": `Shows every entry that all of the given flags choose, oldest first. A statement
+stands with its outcome.
+
+  pgveil audit query --user alice --since 7d
+  pgveil audit query --class national_id --since 2026-11-01 --until 2026-12-01
+  pgveil audit query --column 'crm.customers.*' --json | jq -r .user | sort | uniq -c`,
+
+	"verify": `Checks the whole log. Exit status 0 means that every record is as it was
+written; 1, that one is not, and which.
+
+  pgveil audit verify
+  pgveil audit verify --head "$(tail -1 /mnt/elsewhere/heads)"`,
+
+	"head": `Prints count:hash. Kept where whoever writes the log cannot change it, it lets
+verify find a log that was cut short or written anew.
+
+  pgveil audit head >> /mnt/elsewhere/heads`,
 }
 
 // auditCommand is one call of "pgveil audit".
@@ -114,10 +134,11 @@ func (c *auditCommand) entryFlags() {
 	f := &c.filter
 	c.flags.BoolVar(&c.json, "json", false, "print a JSON object a line, with everything recorded")
 	c.flags.Func("n", "`count` of entries at most", func(s string) error {
-		_, err := fmt.Sscanf(s, "%d", &f.Limit)
-		if err != nil || f.Limit <= 0 {
+		n, err := strconv.Atoi(s)
+		if err != nil || n <= 0 {
 			return errors.New("it takes a number above zero")
 		}
+		f.Limit = n
 		return nil
 	})
 	c.timeFlag("since", "at or after this `time`: 2026-11-22T15:04:05Z, 2026-11-22, or 90m, 24h, 7d ago", &f.Since)
@@ -151,13 +172,11 @@ func (c *auditCommand) entryFlags() {
 func (c *auditCommand) oneOf(name, usage string, to *string, allowed ...string) {
 	list := strings.Join(allowed, ", ")
 	c.flags.Func(name, usage+": "+list, func(s string) error {
-		for _, a := range allowed {
-			if s == a {
-				*to = s
-				return nil
-			}
+		if !slices.Contains(allowed, s) {
+			return fmt.Errorf("it takes one of %s", list)
 		}
-		return fmt.Errorf("it takes one of %s", list)
+		*to = s
+		return nil
 	})
 }
 
@@ -176,9 +195,10 @@ func parseAuditTime(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	var days int
-	if n, err := fmt.Sscanf(s, "%dd", &days); n == 1 && err == nil && s == fmt.Sprintf("%dd", days) && days >= 0 {
-		return now.AddDate(0, 0, -days), nil
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.AddDate(0, 0, -int(n)), nil
+		}
 	}
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
 		return now.Add(-d), nil
@@ -229,7 +249,7 @@ func (c *auditCommand) run(ctx context.Context) error {
 	case "query":
 		return c.query(ctx)
 	case "verify":
-		return c.verify()
+		return c.verify(ctx)
 	case "head":
 		head, err := audit.ReadHead(c.dir)
 		if err == nil {
@@ -241,19 +261,32 @@ func (c *auditCommand) run(ctx context.Context) error {
 	}
 }
 
-func (c *auditCommand) verify() error {
+func (c *auditCommand) verify(ctx context.Context) error {
 	start := time.Now()
-	rep, err := audit.Verify(c.dir, c.heads...)
-	if err != nil {
-		return fmt.Errorf("THE LOG IS NOT GOOD\n  %w\n  good before that: %d records, head %s", err, rep.Head.Count, rep.Head)
+	var rep audit.Report
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		rep, err = audit.Verify(c.dir, c.heads...)
+		done <- err
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-done:
+		if errors.As(err, new(*audit.Fault)) {
+			return fmt.Errorf("THE LOG IS NOT GOOD\n  %w\n  good before that: %d records, head %s", err, rep.Head.Count, rep.Head)
+		} else if err != nil {
+			return err
+		}
 	}
-	fmt.Fprintf(c.stdout, "good: %d records in %d segments, %.1f MB checked in %s\nhead: %s\n", rep.Head.Count, rep.Segments,
+	_, err := fmt.Fprintf(c.stdout, "good: %d records in %d segments, %.1f MB checked in %s\nhead: %s\n", rep.Head.Count, rep.Segments,
 		float64(rep.Bytes)/1e6, time.Since(start).Round(time.Millisecond), rep.Head)
-	if rep.Unfinished > 0 {
-		fmt.Fprintf(c.stdout, "note: behind the last record stand %d bytes of an unfinished one. Either it is being written now, or a crash\n"+
+	if err == nil && rep.Unfinished > 0 {
+		_, err = fmt.Fprintf(c.stdout, "note: behind the last record stand %d bytes of an unfinished one. Either it is being written now, or a crash\n"+
 			"      cut it short; then the next start removes it and records that.\n", rep.Unfinished)
 	}
-	return nil
+	return err
 }
 
 func (c *auditCommand) query(ctx context.Context) error {

@@ -24,6 +24,7 @@ CREATE VIEW nested AS
       FROM more, LATERAL (SELECT total FROM orders o WHERE o.customer_id = a) x;
 CREATE VIEW used AS SELECT * FROM orders JOIN (SELECT id AS customer_id, name FROM customers) c USING (customer_id);
 CREATE VIEW both_arms AS SELECT id, name FROM customers UNION ALL SELECT 0, 'x' EXCEPT SELECT customer_id, NULL FROM orders;
+CREATE VIEW literals (a) AS SELECT 'x' UNION SELECT NULL;
 CREATE RECURSIVE VIEW numbers (n) AS SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10;
 CREATE MATERIALIZED VIEW totals (customer, spent) AS SELECT customer_id, sum(total)::numeric(14,2) FROM orders GROUP BY 1 WITH NO DATA;
 CREATE OR REPLACE VIEW all_customers AS SELECT id, name, email, state, born, credit, phone FROM customers;

@@ -1,0 +1,78 @@
+// Package cases reads and runs .case files: small scripts that say, for one
+// caller, what becomes of a statement. The same format serves pgveil's own
+// tests, the tests of a user's policy (pgveil test) and the documentation.
+//
+//	# Support staff see customers, but card numbers arrive masked.
+//	use shop
+//	as alice purpose=support
+//
+//	plan
+//	SELECT id, card FROM customers WHERE id = 1
+//	----
+//	mask
+//	column public.customers.card card last(4)
+//	column public.customers.id open clear
+//
+//	rows
+//	SELECT card FROM customers WHERE id = 1
+//	----
+//	************1111
+//
+// # Format
+//
+// A file is a list of directives and cases. A line that starts with # is a
+// comment. Those above a case say what is promised, not what the SQL does; a
+// case that expects a refusal or an error must have one of its own.
+//
+// Directives stand on one line each:
+//
+//	use FIXTURE            a folder of the fixtures; one that starts with a dot
+//	                       is looked for from the file's own folder ("use .")
+//	as USER [purpose=P]    who asks, in a new session; needed after each use
+//	set search_path LIST   until the next as or use; also set pgveil.purpose P
+//	reveals COLUMN         the next case tells, on purpose, something of a
+//	                       hidden schema.table.column
+//
+// A case is a verb, lines of SQL until a line of four dashes, and the expected
+// block until a blank line or the end of the file. The SQL may hold blank
+// lines; the block need not: in it a newline is written \n, a carriage return
+// \r and a backslash \\.
+//
+// plan decides the text, without a server. Its lines are, in this order:
+//
+//	allow | mask | observe | unrestricted | refuse SQLSTATE MESSAGE
+//	hint TEXT              of a refusal
+//	rule FILE:LINE         of a refusal; files are named from the fixture
+//	command NAME           one a statement
+//	column NAME CLASS SHOW [write]
+//	                       one a classified column used, sorted; "-" is no class
+//	reason TEXT            rules that decided, rows filtered, columns left out
+//	rewrite SQL            what is sent
+//
+// The first must be there. Of the others a case states the kinds that it
+// cares for, and each kind that it states must be complete and equal.
+//
+// rows runs the text on a server and shows each row as a line, values joined
+// by " | ", ∅ for NULL, two single quotes for an empty text, a vertical bar as \|. A statement
+// without columns shows "tag INSERT 0 1", one that selects nothing "(no rows)",
+// and an error "error SQLSTATE MESSAGE". A first line "columns a | b" asks for
+// the columns' names as well. Everything else must be complete.
+//
+// audit runs the text and shows what the access log says of it. Its lines are,
+// of each record: decision, command, user, purpose, column, reason, sqlstate,
+// rows, tag. A case states the kinds that it cares for, as with plan.
+//
+// # The twin
+//
+// A fixture's twin.sql is rows.sql with only that changed which the policy
+// hides. Every case that is not refused also runs on a database made of the
+// twin and must have the same outcome: rows, names of columns, tags, errors.
+// If not, it told something that the policy hides, and fails; unless it says so
+// with reveals, and then it fails when nothing was revealed.
+//
+// # What it does not do
+//
+// Nothing unknown is passed over: a directive, verb, argument, kind of line,
+// fixture, user or column that does not exist fails. Cases know nothing of each
+// other: an Executor gives every one the database as the fixture made it.
+package cases

@@ -1,0 +1,210 @@
+package cases
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Verb says how a case is run. The zero Verb is none.
+type Verb uint8
+
+// The verbs.
+const (
+	VerbPlan Verb = iota + 1
+	VerbRows
+	VerbAudit
+)
+
+var verbs = map[string]Verb{"plan": VerbPlan, "rows": VerbRows, "audit": VerbAudit}
+
+func (v Verb) String() string {
+	for name, verb := range verbs {
+		if verb == v {
+			return name
+		}
+	}
+	return "nothing"
+}
+
+// separator stands between the SQL of a case and what is expected of it.
+const separator = "----"
+
+// Case is one case of a file, with the directives that hold for it.
+type Case struct {
+	Line       int    // of the verb
+	Comment    string // what is promised
+	Verb       Verb
+	Fixture    string
+	User       string
+	Purpose    string
+	SearchPath string // as set wrote it; "" for the server's default
+	Reveals    []string
+	SQL        string
+	Want       []string
+
+	start, end int // of the expected block among the file's lines
+}
+
+// File is a .case file.
+type File struct {
+	Path  string
+	Cases []Case
+
+	lines []string
+}
+
+// Load reads a .case file. Its error names the line at fault.
+func Load(path string) (*File, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("load cases: %w", err)
+	}
+	return Parse(path, string(text))
+}
+
+// Parse reads the text of a .case file.
+func Parse(path, text string) (*File, error) {
+	p := &parser{file: &File{Path: path, lines: strings.Split(text, "\n")}}
+	for p.line < len(p.file.lines) {
+		if err := p.next(); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, p.line+1, err)
+		}
+	}
+	switch {
+	case len(p.comment) > 0 && len(p.file.Cases) > 0, p.reveals != nil:
+		return nil, fmt.Errorf("%s: the end of the file speaks of a case that does not follow", path)
+	case len(p.file.Cases) == 0:
+		return nil, fmt.Errorf("%s: there is no case in it", path)
+	}
+	return p.file, nil
+}
+
+// parser goes through a file line by line.
+type parser struct {
+	file    *File
+	line    int  // the next one, from 0
+	current Case // the directives that hold
+	comment []string
+	reveals []string
+}
+
+// next reads one directive or case.
+func (p *parser) next() error {
+	line := strings.TrimRight(p.file.lines[p.line], " \t\r")
+	word, rest, _ := strings.Cut(line, " ")
+	rest = strings.TrimSpace(rest)
+	verb, isVerb := verbs[word]
+	switch {
+	case line == "":
+	case strings.HasPrefix(line, "#"):
+		p.comment = append(p.comment, strings.TrimSpace(line[1:]))
+	case isVerb && rest != "":
+		return fmt.Errorf("%s takes no argument, but has %q", word, rest)
+	case isVerb:
+		return p.read(verb)
+	default:
+		if err := p.directive(word, rest); err != nil {
+			return err
+		}
+	}
+	p.line++
+	return nil
+}
+
+func (p *parser) directive(word, rest string) error {
+	if rest == "" && (word == "use" || word == "as" || word == "set" || word == "reveals") {
+		return fmt.Errorf("%s needs an argument", word)
+	}
+	switch word {
+	case "use":
+		if strings.Contains(rest, " ") {
+			return fmt.Errorf("use takes one fixture, not %q", rest)
+		}
+		p.current = Case{Fixture: rest}
+		return nil
+	case "as":
+		return p.as(rest)
+	case "set":
+		return p.set(rest)
+	case "reveals":
+		p.reveals = append(p.reveals, strings.Fields(rest)...)
+		return nil
+	default:
+		return fmt.Errorf("unknown directive or verb %q; there are use, as, set, reveals, plan, rows and audit", word)
+	}
+}
+
+func (p *parser) as(rest string) error {
+	words := strings.Fields(rest)
+	c := Case{Fixture: p.current.Fixture, User: words[0]}
+	for _, w := range words[1:] {
+		purpose, ok := strings.CutPrefix(w, "purpose=")
+		if !ok || purpose == "" {
+			return fmt.Errorf("as takes a user and purpose=P, not %q", w)
+		}
+		c.Purpose = purpose
+	}
+	p.current = c
+	return nil
+}
+
+func (p *parser) set(rest string) error {
+	name, value, _ := strings.Cut(rest, " ")
+	value = strings.TrimSpace(value)
+	switch {
+	case value == "":
+		return fmt.Errorf("set %s needs a value", name)
+	case name == "search_path":
+		p.current.SearchPath = value
+	case name == "pgveil.purpose":
+		p.current.Purpose = value
+	default:
+		return fmt.Errorf("unknown setting %q; there are search_path and pgveil.purpose", name)
+	}
+	return nil
+}
+
+// read reads a case, whose verb stands on the current line.
+func (p *parser) read(verb Verb) error {
+	c := p.current
+	if c.Fixture == "" || c.User == "" {
+		return fmt.Errorf("%s needs a use and an as above it", verb)
+	}
+	c.Line, c.Verb, c.Reveals = p.line+1, verb, p.reveals
+	c.Comment = strings.Join(p.comment, " ")
+	lines := p.file.lines
+	first := p.line + 1
+	at := first
+	for ; at < len(lines) && lines[at] != separator; at++ {
+		if _, ok := verbs[lines[at]]; ok {
+			return fmt.Errorf("%s on line %d has no %s", verb, c.Line, separator)
+		}
+	}
+	if at == len(lines) {
+		return fmt.Errorf("%s has no %s", verb, separator)
+	}
+	if c.SQL = strings.TrimSpace(strings.Join(lines[first:at], "\n")); c.SQL == "" {
+		return fmt.Errorf("%s has no SQL", verb)
+	}
+	c.start = at + 1
+	for at = c.start; at < len(lines) && lines[at] != ""; at++ {
+	}
+	c.end, c.Want = at, lines[c.start:at]
+	p.file.Cases = append(p.file.Cases, c)
+	p.line, p.comment, p.reveals = at, nil, nil
+	return nil
+}
+
+// rewritten gives the file's text with other expected blocks.
+func (f *File) rewritten(blocks map[int][]string) string {
+	var out []string
+	from := 0
+	for i, c := range f.Cases {
+		if block, ok := blocks[i]; ok {
+			out = append(append(out, f.lines[from:c.start]...), block...)
+			from = c.end
+		}
+	}
+	return strings.Join(append(out, f.lines[from:]...), "\n")
+}

@@ -1,0 +1,265 @@
+package cases
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgveil/pgveil/rewrite"
+	"github.com/pgveil/pgveil/rewrite/mask"
+)
+
+// Server is a PostgreSQL for cases to run on without a proxy between: it is
+// sent what the engine makes of a text, in a session like the proxy's. It makes
+// a database for each fixture and drops it in Close.
+type Server struct {
+	dsn string
+	key []byte
+
+	mu        sync.Mutex
+	databases map[string]string // fixture's rows.sql or twin.sql → database
+}
+
+// NewServer uses the server that dsn leads to, as a superuser.
+func NewServer(dsn string) (*Server, error) {
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return nil, fmt.Errorf("make a mask key: %w", err)
+	}
+	return &Server{dsn: dsn, key: key, databases: map[string]string{}}, nil
+}
+
+// Execute is an Executor on the fixtures' rows.
+func (s *Server) Execute(ctx context.Context, r Request) (Outcome, error) {
+	return s.execute(ctx, r, "rows.sql")
+}
+
+// Twin is an Executor on the fixtures' twins.
+func (s *Server) Twin(ctx context.Context, r Request) (Outcome, error) {
+	return s.execute(ctx, r, "twin.sql")
+}
+
+// Close drops the databases that were made.
+func (s *Server) Close(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, name := range s.databases {
+		errs = append(errs, s.admin(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"))
+	}
+	clear(s.databases)
+	return errors.Join(errs...)
+}
+
+func (s *Server) execute(ctx context.Context, r Request, rows string) (Outcome, error) {
+	p, err := r.plan()
+	var refusal *rewrite.Refusal
+	if errors.As(err, &refusal) {
+		return Outcome{Error: &Error{Code: refusal.Code, Message: refusal.Message, Hint: refusal.Hint}}, nil
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	database, err := s.database(ctx, r.Fixture, rows)
+	if err != nil {
+		return Outcome{}, err
+	}
+	conn, err := s.connect(ctx, database)
+	if err != nil {
+		return Outcome{}, err
+	}
+	o, err := s.send(ctx, conn, r, p)
+	return o, errors.Join(err, conn.Close(ctx))
+}
+
+func (r Request) plan() (*rewrite.Plan, error) {
+	s, err := r.Fixture.session(&Case{User: r.User, Purpose: r.Purpose, SearchPath: r.SearchPath})
+	if err != nil {
+		return nil, err
+	}
+	return r.Fixture.Engine.Plan(s, r.SQL)
+}
+
+// send runs a plan in a session like the proxy's and takes back what it
+// changed, unless it manages transactions itself.
+func (s *Server) send(ctx context.Context, conn *pgx.Conn, r Request, p *rewrite.Plan) (Outcome, error) {
+	if err := s.prepare(ctx, conn, r); err != nil {
+		return Outcome{}, err
+	}
+	var o Outcome
+	run := func() error {
+		if p.Has(rewrite.Copies) || len(p.Steps) == 1 && p.Steps[0].Command == "COPY" {
+			return o.copy(ctx, conn.PgConn(), p)
+		}
+		return o.query(ctx, conn.PgConn(), p.SQL)
+	}
+	if p.Has(rewrite.Begins | rewrite.Ends) {
+		return o, run()
+	}
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return o, fmt.Errorf("run case: %w", err)
+	}
+	err = run()
+	return o, errors.Join(err, tx.Rollback(ctx))
+}
+
+// prepare gives the session what the proxy gives it at login.
+func (s *Server) prepare(ctx context.Context, conn *pgx.Conn, r Request) error {
+	settings, err := mask.Settings(s.key)
+	if err != nil {
+		return err
+	}
+	if r.SearchPath != "" {
+		settings["search_path"] = r.SearchPath
+	}
+	settings[rewrite.PurposeSetting] = r.Purpose
+	if exists(filepath.Join(r.Fixture.Dir, "roles.sql")) {
+		settings["session_authorization"] = r.User
+	}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		if _, err := conn.Exec(ctx, "SELECT pg_catalog.set_config($1, $2, false)", name, settings[name]); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// query runs a text by the simple protocol, as psql would.
+func (o *Outcome) query(ctx context.Context, conn *pgconn.PgConn, sql string) error {
+	results := conn.Exec(ctx, sql)
+	for results.NextResult() {
+		reader := results.ResultReader()
+		var r Result
+		for _, f := range reader.FieldDescriptions() {
+			r.Columns = append(r.Columns, f.Name)
+		}
+		if r.Columns == nil && reader.FieldDescriptions() != nil {
+			r.Columns = []string{}
+		}
+		for reader.NextRow() {
+			r.Rows = append(r.Rows, texts(reader.Values()))
+		}
+		tag, err := reader.Close()
+		if err != nil {
+			break // the same as Close gives
+		}
+		r.Tag = tag.String()
+		o.Results = append(o.Results, r)
+	}
+	return o.answer(results.Close())
+}
+
+func texts(values [][]byte) []*string {
+	row := make([]*string, len(values))
+	for i, v := range values {
+		if v != nil {
+			text := string(v)
+			row[i] = &text
+		}
+	}
+	return row
+}
+
+// copy runs COPY, in from nothing or out to lines that count as rows.
+func (o *Outcome) copy(ctx context.Context, conn *pgconn.PgConn, p *rewrite.Plan) error {
+	var b strings.Builder
+	var tag pgconn.CommandTag
+	var err error
+	r := Result{}
+	if p.Has(rewrite.Copies) {
+		tag, err = conn.CopyFrom(ctx, strings.NewReader(""), p.SQL)
+	} else {
+		tag, err = conn.CopyTo(ctx, &b, p.SQL)
+		r.Columns = []string{"COPY"}
+		for line := range strings.Lines(b.String()) {
+			line = strings.TrimSuffix(line, "\n")
+			r.Rows = append(r.Rows, []*string{&line})
+		}
+	}
+	if err == nil {
+		r.Tag = tag.String()
+		o.Results = append(o.Results, r)
+	}
+	return o.answer(err)
+}
+
+// answer takes an error that the server answered; any other stays one.
+func (o *Outcome) answer(err error) error {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		o.Error = &Error{Code: pgErr.Code, Message: pgErr.Message, Detail: pgErr.Detail, Hint: pgErr.Hint}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("run case: %w", err)
+	}
+	return nil
+}
+
+// database gives the database of a fixture's rows, which the first call makes.
+func (s *Server) database(ctx context.Context, fx *Fixture, rows string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := filepath.Join(fx.Dir, rows)
+	if name, ok := s.databases[key]; ok {
+		return name, nil
+	}
+	name := fmt.Sprintf("pgveil_cases_%d_%d", os.Getpid(), len(s.databases))
+	if err := s.admin(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", err
+	}
+	s.databases[key] = name
+	conn, err := s.connect(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	for _, file := range []string{"schema.sql", "roles.sql", rows} {
+		text, err := os.ReadFile(filepath.Join(fx.Dir, file))
+		if errors.Is(err, os.ErrNotExist) && file == "roles.sql" {
+			continue
+		}
+		if err == nil {
+			_, err = conn.PgConn().Exec(ctx, string(text)).ReadAll()
+		}
+		if err != nil {
+			return "", errors.Join(fmt.Errorf("load fixture: %s: %w", file, err), conn.Close(ctx))
+		}
+	}
+	return name, conn.Close(ctx)
+}
+
+func (s *Server) connect(ctx context.Context, database string) (*pgx.Conn, error) {
+	config, err := pgx.ParseConfig(s.dsn)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cases' server: %w", err)
+	}
+	if database != "" {
+		config.Database = database
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cases' server: %w", err)
+	}
+	return conn, nil
+}
+
+// admin runs one statement outside the cases' databases.
+func (s *Server) admin(ctx context.Context, sql string) error {
+	conn, err := s.connect(ctx, "")
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, sql)
+	return errors.Join(err, conn.Close(ctx))
+}
