@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/rewrite"
 )
 
@@ -31,6 +32,7 @@ type flight struct {
 	refusal *Refusal // what to say in place of the error that the server will raise
 	privacy *request // the data subject request that this flight carries
 	probe   *probe   // collects the answer of an own question
+	last    bool     // of a probe: its answer is complete
 
 	seq     uint64 // of the statement's audit record
 	logged  bool
@@ -53,11 +55,12 @@ type change struct {
 
 // named is what a prepared statement's, portal's or cursor's name stands for.
 type named struct {
-	plan   *rewrite.Plan
-	params []byte // of protocol-level statements: the parameter types of Parse
-	sql    bool   // made by PREPARE or DECLARE
-	seq    uint64 // of portals: the audit record of their first execution
-	logged bool
+	plan    *rewrite.Plan
+	privacy *dsar.Command // when it is a data subject request
+	params  []byte        // of protocol-level statements: the parameter types of Parse
+	sql     bool          // made by PREPARE or DECLARE
+	seq     uint64        // of portals: the audit record of their first execution
+	logged  bool
 }
 
 // names maps the names of one kind.
@@ -65,21 +68,28 @@ type names struct{ m map[string]*named }
 
 func (n *names) get(name []byte) *named { return n.m[string(name)] }
 
-// set gives a name a meaning and notes with the flight how to undo that.
-func (n *names) set(f *flight, name string, to *named) {
-	if n.m == nil {
-		n.m = map[string]*named{}
-	}
-	f.changes = append(f.changes, change{names: n, name: name, to: to, from: n.m[name]})
-	n.put(name, to)
-}
-
 func (n *names) put(name string, to *named) {
 	if to == nil {
 		delete(n.m, name)
 		return
 	}
+	if n.m == nil {
+		n.m = map[string]*named{}
+	}
 	n.m[name] = to
+}
+
+// name notes that the flight gives a name a meaning, from when it is pushed.
+func (f *flight) name(n *names, name string, to *named) {
+	f.changes = append(f.changes, change{names: n, name: name, to: to})
+}
+
+func (f *flight) apply() {
+	for i := range f.changes {
+		c := &f.changes[i]
+		c.from = c.names.m[c.name]
+		c.names.put(c.name, c.to)
+	}
 }
 
 // undo takes back what a flight changed, newest first, unless a later flight

@@ -37,7 +37,7 @@ var pathSettings = []string{"search_path", PurposeSetting}
 // safeEncodings are the client encodings in which no byte of a multi-byte
 // character can be taken for ASCII, so that the parser here and the one in the
 // server see the same text.
-var safeEncodings = []string{"utf8", "unicode", "sqlascii", "latin1", "iso88591"}
+var safeEncodings = []string{"utf8", "unicode", "sqlascii"}
 
 // set decides SET and RESET.
 func (c *planner) set(v *pg_query.VariableSetStmt) error {
@@ -93,7 +93,7 @@ func checkSetting(name string, args []*pg_query.Node) error {
 	case slices.Contains(openSettings, name):
 		return nil
 	case name == "client_encoding" || name == "names":
-		if ok && len(values) == 1 && slices.Contains(safeEncodings, encodingKey(values[0])) {
+		if ok && len(values) == 1 && SafeEncoding(values[0]) {
 			return nil
 		}
 		return refuse("use UTF8", "this client encoding is not open to callers with restrictions")
@@ -109,6 +109,16 @@ func checkSetting(name string, args []*pg_query.Node) error {
 	return refuseSetting(name)
 }
 
+// CheckStartup decides a run-time parameter that a caller with restrictions
+// asks for at startup.
+func CheckStartup(name, value string) error {
+	name = strings.ToLower(name)
+	if slices.Contains(pathSettings, name) {
+		return nil // asked of the server afterwards, like any other change
+	}
+	return checkSetting(name, []*pg_query.Node{pg_query.MakeAConstStrNode(value, -1)})
+}
+
 func refuseSetting(name string) *Refusal {
 	return refuse("ask for it in the server's configuration, or for a role with unrestricted access",
 		"the setting %q may not be changed by callers with restrictions", name)
@@ -122,6 +132,10 @@ func readableSetting(name string) error {
 	}
 	return nil
 }
+
+// SafeEncoding tells whether statements in a client encoding read the same
+// here and in the server.
+func SafeEncoding(name string) bool { return slices.Contains(safeEncodings, encodingKey(name)) }
 
 func encodingKey(s string) string {
 	return strings.Map(func(r rune) rune {

@@ -23,7 +23,7 @@ var openCatalogs = strings.Fields(`
 	pg_operator pg_opfamily pg_partitioned_table pg_policies pg_policy pg_proc pg_publication
 	pg_publication_namespace pg_publication_rel pg_publication_tables pg_range pg_rewrite pg_roles
 	pg_rules pg_seclabel pg_seclabels pg_sequence pg_settings pg_shdepend pg_shdescription
-	pg_shseclabel pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names pg_transform
+	pg_shseclabel pg_statistic_ext pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names pg_transform
 	pg_trigger pg_ts_config pg_ts_config_map pg_ts_dict pg_ts_parser pg_ts_template pg_type pg_user
 	pg_views`)
 

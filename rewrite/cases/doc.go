@@ -21,8 +21,9 @@
 // # Format
 //
 // A file is a list of directives and cases. A line that starts with # is a
-// comment. Those above a case say what is promised, not what the SQL does; a
-// case that expects a refusal or an error must have one of its own.
+// comment. It says what is promised, not what the SQL does, and speaks for the
+// cases below it up to the next comment. A case that expects a refusal or an
+// error must have one.
 //
 // Directives stand on one line each:
 //
@@ -68,7 +69,8 @@
 // hides. Every case that is not refused also runs on a database made of the
 // twin and must have the same outcome: rows, names of columns, tags, errors.
 // If not, it told something that the policy hides, and fails; unless it says so
-// with reveals, and then it fails when nothing was revealed.
+// with reveals, and then it fails when nothing was revealed. What plan lets
+// through must also be SQL that the server takes.
 //
 // # What it does not do
 //

@@ -72,8 +72,8 @@ func Parse(path, text string) (*File, error) {
 		}
 	}
 	switch {
-	case len(p.comment) > 0 && len(p.file.Cases) > 0, p.reveals != nil:
-		return nil, fmt.Errorf("%s: the end of the file speaks of a case that does not follow", path)
+	case p.reveals != nil:
+		return nil, fmt.Errorf("%s: reveals at the end has no case below it", path)
 	case len(p.file.Cases) == 0:
 		return nil, fmt.Errorf("%s: there is no case in it", path)
 	}
@@ -98,6 +98,9 @@ func (p *parser) next() error {
 	switch {
 	case line == "":
 	case strings.HasPrefix(line, "#"):
+		if p.line == 0 || !strings.HasPrefix(p.file.lines[p.line-1], "#") {
+			p.comment = nil
+		}
 		p.comment = append(p.comment, strings.TrimSpace(line[1:]))
 	case isVerb && rest != "":
 		return fmt.Errorf("%s takes no argument, but has %q", word, rest)
@@ -192,7 +195,7 @@ func (p *parser) read(verb Verb) error {
 	}
 	c.end, c.Want = at, lines[c.start:at]
 	p.file.Cases = append(p.file.Cases, c)
-	p.line, p.comment, p.reveals = at, nil, nil
+	p.line, p.reveals = at, nil
 	return nil
 }
 

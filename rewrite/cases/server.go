@@ -104,14 +104,23 @@ func (s *Server) send(ctx context.Context, conn *pgx.Conn, r Request, p *rewrite
 		return o.query(ctx, conn.PgConn(), p.SQL)
 	}
 	if p.Has(rewrite.Begins | rewrite.Ends) {
-		return o, run()
+		err := run()
+		return o.quiet(p), err
 	}
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return o, fmt.Errorf("run case: %w", err)
 	}
 	err = run()
-	return o, errors.Join(err, tx.Rollback(ctx))
+	return o.quiet(p), errors.Join(err, tx.Rollback(ctx))
+}
+
+// quiet leaves out of an error what the proxy does not let through either.
+func (o Outcome) quiet(p *rewrite.Plan) Outcome {
+	if o.Error != nil && p.Governed {
+		o.Error.Detail, o.Error.Hint = "", ""
+	}
+	return o
 }
 
 // prepare gives the session what the proxy gives it at login.

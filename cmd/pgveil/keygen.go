@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+const keygenHelp = `Usage: pgveil keygen FILE
+
+Makes the secret that keyed masks (token, hash) are made with and writes it to
+FILE, readable by its owner only. Whoever has it can find out which token a
+guessed value has; whoever loses it gets other tokens. An existing file is left
+as it is.
+
+Example:
+  pgveil keygen /etc/pgveil/pgveil.key
+`
+
+func runKeygen(_ context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 1 && (args[0] == "-h" || args[0] == "--help" || args[0] == "-help") {
+		fmt.Fprint(stdout, keygenHelp)
+		return 0
+	}
+	if len(args) != 1 {
+		fmt.Fprint(stderr, keygenHelp)
+		return 2
+	}
+	if err := keygen(args[0]); err != nil {
+		fmt.Fprintf(stderr, "pgveil keygen: %v\n", err)
+		return 1
+	}
+	fmt.Fprintf(stdout, "made %s\n", args[0])
+	return 0
+}
+
+func keygen(path string) (err error) {
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := fmt.Fprintln(f, hex.EncodeToString(key)); err != nil {
+		return err
+	}
+	return f.Sync()
+}

@@ -1,0 +1,463 @@
+package main
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/catalog/pgload"
+	"github.com/pgveil/pgveil/config"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/proxy"
+	"github.com/pgveil/pgveil/proxy/auth"
+	"github.com/pgveil/pgveil/rewrite"
+	"github.com/pgveil/pgveil/rewrite/mask"
+)
+
+const serveHelp = `Usage: pgveil serve --config FILE
+
+Relays PostgreSQL sessions and enforces the policy. SIGHUP, or a change of the
+policy's files, puts a new policy in force as a whole, or leaves the old one.
+SIGTERM ends sessions as their transactions end; a second one ends at once.
+
+  --config FILE   the configuration (default pgveil.yaml)
+
+Example:
+  pgveil serve --config /etc/pgveil/pgveil.yaml
+`
+
+func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stdout, serveHelp) }
+	path := flags.String("config", "pgveil.yaml", "")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(stderr, "pgveil serve: unexpected argument %q\n", flags.Arg(0))
+		return 2
+	}
+	cfg, err := config.Load(*path)
+	if err != nil {
+		fmt.Fprintf(stderr, "pgveil serve: %v\n", err)
+		return 1
+	}
+	if err := serve(ctx, cfg, newLogger(cfg.Log, stderr)); err != nil {
+		fmt.Fprintf(stderr, "pgveil serve: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func newLogger(c config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo // config has checked the level
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// process is everything that serve puts together, in the order in which it
+// comes up; it goes down the other way round.
+type process struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	audit    *audit.Log
+	catalog  *connection // pgveil's own, for the catalog
+	verify   *auth.AuthQuery
+	enforcer *proxy.Enforcer
+	server   *proxy.Server
+
+	reloads  prometheus.Counter
+	reloadOK prometheus.Gauge
+}
+
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+	p := &process{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer func() { err = errors.Join(err, p.close()) }()
+	if err := p.start(ctx); err != nil {
+		return err
+	}
+	listeners, err := listen(cfg.Listen)
+	if err != nil {
+		return err
+	}
+	return p.run(ctx, listeners)
+}
+
+func (p *process) start(ctx context.Context) (err error) {
+	if p.audit, err = audit.Open(p.cfg.Audit.Dir, audit.Options{}); err != nil {
+		return err
+	}
+	key, err := readKey(p.cfg.Key)
+	if err != nil {
+		return err
+	}
+	connConfig, err := serverConfig(p.cfg)
+	if err != nil {
+		return err
+	}
+	p.catalog = &connection{config: connConfig}
+	p.enforcer, err = proxy.NewEnforcer(ctx, p.loadEngine, func(ctx context.Context) (version uint64, err error) {
+		err = p.catalog.use(ctx, func(c *pgx.Conn) error { version, err = pgload.Version(ctx, c); return err })
+		return version, err
+	})
+	if err != nil {
+		return err
+	}
+	p.gauges()
+	options, err := p.options(key)
+	if err != nil {
+		return err
+	}
+	if p.server, err = proxy.New(options); err != nil {
+		return err
+	}
+	_, err = p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "start", Generation: p.enforcer.Engine().Policy.Generation()})
+	return err
+}
+
+func (p *process) close() error {
+	var errs []error
+	if p.verify != nil {
+		errs = append(errs, p.verify.Close(context.Background()))
+	}
+	if p.catalog != nil {
+		errs = append(errs, p.catalog.close())
+	}
+	if p.audit != nil {
+		_, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "stop"})
+		errs = append(errs, err, p.audit.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// loadEngine builds a whole engine from the policy's files and the server's
+// catalog as they are.
+func (p *process) loadEngine(ctx context.Context) (*rewrite.Engine, error) {
+	doc, err := policy.Load(p.cfg.Policy)
+	if err != nil {
+		return nil, err
+	}
+	var cat *catalog.Snapshot
+	err = p.catalog.use(ctx, func(c *pgx.Conn) error { cat, err = pgload.Load(ctx, c); return err })
+	if err != nil {
+		return nil, fmt.Errorf("load catalog: %w", err)
+	}
+	set, err := policy.Compile(doc, cat, policy.CheckRows(func(expr string, rel *catalog.Relation) error {
+		return rewrite.CheckFilter(cat, expr, rel)
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("policy %s: %w", p.cfg.Policy, err)
+	}
+	return rewrite.New(cat, set, p.cfg.Limits.PlanCache), nil
+}
+
+func (p *process) options(key []byte) (proxy.Options, error) {
+	o := proxy.Options{
+		Database: p.cfg.Database, Enforcer: p.enforcer, Audit: p.audit, Durable: p.cfg.Audit.Durability == "intent",
+		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
+		MaxUnauthorized: p.cfg.Limits.Unauthenticated, Log: p.log, Metrics: p.registry,
+	}
+	var err error
+	if o.MaskKeys, err = mask.Settings(derive(key, "masks")); err != nil {
+		return o, err
+	}
+	if o.Upstream, err = upstream(p.cfg); err != nil {
+		return o, err
+	}
+	if t := p.cfg.TLS; t != nil {
+		cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		if err != nil {
+			return o, fmt.Errorf("tls: %w", err)
+		}
+		o.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	}
+	switch p.cfg.Auth.Method {
+	case "scram":
+		o.Method = proxy.SCRAM
+		p.verify = auth.NewAuthQuery(p.catalog.config, p.cfg.Auth.Query)
+		o.Lookup = p.verify.Lookup
+	case "passthrough":
+		o.Method = proxy.Passthrough
+	case "trust":
+		o.Method = proxy.Trust
+	}
+	return o, nil
+}
+
+// run serves until a signal or a failure, then drains.
+func (p *process) run(ctx context.Context, listeners []net.Listener) error {
+	sessions, endSessions := context.WithCancel(context.Background())
+	defer endSessions()
+	accepting, stopAccepting := context.WithCancel(ctx)
+	defer stopAccepting()
+	var tasks sync.WaitGroup
+	failed := make(chan error, len(listeners)+1)
+	for _, ln := range listeners {
+		p.log.Info("listening", "address", ln.Addr().String())
+		tasks.Go(func() { failed <- p.server.Serve(sessions, ln) })
+	}
+	if p.cfg.Admin != "" {
+		ln, err := net.Listen("tcp", p.cfg.Admin)
+		if err != nil {
+			return fmt.Errorf("admin: %w", err)
+		}
+		tasks.Go(func() { failed <- p.serveAdmin(accepting, ln) })
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	tasks.Go(func() { p.keepFresh(accepting, hup) })
+	tasks.Go(func() {
+		config.Watch(accepting, 2*time.Second, func() { p.reload(accepting, "policy files changed") }, p.cfg.Policy)
+	})
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	stopAccepting()
+	for _, ln := range listeners {
+		if closeErr := ln.Close(); closeErr != nil && !errors.Is(closeErr, net.ErrClosed) {
+			p.log.Error("closing a listener", "err", closeErr)
+		}
+	}
+	err = errors.Join(err, p.drain())
+	endSessions()
+	tasks.Wait()
+	return err
+}
+
+// drain waits for transactions to end, as long as the configuration says, or
+// until a second signal.
+func (p *process) drain() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Limits.Drain)
+	defer cancel()
+	p.log.Info("draining", "sessions", p.server.Sessions())
+	if err := p.server.Shutdown(ctx); err != nil {
+		p.log.Warn("drain", "err", err)
+	}
+	return nil
+}
+
+// keepFresh reloads on SIGHUP and looks at the catalog on a timer.
+func (p *process) keepFresh(ctx context.Context, hup <-chan os.Signal) {
+	tick := time.NewTicker(p.cfg.Limits.Refresh)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			p.reload(ctx, "SIGHUP")
+		case <-tick.C:
+			if fresh, err := p.enforcer.Look(ctx); err != nil && ctx.Err() == nil {
+				p.reloadOK.Set(0)
+				p.log.Error("looking at the catalog", "err", err)
+			} else if fresh {
+				p.log.Info("the schema changed: new catalog in force")
+			}
+		}
+	}
+}
+
+func (p *process) reload(ctx context.Context, why string) {
+	p.reloads.Inc()
+	if err := p.enforcer.Reload(ctx); err != nil {
+		if ctx.Err() == nil {
+			p.reloadOK.Set(0)
+			p.log.Error("reload failed: what was in force stays in force", "why", why, "err", err)
+		}
+		return
+	}
+	p.reloadOK.Set(1)
+	generation := p.enforcer.Engine().Policy.Generation()
+	p.log.Info("reloaded", "why", why, "generation", generation)
+	if _, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "reload: " + why, Generation: generation}); err != nil {
+		p.log.Error("recording the reload", "err", err)
+	}
+}
+
+// gauges registers what is read when somebody asks.
+func (p *process) gauges() {
+	p.reloads = prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_reloads_total", Help: "Reloads of the policy that were tried."})
+	p.reloadOK = prometheus.NewGauge(prometheus.GaugeOpts{Name: "pgveil_last_reload_successful", Help: "Whether the last reload of policy or catalog worked."})
+	p.reloadOK.Set(1)
+	gauge := func(name, help string, value func(audit.Stats) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(p.audit.Stats()) })
+	}
+	p.registry.MustRegister(p.reloads, p.reloadOK,
+		gauge("pgveil_audit_records", "Records in the access log.", func(s audit.Stats) float64 { return float64(s.Appended) }),
+		gauge("pgveil_audit_lag_records", "Records that are not durable yet.", func(s audit.Stats) float64 { return float64(s.Lag()) }),
+		gauge("pgveil_audit_bytes", "Bytes of the access log.", func(s audit.Stats) float64 { return float64(s.Bytes) }),
+		gauge("pgveil_audit_refused", "Records that the access log could not take.", func(s audit.Stats) float64 { return float64(s.Refused) }))
+}
+
+func listen(addresses []string) ([]net.Listener, error) {
+	var listeners []net.Listener
+	for _, a := range addresses {
+		network, addr, err := config.Network(a)
+		if err != nil {
+			return nil, err
+		}
+		ln, err := net.Listen(network, addr)
+		if err != nil {
+			for _, open := range listeners {
+				err = errors.Join(err, open.Close())
+			}
+			return nil, err
+		}
+		listeners = append(listeners, ln)
+	}
+	return listeners, nil
+}
+
+// readKey reads the secret that keyed masks and mock salts are derived from.
+func readKey(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("key %s does not exist: make one with \"pgveil keygen %s\"", path, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read key: %w", err)
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("key %s may be read by others: chmod 600 it", path)
+	}
+	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(key) != 32 {
+		return nil, fmt.Errorf("key %s is not 64 hexadecimal digits", path)
+	}
+	return key, nil
+}
+
+// derive makes a key for one use of the secret.
+func derive(key []byte, use string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte("pgveil " + use))
+	return h.Sum(nil)
+}
+
+// serverConfig gives how pgveil itself connects to the governed database.
+func serverConfig(cfg *config.Config) (*pgx.ConnConfig, error) {
+	c, err := pgx.ParseConfig("")
+	if err != nil {
+		return nil, err
+	}
+	c.Host, c.Port, c.Database, c.User = cfg.Server.Host, uint16(cfg.Server.Port), cfg.Database, cfg.Server.Login
+	c.Fallbacks, c.TLSConfig, c.Password = nil, nil, ""
+	c.RuntimeParams = map[string]string{"application_name": "pgveil", "search_path": "pg_catalog"}
+	if cfg.Server.Password != "" {
+		text, err := os.ReadFile(cfg.Server.Password)
+		if err != nil {
+			return nil, fmt.Errorf("server.password_file: %w", err)
+		}
+		c.Password = strings.TrimRight(string(text), "\r\n")
+	}
+	up, err := upstream(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if up.Mode != proxy.NoTLS {
+		c.TLSConfig = up.ClientTLS()
+	}
+	return c, nil
+}
+
+func upstream(cfg *config.Config) (proxy.Upstream, error) {
+	u := proxy.Upstream{Network: "tcp", Host: cfg.Server.Host, Timeout: 10 * time.Second}
+	u.Address = net.JoinHostPort(cfg.Server.Host, strconv.Itoa(cfg.Server.Port))
+	u.Mode = map[string]proxy.TLSMode{"verify-full": proxy.VerifyFull, "verify-ca": proxy.VerifyCA, "require": proxy.RequireTLS, "disable": proxy.NoTLS}[cfg.Server.TLS]
+	if strings.HasPrefix(cfg.Server.Host, "/") {
+		u.Network, u.Mode = "unix", proxy.NoTLS
+		u.Address = filepath.Join(cfg.Server.Host, ".s.PGSQL."+strconv.Itoa(cfg.Server.Port))
+	}
+	if cfg.Server.CA != "" {
+		pem, err := os.ReadFile(cfg.Server.CA)
+		if err != nil {
+			return u, fmt.Errorf("server.ca: %w", err)
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return u, fmt.Errorf("server.ca: %s holds no certificate", cfg.Server.CA)
+		}
+		u.TLS = &tls.Config{RootCAs: roots}
+	}
+	return u, nil
+}
+
+// connection is pgveil's own connection to the server, opened when it is
+// needed and again when it broke.
+type connection struct {
+	config *pgx.ConnConfig
+
+	mu   sync.Mutex
+	conn *pgx.Conn
+}
+
+func (c *connection) open(ctx context.Context) (*pgx.Conn, error) {
+	return pgx.ConnectConfig(ctx, c.config.Copy())
+}
+
+func (c *connection) use(ctx context.Context, f func(*pgx.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil || c.conn.IsClosed() || c.conn.Ping(ctx) != nil {
+		conn, err := c.open(ctx)
+		if err != nil {
+			return err
+		}
+		c.conn = conn
+	}
+	return f(c.conn)
+}
+
+func (c *connection) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return c.conn.Close(ctx)
+}

@@ -1,0 +1,185 @@
+// Package config is the process's own file, pgveil.yaml: where to listen, which
+// server to relay to, where keys and the log are. It knows no behaviour; what
+// may be seen is the policy's business.
+//
+// A file is read whole and strictly: an unknown key is an error, and every
+// problem is reported at once. Paths are relative to the file.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Config is a valid configuration. Callers must not change it.
+type Config struct {
+	Listen   []string `yaml:"listen"`   // host:port, or unix:/path
+	TLS      *TLS     `yaml:"tls"`      // towards clients; absent: in clear
+	Admin    string   `yaml:"admin"`    // host:port of metrics and health; absent: none
+	Database string   `yaml:"database"` // the database that the policy is for
+	Policy   string   `yaml:"policy"`   // folder or file
+	Server   Server   `yaml:"server"`
+	Auth     Auth     `yaml:"auth"`
+	Audit    Audit    `yaml:"audit"`
+	Key      string   `yaml:"key"` // file with the secret that keyed masks are made with
+	Limits   Limits   `yaml:"limits"`
+	Log      Log      `yaml:"log"`
+
+	File string `yaml:"-"` // where it was read from
+}
+
+// TLS names a certificate and its key, both PEM.
+type TLS struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// Server is the PostgreSQL server behind the proxy.
+type Server struct {
+	Host     string `yaml:"host"` // a name or address; a path: the folder of its unix socket
+	Port     int    `yaml:"port"`
+	TLS      string `yaml:"tls"`           // verify-full, verify-ca, require or disable
+	CA       string `yaml:"ca"`            // PEM file; absent: the system's roots
+	Login    string `yaml:"login"`         // pgveil's own, to read the catalog (and, with scram, the verifiers)
+	Password string `yaml:"password_file"` // of that login; absent: none is needed
+}
+
+// Auth says how clients prove who they are.
+type Auth struct {
+	Method string `yaml:"method"` // scram, passthrough or trust
+	Query  string `yaml:"query"`  // of scram: gives the verifier of login $1
+}
+
+// Audit says where the access log is and when a record counts as written.
+type Audit struct {
+	Dir        string `yaml:"dir"`
+	Durability string `yaml:"durability"` // intent or relaxed
+}
+
+// Limits bound what clients can make the process hold, and how long it waits.
+type Limits struct {
+	LoginTimeout    time.Duration `yaml:"login_timeout"`
+	Unauthenticated int           `yaml:"unauthenticated"` // connections that are not logged in
+	Drain           time.Duration `yaml:"drain"`           // how long a shutdown waits for transactions
+	Refresh         time.Duration `yaml:"refresh"`         // how often the catalog is looked at
+	PlanCache       int           `yaml:"plan_cache"`      // bytes of statements and plans kept
+}
+
+// Log says what the process tells of itself, on standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // text or json
+}
+
+func defaults() Config {
+	return Config{
+		Server: Server{Port: 5432, TLS: "verify-full"},
+		Auth:   Auth{Method: "scram"},
+		Audit:  Audit{Durability: "intent"},
+		Limits: Limits{LoginTimeout: time.Minute, Unauthenticated: 200, Drain: 30 * time.Second, Refresh: time.Minute, PlanCache: 64 << 20},
+		Log:    Log{Level: "info", Format: "text"},
+	}
+}
+
+// Load reads and checks a file.
+func Load(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	c := defaults()
+	if err := yaml.Load(text, &c, yaml.WithKnownFields()); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	c.File = path
+	c.resolve(filepath.Dir(path))
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &c, nil
+}
+
+// resolve makes paths relative to the file's folder.
+func (c *Config) resolve(dir string) {
+	paths := []*string{&c.Policy, &c.Key, &c.Audit.Dir, &c.Server.CA, &c.Server.Password}
+	if c.TLS != nil {
+		paths = append(paths, &c.TLS.Cert, &c.TLS.Key)
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
+
+// validate gives every problem, each with its key.
+func (c *Config) validate() error {
+	var errs []error
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+	}
+	required := func(key, value string) {
+		if value == "" {
+			bad(key, "is missing")
+		}
+	}
+	oneOf := func(key, value string, allowed ...string) {
+		if !slices.Contains(allowed, value) {
+			bad(key, "%q is not one of %s", value, strings.Join(allowed, ", "))
+		}
+	}
+	if len(c.Listen) == 0 {
+		bad("listen", "is missing: give an address like 127.0.0.1:6432")
+	}
+	for _, a := range c.Listen {
+		if _, _, err := Network(a); err != nil {
+			bad("listen", "%v", err)
+		}
+	}
+	if c.Admin != "" {
+		if _, _, err := net.SplitHostPort(c.Admin); err != nil {
+			bad("admin", "%v", err)
+		}
+	}
+	required("database", c.Database)
+	required("policy", c.Policy)
+	required("server.host", c.Server.Host)
+	required("server.login", c.Server.Login)
+	required("audit.dir", c.Audit.Dir)
+	required("key", c.Key)
+	oneOf("server.tls", c.Server.TLS, "verify-full", "verify-ca", "require", "disable")
+	oneOf("auth.method", c.Auth.Method, "scram", "passthrough", "trust")
+	oneOf("audit.durability", c.Audit.Durability, "intent", "relaxed")
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf("log.format", c.Log.Format, "text", "json")
+	if c.TLS != nil {
+		required("tls.cert", c.TLS.Cert)
+		required("tls.key", c.TLS.Key)
+	}
+	if c.Server.Port < 1 || c.Server.Port > 65535 {
+		bad("server.port", "%d is not a port", c.Server.Port)
+	}
+	if c.Limits.LoginTimeout <= 0 || c.Limits.Unauthenticated <= 0 || c.Limits.Refresh <= 0 || c.Limits.PlanCache <= 0 || c.Limits.Drain < 0 {
+		bad("limits", "must be positive")
+	}
+	return errors.Join(errs...)
+}
+
+// Network takes a listening address apart.
+func Network(address string) (network, addr string, err error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return "unix", path, nil
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return "", "", err
+	}
+	return "tcp", address, nil
+}

@@ -1,0 +1,150 @@
+package dsar
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/catalog"
+)
+
+// closure gives the WITH clause in which rN are the places of the subject's
+// rows in Tables[N], o and c, each once. $1 and $2 are the place of the
+// subject's own row. Rows that belong to somebody else are among them, but not
+// what belongs to those rows.
+func (g *Graph) closure() string {
+	parts := []string{"r0 (o, c) AS (SELECT $1::oid, $2::tid)"}
+	for _, group := range g.groups {
+		switch {
+		case group[0] == 0: // no reference to the subject's own table is followed
+		case len(group) == 1:
+			parts = append(parts, fmt.Sprintf("r%d (o, c) AS (%s)", group[0], strings.Join(g.steps(group[0], nil), " UNION ")))
+		default:
+			parts = append(parts, g.cycle(group)...)
+		}
+	}
+	return "WITH RECURSIVE " + strings.Join(parts, ",\n")
+}
+
+// steps gives a SELECT for each reference that leads to a table from one that
+// is not in the group.
+func (g *Graph) steps(table int, group []int) []string {
+	var selects []string
+	for _, e := range g.links {
+		if e.followed && e.child == table && !slices.Contains(group, e.parent) {
+			selects = append(selects, fmt.Sprintf("SELECT c.tableoid, c.ctid FROM r%d AS s JOIN %s ON %s JOIN %s ON %s WHERE %s",
+				e.parent, as(e.To, "p"), samePlace("p"), as(e.From, "c"), refers(e.Link), g.notShared(e.parent, "p")))
+		}
+	}
+	return selects
+}
+
+// cycle finds the rows of tables that lead to each other: a recursion over
+// the places of all of them, with the table's number t beside each, and then
+// one rN each.
+func (g *Graph) cycle(group []int) []string {
+	name := fmt.Sprintf("k%d", group[0])
+	var seeds, turns, parts []string
+	for _, table := range group {
+		for _, s := range g.steps(table, group) {
+			seeds = append(seeds, fmt.Sprintf("SELECT %d, q.* FROM (%s) AS q", table, s))
+		}
+		for _, e := range g.links {
+			if e.followed && e.child == table && slices.Contains(group, e.parent) {
+				turns = append(turns, fmt.Sprintf("SELECT %d, c.tableoid, c.ctid FROM %s JOIN %s ON %s WHERE s.t = %d AND %s AND %s",
+					table, as(e.To, "p"), as(e.From, "c"), refers(e.Link), e.parent, samePlace("p"), g.notShared(e.parent, "p")))
+			}
+		}
+		parts = append(parts, fmt.Sprintf("r%d (o, c) AS (SELECT o, c FROM %s WHERE t = %d)", table, name, table))
+	}
+	found := fmt.Sprintf("%s (t, o, c) AS (SELECT * FROM (%s) AS seeds UNION SELECT n.* FROM %s AS s CROSS JOIN LATERAL (%s) AS n)",
+		name, strings.Join(seeds, " UNION ALL "), name, strings.Join(turns, " UNION ALL "))
+	return append([]string{found}, parts...)
+}
+
+// refers is the condition under which the row c refers to the row p.
+func refers(l *Link) string {
+	conditions := make([]string, len(l.Columns))
+	for i := range l.Columns {
+		conditions[i] = equal("c", l, i, "p."+quote(l.RefColumns[i]))
+	}
+	return strings.Join(conditions, " AND ")
+}
+
+// equal compares the i-th column of a link with a value of the column that it
+// refers to. A declared reference may be of another type; then
+// the value is cast, so that an index on the column that refers still serves.
+func equal(alias string, l *Link, i int, value string) string {
+	from, _ := l.From.Column(l.Columns[i])
+	to, _ := l.To.Column(l.RefColumns[i])
+	if l.Declared && from.Type.Base != to.Type.Base {
+		value = cast(value, from.Type)
+	}
+	return fmt.Sprintf("%s.%s OPERATOR(%s.=) %s", alias, quote(from.Name), quote(operatorSchema(from.Type)), value)
+}
+
+// notShared is the condition under which a row of a table belongs to nobody
+// but the subject.
+func (g *Graph) notShared(table int, alias string) string {
+	var conditions []string
+	for _, c := range g.Tables[table].counterparts {
+		if c.owner {
+			conditions = append(conditions, "NOT "+namesOther(c, alias))
+		}
+	}
+	if conditions == nil {
+		return "true"
+	}
+	return strings.Join(conditions, " AND ")
+}
+
+// namesOther is the condition under which a row names a counterpart. It is
+// never null.
+func namesOther(c counterpart, alias string) string {
+	var conditions []string
+	for _, name := range c.Columns {
+		conditions = append(conditions, alias+"."+quote(name)+" IS NOT NULL")
+	}
+	if c.same {
+		var same []string
+		for i, ref := range c.RefColumns {
+			own := fmt.Sprintf("(SELECT o.%s FROM %s WHERE o.tableoid = $1::oid AND o.ctid = $2::tid)", quote(ref), as(c.To, "o"))
+			same = append(same, equal(alias, c.Link, i, own))
+		}
+		conditions = append(conditions, "("+strings.Join(same, " AND ")+") IS NOT TRUE")
+	}
+	return "(" + strings.Join(conditions, " AND ") + ")"
+}
+
+// as names a table in FROM. A table that others inherit from stands for its
+// own rows only: the heirs are tables of their own.
+func as(r *catalog.Relation, alias string) string {
+	name := pgx.Identifier{r.Schema, r.Name}.Sanitize() + " AS " + alias
+	if r.Kind == catalog.PartitionedTable {
+		return name
+	}
+	return "ONLY " + name
+}
+
+// samePlace is the condition under which s is the place of a row.
+func samePlace(alias string) string {
+	return fmt.Sprintf("%s.tableoid = s.o AND %[1]s.ctid = s.c", alias)
+}
+
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// cast casts to a type without its modifier, which would cut what is too long.
+func cast(value string, t catalog.Type) string {
+	return fmt.Sprintf("CAST(%s AS %s)", value, pgx.Identifier{t.Schema, t.Name}.Sanitize())
+}
+
+// operatorSchema gives the schema of a type's own operator =. That of a base
+// type from an extension lies beside the type; all others are the system's.
+func operatorSchema(t catalog.Type) string {
+	if t.Kind == 'b' && t.Elem == 0 && t.Schema != "" {
+		return t.Schema
+	}
+	return "pg_catalog"
+}

@@ -1,0 +1,25 @@
+// Package dsar answers the requests of data subjects: what is held on this
+// person, and what would go if it were erased.
+//
+// In go a command, the policy and the catalog; out come the rows of an answer:
+//
+//	cmd, ok, err := dsar.ParseCommand("PRIVACY EXPORT customer 42;")
+//	graph, err := dsar.NewGraph(set, cat, cmd.Subject) // which tables hold rows of a customer
+//	_, err = dsar.Export(ctx, conn, graph, cmd.Key, dsar.ExportOptions{}, yield)
+//
+// Service does all three, and is what the proxy, the command line and the
+// console call. docs/data-subject-requests.md says which rows belong to whom
+// and why.
+//
+// One SQL statement finds everything: a WITH clause in which rN names the rows
+// of Tables[N], each by tableoid and ctid. Those two name a row, with or
+// without a primary key and in whichever partition, for as long as the
+// transaction's snapshot lasts. The server thus keeps track of what was
+// visited and this process holds one row at a time, however many there are.
+//
+// The package only reads. Erasing, and a ledger of what was asked, will stand
+// on the same Graph; until then a command to erase answers NotAvailable.
+//
+// Whoever misses rows in an export should look at NotFollowed in the document
+// first, then at Graph.Tables, and last at the statement of closure.go.
+package dsar

@@ -1,0 +1,444 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/pgveil/pgveil/proxy/wire"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+const serverBuffer = 32 << 10
+
+// maxAnswer bounds answers that are looked into: errors, notices, parameters.
+const maxAnswer = 16 << 20
+
+// pumpServer reads the server's answers and passes them on.
+func (s *session) pumpServer(ctx context.Context) error {
+	for {
+		typ, n, ok, err := s.fromS.Head()
+		if err != nil {
+			return newFatal("08P01", "the server: %w", err)
+		}
+		want := wire.HeadLen
+		if ok && typ != 'D' && typ != 'd' && typ != 'V' {
+			want = n
+			if n > maxAnswer && typ != 'T' {
+				return newFatal("08P01", "the server sent a message %q of %d bytes", typ, n)
+			}
+		}
+		if s.fromS.Buffered() < want || !ok {
+			if err := s.flushAnswers(ctx); err != nil {
+				return err
+			}
+			if err := s.fromS.Fill(max(want, s.fromS.Buffered()+1)); err != nil {
+				return s.serverGone(err)
+			}
+			continue
+		}
+		have := min(n, s.fromS.Buffered())
+		frame := s.fromS.Take(have)
+		pass, err := s.fromServer(ctx, typ, frame, n)
+		if err != nil {
+			return err
+		}
+		if err := s.passOn(ctx, pass, frame, n-have); err != nil {
+			return err
+		}
+	}
+}
+
+// serverGone tells the client, in the SQLSTATE for it, that the server is.
+func (s *session) serverGone(err error) error {
+	if reason := s.reason(); reason != nil {
+		return reason
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		s.mu.Lock()
+		asked := s.queue.n > 0
+		s.mu.Unlock()
+		if !asked {
+			return io.EOF
+		}
+	}
+	return newFatal("08006", "the connection to the server was lost: %w", err)
+}
+
+// passOn sends a frame to the client, or drops it, with the rest of it that is
+// still on its way.
+func (s *session) passOn(ctx context.Context, pass bool, frame []byte, rest int) error {
+	if pass {
+		s.toC.Pass(frame)
+	}
+	for rest > 0 {
+		if err := s.flushAnswers(ctx); err != nil {
+			return err
+		}
+		if err := s.fromS.Fill(1); err != nil {
+			return s.serverGone(unexpectedEnd(err))
+		}
+		part := s.fromS.Take(min(rest, s.fromS.Buffered()))
+		rest -= len(part)
+		if pass {
+			s.toC.Pass(part)
+		}
+	}
+	return nil
+}
+
+func (s *session) flushAnswers(ctx context.Context) error {
+	if !s.toC.Pending() {
+		return nil
+	}
+	if err := s.gate(ctx); err != nil {
+		return newFatal("58030", "the access log cannot be made durable: %w", err)
+	}
+	return s.toC.Flush()
+}
+
+// fromServer acts on one backend message. n is its whole length. pass tells
+// whether the client gets it as it is.
+func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int) (pass bool, err error) {
+	switch typ {
+	case 'A':
+		return true, nil
+	case 'S':
+		return true, s.parameter(frame)
+	case 'Z':
+		return s.ready(frame)
+	}
+	f := s.first()
+	if f == nil {
+		return s.unasked(typ)
+	}
+	if f.logged && s.srv.durable {
+		s.audited = max(s.audited, f.seq+1)
+	}
+	switch typ {
+	case 'D':
+		f.rows++
+		f.bytes += int64(n - wire.HeadLen)
+		if f.probe != nil {
+			return false, f.probe.collect(frame)
+		}
+		return !f.own && f.privacy == nil, nil
+	case 'd':
+		f.rows++
+		f.bytes += int64(n - wire.HeadLen)
+		return true, nil
+	case 'T', 't', 'n':
+		return s.described(f, typ)
+	case '1', '2', '3':
+		return s.acknowledged(f, typ)
+	case 'C', 'I', 's':
+		return s.completed(ctx, f, typ, frame)
+	case 'E':
+		return s.failed(f, frame)
+	case 'N':
+		return s.notice(f, frame)
+	case 'G':
+		s.copyIn()
+		return true, nil
+	case 'H', 'W', 'c', 'V':
+		return true, nil
+	default:
+		return false, newFatal("08P01", "the server sent a message of type %q, which is not part of the protocol here", typ)
+	}
+}
+
+// unasked handles what the server says of its own accord.
+func (s *session) unasked(typ byte) (bool, error) {
+	switch typ {
+	case 'E', 'N':
+		return true, nil // it shuts down, or tells of something outside any statement
+	default:
+		return false, newFatal("08P01", "the server sent a message of type %q that nothing asked for", typ)
+	}
+}
+
+func (s *session) first() *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.first()
+}
+
+func (s *session) pop() {
+	s.mu.Lock()
+	s.queue.pop()
+	s.mu.Unlock()
+}
+
+// parameter watches the settings that a restricted caller's protection rests
+// on, however they came to change.
+func (s *session) parameter(frame []byte) error {
+	b := wire.BodyOf(frame)
+	name, value := string(b.String()), string(b.String())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unrestricted {
+		return nil
+	}
+	if name == "standard_conforming_strings" && value != "on" {
+		return newFatal("42501", "standard_conforming_strings is off, which is not open to callers with restrictions")
+	}
+	if name == "client_encoding" && !rewrite.SafeEncoding(value) {
+		return newFatal("42501", "client_encoding %s is not open to callers with restrictions", value)
+	}
+	if name == "search_path" {
+		s.doubt = true
+	}
+	return nil
+}
+
+func (s *session) described(f *flight, typ byte) (bool, error) {
+	own := f.own
+	if f.kind == flightDescribe && typ != 't' {
+		s.pop()
+	}
+	return !own, nil
+}
+
+func (s *session) acknowledged(f *flight, typ byte) (bool, error) {
+	want := map[byte]flightKind{'1': flightParse, '2': flightBind, '3': flightClose}[typ]
+	if f.kind != want {
+		return false, newFatal("08P01", "the server sent a message of type %q out of turn", typ)
+	}
+	own := f.own
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.last {
+		f.probe.done = true
+		s.settled.Broadcast()
+	}
+	s.queue.pop()
+	return !own, nil
+}
+
+// completed handles the end of a statement, or of what a portal was asked for.
+func (s *session) completed(ctx context.Context, f *flight, typ byte, frame []byte) (bool, error) {
+	own := f.own
+	if f.privacy != nil {
+		own = true
+		if err := s.fulfil(ctx, f); err != nil {
+			return false, err
+		}
+	}
+	if typ == 'C' {
+		b := wire.BodyOf(frame)
+		s.took(f, string(b.String()))
+	}
+	if f.kind == flightQuery {
+		return !own, nil // its outcome comes with ReadyForQuery
+	}
+	if f.kind != flightExecute {
+		return false, newFatal("08P01", "the server sent a message of type %q out of turn", typ)
+	}
+	if err := s.recordOutcome(f); err != nil {
+		return false, newFatal("58030", "the access log cannot be written: %w", err)
+	}
+	s.pop()
+	return !own, nil
+}
+
+// took notes what a completed command changes for the session.
+func (s *session) took(f *flight, tag string) {
+	if f.privacy == nil {
+		f.tag = tag
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.copying = false
+	s.ddl = s.ddl || changesSchema(tag)
+	if f.plan == nil {
+		return
+	}
+	for _, step := range f.plan.Steps {
+		s.ddl = s.ddl || changesSchema(step.Command)
+	}
+	if !f.plan.Has(rewrite.Forgets | rewrite.Resets) {
+		return
+	}
+	for _, step := range f.plan.Steps {
+		switch {
+		case step.Effect&rewrite.Resets != 0:
+			clear(s.statements.m)
+			clear(s.portals.m)
+		case step.Effect&rewrite.Forgets != 0 && step.Name == "":
+			clear(s.statements.m)
+		case step.Effect&rewrite.Forgets != 0:
+			delete(s.statements.m, step.Name)
+		}
+	}
+}
+
+// changesSchema tells whether a command may change what the catalog describes.
+func changesSchema(command string) bool {
+	word, _, _ := strings.Cut(command, " ")
+	switch word {
+	case "CREATE", "ALTER", "DROP", "IMPORT", "DO", "CALL":
+		return true
+	default:
+		return false
+	}
+}
+
+// failed handles an error: it answers the flight at the head and, in the
+// extended protocol, everything behind it up to the next Sync.
+func (s *session) failed(f *flight, frame []byte) (bool, error) {
+	fields, err := wire.Fields(frame)
+	if err != nil {
+		return false, newFatal("08P01", "the server: %w", err)
+	}
+	f.failed = true
+	f.state = fieldOf(fields, wire.FieldCode)
+	fatal := slices.Contains([]string{"FATAL", "PANIC"}, fieldOf(fields, wire.FieldSeverityUnlocalized))
+	// An error of an own message that the client's depends on is the client's.
+	pass := !f.own || fatal || f.probe == nil || f.probe.inline
+	switch {
+	case f.refusal != nil && !fatal:
+		s.toC.Frame('E', wire.AppendFields(nil, f.refusal.fields("ERROR")))
+		pass = false
+	case pass:
+		if edited := s.edit(f, fields); edited != nil {
+			s.toC.Frame('E', wire.AppendFields(nil, edited))
+			pass = false
+		}
+	}
+	if err := s.recordOutcome(f); err != nil {
+		return false, newFatal("58030", "the access log cannot be written: %w", err)
+	}
+	f.logged = false
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.copying = false
+	f.undo()
+	if f.kind == flightQuery || f.kind == flightCall || f.kind == flightSync {
+		return pass, nil
+	}
+	s.skip()
+	return pass, nil
+}
+
+// skip takes out of the queue what the server passes over after an error.
+func (s *session) skip() {
+	for s.queue.n > 0 {
+		f := s.queue.at(0)
+		if f.kind == flightSync {
+			s.settled.Broadcast()
+			return
+		}
+		if f.probe != nil {
+			f.probe.done, f.probe.skipped = true, true
+		}
+		f.undo()
+		s.queue.pop()
+	}
+	s.skipping = true
+	s.settled.Broadcast()
+}
+
+// edit gives the fields to send in place of an error's or notice's own, nil
+// when those may pass.
+func (s *session) edit(f *flight, fields []wire.Field) []wire.Field {
+	switch p := f.plan; {
+	case s.open(p):
+		return nil
+	case tellsOfRows(p):
+		return redact(fields, p == nil || p.Has(rewrite.Writes|rewrite.Executes|rewrite.Ends))
+	case p.Changed:
+		return withoutPosition(fields)
+	default:
+		return nil
+	}
+}
+
+// open tells whether the answers to a plan may pass as they are, because its
+// caller has no restrictions or none are enforced.
+func (s *session) open(p *rewrite.Plan) bool {
+	if p != nil {
+		return p.Access.Unrestricted || p.Decision == rewrite.Observed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unrestricted
+}
+
+// tellsOfRows tells whether errors and notices of a plan can speak of governed
+// rows: it touches them, or it ends a transaction, when deferred constraints
+// and triggers have their say. A Sync without a plan can be such an end.
+func tellsOfRows(p *rewrite.Plan) bool {
+	return p == nil || p.Governed || p.Has(rewrite.Executes|rewrite.Fetches|rewrite.Ends)
+}
+
+// notice passes a notice on. Those that come with governed data are withheld
+// from callers with restrictions: a trigger or function may put any value in
+// them, and how many there are may tell of rows.
+func (s *session) notice(f *flight, frame []byte) (bool, error) {
+	if f.own {
+		return false, nil
+	}
+	return s.open(f.plan) || !tellsOfRows(f.plan), nil
+}
+
+// copyIn notes that the server takes in data: a Sync sent before the data's
+// end is passed over.
+func (s *session) copyIn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.copying = true
+	for i := 1; i < s.queue.n; {
+		switch s.queue.at(i).kind {
+		case flightCopyEnd:
+			s.queue.remove(i)
+			s.copying = false
+			return
+		case flightSync:
+			s.queue.remove(i)
+		default:
+			i++
+		}
+	}
+}
+
+// ready handles ReadyForQuery: a text or a Sync is answered.
+func (s *session) ready(frame []byte) (bool, error) {
+	b := wire.BodyOf(frame)
+	status := b.Byte()
+	f := s.first()
+	if f == nil || f.kind != flightSync && f.kind != flightQuery && f.kind != flightCall || b.Err() != nil {
+		return false, newFatal("08P01", "the server sent ReadyForQuery out of turn")
+	}
+	if f.kind == flightQuery && !f.failed {
+		if err := s.recordOutcome(f); err != nil {
+			return false, newFatal("58030", "the access log cannot be written: %w", err)
+		}
+	}
+	own := f.own
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue.pop()
+	s.tx = status
+	s.copying = false
+	if s.unsettled {
+		s.doubt = true
+		s.unsettled = status != 'I'
+	}
+	if s.ddl && status == 'I' {
+		s.ddl = false
+		s.srv.enforcer.invalidate()
+	}
+	s.settled.Broadcast()
+	return !own, nil
+}
+
+func fieldOf(fields []wire.Field, typ byte) string {
+	for _, f := range fields {
+		if f.Type == typ {
+			return f.Value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,592 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/pgveil/pgveil/proxy/wire"
+	"github.com/pgveil/pgveil/rewrite"
+	"github.com/pgveil/pgveil/rewrite/parse"
+)
+
+const (
+	clientBuffer = 16 << 10
+	// maxNames bounds the names at the start of a Bind whose values are too
+	// long to be held: a name is an identifier of 63 bytes at most.
+	maxNames = 4 << 10
+	// maxControl bounds messages that hold a name or a reason only.
+	maxControl = 64 << 10
+)
+
+// pumpClient reads what the client sends and forwards what may be.
+func (s *session) pumpClient(ctx context.Context) error {
+	for {
+		typ, n, ok, err := s.fromC.Head()
+		if err != nil {
+			return newFatal("08P01", "%w", err)
+		}
+		want := wire.HeadLen
+		if ok {
+			if want, err = clientWants(typ, n); err != nil {
+				return err
+			}
+		}
+		if s.fromC.Buffered() < want {
+			if err := s.toS.Flush(); err != nil {
+				return err
+			}
+			if err := s.fromC.Fill(want); err != nil {
+				return err
+			}
+			continue
+		}
+		have := min(n, s.fromC.Buffered())
+		frame := s.fromC.Take(have)
+		if err := s.fromClient(ctx, typ, frame, n-have); err != nil {
+			return err
+		}
+	}
+}
+
+// clientWants tells how much of a frame must be there to decide on it: all of
+// it, or its beginning when the rest is data that nobody looks at.
+func clientWants(typ byte, n int) (int, error) {
+	limit := maxControl
+	switch typ {
+	case 'Q', 'P':
+		limit = parse.MaxText + maxControl
+	case 'd':
+		return wire.HeadLen, nil
+	case 'B', 'F':
+		return min(n, maxNames), nil
+	}
+	if n > limit {
+		return 0, newFatal("54000", "message %q of %d bytes is longer than %d", typ, n, limit)
+	}
+	return n, nil
+}
+
+// fromClient acts on one frontend message. rest is how many bytes of it are
+// still to be read.
+func (s *session) fromClient(ctx context.Context, typ byte, frame []byte, rest int) error {
+	s.left = rest
+	err := s.act(ctx, typ, frame)
+	if errors.Is(err, errSkipped) {
+		return s.discard()
+	}
+	return err
+}
+
+// act is the closed switch over frontend messages.
+func (s *session) act(ctx context.Context, typ byte, frame []byte) error {
+	if s.passedOver(typ) {
+		return errSkipped
+	}
+	switch typ {
+	case 'Q':
+		return s.query(ctx, frame)
+	case 'P':
+		return s.parse(ctx, frame)
+	case 'B':
+		return s.bind(ctx, frame)
+	case 'D':
+		return s.describe(frame)
+	case 'E':
+		return s.execute(ctx, frame)
+	case 'C':
+		return s.close(frame)
+	case 'S':
+		return s.sync(frame)
+	case 'H':
+		s.toS.Pass(frame)
+		return nil
+	case 'd':
+		return s.relay(frame)
+	case 'c', 'f':
+		s.copyEnd()
+		s.toS.Pass(frame)
+		return nil
+	case 'F':
+		return s.call(frame)
+	case 'X':
+		s.toS.Pass(frame)
+		if err := s.toS.Flush(); err != nil {
+			return err
+		}
+		return errTerminated
+	default:
+		return newFatal("08P01", "message of type %q is not part of the protocol here", typ)
+	}
+}
+
+// passedOver tells whether the server, after an error, would pass over the
+// message; then it need not get it. COPY data is passed over as well.
+func (s *session) passedOver(typ byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.skipping && typ != 'S' && typ != 'X'
+}
+
+// discard drops what is still to be read of the current message.
+func (s *session) discard() error {
+	for s.left > 0 {
+		if err := s.toS.Flush(); err != nil {
+			return err
+		}
+		if err := s.fromC.Fill(1); err != nil {
+			return unexpectedEnd(err)
+		}
+		s.left -= len(s.fromC.Take(min(s.left, s.fromC.Buffered())))
+	}
+	return nil
+}
+
+// relay passes a frame on whose rest may still be on its way.
+func (s *session) relay(frame []byte) error {
+	s.toS.Pass(frame)
+	for s.left > 0 {
+		if err := s.toS.Flush(); err != nil {
+			return err
+		}
+		if err := s.fromC.Fill(1); err != nil {
+			return unexpectedEnd(err)
+		}
+		part := s.fromC.Take(min(s.left, s.fromC.Buffered()))
+		s.toS.Pass(part)
+		s.left -= len(part)
+	}
+	return nil
+}
+
+func unexpectedEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// push adds flights, all or none. After errSkipped the server would pass over
+// what they stand for, and nothing is to be sent.
+func (s *session) push(flights ...*flight) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.skipping {
+		return errSkipped
+	}
+	for _, f := range flights {
+		if s.copying && f.kind == flightSync {
+			continue // a server that takes in data passes over Sync
+		}
+		f.start = s.srv.now()
+		f.apply()
+		s.queue.push(f)
+		s.extended = f.kind != flightSync && f.kind != flightQuery && f.kind != flightCall
+	}
+	return nil
+}
+
+func (s *session) take(kind flightKind) *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.take(kind)
+}
+
+func (s *session) query(ctx context.Context, frame []byte) error {
+	b := wire.BodyOf(frame)
+	text := b.String()
+	if b.Err() != nil || len(b.Rest()) > 0 {
+		return newFatal("08P01", "malformed Query message")
+	}
+	f := s.take(flightQuery)
+	made, err := s.make(ctx, text)
+	if err == nil {
+		err = s.checkNames(made.plan)
+	}
+	if err == nil {
+		f.privacy, err = s.request(ctx, made)
+	}
+	if err == nil {
+		err = s.admit(ctx, f, made.plan)
+	}
+	if err != nil {
+		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('Q', r.poison()) })
+	}
+	s.nameSteps(f, made.plan)
+	if err := s.push(f); err != nil {
+		return err
+	}
+	if made.plan.Changed {
+		s.toS.Frame('Q', []byte(made.plan.SQL), []byte{0})
+		return nil
+	}
+	s.toS.Pass(frame)
+	return nil
+}
+
+// make gives what a text becomes: a plan, or the carrier of a data subject
+// request.
+func (s *session) make(ctx context.Context, text []byte) (*named, error) {
+	if cmd, ok, err := parseCommand(text); ok || err != nil {
+		return s.carrier(ctx, string(text), cmd, err)
+	}
+	plan, err := s.plan(ctx, text)
+	return &named{plan: plan}, err
+}
+
+// refuse pushes a flight that the server will answer with an error, which ours
+// replaces, and sends what makes it do so.
+func (s *session) refuse(f *flight, err error, poison func(*Refusal)) error {
+	if ended(err) {
+		return err
+	}
+	f.refusal = s.asRefusal(err)
+	if err := s.recordRefusal(f); err != nil {
+		// Nothing was let through that the log would have to hold.
+		s.log.Error("a refusal could not be recorded", "id", f.refusal.ID, "err", err)
+	}
+	f.plan, f.privacy, f.changes = nil, nil, nil
+	if err := s.push(f); err != nil {
+		return err
+	}
+	poison(f.refusal)
+	return nil
+}
+
+// ended tells an error that ends the session from one that refuses a statement.
+func ended(err error) bool {
+	var f *fatal
+	return errors.As(err, &f) || errors.Is(err, errSkipped) || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled)
+}
+
+// plan decides a text, after the settings it depends on are certain.
+func (s *session) plan(ctx context.Context, text []byte) (*rewrite.Plan, error) {
+	if err := s.settle(ctx, text); err != nil {
+		return nil, err
+	}
+	if p, err, ok := s.engine.Cached(s.plans.Access.ID, s.path, text); ok {
+		s.srv.metrics.cacheHits.Inc()
+		return p, err
+	}
+	s.srv.metrics.cacheMisses.Inc()
+	start := s.srv.now()
+	p, err := s.engine.Plan(s.plans, string(text))
+	var r *rewrite.Refusal
+	if errors.As(err, &r) && r.Unknown != "" && s.srv.enforcer.refresh(ctx, s.engine) {
+		if err := s.settle(ctx, text); err != nil {
+			return nil, err
+		}
+		p, err = s.engine.Plan(s.plans, string(text))
+	}
+	s.srv.metrics.planSeconds.Observe(s.srv.now().Sub(start).Seconds())
+	return p, err
+}
+
+func (s *session) parse(ctx context.Context, frame []byte) error {
+	b := wire.BodyOf(frame)
+	name, text := b.String(), b.String()
+	if b.Err() != nil {
+		return newFatal("08P01", "malformed Parse message")
+	}
+	f := s.take(flightParse)
+	st, err := s.make(ctx, text)
+	if err != nil {
+		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
+	}
+	st.params = bytes.Clone(b.Rest())
+	f.name(&s.statements, string(name), st)
+	if err := s.push(f); err != nil {
+		return err
+	}
+	if st.plan.Changed {
+		s.toS.Frame('P', name, []byte{0}, []byte(st.plan.SQL), []byte{0}, b.Rest())
+		return nil
+	}
+	s.toS.Pass(frame)
+	return nil
+}
+
+func (s *session) bind(ctx context.Context, frame []byte) error {
+	b := wire.BodyOf(frame)
+	portal, name := b.String(), b.String()
+	if b.Err() != nil {
+		return newFatal("08P01", "malformed Bind message")
+	}
+	f := s.take(flightBind)
+	st, err := s.current(ctx, name)
+	if err != nil {
+		if err := s.refuse(f, err, func(r *Refusal) {
+			s.toS.Frame('B', []byte{0}, r.poisonName(), []byte{0, 0, 0, 0, 0, 0})
+		}); err != nil {
+			return err
+		}
+		return s.discard()
+	}
+	if st != nil {
+		f.name(&s.portals, string(portal), &named{plan: st.plan, privacy: st.privacy})
+	}
+	if err := s.push(f); err != nil {
+		return err
+	}
+	return s.relay(frame)
+}
+
+// current gives the prepared statement of that name, as it must be for who is
+// asking now: one that was planned for another access, or by a policy that is
+// no longer in force, is planned and prepared again.
+func (s *session) current(ctx context.Context, name []byte) (*named, error) {
+	s.mu.Lock()
+	st := s.statements.get(name)
+	s.mu.Unlock()
+	if st == nil {
+		if s.plans.Access.Unrestricted {
+			return nil, nil // the server knows what to say
+		}
+		return nil, &rewrite.Refusal{Code: "26000", Message: fmt.Sprintf("prepared statement %q does not exist", name)}
+	}
+	if err := s.settle(ctx, nil); err != nil {
+		return nil, err
+	}
+	if s.plans.Access.Unrestricted || st.plan.Access == s.plans.Access || st.plan.Access.ID == s.plans.Access.ID {
+		return st, nil
+	}
+	if st.sql {
+		return nil, &rewrite.Refusal{Code: "42501", Message: fmt.Sprintf("prepared statement %q was made for another role or purpose, or under another policy", name), Hint: "prepare it again"}
+	}
+	return s.prepareAgain(ctx, name, st)
+}
+
+func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*named, error) {
+	fresh, err := s.make(ctx, []byte(st.plan.Text))
+	if err != nil {
+		return nil, err
+	}
+	fresh.params = st.params
+	closing, parsing := s.take(flightClose), s.take(flightParse)
+	closing.own, parsing.own = true, true
+	parsing.name(&s.statements, string(name), fresh)
+	if err := s.push(closing, parsing); err != nil {
+		return nil, err
+	}
+	s.toS.Frame('C', []byte{'S'}, name, []byte{0})
+	s.toS.Frame('P', name, []byte{0}, []byte(fresh.plan.SQL), []byte{0}, st.params)
+	return fresh, nil
+}
+
+func (s *session) describe(frame []byte) error {
+	b := wire.BodyOf(frame)
+	kind, name := b.Byte(), b.String()
+	if b.Err() != nil || kind != 'S' && kind != 'P' {
+		return newFatal("08P01", "malformed Describe message")
+	}
+	f := s.take(flightDescribe)
+	if err := s.known(kind, name); err != nil {
+		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('D', []byte{kind}, r.poisonName()) })
+	}
+	if err := s.push(f); err != nil {
+		return err
+	}
+	s.toS.Pass(frame)
+	return nil
+}
+
+// known refuses names that a caller with restrictions has not defined through
+// the proxy: whatever they are, nobody planned them.
+func (s *session) known(kind byte, name []byte) error {
+	if s.plans.Access.Unrestricted {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if kind == 'S' && s.statements.get(name) == nil {
+		return &rewrite.Refusal{Code: "26000", Message: fmt.Sprintf("prepared statement %q does not exist", name)}
+	}
+	if kind == 'P' && s.portals.get(name) == nil {
+		return &rewrite.Refusal{Code: "34000", Message: fmt.Sprintf("portal %q does not exist", name)}
+	}
+	return nil
+}
+
+func (s *session) execute(ctx context.Context, frame []byte) error {
+	b := wire.BodyOf(frame)
+	name := b.String()
+	b.Int32()
+	if b.Err() != nil {
+		return newFatal("08P01", "malformed Execute message")
+	}
+	f := s.take(flightExecute)
+	p, err := s.openPortal(ctx, name)
+	if err == nil && p != nil {
+		err = s.checkNames(p.plan)
+	}
+	if err == nil && p != nil {
+		f.privacy, err = s.request(ctx, p)
+		f.seq, f.logged = p.seq, p.logged
+		if err == nil && !p.logged {
+			err = s.admit(ctx, f, p.plan)
+		}
+		f.plan = p.plan
+	}
+	if err != nil {
+		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('E', r.poisonName(), []byte{0, 0, 0, 0}) })
+	}
+	if p != nil {
+		p.seq, p.logged = f.seq, f.logged
+		s.nameSteps(f, p.plan)
+	}
+	if err := s.push(f); err != nil {
+		return err
+	}
+	s.toS.Pass(frame)
+	return nil
+}
+
+// openPortal finds the portal to execute. One that was bound for another role
+// or purpose stays closed.
+func (s *session) openPortal(ctx context.Context, name []byte) (*named, error) {
+	s.mu.Lock()
+	p := s.portals.get(name)
+	s.mu.Unlock()
+	if s.plans.Access.Unrestricted {
+		return p, nil
+	}
+	if p == nil {
+		return nil, &rewrite.Refusal{Code: "34000", Message: fmt.Sprintf("portal %q does not exist", name)}
+	}
+	if err := s.settle(ctx, nil); err != nil {
+		return nil, err
+	}
+	if p.plan.Access.ID != s.plans.Access.ID {
+		return nil, refuseOtherAccess("portal", name)
+	}
+	return p, nil
+}
+
+func refuseOtherAccess(what string, name []byte) error {
+	return &rewrite.Refusal{Code: "42501", Message: fmt.Sprintf("%s %q was opened for another role or purpose, or under another policy", what, name), Hint: "open it again"}
+}
+
+func (s *session) close(frame []byte) error {
+	b := wire.BodyOf(frame)
+	kind, name := b.Byte(), b.String()
+	if b.Err() != nil || kind != 'S' && kind != 'P' {
+		return newFatal("08P01", "malformed Close message")
+	}
+	f := s.take(flightClose)
+	if kind == 'S' {
+		f.name(&s.statements, string(name), nil)
+	} else {
+		f.name(&s.portals, string(name), nil)
+	}
+	if err := s.push(f); err != nil {
+		return err
+	}
+	s.toS.Pass(frame)
+	return nil
+}
+
+func (s *session) sync(frame []byte) error {
+	s.mu.Lock()
+	s.skipping = false
+	s.mu.Unlock()
+	if err := s.push(s.take(flightSync)); err != nil {
+		return err
+	}
+	s.toS.Pass(frame)
+	return nil
+}
+
+func (s *session) copyEnd() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.copying {
+		s.copying = false
+		return
+	}
+	s.queue.push(s.queue.take(flightCopyEnd))
+}
+
+// call handles FunctionCall, which names a function by number and so is not
+// open to callers with restrictions.
+func (s *session) call(frame []byte) error {
+	f := s.take(flightCall)
+	if !s.plans.Access.Unrestricted {
+		err := &rewrite.Refusal{Code: "42501", Message: "the fast-path function call is not open to callers with restrictions", Hint: "call the function in a query"}
+		if err := s.refuse(f, err, func(r *Refusal) { s.toS.Frame('Q', r.poison()) }); err != nil {
+			return err
+		}
+		return s.discard()
+	}
+	if err := s.push(f); err != nil {
+		return err
+	}
+	return s.relay(frame)
+}
+
+// checkNames refuses EXECUTE and FETCH of what was made for another access.
+func (s *session) checkNames(p *rewrite.Plan) error {
+	if s.plans.Access.Unrestricted || !p.Has(rewrite.Executes|rewrite.Fetches) {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, step := range p.Steps {
+		what, made := "", (*named)(nil)
+		switch {
+		case step.Effect&rewrite.Executes != 0:
+			what, made = "prepared statement", s.statements.get([]byte(step.Name))
+		case step.Effect&rewrite.Fetches != 0:
+			what, made = "cursor", s.portals.get([]byte(step.Name))
+		default:
+			continue
+		}
+		if made == nil && !madeBefore(p, step) {
+			return &rewrite.Refusal{Code: "26000", Message: fmt.Sprintf("%s %q does not exist", what, step.Name)}
+		}
+		if made != nil && made.plan.Access.ID != s.plans.Access.ID {
+			return refuseOtherAccess(what, []byte(step.Name))
+		}
+	}
+	return nil
+}
+
+// madeBefore tells whether the same text makes the name that a step uses.
+func madeBefore(p *rewrite.Plan, use rewrite.Step) bool {
+	for _, step := range p.Steps {
+		if step == use {
+			return false
+		}
+		if step.Name == use.Name && step.Effect&(rewrite.Prepares|rewrite.Declares) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// nameSteps notes what a text's PREPARE and DECLARE name, and that it may
+// change settings.
+func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
+	f.plan = p
+	if p == nil || !p.Has(rewrite.Prepares|rewrite.Declares|rewrite.Settings|rewrite.Resets|rewrite.Ends) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, step := range p.Steps {
+		made := &named{plan: p, sql: true}
+		if step.Effect&rewrite.Prepares != 0 {
+			f.name(&s.statements, step.Name, made)
+		}
+		if step.Effect&rewrite.Declares != 0 {
+			f.name(&s.portals, step.Name, made)
+		}
+		if step.Effect&(rewrite.Settings|rewrite.Resets) != 0 {
+			s.doubt, s.unsettled = true, true
+		}
+		if step.Effect&rewrite.Ends != 0 && s.unsettled {
+			s.doubt = true
+		}
+	}
+}

@@ -1,0 +1,253 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/proxy/auth"
+	"github.com/pgveil/pgveil/proxy/wire"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+// Method is how clients prove who they are. The zero Method lets nobody in.
+type Method uint8
+
+// The methods.
+const (
+	SCRAM       Method = iota + 1 // against the server's verifier; the client key logs in upstream
+	Passthrough                   // the password, over TLS or within this machine; the server checks it
+	Trust                         // no proof; from this machine only
+)
+
+// authConn carries login messages over a connection.
+type authConn struct {
+	r *wire.Reader
+	w *wire.Writer
+}
+
+func (c authConn) Send(typ byte, body []byte) error { c.w.Frame(typ, body); return nil }
+func (c authConn) Flush() error                     { return c.w.Flush() }
+
+func (c authConn) Receive(limit int) (byte, []byte, error) {
+	frame, err := c.r.Whole(limit + wire.HeadLen)
+	if err != nil {
+		return 0, nil, err
+	}
+	return frame[0], frame[wire.HeadLen:], nil
+}
+
+// login takes a client from its StartupMessage to a session that is ready, or
+// says why not. The caller closes the client's connection.
+func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
+	s := &session{
+		srv: srv, id: newID(), client: st.conn, login: st.get("user"), database: st.get("database"),
+		app: st.get("application_name"), addr: address(st.conn.RemoteAddr()),
+		fromC: wire.NewReader(st.conn, clientBuffer), toC: wire.NewWriter(st.conn),
+	}
+	s.log = srv.log.With("session", s.id, "login", s.login)
+	s.foreign = s.database != srv.database
+	s.plans.Foreign = s.foreign
+	st.negotiate(s.toC)
+	secret, err := srv.prove(ctx, s)
+	if err != nil {
+		return s, err
+	}
+	engine, err := srv.enforcer.current(ctx)
+	if err != nil {
+		return s, newFatal("57P03", "%w", err)
+	}
+	s.engine = engine
+	return s, srv.connect(ctx, s, st, secret)
+}
+
+func address(a net.Addr) string {
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.Network()
+	}
+	return host
+}
+
+// prove lets the client prove who it is.
+func (srv *Server) prove(ctx context.Context, s *session) (auth.Secret, error) {
+	c := authConn{s.fromC, s.toC}
+	switch srv.method {
+	case SCRAM:
+		var bind auth.ChannelBinding
+		if _, ok := s.client.(*tls.Conn); ok {
+			bind = srv.binding
+		}
+		return auth.SCRAM(ctx, c, s.login, srv.lookup, bind, srv.mockKey)
+	case Passthrough:
+		if _, ok := s.client.(*tls.Conn); !ok && auth.TrustAllowed(s.client.RemoteAddr()) != nil {
+			return auth.Secret{}, newFatal("28000", "a password may be sent under TLS only")
+		}
+		return auth.Password(ctx, c)
+	case Trust:
+		if err := auth.TrustAllowed(s.client.RemoteAddr()); err != nil {
+			return auth.Secret{}, newFatal("28000", "%w", err)
+		}
+		return auth.Secret{}, nil
+	default:
+		return auth.Secret{}, newFatal("28000", "no method of login is configured")
+	}
+}
+
+// connect logs in to the server as the client, and relays what the server says
+// until it is ready.
+func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret auth.Secret) error {
+	settings, err := st.settings()
+	access, accessErr := srv.identify(s, purpose(settings))
+	restricted := access == nil || !access.Unrestricted
+	if err != nil && restricted {
+		return err
+	}
+	if restricted {
+		if err := checkStartup(st, settings); err != nil {
+			return err
+		}
+	}
+	if s.upstream, err = srv.upstream.dial(ctx); err != nil {
+		return newFatal("08001", "%w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { expire(s.upstream) })
+	defer stop()
+	var keys map[string]string
+	if restricted {
+		keys = srv.maskKeys
+	}
+	if _, err := s.upstream.Write(st.message(keys)); err != nil {
+		return newFatal("08001", "%w", err)
+	}
+	s.fromS, s.toS = wire.NewReader(s.upstream, serverBuffer), wire.NewWriter(s.upstream)
+	err = auth.Login(ctx, authConn{s.fromS, s.toS}, s.login, secret, auth.LoginOptions{
+		Trust: srv.method == Trust, Binding: binding(s.upstream), Private: srv.upstream.private(s.upstream),
+	})
+	if err != nil {
+		return err
+	}
+	if accessErr != nil {
+		return accessErr
+	}
+	s.plans.Access, s.unrestricted = access, access.Unrestricted
+	s.toC.Frame('R', []byte{0, 0, 0, 0})
+	return s.welcome()
+}
+
+// identify finds what the policy says of a login. The client learns it only
+// once it has proved who it is.
+func (srv *Server) identify(s *session, purpose string) (*policy.Access, error) {
+	access, err := s.engine.Policy.Access(s.login, purpose)
+	switch {
+	case err != nil:
+		r := rewrite.RefuseAccess(err)
+		f := newFatal("28000", "%w", r)
+		return nil, f
+	case s.foreign && !access.Unrestricted:
+		return nil, newFatal("42501", "database %q is not open to callers with restrictions", s.database)
+	default:
+		return access, nil
+	}
+}
+
+// checkStartup decides what a caller with restrictions asks for at startup.
+func checkStartup(st *startup, settings []param) error {
+	if st.get("replication") != "" {
+		return newFatal("42501", "replication is not open to callers with restrictions")
+	}
+	for _, p := range settings {
+		if err := rewrite.CheckStartup(p.name, p.value); err != nil {
+			return newFatal("42501", "%w", err)
+		}
+	}
+	return nil
+}
+
+// welcome relays what the server says between AuthenticationOk and its first
+// ReadyForQuery. The cancel key that the client gets has a secret of our own.
+func (s *session) welcome() error {
+	for {
+		frame, err := s.fromS.Whole(maxAnswer)
+		if err != nil {
+			return newFatal("08006", "%w", err)
+		}
+		switch frame[0] {
+		case 'S':
+			if err := s.parameter(frame); err != nil {
+				return err
+			}
+			s.toC.Copy(frame)
+		case 'N':
+			s.toC.Copy(frame)
+		case 'K':
+			b := wire.BodyOf(frame)
+			s.serverKey = append([]byte(nil), b.Rest()...)
+			if len(s.serverKey) < 8 {
+				return newFatal("08P01", "the server: malformed BackendKeyData")
+			}
+			s.key = cancelKey{pid: binary.BigEndian.Uint32(s.serverKey), secret: newSecret()}
+			s.toC.Frame('K', s.serverKey[:4], s.key.secret)
+		case 'E':
+			return &auth.ServerError{Body: append([]byte(nil), frame[wire.HeadLen:]...)}
+		case 'Z':
+			s.toC.Copy(frame)
+			return s.toC.Flush()
+		default:
+			return newFatal("08P01", "the server sent a message of type %q before it was ready", frame[0])
+		}
+	}
+}
+
+// deny tells a client why it does not get in, in the words that it may hear.
+func (s *session) deny(err error) {
+	var f *fatal
+	var l *auth.LoginError
+	var server *auth.ServerError
+	switch {
+	case errors.As(err, &server):
+		s.toC.Frame('E', server.Body)
+	case errors.As(err, &f):
+		s.toC.Frame('E', wire.AppendFields(nil, f.fields("FATAL")))
+	case errors.As(err, &l):
+		s.toC.Frame('E', wire.AppendFields(nil, (&Refusal{Refusal: rewrite.Refusal{Code: l.Code, Message: l.Message}}).fields("FATAL")))
+	default:
+		s.toC.Frame('E', wire.AppendFields(nil, (&Refusal{Refusal: rewrite.Refusal{Code: "08006", Message: "the login could not be completed"}}).fields("FATAL")))
+	}
+	if err := s.toC.Flush(); err != nil {
+		s.log.Debug("telling a client why it does not get in", "err", err)
+	}
+}
+
+// recordLogin writes how a login ended.
+func (s *session) recordLogin(err error) error {
+	r := audit.Record{Session: s.id, Login: s.login, User: s.login, Client: s.addr, App: s.app, Database: s.database, Message: "login"}
+	if a := s.plans.Access; err == nil {
+		r.Roles, r.Purpose, r.Generation = a.Roles, a.Purpose, s.engine.Policy.Generation()
+	} else {
+		r.Decision, r.Message = string(rewrite.Refused), "login refused"
+		var l *auth.LoginError
+		var server *auth.ServerError
+		var f *fatal
+		switch {
+		case errors.As(err, &l):
+			r.SQLState = l.Code
+		case errors.As(err, &server):
+			r.SQLState = server.Code()
+		case errors.As(err, &f):
+			r.SQLState = f.Code
+		}
+	}
+	return s.srv.recordSession(r)
+}
+
+func expire(c net.Conn) {
+	if err := c.SetDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
+		_ = c.Close() // a connection whose deadline cannot be set can only be closed
+	}
+}

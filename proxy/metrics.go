@@ -1,0 +1,52 @@
+package proxy
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+// metrics are all that the proxy counts. None carries a name that a client
+// chose, save those that the policy knows.
+type metrics struct {
+	sessions         prometheus.Gauge
+	logins           *prometheus.CounterVec
+	statements       *prometheus.CounterVec
+	refusals         *prometheus.CounterVec
+	cacheHits        prometheus.Counter
+	cacheMisses      prometheus.Counter
+	planSeconds      prometheus.Histogram
+	auditSeconds     prometheus.Histogram
+	statementSeconds prometheus.Histogram
+	bytes            *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		sessions:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "pgveil_sessions", Help: "Sessions that are logged in."}),
+		logins:           prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_logins_total", Help: "Logins by how they ended."}, []string{"outcome"}),
+		statements:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_statements_total", Help: "Statements by decision."}, []string{"decision"}),
+		refusals:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_refusals_total", Help: "Refused statements by deciding rule and SQLSTATE."}, []string{"rule", "sqlstate"}),
+		cacheHits:        prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_plan_cache_hits_total", Help: "Statements whose plan was cached."}),
+		cacheMisses:      prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_plan_cache_misses_total", Help: "Statements that had to be planned."}),
+		planSeconds:      histogram("pgveil_plan_seconds", "Time added by planning a statement that was not cached."),
+		auditSeconds:     histogram("pgveil_audit_wait_seconds", "Time that answers waited for their audit records to be durable."),
+		statementSeconds: histogram("pgveil_statement_seconds", "Time from a statement's arrival to the end of its answer."),
+		bytes:            prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_bytes_total", Help: "Bytes read, by who sent them."}, []string{"from"}),
+	}
+	if r != nil {
+		r.MustRegister(m.sessions, m.logins, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.planSeconds, m.auditSeconds, m.statementSeconds, m.bytes)
+	}
+	return m
+}
+
+func histogram(name, help string) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(10e-6, 4, 10)})
+}
+
+func (m *metrics) decided(p *rewrite.Plan) { m.statements.WithLabelValues(string(p.Decision)).Inc() }
+
+func (m *metrics) refused(r *Refusal) {
+	m.statements.WithLabelValues(string(rewrite.Refused)).Inc()
+	m.refusals.WithLabelValues(r.Rule, r.Code).Inc()
+}

@@ -1,0 +1,157 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"unsafe"
+
+	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+// Privacy serves data subject requests.
+type Privacy interface {
+	// Columns gives the columns of a command's answer, all of type text.
+	Columns(cmd dsar.Command) []string
+	// Check tells whether the command can be served, before anything is sent.
+	Check(ctx context.Context, cmd dsar.Command) error
+	// Run serves the command row by row and gives the command tag.
+	Run(ctx context.Context, cmd dsar.Command, emit func(row []string) error) (tag string, err error)
+}
+
+// request is a data subject request that is being served.
+type request struct{ cmd dsar.Command }
+
+// parseCommand recognises a PRIVACY command. For any other text it allocates
+// nothing.
+func parseCommand(text []byte) (cmd dsar.Command, ok bool, err error) {
+	if len(text) == 0 {
+		return cmd, false, nil
+	}
+	if _, ok, _ := dsar.ParseCommand(unsafe.String(&text[0], len(text))); !ok {
+		return cmd, false, nil
+	}
+	return dsar.ParseCommand(string(text)) // text is the read buffer's: the command must not keep it
+}
+
+// carrier gives the statement that is sent in a command's place: it has the
+// columns of the answer and no row. The rows are put in when it ends.
+func (s *session) carrier(ctx context.Context, text string, cmd dsar.Command, parseErr error) (*named, error) {
+	if err := s.settle(ctx, nil); err != nil {
+		return nil, err
+	}
+	plan := &rewrite.Plan{
+		Text: text, Shape: cmd.Shape(), Decision: rewrite.Allowed, Changed: true, Governed: true,
+		Access: s.plans.Access, Steps: []rewrite.Step{{Command: "PRIVACY", Effect: rewrite.Reads}},
+	}
+	if err := s.mayServe(cmd, parseErr); err != nil {
+		return nil, withPlan(err, plan)
+	}
+	var cols []string
+	for _, c := range s.srv.privacy.Columns(cmd) {
+		cols = append(cols, `NULL::pg_catalog.text AS "`+strings.ReplaceAll(c, `"`, `""`)+`"`)
+	}
+	plan.SQL = "SELECT " + strings.Join(cols, ", ") + " WHERE false"
+	return &named{plan: plan, privacy: &cmd}, nil
+}
+
+func withPlan(err error, p *rewrite.Plan) error {
+	var r *rewrite.Refusal
+	if errors.As(err, &r) {
+		r.Plan = p
+	}
+	return err
+}
+
+func (s *session) mayServe(cmd dsar.Command, parseErr error) error {
+	switch {
+	case parseErr != nil:
+		return refuseRequest(parseErr)
+	case s.srv.privacy == nil || s.foreign:
+		return &rewrite.Refusal{Code: "0A000", Message: "data subject requests are not served here", Hint: "connect to the database that the policy is for"}
+	case cmd.Right() != "" && !s.plans.Access.May(cmd.Right()):
+		return &rewrite.Refusal{
+			Code: "42501", Message: fmt.Sprintf("your roles may not %s data subjects", cmd.Right()),
+			Hint: fmt.Sprintf("ask for a role with the right %q under privacy", cmd.Right()),
+		}
+	default:
+		return nil
+	}
+}
+
+// refuseRequest turns what the service says into a refusal.
+func refuseRequest(err error) error {
+	var e *dsar.Error
+	if errors.As(err, &e) {
+		return &rewrite.Refusal{Code: string(e.Code), Message: e.Message, Hint: e.Hint, Position: e.Position}
+	}
+	return err
+}
+
+// request gives the request that a flight carries, once it is certain that it
+// can be served; nil for anything but a request.
+func (s *session) request(ctx context.Context, made *named) (*request, error) {
+	if made.privacy == nil {
+		return nil, nil
+	}
+	if err := s.mayServe(*made.privacy, nil); err != nil {
+		return nil, withPlan(err, made.plan)
+	}
+	if err := s.srv.privacy.Check(ctx, *made.privacy); err != nil {
+		return nil, withPlan(refuseRequest(err), made.plan)
+	}
+	return &request{cmd: *made.privacy}, nil
+}
+
+// fulfil puts the rows of a request in before the end of its carrier. An error
+// amid the rows ends the session: what was sent cannot be taken back, and must
+// not be taken for all of it.
+func (s *session) fulfil(ctx context.Context, f *flight) error {
+	r := s.privacyRecord(f, "begun")
+	if _, err := s.srv.audit.Append(&r); err != nil {
+		return newFatal("58030", "the access log cannot be written: %w", err)
+	}
+	tag, err := s.srv.privacy.Run(ctx, f.privacy.cmd, func(row []string) error {
+		f.rows++
+		s.toC.Frame('D', dataRow(row))
+		return s.flushAnswers(ctx)
+	})
+	outcome := "done"
+	if err != nil {
+		outcome = "failed"
+	}
+	r = s.privacyRecord(f, outcome)
+	r.Rows = f.rows
+	if _, logErr := s.srv.audit.Append(&r); logErr != nil {
+		return newFatal("58030", "the access log cannot be written: %w", logErr)
+	}
+	if err != nil {
+		return newFatal("XX000", "the data subject request could not be completed: what was sent is not all of it: %w", refuseRequest(err))
+	}
+	f.tag = tag
+	s.toC.Frame('C', append([]byte(tag), 0))
+	return nil
+}
+
+func (s *session) privacyRecord(f *flight, outcome string) audit.Record {
+	a := f.plan.Access
+	return audit.Record{
+		Kind: audit.KindPrivacy, Ref: f.seq, Session: s.id, Login: s.login, User: a.User, Roles: a.Roles, Purpose: a.Purpose,
+		Client: s.addr, Database: s.database, Command: "PRIVACY", Shape: f.plan.Shape, Message: outcome,
+	}
+}
+
+func dataRow(row []string) []byte {
+	b := bytes.NewBuffer(make([]byte, 0, 256))
+	b.Write(binary.BigEndian.AppendUint16(nil, uint16(len(row))))
+	for _, v := range row {
+		b.Write(binary.BigEndian.AppendUint32(nil, uint32(len(v))))
+		b.WriteString(v)
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,128 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+// admit writes the statement's record, without which it is not sent. One that
+// changes governed data waits until the record is durable.
+func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
+	f.plan = p
+	r := s.record(audit.KindStatement, p)
+	seq, err := s.srv.audit.Append(&r)
+	if err != nil {
+		return err
+	}
+	f.seq, f.logged = seq, true
+	s.srv.metrics.decided(p)
+	if s.srv.durable && p.Has(rewrite.Writes) {
+		return s.srv.audit.Sync(ctx, seq)
+	}
+	return nil
+}
+
+// recordRefusal writes the record of a refused statement.
+func (s *session) recordRefusal(f *flight) error {
+	r := s.record(audit.KindStatement, f.refusal.Plan)
+	r.ID, r.Decision = f.refusal.ID, string(rewrite.Refused)
+	r.SQLState, r.Message = f.refusal.Code, f.refusal.Message
+	if f.refusal.Rule != "" {
+		r.Reasons = append(r.Reasons, f.refusal.Rule)
+	}
+	s.srv.metrics.refused(f.refusal)
+	seq, err := s.srv.audit.Append(&r)
+	f.seq = seq
+	f.logged = err == nil
+	return err
+}
+
+// record is the only place where a plan becomes an audit record.
+func (s *session) record(kind audit.Kind, p *rewrite.Plan) audit.Record {
+	a := s.plans.Access
+	r := audit.Record{
+		Kind: kind, Session: s.id, Login: s.login, User: a.User, Roles: a.Roles, Purpose: a.Purpose,
+		Client: s.addr, App: s.app, Database: s.database, Generation: s.engine.Policy.Generation(),
+	}
+	if p == nil {
+		return r
+	}
+	if len(p.Steps) > 0 {
+		r.Command = p.Steps[0].Command
+	}
+	r.Shape, r.Fingerprint, r.Decision, r.Reasons = p.Shape, p.Fingerprint, string(p.Decision), p.Reasons
+	r.Columns = s.columns(p)
+	return r
+}
+
+// columns gives what a statement uses; of EXECUTE and FETCH, what was made
+// with the name they use.
+func (s *session) columns(p *rewrite.Plan) []audit.Column {
+	if p.Has(rewrite.Executes | rewrite.Fetches) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		var all []audit.Column
+		for _, step := range p.Steps {
+			for _, n := range []*names{&s.statements, &s.portals} {
+				if made := n.get([]byte(step.Name)); made != nil {
+					all = append(all, auditColumns(made.plan)...)
+				}
+			}
+		}
+		return all
+	}
+	return auditColumns(p)
+}
+
+func auditColumns(p *rewrite.Plan) []audit.Column {
+	cols := make([]audit.Column, len(p.Columns))
+	for i, c := range p.Columns {
+		cols[i] = audit.Column{Name: c.Name, Class: c.Class, Show: c.Show, Use: "read"}
+		if c.Write {
+			cols[i].Use = "write"
+		}
+	}
+	return cols
+}
+
+// recordOutcome writes how a statement ended, before the client learns it.
+func (s *session) recordOutcome(f *flight) error {
+	if !f.logged {
+		return nil
+	}
+	r := audit.Record{
+		Kind: audit.KindOutcome, Ref: f.seq, Session: s.id, Login: s.login,
+		Rows: f.rows, Bytes: f.bytes, Tag: f.tag, SQLState: f.state,
+		Duration: s.srv.now().Sub(f.start),
+	}
+	if f.refusal != nil {
+		return nil // the refusal's record says it all
+	}
+	s.srv.metrics.statementSeconds.Observe(r.Duration.Seconds())
+	_, err := s.srv.audit.Append(&r)
+	return err
+}
+
+// recordSession writes that a session began, ended or was refused.
+func (s *Server) recordSession(r audit.Record) error {
+	r.Kind = audit.KindSession
+	_, err := s.audit.Append(&r)
+	return err
+}
+
+// gate waits until the records of everything that the answers about to leave
+// are about are durable.
+func (s *session) gate(ctx context.Context) error {
+	if s.audited == 0 {
+		return nil
+	}
+	seq := s.audited - 1
+	s.audited = 0
+	start := time.Now()
+	err := s.srv.audit.Sync(ctx, seq)
+	s.srv.metrics.auditSeconds.Observe(time.Since(start).Seconds())
+	return err
+}

@@ -1,0 +1,285 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/proxy/auth"
+)
+
+// Options is what a Server is made of.
+type Options struct {
+	Database string // the database that the policy is for
+	Upstream Upstream
+	Enforcer *Enforcer
+	Audit    *audit.Log
+	Durable  bool    // answers about governed data wait for their records to be durable
+	Privacy  Privacy // serves data subject requests; nil refuses them
+
+	TLS      *tls.Config // towards clients; nil: in clear only
+	Method   Method
+	Lookup   auth.Lookup       // of SCRAM
+	MockKey  []byte            // of SCRAM: see auth.SCRAM
+	MaskKeys map[string]string // settings that keyed masks read
+
+	LoginTimeout    time.Duration
+	MaxUnauthorized int // connections that are not logged in yet
+
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Now     func() time.Time
+}
+
+// Server accepts clients and serves their sessions.
+type Server struct {
+	database string
+	upstream Upstream
+	enforcer *Enforcer
+	audit    *audit.Log
+	durable  bool
+	privacy  Privacy
+	tls      *tls.Config
+	binding  auth.ChannelBinding
+	method   Method
+	lookup   auth.Lookup
+	mockKey  []byte
+	maskKeys map[string]string
+	timeout  time.Duration
+	waiting  chan struct{} // one for each connection that is not logged in
+	log      *slog.Logger
+	metrics  *metrics
+	now      func() time.Time
+
+	cancels cancels
+	tasks   sync.WaitGroup
+
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+	draining bool
+}
+
+// New makes a server.
+func New(o Options) (*Server, error) {
+	if o.Enforcer == nil || o.Audit == nil || o.Log == nil {
+		return nil, errors.New("proxy: an enforcer, an audit log and a logger are needed")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	srv := &Server{
+		database: o.Database, upstream: o.Upstream, enforcer: o.Enforcer, audit: o.Audit, durable: o.Durable,
+		privacy: o.Privacy, tls: frontTLS(o.TLS), method: o.Method, lookup: o.Lookup, mockKey: o.MockKey,
+		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
+		log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
+	}
+	if srv.timeout <= 0 {
+		srv.timeout = time.Minute
+	}
+	if srv.tls != nil && len(srv.tls.Certificates) > 0 && srv.tls.Certificates[0].Leaf != nil {
+		srv.binding = auth.EndPoint(srv.tls.Certificates[0].Leaf)
+	}
+	return srv, nil
+}
+
+// Serve accepts clients until the listener is closed or the context ends. It
+// does not wait for their sessions: Shutdown does.
+func (srv *Server) Serve(ctx context.Context, ln net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { srv.closeListener(ln) })
+	defer stop()
+	for {
+		conn, err := ln.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case err != nil:
+			// Out of file descriptors, say: what is there must end first.
+			srv.log.Error("accepting a connection", "err", err)
+			if !pause(ctx, 50*time.Millisecond) {
+				return nil
+			}
+			continue
+		}
+		select {
+		case srv.waiting <- struct{}{}:
+			srv.tasks.Go(func() { srv.serve(ctx, conn) })
+		default:
+			srv.metrics.logins.WithLabelValues("too_many").Inc()
+			srv.closeConn(conn)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+func (srv *Server) closeListener(ln net.Listener) {
+	if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		srv.log.Error("closing the listener", "err", err)
+	}
+}
+
+func (srv *Server) closeConn(c net.Conn) {
+	if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		srv.log.Debug("closing a connection", "err", err)
+	}
+}
+
+// serve takes one connection from its first byte to its end. A panic ends the
+// session that it is in, and no other.
+func (srv *Server) serve(ctx context.Context, conn net.Conn) {
+	defer srv.closeConn(conn)
+	defer func() {
+		if p := recover(); p != nil {
+			srv.log.Error("panic in a session", "panic", p, "stack", stack())
+		}
+	}()
+	s, err := srv.enter(ctx, conn)
+	<-srv.waiting
+	if err != nil || s == nil {
+		return
+	}
+	srv.attend(ctx, s)
+}
+
+// enter does everything up to the session's first ReadyForQuery, within the
+// time that a login may take.
+func (srv *Server) enter(ctx context.Context, conn net.Conn) (*session, error) {
+	ctx, cancel := context.WithTimeout(ctx, srv.timeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { expire(conn) })
+	defer stop()
+	st, err := srv.greet(ctx, conn)
+	if err != nil {
+		srv.deny(conn, err)
+		return nil, err
+	}
+	s, err := srv.login(ctx, st)
+	if recErr := s.recordLogin(err); recErr != nil && err == nil {
+		err = newFatal("58030", "the access log cannot be written: %w", recErr)
+	}
+	if err == nil && !stop() {
+		err = ctx.Err()
+	}
+	if err != nil {
+		srv.metrics.logins.WithLabelValues("refused").Inc()
+		s.log.Info("login refused", "addr", s.addr, "err", err)
+		s.deny(err)
+		if s.upstream != nil {
+			srv.closeConn(s.upstream)
+		}
+		return nil, err
+	}
+	srv.metrics.logins.WithLabelValues("ok").Inc()
+	return s, nil
+}
+
+// deny ends a connection that did not get as far as a login.
+func (srv *Server) deny(conn net.Conn, err error) {
+	if errors.Is(err, errCancelled) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return
+	}
+	srv.metrics.logins.WithLabelValues("malformed").Inc()
+	srv.log.Info("connection refused", "addr", address(conn.RemoteAddr()), "err", err)
+	var f *fatal
+	if errors.As(err, &f) {
+		goodbyeTo(conn, f)
+	}
+}
+
+// attend runs a session to its end.
+func (srv *Server) attend(ctx context.Context, s *session) {
+	if !srv.enroll(s) {
+		s.goodbye(newFatal("57P03", "pgveil is shutting down"))
+		return
+	}
+	defer srv.dismiss(s)
+	s.log.Debug("session begins", "addr", s.addr)
+	err := s.run(ctx)
+	s.goodbye(err)
+	if err != nil {
+		s.log.Info("session ended", "err", err)
+	}
+}
+
+func (srv *Server) enroll(s *session) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.draining {
+		return false
+	}
+	srv.sessions[s] = struct{}{}
+	srv.cancels.add(s)
+	srv.metrics.sessions.Inc()
+	return true
+}
+
+func (srv *Server) dismiss(s *session) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	delete(srv.sessions, s)
+	srv.cancels.remove(s)
+	srv.metrics.sessions.Dec()
+}
+
+// Sessions tells how many sessions are logged in.
+func (srv *Server) Sessions() int {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return len(srv.sessions)
+}
+
+// Shutdown ends every session once its transaction is over, and waits for
+// that. When the context ends first, the rest end at once, and the error says
+// how many those were. The listener must be closed already.
+func (srv *Server) Shutdown(ctx context.Context) error {
+	srv.mu.Lock()
+	srv.draining = true
+	srv.mu.Unlock()
+	over := make(chan struct{})
+	go func() {
+		srv.tasks.Wait()
+		close(over)
+	}()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		srv.endSessions(func(s *session) bool { return s.idle() })
+		select {
+		case <-over:
+			return nil
+		case <-ctx.Done():
+			n := srv.endSessions(func(*session) bool { return true })
+			<-over
+			return fmt.Errorf("%d sessions were ended amid a transaction", n)
+		case <-tick.C:
+		}
+	}
+}
+
+func (srv *Server) endSessions(which func(*session) bool) (n int) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	for s := range srv.sessions {
+		if which(s) {
+			s.end(newFatal("57P01", "terminating connection because pgveil is shutting down"))
+			n++
+		}
+	}
+	return n
+}

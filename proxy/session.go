@@ -1,0 +1,155 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgveil/pgveil/proxy/wire"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+// session is one client's connection, logged in, and its own to the server.
+type session struct {
+	srv *Server
+	log *slog.Logger
+	id  string
+
+	client, upstream net.Conn
+	fromC, fromS     *wire.Reader
+	toC              *wire.Writer // the server pump's, once both run
+	toS              *wire.Writer // the client pump's
+
+	login, database, app, addr string
+	foreign                    bool      // in a database without a policy
+	key                        cancelKey // what the client must show to cancel
+	serverKey                  []byte    // what the server must be shown: process number and secret
+
+	// The client pump's own: what its statements are planned by.
+	engine *rewrite.Engine
+	plans  rewrite.Session
+	path   string // plans.Path as the plan cache knows it
+	left   int    // bytes of the current message that are still to be read
+
+	mu           sync.Mutex // guards all below
+	settled      sync.Cond  // something below changed
+	queue        queue
+	skipping     bool // the server passes over everything up to the next Sync
+	copying      bool // the server takes in data and passes over Sync
+	extended     bool // messages of the extended protocol were sent since the last Sync
+	tx           byte // the last ReadyForQuery's status
+	doubt        bool // settings may have changed since the server was asked
+	unsettled    bool // settings changed in a transaction that is not over
+	ddl          bool // the schema changed in a transaction that is not over
+	unrestricted bool // the access in force is
+	statements   names
+	portals      names
+	ended        error
+
+	audited uint64 // the server pump's: highest record that answers in toC wait for, plus one
+}
+
+// errTerminated ends a session because the client said so.
+var errTerminated = errors.New("client terminated")
+
+// fatal is an error that the client is told before the session ends.
+type fatal struct {
+	Refusal
+	cause error
+}
+
+func (f *fatal) Error() string { return f.Message }
+func (f *fatal) Unwrap() error { return f.cause }
+
+func newFatal(code, format string, args ...any) *fatal {
+	err := fmt.Errorf(format, args...)
+	f := &fatal{cause: errors.Unwrap(err)}
+	f.Code, f.Message = code, err.Error()
+	return f
+}
+
+// run serves the session until it ends, and says how.
+func (s *session) run(ctx context.Context) error {
+	s.settled.L = &s.mu
+	s.tx = 'I'
+	s.doubt = true
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.end(s.pumpClient(ctx)) })
+	g.Go(func() error { return s.end(s.pumpServer(ctx)) })
+	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
+	defer stop()
+	err := g.Wait()
+	if errors.Is(err, errTerminated) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// end records the first reason to end and wakes both pumps.
+func (s *session) end(err error) error {
+	if err == nil {
+		err = io.EOF
+	}
+	s.mu.Lock()
+	first := s.ended == nil
+	if first {
+		s.ended = err
+	}
+	s.settled.Broadcast()
+	s.mu.Unlock()
+	if first {
+		// Reads and writes of the pumps return at once; what the server pump
+		// still has for the client may leave.
+		past := time.Unix(1, 0)
+		err = errors.Join(s.upstream.SetDeadline(past), s.client.SetReadDeadline(past), s.client.SetWriteDeadline(time.Now().Add(lastWords)))
+		if err != nil && !errors.Is(err, net.ErrClosed) {
+			s.log.Debug("ending session", "err", err)
+		}
+	}
+	return s.reason()
+}
+
+// lastWords is how long a client may take to read why its session ends.
+const lastWords = 2 * time.Second
+
+func (s *session) reason() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// goodbye tells the client why the session ends, when that is not its own or
+// the server's doing, and closes both connections.
+func (s *session) goodbye(err error) {
+	var f *fatal
+	if errors.As(err, &f) {
+		s.toC = wire.NewWriter(s.client)
+		s.toC.Frame('E', wire.AppendFields(nil, f.fields("FATAL")))
+		if err := s.toC.Flush(); err != nil {
+			s.log.Debug("telling the client why its session ends", "err", err)
+		}
+	}
+	for _, c := range []net.Conn{s.client, s.upstream} {
+		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			s.log.Debug("closing a connection", "err", err)
+		}
+	}
+}
+
+// idle tells whether the session is between transactions with nothing asked.
+func (s *session) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.n == 0 && s.tx == 'I' && !s.skipping
+}
+
+// pathKey gives a search path as one string.
+func pathKey(path []string) string { return strings.Join(path, "\x00") }

@@ -1,0 +1,192 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/pgveil/pgveil/proxy/wire"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+// errSkipped says that the server passes over what follows, so that nothing
+// need be sent.
+var errSkipped = errors.New("the server passes over messages until Sync")
+
+// probe is an own question to the server and its answer.
+type probe struct {
+	done    bool
+	skipped bool // an error before it, or of its own, kept the server from answering
+	inline  bool // asked amid the client's own messages: no Sync follows
+	values  []string
+}
+
+// probeSQL asks for everything that planning depends on. It names functions
+// only, so it runs under any privileges.
+const probeSQL = `SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true)), ` +
+	`pg_catalog.current_setting('` + rewrite.PurposeSetting + `', true), ` +
+	`pg_catalog.current_setting('standard_conforming_strings')`
+
+// probeName is the statement and portal that a probe lives in, for as long as
+// it is asked.
+var probeName = wire.CString("pgveil probe")
+
+// settle makes sure that the session's engine is the current one, and that
+// what is known of the server's settings is so. text is what will be planned;
+// nil means anything.
+func (s *session) settle(ctx context.Context, text []byte) error {
+	engine, err := s.srv.enforcer.current(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	doubt := s.doubt && !(s.tx == 'E' && s.queue.n == 0)
+	s.mu.Unlock()
+	if doubt && !s.plans.Access.Unrestricted && !independent(text) {
+		answer, err := s.ask(ctx)
+		if err != nil {
+			return err
+		}
+		return s.adopt(engine, answer)
+	}
+	until := s.plans.Access.Until
+	if engine != s.engine || !until.IsZero() && !s.srv.now().Before(until) {
+		return s.identify(engine, s.plans.Access.Purpose)
+	}
+	return nil
+}
+
+// independent tells whether a text is one statement whose meaning no setting
+// changes. Those need not, and some must not, have a query before them in
+// their transaction.
+func independent(text []byte) bool {
+	text = bytes.TrimLeft(text, " \t\r\n")
+	if i := bytes.IndexByte(text, ';'); i >= 0 && len(bytes.Trim(text[i:], "; \t\r\n")) > 0 {
+		return false
+	}
+	word := text
+	if i := bytes.IndexAny(text, " \t\r\n;"); i >= 0 {
+		word = text[:i]
+	}
+	switch string(bytes.ToUpper(word)) {
+	case "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "SET", "RESET", "SHOW", "DISCARD":
+		return true
+	default:
+		return false
+	}
+}
+
+// ask puts the probe to the server and waits for its answer. Where no
+// transaction of the client's is open it ends with a Sync of our own.
+func (s *session) ask(ctx context.Context) ([]string, error) {
+	p, err := s.pushProbe()
+	if err != nil {
+		return nil, err
+	}
+	s.toS.Frame('P', probeName, wire.CString(probeSQL), []byte{0, 0})
+	s.toS.Frame('B', probeName, probeName, []byte{0, 0, 0, 0, 0, 0})
+	s.toS.Frame('E', probeName, []byte{0, 0, 0, 0})
+	s.toS.Frame('C', []byte{'P'}, probeName)
+	s.toS.Frame('C', []byte{'S'}, probeName)
+	if p.inline {
+		s.toS.Frame('H')
+	} else {
+		s.toS.Frame('S')
+	}
+	if err := s.toS.Flush(); err != nil {
+		return nil, err
+	}
+	return s.await(p)
+}
+
+// pushProbe adds a probe's flights, all or none.
+func (s *session) pushProbe() (*probe, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.skipping {
+		return nil, errSkipped
+	}
+	p := &probe{inline: s.extended}
+	kinds := []flightKind{flightParse, flightBind, flightExecute, flightClose, flightClose, flightSync}
+	if p.inline {
+		kinds = kinds[:5]
+	}
+	for i, kind := range kinds {
+		f := s.queue.take(kind)
+		f.own, f.probe, f.last = true, p, i == 4
+		s.queue.push(f)
+	}
+	return p, nil
+}
+
+func (s *session) await(p *probe) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !p.done && s.ended == nil {
+		s.settled.Wait()
+	}
+	switch {
+	case s.ended != nil:
+		return nil, s.ended
+	case p.skipped && s.skipping:
+		return nil, errSkipped
+	case p.skipped:
+		return nil, &rewrite.Refusal{Code: "25P02", Message: "current transaction is aborted, commands ignored until end of transaction block"}
+	}
+	s.doubt = false
+	return p.values, nil
+}
+
+// adopt takes the server's answer over.
+func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
+	if len(answer) != 3 {
+		return newFatal("XX000", "internal error: the settings' probe gave %d values", len(answer))
+	}
+	var path []string
+	if err := json.Unmarshal([]byte(answer[0]), &path); err != nil {
+		return newFatal("XX000", "internal error: the search path is not JSON")
+	}
+	if answer[2] != "on" {
+		return newFatal("42501", "standard_conforming_strings is off, which is not open to callers with restrictions")
+	}
+	s.plans.Path, s.path = path, pathKey(path)
+	return s.identify(engine, answer[1])
+}
+
+// identify finds out what the caller may do under an engine for a purpose.
+func (s *session) identify(engine *rewrite.Engine, purpose string) error {
+	access, err := engine.Policy.Access(s.login, purpose)
+	if err != nil {
+		s.mu.Lock()
+		s.doubt = true // what was in force before must not stay so
+		s.mu.Unlock()
+		return rewrite.RefuseAccess(err)
+	}
+	if s.foreign && !access.Unrestricted {
+		return newFatal("42501", "database %q is not open to callers with restrictions", s.database)
+	}
+	s.engine, s.plans.Access = engine, access
+	s.mu.Lock()
+	s.unrestricted = access.Unrestricted
+	s.mu.Unlock()
+	return nil
+}
+
+// collect takes a DataRow of a probe.
+func (p *probe) collect(frame []byte) error {
+	b := wire.BodyOf(frame)
+	for range b.Int16() {
+		n := b.Int32()
+		if n < 0 {
+			p.values = append(p.values, "")
+			continue
+		}
+		p.values = append(p.values, string(b.Bytes(n)))
+	}
+	if b.Err() != nil {
+		return fmt.Errorf("answer of the settings' probe: %w", b.Err())
+	}
+	return nil
+}
