@@ -19,22 +19,40 @@ func (g *Graph) closure() string {
 	for _, group := range g.groups {
 		switch {
 		case group[0] == 0: // no reference to the subject's own table is followed
-		case len(group) == 1:
-			parts = append(parts, fmt.Sprintf("r%d (o, c) AS (%s)", group[0], strings.Join(g.steps(group[0], nil), " UNION ")))
-		default:
+		case len(group) > 1:
 			parts = append(parts, g.cycle(group)...)
+		default:
+			parts = append(parts, fmt.Sprintf("r%d (o, c) AS (%s)", group[0], union(g.steps(group[0], edge.follows))))
 		}
 	}
 	return "WITH RECURSIVE " + strings.Join(parts, ",\n")
 }
 
-// steps gives a SELECT for each reference that leads to a table from one that
-// is not in the group.
-func (g *Graph) steps(table int, group []int) []string {
+// found names the places of all rows of a table that are found, those that
+// refer loosely included.
+func (g *Graph) found(table int) string {
+	loose := g.steps(table, func(e edge) bool { return e.finds && e.Loose })
+	own := fmt.Sprintf("r%d", table)
+	if loose == nil {
+		return own
+	}
+	return "(" + union(append(loose, "SELECT o, c FROM "+own)) + ")"
+}
+
+func union(selects []string) string {
+	if selects == nil {
+		return "SELECT NULL::oid, NULL::tid WHERE false"
+	}
+	return strings.Join(selects, " UNION ")
+}
+
+// steps gives a SELECT of the rows of a table for each edge to it that is
+// wanted.
+func (g *Graph) steps(table int, wanted func(edge) bool) []string {
 	var selects []string
 	for _, e := range g.links {
-		if e.followed && e.child == table && !slices.Contains(group, e.parent) {
-			selects = append(selects, fmt.Sprintf("SELECT c.tableoid, c.ctid FROM r%d AS s JOIN %s ON %s JOIN %s ON %s WHERE %s",
+		if e.child == table && wanted(e) {
+			selects = append(selects, fmt.Sprintf("SELECT c.tableoid AS o, c.ctid AS c FROM r%d AS s JOIN %s ON %s JOIN %s ON %s WHERE %s",
 				e.parent, as(e.To, "p"), samePlace("p"), as(e.From, "c"), refers(e.Link), g.notShared(e.parent, "p")))
 		}
 	}
@@ -48,11 +66,11 @@ func (g *Graph) cycle(group []int) []string {
 	name := fmt.Sprintf("k%d", group[0])
 	var seeds, turns, parts []string
 	for _, table := range group {
-		for _, s := range g.steps(table, group) {
+		for _, s := range g.steps(table, func(e edge) bool { return e.follows() && !slices.Contains(group, e.parent) }) {
 			seeds = append(seeds, fmt.Sprintf("SELECT %d, q.* FROM (%s) AS q", table, s))
 		}
 		for _, e := range g.links {
-			if e.followed && e.child == table && slices.Contains(group, e.parent) {
+			if e.child == table && e.follows() && slices.Contains(group, e.parent) {
 				turns = append(turns, fmt.Sprintf("SELECT %d, c.tableoid, c.ctid FROM %s JOIN %s ON %s WHERE s.t = %d AND %s AND %s",
 					table, as(e.To, "p"), as(e.From, "c"), refers(e.Link), e.parent, samePlace("p"), g.notShared(e.parent, "p")))
 			}

@@ -65,14 +65,15 @@ func stem(name string) string {
 
 // own decides whose a row with several references to subjects of the graph's
 // kind is: theirs whom it cannot be without, or, where it can be without any
-// of them, of all that it names. The subject's own row is its own.
+// of them, of all that it names. A loose reference makes nobody its owner. The
+// subject's own row is its own.
 func (t *Table) own() {
 	if t.index == 0 {
 		return
 	}
-	mandatory := slices.ContainsFunc(t.counterparts, func(c counterpart) bool { return c.same && c.mandatory() })
-	for i := range t.counterparts {
-		c := &t.counterparts[i]
-		c.owner = c.same && (!mandatory || c.mandatory())
+	binds := func(c counterpart) bool { return c.same && !c.Loose }
+	mandatory := slices.ContainsFunc(t.counterparts, func(c counterpart) bool { return binds(c) && c.mandatory() })
+	for i, c := range t.counterparts {
+		t.counterparts[i].owner = binds(c) && (!mandatory || c.mandatory())
 	}
 }

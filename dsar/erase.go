@@ -137,7 +137,7 @@ func (g *Graph) detach(e edge) (p planned, ok bool) {
 	stays := fmt.Sprintf("NOT EXISTS (SELECT FROM r%d AS x WHERE x.o = c.tableoid AND x.c = c.ctid)", e.child)
 	if mine := g.notShared(e.child, "c"); mine != "true" {
 		stays = fmt.Sprintf("(%s OR NOT (%s))", stays, mine)
-	} else if e.followed {
+	} else if e.follows() {
 		return planned{}, false // the row goes too
 	}
 	p = planned{

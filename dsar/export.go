@@ -133,8 +133,8 @@ func (g *Graph) exportSQL(pretty bool) string {
 	}
 	selects := make([]string, len(g.Tables))
 	for i, t := range g.Tables {
-		selects[i] = fmt.Sprintf("(SELECT %d, "+show+" FROM r%[1]d AS s JOIN %[3]s ON %[4]s ORDER BY %[5]s)",
-			i, t.value(), as(t.Relation, "c"), samePlace("c"), t.sortKey())
+		selects[i] = fmt.Sprintf("(SELECT %d, "+show+" FROM %s AS s JOIN %s ON %s ORDER BY %s)",
+			i, t.value(), g.found(i), as(t.Relation, "c"), samePlace("c"), t.sortKey())
 	}
 	return g.closure() + "\n" + strings.Join(selects, "\nUNION ALL ")
 }

@@ -34,7 +34,7 @@ type Table struct {
 
 	nearest      string // the shortest of them
 	index        int
-	in           []*Link // those that are followed to it
+	in           []*Link // those by which rows are found
 	counterparts []counterpart
 }
 
@@ -42,8 +42,11 @@ type Table struct {
 type edge struct {
 	*Link
 	child, parent int
-	followed      bool
+	finds         bool // the child's rows that refer to the subject's
 }
+
+// follows tells whether what is found belongs to the subject as well.
+func (e edge) follows() bool { return e.finds && !e.Loose }
 
 // Note is a reference and what is to be known about it.
 type Note struct {
@@ -142,24 +145,50 @@ func (b *builder) add(r *catalog.Relation, path string) *Table {
 	return t
 }
 
-// follow walks from the subject's table to those that refer to it, and on.
+// follow walks from the subject's table to those that refer to it, and on. Rows
+// that refer only loosely are found, but nothing beyond them.
 func (b *builder) follow() {
-	for i := 0; i < len(b.graph.Tables); i++ {
-		parent := b.graph.Tables[i]
-		for _, l := range b.links {
-			if b.whole(l.To) == parent.Relation {
-				b.step(l, parent)
+	g := b.graph
+	for i := 0; i < len(g.Tables); i++ {
+		parent := g.Tables[i]
+		for _, l := range b.linksTo(parent) {
+			reason := b.elsewhere(l, parent)
+			switch {
+			case reason != "":
+				g.NotFollowed = append(g.NotFollowed, Note{l.String(), l.To.QualifiedName(), reason})
+			case !l.Loose:
+				b.reach(l, parent)
 			}
+		}
+	}
+	own := len(g.Tables)
+	for _, parent := range g.Tables[:own] {
+		for _, l := range b.linksTo(parent) {
+			if l.Loose && b.elsewhere(l, parent) == "" {
+				b.reach(l, parent)
+			}
+		}
+	}
+	for _, t := range g.Tables[own:] {
+		for _, l := range b.linksTo(t) {
+			reason := fmt.Sprintf("rows of %s live on without the %s", t.Relation.QualifiedName(), g.Subject.Name)
+			g.NotFollowed = append(g.NotFollowed, Note{l.String(), l.To.QualifiedName(), reason})
 		}
 	}
 }
 
-func (b *builder) step(l *Link, parent *Table) {
-	from := b.whole(l.From)
-	if reason := b.elsewhere(l, from, parent); reason != "" {
-		b.graph.NotFollowed = append(b.graph.NotFollowed, Note{l.String(), l.To.QualifiedName(), reason})
-		return
+func (b *builder) linksTo(t *Table) []*Link {
+	var found []*Link
+	for _, l := range b.links {
+		if b.whole(l.To) == t.Relation {
+			found = append(found, l)
+		}
 	}
+	return found
+}
+
+func (b *builder) reach(l *Link, parent *Table) {
+	from := b.whole(l.From)
 	child := b.byRelation[from]
 	if child == nil {
 		child = b.add(from, l.String()+" -> "+parent.nearest)
@@ -171,7 +200,8 @@ func (b *builder) step(l *Link, parent *Table) {
 
 // elsewhere says why a reference leads to rows that are not the subject's; ""
 // when they are.
-func (b *builder) elsewhere(l *Link, from *catalog.Relation, parent *Table) string {
+func (b *builder) elsewhere(l *Link, parent *Table) string {
+	from := b.whole(l.From)
 	switch from.Kind {
 	case catalog.Table, catalog.PartitionedTable:
 	case catalog.View:
@@ -237,7 +267,7 @@ func (b *builder) order() {
 			continue
 		}
 		all[e.child] = append(all[e.child], e.parent)
-		if e.followed {
+		if e.follows() {
 			followed[e.child] = append(followed[e.child], e.parent)
 		}
 	}

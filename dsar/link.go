@@ -14,6 +14,7 @@ type Link struct {
 	From, To            *catalog.Relation // as declared, perhaps partitions
 	Columns, RefColumns []string          // of From and To, one for one
 	Declared            bool              // by the policy: no constraint stands behind it
+	Loose               bool              // ON DELETE SET NULL or SET DEFAULT: the row lives on without what it refers to
 }
 
 // String names the columns that refer: crm.orders.customer_id.
@@ -50,7 +51,8 @@ func (b *builder) allLinks() []*Link {
 			for _, fk := range from.ForeignKeys {
 				to, ok := b.cat.Relation(nil, fk.RefSchema, fk.RefTable)
 				if ok && !b.inherited(r, fk) {
-					links = append(links, &Link{From: r, To: to, Columns: fk.Columns, RefColumns: fk.RefColumns})
+					loose := fk.OnDelete == 'n' || fk.OnDelete == 'd'
+					links = append(links, &Link{From: r, To: to, Columns: fk.Columns, RefColumns: fk.RefColumns, Loose: loose})
 				}
 			}
 		}

@@ -114,7 +114,7 @@ func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int)
 	if f == nil {
 		return s.unasked(typ)
 	}
-	if f.logged && s.srv.durable {
+	if f.logged && f.durable {
 		s.audited = max(s.audited, f.seq+1)
 	}
 	switch typ {

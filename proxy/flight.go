@@ -36,6 +36,7 @@ type flight struct {
 
 	seq     uint64 // of the statement's audit record
 	logged  bool
+	durable bool // its answer waits until the record is durable
 	start   time.Time
 	rows    int64
 	bytes   int64

@@ -18,6 +18,7 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 		return err
 	}
 	f.seq, f.logged = seq, true
+	f.durable = s.srv.durable && p.Has(rewrite.Reads|rewrite.Writes|rewrite.Executes|rewrite.Fetches)
 	s.srv.metrics.decided(p)
 	if s.srv.durable && p.Has(rewrite.Writes) {
 		return s.srv.audit.Sync(ctx, seq)
@@ -36,7 +37,7 @@ func (s *session) recordRefusal(f *flight) error {
 	s.srv.metrics.refused(f.refusal)
 	seq, err := s.srv.audit.Append(&r)
 	f.seq = seq
-	f.logged = err == nil
+	f.logged, f.durable = err == nil, s.srv.durable
 	return err
 }
 

@@ -89,8 +89,8 @@ type Effect uint16
 
 // The effects.
 const (
-	Reads    Effect = 1 << iota // governed data
-	Writes                      // governed data
+	Reads    Effect = 1 << iota // columns of another class than open, or of none
+	Writes                      // a relation
 	Settings                    // search_path, role or a pgveil setting may change
 	Begins                      // a transaction block
 	Ends                        // a transaction block, or goes back in it: settings may go back too
@@ -247,7 +247,9 @@ func (e *Engine) describeUses(q *resolve.Query, p *Plan) (effect Effect) {
 			Show:  "clear",
 			Write: u.As == resolve.UseWrite,
 		}
-		effect |= Reads
+		if use.Class != openClass {
+			effect |= Reads
+		}
 		if use.Write {
 			effect |= Writes
 		}
@@ -255,6 +257,9 @@ func (e *Engine) describeUses(q *resolve.Query, p *Plan) (effect Effect) {
 	}
 	return effect
 }
+
+// openClass is the class of columns that need no rule to be shown.
+const openClass = "open"
 
 func (e *Engine) class(u resolve.Use) string {
 	c, _ := e.Policy.Class(u.Ref.Relation, u.Ref.Relation.Columns[u.Column].Name)

@@ -50,9 +50,11 @@ func (c *planner) query(n *pg_query.Node) (Effect, error) {
 
 func (c *planner) effect(q *resolve.Query) (effect Effect) {
 	for _, ref := range q.Refs {
-		if ref.Relation.Governed() {
+		c.plan.Governed = c.plan.Governed || ref.Relation.Governed()
+	}
+	for _, u := range q.Uses {
+		if u.Ref.Relation.Governed() && c.engine.class(u) != openClass {
 			effect |= Reads
-			c.plan.Governed = true
 		}
 	}
 	if len(q.Targets) > 0 {
@@ -124,6 +126,9 @@ func (c *planner) use(u resolve.Use, v *view) error {
 	t := v.columns[u.Column].treatment
 	name := rel.QualifiedName() + "." + rel.Columns[u.Column].Name
 	if t.Show == policy.ShowRefuse {
+		if u.Derived {
+			return nil // decided where the sub-select or CTE names it
+		}
 		if u.As == resolve.UseStar && !u.Ref.Positional && !(v.target && u.Node == nil) {
 			c.plan.Decision = Masked
 			c.plan.addReason(name + " is left out: " + t.Because)
@@ -147,7 +152,7 @@ func (c *planner) use(u resolve.Use, v *view) error {
 
 func (c *planner) useMasked(u resolve.Use, v *view, t policy.Treatment, name string) error {
 	switch {
-	case u.As == resolve.UseEquality && t.Match == policy.MatchEquality:
+	case u.As == resolve.UseEquality && t.Match == policy.MatchEquality && !(u.Match.Nullable && t.Mask.Kind == policy.MaskNull):
 		v.matches = append(v.matches, u)
 	case (u.As == resolve.UseFilter || u.As == resolve.UseEquality) && t.Match == policy.MatchRefuse:
 		return c.refuseColumn(name, "used in a condition", t)
@@ -247,11 +252,21 @@ func relationInside(ref *resolve.Ref) *pg_query.Node {
 }
 
 // moveInside takes an equality out of the outer condition and gives it as one
-// on the value itself.
+// on the value itself. Where an outer join may put NULLs in place of the row,
+// the outer condition still asks for a row: a mask is NULL only where its value
+// is.
 func (v *view) moveInside(u resolve.Use) *pg_query.Node {
-	moved := &pg_query.Node{Node: u.Match.Conjunct.Node}
-	u.Match.Conjunct.Node = makeBool(true).Node
-	setColumnRef(u.Match.Reference, inner, u.Ref.Relation.Columns[u.Column].Name)
+	m := u.Match
+	moved := &pg_query.Node{Node: m.Conjunct.Node}
+	outer := makeBool(true)
+	if m.Nullable {
+		outer = &pg_query.Node{Node: &pg_query.Node_NullTest{NullTest: &pg_query.NullTest{
+			Arg:          &pg_query.Node{Node: m.Reference.Node},
+			Nulltesttype: pg_query.NullTestType_IS_NOT_NULL,
+		}}}
+	}
+	m.Conjunct.Node = outer.Node
+	setColumnRef(m.Reference, inner, u.Ref.Relation.Columns[u.Column].Name)
 	return moved
 }
 

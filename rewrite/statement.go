@@ -154,12 +154,39 @@ func commandName(n *pg_query.Node) string {
 		return "CLOSE CURSOR"
 	case *pg_query.Node_ConstraintsSetStmt:
 		return "SET CONSTRAINTS"
+	case *pg_query.Node_DropStmt:
+		return "DROP " + objectName(v.DropStmt.RemoveType)
+	case *pg_query.Node_RenameStmt:
+		return "ALTER " + objectName(v.RenameStmt.RenameType)
+	case *pg_query.Node_VacuumStmt:
+		if !v.VacuumStmt.IsVacuumcmd {
+			return "ANALYZE"
+		}
+		return "VACUUM"
 	case nil:
 		return "an empty statement"
 	default:
-		name := string(n.ProtoReflect().WhichOneof(n.ProtoReflect().Descriptor().Oneofs().Get(0)).Name())
-		return strings.ToUpper(strings.ReplaceAll(strings.TrimSuffix(name, "_stmt"), "_", " "))
+		name := strings.TrimSuffix(string(n.ProtoReflect().WhichOneof(n.ProtoReflect().Descriptor().Oneofs().Get(0)).Name()), "_stmt")
+		if command, ok := oddNames[name]; ok {
+			return command
+		}
+		return strings.ToUpper(strings.ReplaceAll(name, "_", " "))
 	}
+}
+
+// oddNames are the nodes that are not called as their command is.
+var oddNames = map[string]string{
+	"create": "CREATE TABLE", "view": "CREATE VIEW", "index": "CREATE INDEX", "rule": "CREATE RULE",
+	"create_trig": "CREATE TRIGGER", "create_stats": "CREATE STATISTICS", "sec_label": "SECURITY LABEL",
+	"check_point": "CHECKPOINT", "refresh_mat_view": "REFRESH MATERIALIZED VIEW", "create_seq": "CREATE SEQUENCE",
+	"alter_seq": "ALTER SEQUENCE", "createdb": "CREATE DATABASE", "dropdb": "DROP DATABASE", "define": "CREATE",
+	"composite_type": "CREATE TYPE", "create_enum": "CREATE TYPE", "create_range": "CREATE TYPE", "alter_enum": "ALTER TYPE",
+	"create_plang": "CREATE LANGUAGE", "create_op_class": "CREATE OPERATOR CLASS", "alter_table_move_all": "ALTER TABLE",
+	"grant_role": "GRANT", "alter_object_schema": "ALTER", "alter_owner": "ALTER", "function_params": "FUNCTION",
+}
+
+func objectName(t pg_query.ObjectType) string {
+	return strings.ReplaceAll(strings.TrimPrefix(t.String(), "OBJECT_"), "_", " ")
 }
 
 // after gives the session that the rest of a text meets once a statement has

@@ -25,6 +25,8 @@ func (c *planner) verify(sql string) error {
 	ctes := cteNames(node)
 	parse.Walk(node, func(m proto.Message) bool {
 		switch v := m.(type) {
+		case *pg_query.LockingClause:
+			return false // names what stands in FROM
 		case *pg_query.SelectStmt:
 			for i, g := range generated {
 				if g.is(v) {

@@ -97,15 +97,22 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 		if u.Ref != q.Refs[0] {
 			continue
 		}
-		if u.As == resolve.UseFilter {
-			t.filter[u.Column] = true
-		}
 		if u.Node != nil {
 			setColumnRef(u.Node, inner, rel.Columns[u.Column].Name)
 		}
 	}
 	qualify(q)
 	t.where = sel.WhereClause
+	if t.where == nil {
+		return nil
+	}
+	q, err = resolve.Expr(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog"}}, rel, inner, t.where)
+	if err != nil {
+		return fmt.Errorf("row filter of %s: %w", rel.QualifiedName(), err)
+	}
+	for _, u := range q.Uses {
+		t.filter[u.Column] = t.filter[u.Column] || u.Ref == q.Refs[0]
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite/parse"
 	"github.com/pgveil/pgveil/rewrite/resolve"
 )
 
@@ -22,6 +23,9 @@ func (c *planner) write(t *resolve.Target, q *resolve.Query, views map[*resolve.
 		return err
 	}
 	if err := c.writtenColumns(t, v); err != nil {
+		return err
+	}
+	if err := c.preserves(t, v, q); err != nil {
 		return err
 	}
 	nameOutputs(t)
@@ -113,12 +117,77 @@ func isStar(n *pg_query.Node) bool {
 // mask.
 func (c *planner) maskTarget(t *resolve.Target, v *view, q *resolve.Query) {
 	for _, u := range q.Uses {
-		if u.Ref != t.Ref || u.Node == nil || u.As == resolve.UseWrite {
-			continue
-		}
-		if v.columns[u.Column].treatment.Show == policy.ShowMasked {
+		if u.Ref == t.Ref && v.masksReference(u) {
 			u.Node.Node = c.maskOver(t, v, u.Column).Node
 		}
+	}
+}
+
+// masksReference tells whether a reference to a target's column stands for the
+// mask: it is masked, and no match mode lets this condition see the value.
+func (v *view) masksReference(u resolve.Use) bool {
+	t := v.columns[u.Column].treatment
+	return u.Node != nil && u.As != resolve.UseWrite && t.Show == policy.ShowMasked &&
+		!(u.As == resolve.UseEquality && t.Match == policy.MatchEquality)
+}
+
+// preserves refuses to assign to a masked column what is computed from a
+// masked column: the mask would be stored in place of the value it hides. As
+// it is, or as an alternative (COALESCE, CASE), it may be assigned.
+func (c *planner) preserves(t *resolve.Target, v *view, q *resolve.Query) error {
+	masked := map[*pg_query.Node]bool{}
+	for _, u := range q.Uses {
+		if u.Ref == t.Ref && v.masksReference(u) {
+			masked[u.Node] = true
+		}
+	}
+	for _, n := range assignments(t) {
+		rt := n.GetResTarget()
+		if v.columns[t.Ref.Relation.ColumnIndex(rt.Name)].treatment.Show == policy.ShowMasked && !asItIs(rt.Val, masked) {
+			return refuseUnsupported("give the whole new value",
+				"%s.%s is masked for you, and so cannot be computed from what it holds", t.Ref.Relation.QualifiedName(), rt.Name)
+		}
+	}
+	return nil
+}
+
+// assignments gives what SET assigns.
+func assignments(t *resolve.Target) []*pg_query.Node {
+	if up := t.Stmt.GetUpdateStmt(); up != nil {
+		return up.TargetList
+	}
+	return t.Stmt.GetInsertStmt().GetOnConflictClause().GetTargetList()
+}
+
+// asItIs tells whether masked references in a value can only become the value
+// itself, or decide which one it becomes.
+func asItIs(n *pg_query.Node, masked map[*pg_query.Node]bool) bool {
+	all := func(list []*pg_query.Node) bool {
+		return !slices.ContainsFunc(list, func(n *pg_query.Node) bool { return !asItIs(n, masked) })
+	}
+	switch v := n.GetNode().(type) {
+	case nil:
+		return true
+	case *pg_query.Node_CoalesceExpr:
+		return all(v.CoalesceExpr.Args)
+	case *pg_query.Node_CaseExpr:
+		for _, w := range v.CaseExpr.Args {
+			if !asItIs(w.GetCaseWhen().GetResult(), masked) {
+				return false
+			}
+		}
+		return asItIs(v.CaseExpr.Defresult, masked)
+	case *pg_query.Node_ColumnRef:
+		return true
+	default:
+		found := false
+		parse.Walk(n, func(m proto.Message) bool {
+			if node, ok := m.(*pg_query.Node); ok && masked[node] {
+				found = true
+			}
+			return !found
+		})
+		return !found
 	}
 }
 

@@ -145,7 +145,7 @@ func (r *resolver) targetWhere(where *pg_query.Node, s *scope) error {
 	if where.GetCurrentOfExpr() != nil {
 		return unsupported("WHERE CURRENT OF")
 	}
-	return r.predicate(where, s)
+	return r.where(where, s)
 }
 
 // assignments resolves SET.

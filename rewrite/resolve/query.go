@@ -70,13 +70,16 @@ type Use struct {
 	Node   *pg_query.Node // the reference itself; nil when a star or a merged column stands for it
 	Pos    int32          // byte offset in the text
 	Match  *Match         // of UseEquality
+	// Derived says that it is used through the output of a sub-select or CTE,
+	// where a use of its own stands already.
+	Derived bool
 }
 
 // Match is a conjunct of WHERE that compares a column with constants.
 type Match struct {
-	Select    *pg_query.SelectStmt
 	Conjunct  *pg_query.Node
 	Reference *pg_query.Node // the column reference inside Conjunct
+	Nullable  bool           // the relation is on the nullable side of an outer join
 }
 
 // Target is the relation that an INSERT, UPDATE, DELETE or MERGE writes.
@@ -182,10 +185,10 @@ func (r *resolver) newRef(rel *catalog.Relation, rv *pg_query.RangeVar, item *pg
 func (r *resolver) use(c column, as UseKind, node *pg_query.Node, pos int32) {
 	for _, s := range c.sources {
 		s.ref.Used[s.column] = true
-		n := node
+		u := Use{Ref: s.ref, Column: s.column, As: as, Node: node, Pos: pos}
 		if !c.base {
-			n = nil // the reference is to something derived, not to the relation
+			u.Node, u.Derived = nil, true
 		}
-		r.q.Uses = append(r.q.Uses, Use{Ref: s.ref, Column: s.column, As: as, Node: n, Pos: pos})
+		r.q.Uses = append(r.q.Uses, u)
 	}
 }

@@ -88,7 +88,7 @@ func (r *resolver) plainSelect(sel *pg_query.SelectStmt, s *scope) ([]column, bo
 	if err := r.from(sel.FromClause, s); err != nil {
 		return nil, false, err
 	}
-	if err := r.where(sel, s); err != nil {
+	if err := r.where(sel.WhereClause, s); err != nil {
 		return nil, false, err
 	}
 	cols, opaque, err := r.targetList(&sel.TargetList, s, nil)
@@ -332,21 +332,21 @@ func (r *resolver) whole(it *item) {
 
 // where resolves WHERE, setting apart the conjuncts that a match mode of
 // equality could serve.
-func (r *resolver) where(sel *pg_query.SelectStmt, s *scope) error {
+func (r *resolver) where(clause *pg_query.Node, s *scope) error {
 	mark := len(r.q.Uses)
-	if err := r.predicate(sel.WhereClause, s); err != nil {
+	if err := r.predicate(clause, s); err != nil {
 		return err
 	}
-	for _, c := range conjuncts(sel.WhereClause) {
+	for _, c := range conjuncts(clause) {
 		ref := equalityReference(c)
 		if ref == nil {
 			continue
 		}
 		for i := mark; i < len(r.q.Uses); i++ {
 			u := &r.q.Uses[i]
-			if u.Node == ref && !u.Ref.outer && u.Ref.Item != nil && sameLevel(s, u.Ref) {
+			if u.Node == ref && sameLevel(s, u.Ref) {
 				u.As = UseEquality
-				u.Match = &Match{Select: sel, Conjunct: c, Reference: ref}
+				u.Match = &Match{Conjunct: c, Reference: ref, Nullable: u.Ref.outer}
 			}
 		}
 	}
