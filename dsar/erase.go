@@ -3,6 +3,7 @@ package dsar
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -41,8 +42,8 @@ type Step struct {
 }
 
 // Report is what an erasure would do, in the order in which it would: what
-// makes it impossible, references taken out, rows deleted. Every table that
-// may hold rows has a deletion, be it of none.
+// makes it impossible, references taken out, rows deleted. Every table in
+// which rows are looked for is in it, be it with none.
 type Report struct {
 	Steps []Step
 }
@@ -77,7 +78,7 @@ func DryRun(ctx context.Context, conn *pgx.Conn, g *Graph, key Key) (Report, err
 		return Report{}, fmt.Errorf("planning to erase a %s: %w", g.Subject.Name, err)
 	}
 	for _, p := range plan {
-		if p.Rows > 0 || p.Action == Delete {
+		if p.Rows > 0 || p.always {
 			report.Steps = append(report.Steps, p.Step)
 		}
 	}
@@ -87,7 +88,8 @@ func DryRun(ctx context.Context, conn *pgx.Conn, g *Graph, key Key) (Report, err
 // planned is a Step whose rows are still to be counted.
 type planned struct {
 	Step
-	from string // the FROM clause, after closure, of the rows
+	from   string // the FROM clause, after closure, of the rows
+	always bool   // reported even when there are none
 }
 
 // plan gives every step that an erasure may take.
@@ -105,10 +107,18 @@ func (g *Graph) plan() []planned {
 	}
 	for _, group := range g.deletion {
 		for _, i := range group {
-			deletions = append(deletions, g.remove(i, group))
+			if g.owns(i) {
+				deletions = append(deletions, g.remove(i, group))
+			}
 		}
 	}
 	return append(append(refusals, nulls...), deletions...)
+}
+
+// owns tells whether a table may hold rows that belong to the subject, rather
+// than rows that refer to it loosely.
+func (g *Graph) owns(table int) bool {
+	return table == 0 || slices.ContainsFunc(g.Tables[table].in, func(l *Link) bool { return !l.Loose })
 }
 
 // remove plans the deletion of a table's rows that are the subject's alone.
@@ -116,7 +126,7 @@ func (g *Graph) remove(table int, group []int) planned {
 	t := g.Tables[table]
 	var with []string
 	for _, i := range group {
-		if i != table {
+		if i != table && g.owns(i) {
 			with = append(with, g.Tables[i].Relation.QualifiedName())
 		}
 	}
@@ -126,7 +136,9 @@ func (g *Graph) remove(table int, group []int) planned {
 	}
 	return planned{
 		Step: Step{Table: t.Relation.QualifiedName(), Action: Delete, Path: t.Path, Reason: reason},
-		from: fmt.Sprintf("r%d AS s JOIN %s ON %s WHERE %s", table, as(t.Relation, "c"), samePlace("c"), g.notShared(table, "c")),
+		from: fmt.Sprintf("r%d AS s JOIN %s ON %s WHERE %s",
+			table, as(t.Relation, "c"), samePlace("c"), g.notShared(table, "c")),
+		always: true,
 	}
 }
 
@@ -145,10 +157,15 @@ func (g *Graph) detach(e edge) (p planned, ok bool) {
 		from: fmt.Sprintf("r%d AS s JOIN %s ON %s JOIN %s ON %s WHERE %s AND %s",
 			e.parent, as(e.To, "p"), samePlace("p"), as(e.From, "c"), refers(e.Link), g.notShared(e.parent, "p"), stays),
 	}
-	if columns := e.nullable(); columns != nil {
+	columns := e.nullable()
+	switch {
+	case columns == nil:
+		p.Action, p.Reason = Refuse, "rows that stay refer by "+strings.Join(e.Columns, ", ")+", which cannot be null"
+	case e.finds && e.Loose:
+		p.Action, p.Reason = SetNull, "the schema lets the row live on without "+strings.Join(columns, ", ")+"; the rest of it may still tell of the "+g.Subject.Name
+		p.always = true
+	default:
 		p.Action, p.Reason = SetNull, "rows of others refer by "+strings.Join(columns, ", ")
-	} else {
-		p.Action, p.Reason = Refuse, "rows of others refer by "+strings.Join(e.Columns, ", ")+", which cannot be null"
 	}
 	return p, true
 }

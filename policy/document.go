@@ -178,9 +178,19 @@ func Load(path string) (*Document, error) {
 		if err != nil {
 			return nil, fmt.Errorf("load policy: %w", err)
 		}
-		files[i] = File{name, string(text)}
+		// Positions are shown to clients and kept in the access log: where on
+		// this machine the policy lies is nobody's business there.
+		files[i] = File{shortName(path, name), string(text)}
 	}
 	return Parse(files...)
+}
+
+// shortName gives a file's name from the policy's own folder on.
+func shortName(root, name string) string {
+	if rel, err := filepath.Rel(filepath.Dir(filepath.Clean(root)), name); err == nil {
+		return filepath.ToSlash(rel)
+	}
+	return filepath.Base(name)
 }
 
 // policyFiles gives the files of a policy. Links are followed, as deployments

@@ -153,6 +153,9 @@ const maxSpare = 4
 
 func (q *queue) pop() {
 	f := q.ring[q.head]
+	if f.privacy != nil {
+		f.privacy.cancel()
+	}
 	q.ring[q.head] = nil
 	q.head = (q.head + 1) % len(q.ring)
 	q.n--

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -14,18 +15,58 @@ import (
 	"github.com/pgveil/pgveil/rewrite"
 )
 
-// Privacy serves data subject requests.
-type Privacy interface {
-	// Columns gives the columns of a command's answer, all of type text.
-	Columns(cmd dsar.Command) []string
-	// Check tells whether the command can be served, before anything is sent.
-	Check(ctx context.Context, cmd dsar.Command) error
-	// Run serves the command row by row and gives the command tag.
-	Run(ctx context.Context, cmd dsar.Command, emit func(row []string) error) (tag string, err error)
+// request is a data subject request that is being served. It runs ahead as far
+// as its first row, so that what cannot be served is refused in order; the rest
+// waits until the answer is due.
+type request struct {
+	cmd    dsar.Command
+	rows   chan []string // closed when there are no more
+	first  []string      // the row that was waited for, if any
+	tag    string        // with err: valid once rows is closed
+	err    error
+	cancel context.CancelFunc
 }
 
-// request is a data subject request that is being served.
-type request struct{ cmd dsar.Command }
+// begin runs a command up to its first row, or its end. The error says that it
+// cannot be served at all.
+func (srv *Server) begin(ctx context.Context, cmd dsar.Command, who string) (*request, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &request{cmd: cmd, rows: make(chan []string), cancel: cancel}
+	srv.tasks.Go(func() {
+		defer close(r.rows)
+		r.tag, r.err = srv.privacy.Run(ctx, cmd, who, func(row []string) error {
+			select {
+			case r.rows <- slices.Clone(row):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	})
+	first, more := <-r.rows
+	if !more && r.err != nil {
+		cancel()
+		return nil, r.err
+	}
+	r.first = first
+	return r, nil
+}
+
+// each gives every row of the answer, and the command tag.
+func (r *request) each(emit func([]string) error) (tag string, err error) {
+	defer r.cancel()
+	if r.first != nil {
+		if err := emit(r.first); err != nil {
+			return "", err
+		}
+	}
+	for row := range r.rows {
+		if err := emit(row); err != nil {
+			return "", err
+		}
+	}
+	return r.tag, r.err
+}
 
 // parseCommand recognises a PRIVACY command. For any other text it allocates
 // nothing.
@@ -53,7 +94,7 @@ func (s *session) carrier(ctx context.Context, text string, cmd dsar.Command, pa
 		return nil, withPlan(err, plan)
 	}
 	var cols []string
-	for _, c := range s.srv.privacy.Columns(cmd) {
+	for _, c := range dsar.Columns(cmd) {
 		cols = append(cols, `NULL::pg_catalog.text AS "`+strings.ReplaceAll(c, `"`, `""`)+`"`)
 	}
 	plan.SQL = "SELECT " + strings.Join(cols, ", ") + " WHERE false"
@@ -102,10 +143,11 @@ func (s *session) request(ctx context.Context, made *named) (*request, error) {
 	if err := s.mayServe(*made.privacy, nil); err != nil {
 		return nil, withPlan(err, made.plan)
 	}
-	if err := s.srv.privacy.Check(ctx, *made.privacy); err != nil {
+	r, err := s.srv.begin(ctx, *made.privacy, s.plans.Access.User)
+	if err != nil {
 		return nil, withPlan(refuseRequest(err), made.plan)
 	}
-	return &request{cmd: *made.privacy}, nil
+	return r, nil
 }
 
 // fulfil puts the rows of a request in before the end of its carrier. An error
@@ -116,7 +158,7 @@ func (s *session) fulfil(ctx context.Context, f *flight) error {
 	if _, err := s.srv.audit.Append(&r); err != nil {
 		return newFatal("58030", "the access log cannot be written: %w", err)
 	}
-	tag, err := s.srv.privacy.Run(ctx, f.privacy.cmd, func(row []string) error {
+	tag, err := f.privacy.each(func(row []string) error {
 		f.rows++
 		s.toC.Frame('D', dataRow(row))
 		return s.flushAnswers(ctx)

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/proxy/auth"
 )
 
@@ -23,8 +24,8 @@ type Options struct {
 	Upstream Upstream
 	Enforcer *Enforcer
 	Audit    *audit.Log
-	Durable  bool    // answers about governed data wait for their records to be durable
-	Privacy  Privacy // serves data subject requests; nil refuses them
+	Durable  bool          // answers about governed data wait for their records to be durable
+	Privacy  *dsar.Service // serves data subject requests; nil refuses them
 
 	TLS      *tls.Config // towards clients; nil: in clear only
 	Method   Method
@@ -47,7 +48,7 @@ type Server struct {
 	enforcer *Enforcer
 	audit    *audit.Log
 	durable  bool
-	privacy  Privacy
+	privacy  *dsar.Service
 	tls      *tls.Config
 	binding  auth.ChannelBinding
 	method   Method

@@ -44,6 +44,11 @@ func (c *planner) query(n *pg_query.Node) (Effect, error) {
 		c.replace(ref, views[ref], q)
 	}
 	qualify(q)
+	for _, t := range q.Targets {
+		if err := c.protect(t, views[t.Ref], q); err != nil {
+			return 0, err
+		}
+	}
 	c.changed = true
 	return c.effect(q) | c.effects, nil
 }
@@ -86,7 +91,14 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	if derives(rel) && !c.session.Access.Discloses(rel.Schema, rel.Name) {
+		return nil, refuse("ask the policy's owner to name it under discloses, and to class its columns",
+			"%s is a view: which rows it shows may tell of what it hides", rel.QualifiedName())
+	}
 	v := &view{template: t, target: ref.Item == nil}
+	if (ref.Whole || ref.Positional) && !slices.ContainsFunc(t.columns, func(s shown) bool { return s.node != nil }) {
+		return nil, refuse(t.whyNothing(), "no column of %s is open to your roles and purpose", rel.QualifiedName())
+	}
 	if !v.target && !t.access.Ops.Has(policy.Select) {
 		return nil, refuseRelation("read", rel.QualifiedName(), t.access.Because)
 	}
@@ -105,6 +117,22 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 		c.plan.addReason("rows of " + rel.QualifiedName() + " are filtered")
 	}
 	return v, nil
+}
+
+// derives tells whether a relation's rows come from a query of the schema's,
+// which runs with its owner's eyes.
+func derives(rel *catalog.Relation) bool {
+	return rel.Kind == catalog.View || rel.Kind == catalog.MaterializedView
+}
+
+// whyNothing gives a reason why columns are refused.
+func (t *template) whyNothing() string {
+	for _, c := range t.columns {
+		if c.treatment.Because != "" {
+			return c.treatment.Because
+		}
+	}
+	return t.access.Because
 }
 
 func refuseRelation(what, relation, because string) *Refusal {

@@ -6,6 +6,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/rewrite/parse"
 	"github.com/pgveil/pgveil/rewrite/resolve"
@@ -33,18 +34,12 @@ func (c *planner) write(t *resolve.Target, q *resolve.Query, views map[*resolve.
 	c.dropRefused(t, v)
 	switch s := t.Stmt.Node.(type) {
 	case *pg_query.Node_UpdateStmt:
-		if err := c.protect(s.UpdateStmt.TargetList, t, v); err != nil {
-			return err
-		}
 		s.UpdateStmt.WhereClause = c.filtered(s.UpdateStmt.WhereClause, t, v, q)
 	case *pg_query.Node_DeleteStmt:
 		s.DeleteStmt.WhereClause = c.filtered(s.DeleteStmt.WhereClause, t, v, q)
 	case *pg_query.Node_InsertStmt:
 		oc := s.InsertStmt.OnConflictClause
 		if oc.GetAction() == pg_query.OnConflictAction_ONCONFLICT_UPDATE {
-			if err := c.protect(oc.TargetList, t, v); err != nil {
-				return err
-			}
 			oc.WhereClause = c.filtered(oc.WhereClause, t, v, q)
 		}
 	}
@@ -216,24 +211,57 @@ func (c *planner) dropRefused(t *resolve.Target, v *view) {
 // protect keeps a masked value that comes back from overwriting the value it
 // hides: SET col = X becomes
 // SET col = CASE WHEN X IS NOT DISTINCT FROM mask(col) THEN col ELSE X END.
-func (c *planner) protect(set []*pg_query.Node, t *resolve.Target, v *view) error {
-	for _, n := range set {
+// It comes last, since X then stands there twice as it is sent.
+func (c *planner) protect(t *resolve.Target, v *view, q *resolve.Query) error {
+	for _, n := range assignments(t) {
 		rt := n.GetResTarget()
 		i := t.Ref.Relation.ColumnIndex(rt.Name)
 		if v.columns[i].treatment.Show != policy.ShowMasked || rt.Val.GetSetToDefault() != nil {
 			continue
 		}
+		name := t.Ref.Relation.QualifiedName() + "." + rt.Name
 		if rt.Val.GetMultiAssignRef() != nil {
-			return refuseUnsupported("assign the columns one by one",
-				"%s.%s is masked for you and cannot be assigned together with others", t.Ref.Relation.QualifiedName(), rt.Name)
+			return refuseUnsupported("assign the columns one by one", "%s is masked for you and cannot be assigned together with others", name)
+		}
+		if volatileCall(rt.Val, q) {
+			return refuseUnsupported("give the value itself", "%s is masked for you and cannot be assigned what differs at each call", name)
 		}
 		column := &pg_query.Node{}
 		setColumnRef(column, t.Ref.Alias, rt.Name)
 		unchanged := pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT,
-			[]*pg_query.Node{pg_query.MakeStrNode("=")}, proto.Clone(rt.Val).(*pg_query.Node), c.maskOver(t, v, i), -1)
+			[]*pg_query.Node{pg_query.MakeStrNode("=")}, rt.Val, c.maskOver(t, v, i), -1)
 		rt.Val = caseWhen(unchanged, column, rt.Val)
+		c.twice(rt.Val)
 	}
 	return nil
+}
+
+// twice tells verification that the sub-selects in a value stand there twice.
+func (c *planner) twice(value *pg_query.Node) {
+	count := map[*pg_query.SelectStmt]int{}
+	parse.Walk(value, func(m proto.Message) bool {
+		if sel, ok := m.(*pg_query.SelectStmt); ok {
+			count[sel]++
+		}
+		return true
+	})
+	for _, g := range slices.Clone(c.generated) {
+		if count[g.sel] == 2 {
+			c.generated = append(c.generated, g)
+		}
+	}
+}
+
+// volatileCall tells whether a value comes out differently each time.
+func volatileCall(n *pg_query.Node, q *resolve.Query) bool {
+	found := false
+	parse.Walk(n, func(m proto.Message) bool {
+		for _, f := range q.Funcs {
+			found = found || m == proto.Message(f.Call) && slices.ContainsFunc(f.Found, func(f catalog.Func) bool { return f.Volatility == 'v' })
+		}
+		return !found
+	})
+	return found
 }
 
 // filtered adds the row filter to a condition. One that is leaky runs only on

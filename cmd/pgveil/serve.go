@@ -31,6 +31,7 @@ import (
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/catalog/pgload"
 	"github.com/pgveil/pgveil/config"
+	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy"
 	"github.com/pgveil/pgveil/proxy/auth"
@@ -190,6 +191,10 @@ func (p *process) loadEngine(ctx context.Context) (*rewrite.Engine, error) {
 func (p *process) options(key []byte) (proxy.Options, error) {
 	o := proxy.Options{
 		Database: p.cfg.Database, Enforcer: p.enforcer, Audit: p.audit, Durable: p.cfg.Audit.Durability == "intent",
+		Privacy: &dsar.Service{Connect: p.catalog.open, Current: func() (*policy.Set, *catalog.Snapshot) {
+			e := p.enforcer.Engine()
+			return e.Policy, e.Catalog
+		}},
 		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
 		MaxUnauthorized: p.cfg.Limits.Unauthenticated, Log: p.log, Metrics: p.registry,
 	}

@@ -87,13 +87,18 @@ type verdict struct {
 }
 
 // Run runs the cases of a file and reports those that fail. Its error says
-// that the report or the rewritten file could not be written.
+// that a fixture cannot be used, or that the report or the rewritten file could
+// not be written.
 func (r *Runner) Run(ctx context.Context, f *File, w io.Writer) (Tally, error) {
 	var t Tally
 	blocks := map[int][]string{}
 	for i := range f.Cases {
 		c := &f.Cases[i]
-		v := r.run(ctx, f, c)
+		fx, err := r.fixture(f, c.Fixture)
+		if err != nil {
+			return t, fmt.Errorf("%s:%d: %w", f.Path, c.Line, err)
+		}
+		v := r.run(ctx, fx, c)
 		word := "ok"
 		switch {
 		case v.err != nil:
@@ -151,11 +156,7 @@ func (r *Runner) report(w io.Writer, f *File, c *Case, v verdict, word string) e
 	return err
 }
 
-func (r *Runner) run(ctx context.Context, f *File, c *Case) verdict {
-	fx, err := r.fixture(f, c.Fixture)
-	if err != nil {
-		return verdict{err: err}
-	}
+func (r *Runner) run(ctx context.Context, fx *Fixture, c *Case) verdict {
 	if err := errors.Join(fx.checkNames(c), c.check()); err != nil {
 		return verdict{err: err}
 	}

@@ -274,6 +274,9 @@ func (r *resolver) outputColumn(rt *pg_query.ResTarget, s *scope, as UseKind, ma
 	c := column{name: rt.Name, sources: r.sourcesSince(mark)}
 	if c.name == "" {
 		c.name = OutputName(rt.Val)
+		if rt.Val.GetTypeCast().GetArg().GetAConst() != nil {
+			rt.Name = c.name // deparsing may spell the constant without its cast
+		}
 	}
 	if ref := rt.Val.GetColumnRef(); ref != nil {
 		found, err := r.columnOf(ref, s)

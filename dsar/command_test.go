@@ -1,0 +1,158 @@
+package dsar
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func byKey(values ...string) Key { return Key{Values: values} }
+
+func TestParseCommand(t *testing.T) {
+	for _, tt := range []struct {
+		sql   string
+		want  Command
+		shape string
+	}{
+		{"PRIVACY EXPORT customer 42;", Command{Verb: VerbExport, Subject: "customer", Key: byKey("42")}, "PRIVACY EXPORT customer ?"},
+		{"privacy export Customer -42", Command{Verb: VerbExport, Subject: "customer", Key: byKey("-42")}, "PRIVACY EXPORT customer ?"},
+		{"/* a /* b */ */ -- c\n\tPRIVACY\vEXPORT--d\r customer/**/42 ; ; ", Command{Verb: VerbExport, Subject: "customer", Key: byKey("42")}, "PRIVACY EXPORT customer ?"},
+		{"PRIVACY EXPORT customer 7, 'it''s' ,42 pretty", Command{Verb: VerbExport, Subject: "customer", Key: byKey("7", "it's", "42"), Pretty: true}, "PRIVACY EXPORT customer ?, ?, ? PRETTY"},
+		{`PRIVACY EXPORT "Kunde" 'a\'`, Command{Verb: VerbExport, Subject: "Kunde", Key: byKey(`a\`)}, `PRIVACY EXPORT "Kunde" ?`},
+		{"PRIVACY EXPORT web-user ab679f41-c178-4d92-9b1a-8eb40f94fec4--x", Command{Verb: VerbExport, Subject: "web-user", Key: byKey("ab679f41-c178-4d92-9b1a-8eb40f94fec4")}, "PRIVACY EXPORT web-user ?"},
+		{"PRIVACY EXPORT customer 1c1e3dd0-9531-4f30-b24a-c021ca3b95b8", Command{Verb: VerbExport, Subject: "customer", Key: byKey("1c1e3dd0-9531-4f30-b24a-c021ca3b95b8")}, "PRIVACY EXPORT customer ?"},
+		{"PRIVACY EXPORT customer WHERE Email = 'a@b.c';", Command{Verb: VerbExport, Subject: "customer", Key: Key{"email", []string{"a@b.c"}}}, "PRIVACY EXPORT customer WHERE email = ?"},
+		{`PRIVACY ERASE customer WHERE "E ""Mail"='' DRY RUN`, Command{Verb: VerbErase, Subject: "customer", Key: Key{`E "Mail`, []string{""}}, DryRun: true}, `PRIVACY ERASE customer WHERE "E ""Mail" = ? DRY RUN`},
+		{"PRIVACY ERASE customer 42 dry run", Command{Verb: VerbErase, Subject: "customer", Key: byKey("42"), DryRun: true}, "PRIVACY ERASE customer ? DRY RUN"},
+		{"PRIVACY ERASE customer 42", Command{Verb: VerbErase, Subject: "customer", Key: byKey("42")}, "PRIVACY ERASE customer ?"},
+		{"PRIVACY HELP;", Command{Verb: VerbHelp}, "PRIVACY HELP"},
+	} {
+		t.Run(tt.sql, func(t *testing.T) {
+			cmd, ok, err := ParseCommand(tt.sql)
+			if !ok || err != nil {
+				t.Fatalf("ParseCommand = %v, %v", ok, err)
+			}
+			if diff := cmp.Diff(tt.want, cmd); diff != "" {
+				t.Error(diff)
+			}
+			if got := cmd.Shape(); got != tt.shape {
+				t.Errorf("Shape() = %s, want %s", got, tt.shape)
+			}
+		})
+	}
+}
+
+func TestParseCommandErrors(t *testing.T) {
+	for sql, want := range map[string]string{
+		"PRIVACY":                                   "expected one of: EXPORT, ERASE, HELP",
+		"PRIVACY EXPROT customer 42":                "did you mean EXPORT?",
+		"PRIVACY 'EXPORT'":                          "did you mean EXPORT?",
+		"PRIVACY EXPORT":                            "expected a kind of subject",
+		"PRIVACY EXPORT 42":                         "expected a kind of subject",
+		"PRIVACY EXPORT customer":                   "expected a value",
+		"PRIVACY EXPORT customer secret":            "write an integer, a uuid, or a string in single quotes",
+		"PRIVACY EXPORT customer 4.2":               "only PRETTY may follow",
+		"PRIVACY EXPORT customer E'secret'":         "no prefix here",
+		"PRIVACY EXPORT customer $$secret$$":        "expected a value",
+		"PRIVACY EXPORT customer 'secret":           "unterminated string",
+		"PRIVACY EXPORT customer 42 /* secret":      "unterminated comment",
+		"PRIVACY EXPORT customer 42,":               "expected a value",
+		"PRIVACY EXPORT customer 42 43":             "expected the end",
+		"PRIVACY EXPORT customer 42; SELECT 1":      "stands alone",
+		"PRIVACY EXPORT customer WHERE":             "expected a column",
+		"PRIVACY EXPORT customer WHERE id > 1":      "only WHERE column = value",
+		"PRIVACY EXPORT customer WHERE id = 1 OR 1": "expected the end",
+		"PRIVACY ERASE customer 42 DRY":             "expected RUN",
+		"PRIVACY ERASE customer 42 PRETTY":          "only DRY RUN may follow",
+		"PRIVACY HELP me":                           "nothing follows HELP",
+	} {
+		t.Run(sql, func(t *testing.T) {
+			cmd, ok, err := ParseCommand(sql)
+			var e *Error
+			if !ok || !errors.As(err, &e) || e.Code != Syntax || e.Position < 1 || e.Position > len(sql)+1 {
+				t.Fatalf("ParseCommand = %+v, %v, %v", cmd, ok, err)
+			}
+			if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("error is %q, want %q", err, want)
+			}
+			if cmd.Right() != "" || cmd.Shape() != "PRIVACY" {
+				t.Errorf("what is no command has right %q and shape %q", cmd.Right(), cmd.Shape())
+			}
+		})
+	}
+}
+
+func TestOtherStatements(t *testing.T) {
+	for _, sql := range []string{
+		"", ";", "SELECT 1", "PRIVACYEXPORT customer 1", "PRIVACY_EXPORT", "PRIVACY$1", "PRIVACY1", "PRIVACYé", "PRIV",
+		"/* PRIVACY EXPORT customer 42", "-- PRIVACY EXPORT customer 42", "/* */ SELECT 'PRIVACY EXPORT customer 42'",
+		`"PRIVACY" EXPORT customer 42`, "SELECT 1; PRIVACY EXPORT customer 42",
+	} {
+		if cmd, ok, err := ParseCommand(sql); ok || err != nil {
+			t.Errorf("ParseCommand(%q) = %+v, %v, %v; want none", sql, cmd, ok, err)
+		}
+		if n := testing.AllocsPerRun(10, func() { ParseCommand(sql) }); n != 0 {
+			t.Errorf("ParseCommand(%q) allocates %v times", sql, n)
+		}
+	}
+}
+
+// A command's shape is a command that asks for the same with other values, and
+// no value is in it.
+func FuzzParseCommand(f *testing.F) {
+	for _, seed := range []string{
+		"PRIVACY EXPORT customer 42;", "PRIVACY ERASE customer WHERE \"e\" = 'a''b' DRY RUN", "privacy help",
+		"PRIVACY EXPORT x 1c1e3dd0-9531-4f30-b24a-c021ca3b95b8, '', -1 PRETTY", "/*/**/*/PRIVACY EXPORT \"\"\"\" 1--\n;", "SELECT 1",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, sql string) {
+		cmd, ok, err := ParseCommand(sql)
+		if !ok || err != nil {
+			if !cmp.Equal(cmd, Command{}) {
+				t.Fatalf("%+v, though %v, %v", cmd, ok, err)
+			}
+			return
+		}
+		again, ok, err := ParseCommand(strings.ReplaceAll(shapeWithValue(cmd), "\x00", ""))
+		if !ok || err != nil {
+			t.Fatalf("shape %q of %q: %v", cmd.Shape(), sql, err)
+		}
+		cmd.Key.Values = slices.Repeat([]string{"0"}, len(cmd.Key.Values))
+		if cmd.Verb == VerbHelp {
+			cmd.Key.Values = nil
+		}
+		if !strings.Contains(sql, "\x00") && !cmp.Equal(cmd, again) {
+			t.Fatalf("%+v is %+v by its shape", cmd, again)
+		}
+	})
+}
+
+// shapeWithValue puts 0 for the values of a shape.
+func shapeWithValue(cmd Command) string {
+	n := len(cmd.Key.Values)
+	if n == 0 {
+		return cmd.Shape()
+	}
+	marks := strings.TrimPrefix(strings.Repeat(", ?", n), ", ")
+	shape := cmd.Shape()
+	at := strings.LastIndex(shape, marks)
+	return shape[:at] + strings.ReplaceAll(marks, "?", "0") + shape[at+len(marks):]
+}
+
+func BenchmarkParseCommand(b *testing.B) {
+	for name, sql := range map[string]string{
+		"other":   "SELECT id, email FROM crm.customers WHERE id = 42",
+		"command": "PRIVACY EXPORT customer 42;",
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				ParseCommand(sql)
+			}
+		})
+	}
+}
