@@ -173,5 +173,5 @@ func (c counterpart) other() string {
 	if c.same {
 		return "another " + c.kind
 	}
-	return "a " + c.kind
+	return "another subject: " + c.kind
 }

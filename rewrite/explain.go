@@ -195,15 +195,14 @@ func (x *explanation) relations(sql string) []*catalog.Relation {
 
 // refusal says what is refused, by which rule, and what would be allowed.
 func (x *explanation) refusal(r *Refusal) {
-	rows := [][]string{{r.Message, "SQLSTATE " + r.Code}}
+	rows := [][]string{{"refuse", r.Message}, {"SQLSTATE", r.Code}}
 	if r.Rule != "" {
 		rows = append(rows, []string{"rule", r.Rule})
 	}
 	if r.Hint != "" {
 		rows = append(rows, []string{"hint", r.Hint})
 	}
-	x.list("Decision", []string{"refuse: " + r.Message})
-	x.table("Refusal", append([][]string{{"SQLSTATE", r.Code}}, rows[1:]...))
+	x.table("Decision", rows)
 	if r.Plan == nil {
 		return
 	}
@@ -253,15 +252,16 @@ func wrapSQL(sql string) []string {
 		return strings.Split(sql, "\n")
 	}
 	w := wrapper{queries: []bool{true}}
-	end := int32(0)
+	end, before := int32(0), pg_query.Token_NUL
 	for i, t := range scan.Tokens {
 		text := sql[t.Start:t.End]
 		if t.Start > end {
 			text = " " + text
 		}
-		end = t.End
+		clause := slices.Contains(clauses, t.Token) && before != pg_query.Token_DISTINCT // IS DISTINCT FROM
 		subquery := i+1 < len(scan.Tokens) && slices.Contains([]pg_query.Token{pg_query.Token_SELECT, pg_query.Token_WITH}, scan.Tokens[i+1].Token)
-		w.token(t.Token, text, subquery)
+		w.token(t.Token, text, clause, subquery)
+		end, before = t.End, t.Token
 	}
 	return append(w.lines, w.line)
 }
@@ -273,28 +273,36 @@ type wrapper struct {
 	queries []bool // one an open parenthesis: whether it holds a query
 }
 
-// token adds a token. subquery tells whether a query follows it.
-func (w *wrapper) token(t pg_query.Token, text string, subquery bool) {
-	inQuery := w.queries[len(w.queries)-1]
+// token adds a token. clause tells whether it starts a clause of whatever is
+// around it, subquery whether a query follows it.
+func (w *wrapper) token(t pg_query.Token, text string, clause, subquery bool) {
+	clause = clause && w.queries[len(w.queries)-1]
 	switch {
 	case t == pg_query.Token_ASCII_41 && len(w.queries) > 1:
 		w.queries = w.queries[:len(w.queries)-1]
-	case inQuery && slices.Contains(clauses, t), len(w.line)+len(text) > width && strings.HasPrefix(text, " "):
-		w.lines = append(w.lines, w.line)
-		w.line = strings.Repeat("    ", w.depth()) + strings.Repeat(" ", 2)
-		if inQuery && slices.Contains(clauses, t) {
-			w.line = w.line[2:]
-		}
+	case clause:
+		w.newLine("")
+	case len(w.line)+len(text) > width && strings.HasPrefix(text, " "):
+		w.newLine("  ")
+	}
+	if strings.TrimSpace(w.line) == "" {
 		text = strings.TrimPrefix(text, " ")
 	}
 	w.line += text
 	if t == pg_query.Token_ASCII_40 {
 		w.queries = append(w.queries, subquery)
 		if subquery {
-			w.lines = append(w.lines, w.line)
-			w.line = strings.Repeat("    ", w.depth())
+			w.newLine("")
 		}
 	}
+}
+
+// newLine begins a line, deeper to the right by indent than its query.
+func (w *wrapper) newLine(indent string) {
+	if w.line != "" {
+		w.lines = append(w.lines, w.line)
+	}
+	w.line = strings.Repeat("    ", w.depth()) + indent
 }
 
 // depth counts the queries around the current line.

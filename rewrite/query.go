@@ -360,7 +360,7 @@ func makeBool(v bool) *pg_query.Node {
 // search path decides nothing.
 func qualify(q *resolve.Query) {
 	for _, f := range q.Funcs {
-		if len(f.Found) == 0 || len(f.Call.Funcname) != 1 {
+		if len(f.Found) == 0 || len(f.Call.Funcname) != 1 || resolve.SeveralUnnested(f.Call) {
 			continue
 		}
 		schema := f.Found[0].Schema

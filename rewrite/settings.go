@@ -127,7 +127,7 @@ func refuseSetting(name string) *Refusal {
 // readableSetting decides SHOW and current_setting.
 func readableSetting(name string) error {
 	name = strings.ToLower(name)
-	if strings.HasPrefix(name, "pgveil.") && name != PurposeSetting && name != "pgveil.user" {
+	if strings.HasPrefix(name, "pgveil.") && name != PurposeSetting {
 		return refuse("", "the setting %q may not be read by callers with restrictions", name)
 	}
 	return nil

@@ -194,6 +194,9 @@ func (r *resolver) functionColumns(call *pg_query.Node, defs []*pg_query.Node, c
 		if f.Call != fc.FuncCall {
 			continue
 		}
+		if SeveralUnnested(f.Call) {
+			return slices.Repeat([]column{{name: name}}, len(f.Call.Args)), false, nil
+		}
 		return r.resultColumns(f.Found, name)
 	}
 	return []column{{name: name}}, true, nil

@@ -16,7 +16,11 @@ func (r *resolver) funcCall(f *pg_query.FuncCall, s *scope, as UseKind) error {
 	if err != nil {
 		return err
 	}
-	found := callable(r.in.Catalog.Funcs(r.in.Path, schema, name), f)
+	candidates := r.in.Catalog.Funcs(r.in.Path, schema, name)
+	found := callable(candidates, f)
+	if len(found) == 0 && SeveralUnnested(f) {
+		found = candidates
+	}
 	if len(found) == 0 {
 		if done, err := r.projection(f, schema, name, s, as); done || err != nil {
 			return err
@@ -36,6 +40,12 @@ func (r *resolver) funcCall(f *pg_query.FuncCall, s *scope, as UseKind) error {
 		return err
 	}
 	return r.window(f.Over, s)
+}
+
+// SeveralUnnested tells whether a call is unnest(a, b, …), which in FROM, and
+// only by its bare name, means several calls side by side.
+func SeveralUnnested(f *pg_query.FuncCall) bool {
+	return len(f.Funcname) == 1 && f.Funcname[0].GetString_().GetSval() == "unnest" && len(f.Args) > 1
 }
 
 // callable gives the functions that take as many arguments as the call has.

@@ -73,6 +73,7 @@ type Use struct {
 	// Derived says that it is used through the output of a sub-select or CTE,
 	// where a use of its own stands already.
 	Derived bool
+	direct  bool // Derived, yet just the column as it is
 }
 
 // Match is a conjunct of WHERE that compares a column with constants.

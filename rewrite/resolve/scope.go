@@ -18,6 +18,7 @@ type column struct {
 	name    string
 	sources []source
 	base    bool // a relation's own column
+	direct  bool // of an output: a column of a relation at the same level, as it is
 	plain   bool // a relation's own column, perhaps handed through by sub-selects
 }
 

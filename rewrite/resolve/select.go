@@ -163,9 +163,14 @@ func (r *resolver) position(n *pg_query.Node, cols []column) bool {
 	return true
 }
 
+// useDerived records that an output column is sorted or grouped by.
 func (r *resolver) useDerived(c column, pos int32) {
 	c.base = false
+	mark := len(r.q.Uses)
 	r.use(c, UseSort, nil, pos)
+	for i := range r.q.Uses[mark:] {
+		r.q.Uses[mark+i].direct = c.direct
+	}
 }
 
 // groupBy resolves GROUP BY. A bare name is an input column first, an output
@@ -181,7 +186,7 @@ func (r *resolver) groupBy(sel *pg_query.SelectStmt, s *scope, cols []column) er
 		if n.GetGroupingSet() != nil {
 			plain = false
 		}
-		if isColumnRef(n) && len(r.q.Uses) == mark+1 && r.q.Uses[mark].Node != nil {
+		if len(r.q.Uses) == mark+1 && (isColumnRef(n) && r.q.Uses[mark].Node != nil || r.q.Uses[mark].direct) {
 			g.Columns = append(g.Columns, r.q.Uses[mark])
 		}
 	}
@@ -281,6 +286,7 @@ func (r *resolver) outputColumn(rt *pg_query.ResTarget, s *scope, as UseKind, ma
 	if ref := rt.Val.GetColumnRef(); ref != nil {
 		found, err := r.columnOf(ref, s)
 		c.plain = err == nil && found.plain
+		c.direct = err == nil && found.base && len(found.sources) == 1
 	}
 	return c, nil
 }
