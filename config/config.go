@@ -24,6 +24,7 @@ type Config struct {
 	Listen   []string `yaml:"listen"`   // host:port, or unix:/path
 	TLS      *TLS     `yaml:"tls"`      // towards clients; absent: in clear
 	Admin    string   `yaml:"admin"`    // host:port of metrics and health; absent: none
+	Pprof    bool     `yaml:"pprof"`    // profiles on the admin address; they hold what is in memory
 	Database string   `yaml:"database"` // the database that the policy is for
 	Policy   string   `yaml:"policy"`   // folder or file
 	Server   Server   `yaml:"server"`

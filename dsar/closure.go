@@ -97,7 +97,7 @@ func refers(l *Link) string {
 func equal(alias string, l *Link, i int, value string) string {
 	from, _ := l.From.Column(l.Columns[i])
 	to, _ := l.To.Column(l.RefColumns[i])
-	if l.Declared && from.Type.Base != to.Type.Base {
+	if l.Declared && from.Type.Base != to.Type.Base && !(integer(from.Type) && integer(to.Type)) {
 		value = cast(value, from.Type)
 	}
 	return fmt.Sprintf("%s.%s OPERATOR(%s.=) %s", alias, quote(from.Name), quote(operatorSchema(from.Type)), value)
@@ -156,6 +156,10 @@ func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 // cast casts to a type without its modifier, which would cut what is too long.
 func cast(value string, t catalog.Type) string {
 	return fmt.Sprintf("CAST(%s AS %s)", value, pgx.Identifier{t.Schema, t.Name}.Sanitize())
+}
+
+func integer(t catalog.Type) bool {
+	return slices.Contains([]string{"int2", "int4", "int8"}, t.Base)
 }
 
 // operatorSchema gives the schema of a type's own operator =. That of a base

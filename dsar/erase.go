@@ -53,7 +53,8 @@ func (r Report) Refused() bool {
 	return len(r.Steps) > 0 && r.Steps[0].Action == Refuse
 }
 
-// DryRun finds out what erasing a subject would do, and changes nothing.
+// DryRun finds out what erasing a subject would do, and changes nothing. Once
+// ctx has ended, conn is of no use any more.
 func DryRun(ctx context.Context, conn *pgx.Conn, g *Graph, key Key) (Report, error) {
 	plan := g.plan()
 	var report Report

@@ -43,7 +43,8 @@ type redaction struct {
 //
 // The document ends with a count for each table and a SHA-256 of the value of
 // "tables", from brace to brace, without line feeds. One that lacks them was
-// cut off by an error. Memory does not grow with the number of rows.
+// cut off by an error. Memory does not grow with the number of rows. Once ctx
+// has ended, conn is of no use any more.
 func Export(ctx context.Context, conn *pgx.Conn, g *Graph, key Key, o ExportOptions, yield func(chunk []byte) error) (rows int64, err error) {
 	err = inSnapshot(ctx, conn, func(tx pgx.Tx) error {
 		s, err := g.find(ctx, tx, key)

@@ -24,7 +24,7 @@ func (s *session) pumpServer(ctx context.Context) error {
 			return newFatal("08P01", "the server: %w", err)
 		}
 		want := wire.HeadLen
-		if ok && typ != 'D' && typ != 'd' && typ != 'V' {
+		if ok && (typ != 'D' && typ != 'd' && typ != 'V' || s.answersProbe(typ)) {
 			want = n
 			if n > maxAnswer && typ != 'T' {
 				return newFatal("08P01", "the server sent a message %q of %d bytes", typ, n)
@@ -49,6 +49,15 @@ func (s *session) pumpServer(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// answersProbe tells whether a row is for the proxy itself, which reads it.
+func (s *session) answersProbe(typ byte) bool {
+	if typ != 'D' || s.streaming != nil {
+		return false
+	}
+	f := s.first()
+	return f != nil && f.probe != nil
 }
 
 // serverGone tells the client, in the SQLSTATE for it, that the server is.
@@ -110,7 +119,11 @@ func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int)
 	case 'Z':
 		return s.ready(frame)
 	}
-	f := s.first()
+	f := s.streaming // rows follow rows: no need to look for what they answer
+	if f == nil || typ != 'D' && typ != 'd' {
+		f = s.first()
+	}
+	s.streaming = nil
 	if f == nil {
 		return s.unasked(typ)
 	}
@@ -124,10 +137,12 @@ func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int)
 		if f.probe != nil {
 			return false, f.probe.collect(frame)
 		}
+		s.streaming = f
 		return !f.own && f.privacy == nil, nil
 	case 'd':
 		f.rows++
 		f.bytes += int64(n - wire.HeadLen)
+		s.streaming = f
 		return true, nil
 	case 'T', 't', 'n':
 		return s.described(f, typ)

@@ -122,6 +122,9 @@ func (s *session) act(ctx context.Context, typ byte, frame []byte) error {
 	}
 }
 
+// noParams is the end of a Parse message that names no parameter types.
+var noParams = []byte{0, 0}
+
 // passedOver tells whether the server, after an error, would pass over the
 // message; then it need not get it. COPY data is passed over as well.
 func (s *session) passedOver(typ byte) bool {
@@ -206,7 +209,7 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 		err = s.checkNames(made.plan)
 	}
 	if err == nil {
-		f.privacy, err = s.request(ctx, made)
+		f.privacy, err = s.request(ctx, &made)
 	}
 	if err == nil {
 		err = s.admit(ctx, f, made.plan)
@@ -228,12 +231,12 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 
 // make gives what a text becomes: a plan, or the carrier of a data subject
 // request.
-func (s *session) make(ctx context.Context, text []byte) (*named, error) {
+func (s *session) make(ctx context.Context, text []byte) (named, error) {
 	if cmd, ok, err := parseCommand(text); ok || err != nil {
 		return s.carrier(ctx, string(text), cmd, err)
 	}
 	plan, err := s.plan(ctx, text)
-	return &named{plan: plan}, err
+	return named{plan: plan}, err
 }
 
 // refuse pushes a flight that the server will answer with an error, which ours
@@ -291,11 +294,14 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 		return newFatal("08P01", "malformed Parse message")
 	}
 	f := s.take(flightParse)
-	st, err := s.make(ctx, text)
+	made, err := s.make(ctx, text)
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
 	}
-	st.params = bytes.Clone(b.Rest())
+	st := &made
+	if params := b.Rest(); !bytes.Equal(params, noParams) {
+		st.params = bytes.Clone(params)
+	}
 	f.name(&s.statements, string(name), st)
 	if err := s.push(f); err != nil {
 		return err
@@ -359,11 +365,16 @@ func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 }
 
 func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*named, error) {
-	fresh, err := s.make(ctx, []byte(st.plan.Text))
+	again, err := s.make(ctx, []byte(st.plan.Text))
 	if err != nil {
 		return nil, err
 	}
+	fresh := &again
 	fresh.params = st.params
+	params := st.params
+	if params == nil {
+		params = noParams
+	}
 	closing, parsing := s.take(flightClose), s.take(flightParse)
 	closing.own, parsing.own = true, true
 	parsing.name(&s.statements, string(name), fresh)
@@ -371,7 +382,7 @@ func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*na
 		return nil, err
 	}
 	s.toS.Frame('C', []byte{'S'}, name, []byte{0})
-	s.toS.Frame('P', name, []byte{0}, []byte(fresh.plan.SQL), []byte{0}, st.params)
+	s.toS.Frame('P', name, []byte{0}, []byte(fresh.plan.SQL), []byte{0}, params)
 	return fresh, nil
 }
 

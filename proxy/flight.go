@@ -114,10 +114,12 @@ type queue struct {
 
 // take gives an empty flight to fill and push.
 func (q *queue) take(kind flightKind) *flight {
-	f := &flight{}
-	if n := len(q.spare); n > 0 {
-		f, q.spare = q.spare[n-1], q.spare[:n-1]
+	n := len(q.spare)
+	if n == 0 {
+		return &flight{kind: kind}
 	}
+	f := q.spare[n-1]
+	q.spare = q.spare[:n-1]
 	f.kind = kind
 	return f
 }
@@ -148,8 +150,9 @@ func (q *queue) first() *flight {
 	return q.at(0)
 }
 
-// maxSpare bounds the flights that an idle session keeps for reuse.
-const maxSpare = 4
+// maxSpare bounds the flights that an idle session keeps for reuse: as many as
+// a statement of the extended protocol needs, and some.
+const maxSpare = 8
 
 func (q *queue) pop() {
 	f := q.ring[q.head]

@@ -12,6 +12,7 @@ type metrics struct {
 	sessions         prometheus.Gauge
 	logins           *prometheus.CounterVec
 	statements       *prometheus.CounterVec
+	decisions        map[rewrite.Decision]prometheus.Counter // of statements
 	refusals         *prometheus.CounterVec
 	cacheHits        prometheus.Counter
 	cacheMisses      prometheus.Counter
@@ -34,6 +35,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		statementSeconds: histogram("pgveil_statement_seconds", "Time from a statement's arrival to the end of its answer."),
 		bytes:            prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_bytes_total", Help: "Bytes read, by who sent them."}, []string{"from"}),
 	}
+	m.decisions = map[rewrite.Decision]prometheus.Counter{}
+	for _, d := range []rewrite.Decision{rewrite.Allowed, rewrite.Masked, rewrite.Refused, rewrite.Unrestricted, rewrite.Observed} {
+		m.decisions[d] = m.statements.WithLabelValues(string(d))
+	}
 	if r != nil {
 		r.MustRegister(m.sessions, m.logins, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.planSeconds, m.auditSeconds, m.statementSeconds, m.bytes)
 	}
@@ -44,9 +49,9 @@ func histogram(name, help string) prometheus.Histogram {
 	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(10e-6, 4, 10)})
 }
 
-func (m *metrics) decided(p *rewrite.Plan) { m.statements.WithLabelValues(string(p.Decision)).Inc() }
+func (m *metrics) decided(p *rewrite.Plan) { m.decisions[p.Decision].Inc() }
 
 func (m *metrics) refused(r *Refusal) {
-	m.statements.WithLabelValues(string(rewrite.Refused)).Inc()
+	m.decisions[rewrite.Refused].Inc()
 	m.refusals.WithLabelValues(r.Rule, r.Code).Inc()
 }

@@ -82,23 +82,23 @@ func parseCommand(text []byte) (cmd dsar.Command, ok bool, err error) {
 
 // carrier gives the statement that is sent in a command's place: it has the
 // columns of the answer and no row. The rows are put in when it ends.
-func (s *session) carrier(ctx context.Context, text string, cmd dsar.Command, parseErr error) (*named, error) {
+func (s *session) carrier(ctx context.Context, text string, cmd dsar.Command, parseErr error) (named, error) {
 	if err := s.settle(ctx, nil); err != nil {
-		return nil, err
+		return named{}, err
 	}
 	plan := &rewrite.Plan{
 		Text: text, Shape: cmd.Shape(), Decision: rewrite.Allowed, Changed: true, Governed: true,
 		Access: s.plans.Access, Steps: []rewrite.Step{{Command: "PRIVACY", Effect: rewrite.Reads}},
 	}
 	if err := s.mayServe(cmd, parseErr); err != nil {
-		return nil, withPlan(err, plan)
+		return named{}, withPlan(err, plan)
 	}
 	var cols []string
 	for _, c := range dsar.Columns(cmd) {
 		cols = append(cols, `NULL::pg_catalog.text AS "`+strings.ReplaceAll(c, `"`, `""`)+`"`)
 	}
 	plan.SQL = "SELECT " + strings.Join(cols, ", ") + " WHERE false"
-	return &named{plan: plan, privacy: &cmd}, nil
+	return named{plan: plan, privacy: &cmd}, nil
 }
 
 func withPlan(err error, p *rewrite.Plan) error {

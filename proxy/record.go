@@ -78,7 +78,11 @@ func (s *session) columns(p *rewrite.Plan) []audit.Column {
 	return auditColumns(p)
 }
 
+// auditColumns gives a plan's columns as the access log has them, made once.
 func auditColumns(p *rewrite.Plan) []audit.Column {
+	if cols, ok := p.Memo.Load().([]audit.Column); ok {
+		return cols
+	}
 	cols := make([]audit.Column, len(p.Columns))
 	for i, c := range p.Columns {
 		cols[i] = audit.Column{Name: c.Name, Class: c.Class, Show: c.Show, Use: "read"}
@@ -86,6 +90,7 @@ func auditColumns(p *rewrite.Plan) []audit.Column {
 			cols[i].Use = "write"
 		}
 	}
+	p.Memo.Store(cols)
 	return cols
 }
 

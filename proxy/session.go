@@ -54,7 +54,8 @@ type session struct {
 	portals      names
 	ended        error
 
-	audited uint64 // the server pump's: highest record that answers in toC wait for, plus one
+	streaming *flight // the server pump's: whose rows are arriving
+	audited   uint64  // the server pump's: highest record that answers in toC wait for, plus one
 }
 
 // errTerminated ends a session because the client said so.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
@@ -52,6 +53,7 @@ type Plan struct {
 	Reasons     []string // the rules that decided, and consent and row filters in words
 	Columns     []ColumnUse
 	Access      *policy.Access // that it was made for
+	Memo        atomic.Value   // for whoever carries the plan out, to keep what it derives from it
 }
 
 // Decision is what the policy said of a text as a whole.

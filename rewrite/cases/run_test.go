@@ -40,8 +40,8 @@ SELECT 2
 	want := []Case{
 		{Line: 7, Comment: "Of everybody. In two lines.", Verb: VerbPlan, Fixture: "shop", User: "alice", Purpose: "support",
 			SearchPath: `public, "$user"`, SQL: "SELECT 1\n\nFROM orders", Want: []string{"allow"}, start: 11, end: 12},
-		{Line: 15, Comment: "Of one.", Verb: VerbRows, Fixture: "shop", User: "alice", Purpose: "support", SearchPath: `public, "$user"`,
-			Reveals: []string{"public.customers.card"}, SQL: "SELECT 2", Want: []string{"2"}, start: 17, end: 18},
+		{Line: 16, Comment: "Of one.", Verb: VerbRows, Fixture: "shop", User: "alice", Purpose: "support", SearchPath: `public, "$user"`,
+			Reveals: []string{"public.customers.card"}, SQL: "SELECT 2", Want: []string{"2"}, start: 18, end: 19},
 	}
 	if diff := cmp.Diff(want, f.Cases, cmp.AllowUnexported(Case{})); diff != "" {
 		t.Errorf("cases (-want +got):\n%s", diff)

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// login is a caller whom the policy restricts, and what of the customers it
+// must never see as it is stored.
+type login struct {
+	name, database, table string
+	hidden                []string
+}
+
+var logins = []login{
+	{"alice", "shop", "customers", []string{"last_name", "email", "phone", "card", "ssn", "device_id", "notes"}},
+	{"ana", "shop", "customers", []string{"last_name", "email", "phone", "card", "ssn", "device_id", "loyalty_no", "notes"}},
+	{"crm_app", "crm", "crm.customers", []string{"last_name", "email", "phone", "card", "ssn", "iban"}},
+}
+
+// shortest is the length from which on a value is long enough not to be in an
+// output by chance.
+const shortest = 5
+
+// leaks finds hidden values in what a client printed.
+func leaks(output string, rows [][]string) error {
+	var errs []error
+	for _, row := range rows {
+		for _, value := range row[1:] {
+			if len(value) >= shortest && strings.Contains(output, value) {
+				errs = append(errs, fmt.Errorf("LEAK: a hidden value of row %s was printed: %q", row[0], value))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unchanged tells whether hidden values are as they were.
+func unchanged(before, after [][]string) error {
+	var errs []error
+	for i, row := range before {
+		if i >= len(after) || strings.Join(row, "|") != strings.Join(after[i], "|") {
+			errs = append(errs, fmt.Errorf("DAMAGE: hidden values of row %s are no longer %q", row[0], row[1:]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// differ shows the first line in which two outputs differ.
+func differ(wantName, want, gotName, got string) error {
+	if want == got {
+		return nil
+	}
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range max(len(w), len(g)) {
+		a, b := line(w, i), line(g, i)
+		if a != b {
+			return fmt.Errorf("line %d differs\n  %s: %s\n  %s: %s\n  after %s", i+1, wantName, a, gotName, b, heading(w, i))
+		}
+	}
+	return nil
+}
+
+func line(lines []string, i int) string {
+	if i < len(lines) {
+		return lines[i]
+	}
+	return "(no more lines)"
+}
+
+// heading finds the title of the step that a line belongs to.
+func heading(lines []string, i int) string {
+	for i = min(i, len(lines)-1); i >= 0; i-- {
+		if strings.HasPrefix(lines[i], "# ") {
+			return lines[i]
+		}
+	}
+	return "the start"
+}

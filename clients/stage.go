@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/internal/pgserver"
+)
+
+// stage is a PostgreSQL server with the fixtures on it, as templates that
+// databases are copied from.
+type stage struct {
+	server *pgserver.Server
+	pgveil string // the binary
+	work   string // configuration, key and access logs
+	root   string
+}
+
+func newStage(ctx context.Context, pgveil string) (*stage, error) {
+	root, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	if pgveil, err = filepath.Abs(pgveil); err != nil {
+		return nil, err
+	}
+	s := &stage{pgveil: pgveil, root: root}
+	if s.work, err = os.MkdirTemp("", "pgveil-clients-"); err != nil {
+		return nil, err
+	}
+	if s.server, err = pgserver.Start(ctx, pgserver.Options{FastUnsafe: true, TLS: true, Settings: map[string]string{"max_prepared_transactions": "4"}}); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.work))
+	}
+	for _, fixture := range []string{"shop", "crm"} {
+		if err := s.template(ctx, fixture); err != nil {
+			return nil, errors.Join(fmt.Errorf("fixture %s: %w", fixture, err), s.close())
+		}
+	}
+	return s, nil
+}
+
+func (s *stage) close() error { return errors.Join(s.server.Stop(), os.RemoveAll(s.work)) }
+
+func (s *stage) fixture(name string) string {
+	return filepath.Join(s.root, "testdata", "fixtures", name)
+}
+
+func (s *stage) template(ctx context.Context, fixture string) error {
+	if err := s.exec(ctx, "postgres", "CREATE DATABASE template_"+fixture); err != nil {
+		return err
+	}
+	for _, file := range []string{"schema.sql", "roles.sql", "rows.sql"} {
+		text, err := os.ReadFile(filepath.Join(s.fixture(fixture), file))
+		if err != nil {
+			return err
+		}
+		if err := s.exec(ctx, "template_"+fixture, string(text)); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// fresh makes the fixture's database anew.
+func (s *stage) fresh(ctx context.Context, fixture string) error {
+	if err := s.exec(ctx, "postgres", "DROP DATABASE IF EXISTS "+fixture+" WITH (FORCE)"); err != nil {
+		return err
+	}
+	return s.exec(ctx, "postgres", "CREATE DATABASE "+fixture+" TEMPLATE template_"+fixture)
+}
+
+// exec runs statements as the superuser, past pgveil.
+func (s *stage) exec(ctx context.Context, database, sql string) error {
+	conn, err := pgx.Connect(ctx, s.server.DSN(database, pgserver.Superuser))
+	if err != nil {
+		return err
+	}
+	_, err = conn.PgConn().Exec(ctx, sql).ReadAll()
+	return errors.Join(err, conn.Close(ctx))
+}
+
+// hidden gives, of each customer of the fixture, the key and what the login
+// must not see.
+func (s *stage) hidden(ctx context.Context, l login) ([][]string, error) {
+	conn, err := pgx.Connect(ctx, s.server.DSN(l.database, pgserver.Superuser))
+	if err != nil {
+		return nil, err
+	}
+	columns := []string{"id::text"}
+	for _, c := range l.hidden {
+		columns = append(columns, "coalesce("+c+"::text, '')")
+	}
+	rows, err := conn.Query(ctx, fmt.Sprintf("SELECT ARRAY[%s] FROM %s ORDER BY id", strings.Join(columns, ", "), l.table))
+	if err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
+	values, err := pgx.CollectRows(rows, pgx.RowTo[[]string])
+	return values, errors.Join(err, conn.Close(ctx))
+}
+
+// env is what a client gets: this process's environment without what would
+// make it another server's client.
+func (s *stage) env(port int, login, database string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PG") })
+	return append(env,
+		"PGHOST=127.0.0.1", "PGPORT="+strconv.Itoa(port), "PGDATABASE="+database,
+		"PGUSER="+login, "PGPASSWORD="+login+"-password", "PGPASSFILE=/dev/null",
+		"PGSSLMODE=verify-full", "PGSSLROOTCERT="+s.server.CAFile(),
+		"PSQLRC=/dev/null", "PSQL_HISTORY=/dev/null", "LC_ALL=C.UTF-8", "TZ=UTC")
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// tour is the state of a walk through the steps.
+type tour struct {
+	stand   *stand
+	out     *screen
+	callers map[string]*caller // by login
+
+	hero     string // the id of the customer whom most steps are about
+	refusal  string // the audit id of a refusal that a client was told
+	held     int
+	broken   int
+	redirect *strings.Builder
+}
+
+// step is one promise. run shows it and checks it; an error means that the
+// step could not go on.
+type step struct {
+	title, promise string
+	run            func(*tour, context.Context) error
+}
+
+func steps() []step {
+	return []step{
+		{"The same question, four callers",
+			"Everybody connects with an ordinary PostgreSQL client and sends the same statement. What comes back is what the " +
+				"policy shows to the caller's role, for its purpose; the server itself never returns more.", (*tour).fourCallers},
+		{"Work goes on",
+			"A masked column can still be searched for a value that the caller was given, where the policy says match: equality. " +
+				"It stays masked in the answer, and cannot be searched by pieces.", (*tour).equality},
+		{"Ways around",
+			"Aliases, JSON, functions, conditions, statistics, copies, other roles: none of it leads to what is hidden.", (*tour).waysAround},
+		{"No bulk export",
+			"Support may look at customers, and may not carry the table away. COPY is refused, and the message names the " +
+				"record in the access log.", (*tour).export},
+		{"No purpose, no personal data",
+			"Who has more than one purpose says which one it is. Until then only open columns are shown, and the refusal " +
+				"says what to do.", (*tour).purpose},
+		{"National identifiers are shown to nobody",
+			"A rule that refuses wins over all others, for reading, filtering and sorting; it says why. SELECT * leaves the " +
+				"column out.", (*tour).nationalID},
+		{"A policy changes while people work",
+			"Support shall no longer see whole e-mail addresses. The file is changed on disk; the session that is open sees the " +
+				"new policy with its next statement. A file with a mistake changes nothing.", (*tour).reload},
+		{"A form saves what it was shown",
+			"The application reads a customer, masked e-mail, card and birth date included, changes the telephone number and saves " +
+				"the whole form. The mask does not overwrite the data.", (*tour).writeBack},
+		{"Who saw what",
+			"Every statement is in the access log before its answer leaves: who, why, which columns of which class, how they were " +
+				"shown, how many rows. Values are not in it.", (*tour).accessLog},
+		{"The log proves itself",
+			"Each record is chained to those before it. A record that was changed, or an end that was cut off, is found, and " +
+				"where.", (*tour).tampering},
+		{"A person asks what is held on them",
+			"The privacy office sends one command. The answer is a document with the person's rows from every table that leads to " +
+				"them along foreign keys.", (*tour).privacyExport},
+		{"A person asks to be forgotten",
+			"A dry run says beforehand what an erasure would do, table by table, and changes nothing.", (*tour).privacyErase},
+		{"What operators see",
+			"Health, readiness and metrics, on an address of their own.", (*tour).operators},
+	}
+}
+
+// walk goes through the steps until the context ends.
+func (t *tour) walk(ctx context.Context) {
+	all := steps()
+	for i, s := range all {
+		t.out.heading(i+1, len(all), s.title, s.promise)
+		err := s.run(t, ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			t.fail("the step goes through", "no error", err.Error())
+		}
+	}
+}
+
+// check shows a claim, and whether it holds.
+func (t *tour) check(claim string, got, want any) {
+	g, w := fmt.Sprint(got), fmt.Sprint(want)
+	if g != w {
+		t.fail(claim, w, g)
+		return
+	}
+	t.held++
+	t.out.claim(claim)
+}
+
+// holds shows a claim that the caller has looked into.
+func (t *tour) holds(claim string, ok bool, want, got string) {
+	if !ok {
+		t.fail(claim, want, got)
+		return
+	}
+	t.held++
+	t.out.claim(claim)
+}
+
+func (t *tour) fail(claim, want, got string) {
+	t.broken++
+	t.out.broken(claim, want, got)
+}
+
+// show asks as somebody, and shows the statement and the answer.
+func (t *tour) show(ctx context.Context, c *caller, sql string, args ...string) (answer, error) {
+	t.out.statement(c.name, sql)
+	a, err := c.ask(ctx, sql, args...)
+	switch {
+	case err != nil:
+	case a.err != nil:
+		t.showError(a.err)
+	case len(a.titles) > 0:
+		t.out.table(a.titles, a.cells())
+	default:
+		t.out.lines(plain, "  ", a.tag)
+	}
+	return a, err
+}
+
+// showError shows an error as psql does.
+func (t *tour) showError(e *pgconn.PgError) {
+	t.out.lines(red, "  ", e.Severity+":  "+e.Message)
+	for _, more := range []struct{ title, text string }{{"DETAIL", e.Detail}, {"HINT", e.Hint}} {
+		if more.text != "" {
+			t.out.lines(plain, "  ", more.title+":  "+more.text)
+		}
+	}
+	t.out.lines(plain, "", "")
+}
+
+// stored asks the server itself, around pgveil, for one row.
+func (t *tour) stored(ctx context.Context, sql string, args ...string) ([]string, error) {
+	a, err := t.around().ask(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	if len(a.rows) != 1 {
+		return nil, fmt.Errorf("the server answers %q with %v", sql, a)
+	}
+	return a.rows[0], nil
+}
+
+// operators shows what is there for machines.
+func (t *tour) operators(ctx context.Context) error {
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		url := "http://" + t.stand.proxy.admin + path
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		t.check("GET "+url+" answers", response.StatusCode, http.StatusOK)
+		if err := response.Body.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// invite tells how to go on by hand.
+func (t *tour) invite() {
+	t.out.lines(bold, "", "\nEverything stays up. Try it yourself:\n")
+	var rows [][]cell
+	for _, who := range []struct{ name, purpose, about string }{
+		{"alice", "support", "support, Europe"},
+		{"bob", "support", "support, US"},
+		{"sam", "sales", "sales"},
+		{"bea", "billing", "billing"},
+		{"ana", "analytics", "analyst"},
+		{"max", "marketing", "marketing"},
+		{"petra", "privacy", "privacy officer"},
+		{"dora", "", "administrator"},
+	} {
+		rows = append(rows, []cell{{who.about, plain}, {fmt.Sprintf("psql %q", t.connection(who.name, who.purpose)), cyan}})
+	}
+	t.out.table([]string{"who", "connect"}, rows)
+	t.out.table([]string{"what", "where"}, [][]cell{
+		{{"metrics", plain}, {"http://" + t.stand.proxy.admin + "/metrics", cyan}},
+		{{"the policy, to change it", plain}, {t.stand.path("policy"), cyan}},
+		{{"who does what, live", plain}, {t.stand.binary + " audit tail --follow --dir " + t.stand.path("audit"), cyan}},
+		{{"the server, around pgveil", plain}, {"psql \"" + t.stand.server.HostDSN(database, "dora", "dora-password") + "\"", cyan}},
+	})
+	t.out.lines(bold, "", "Ctrl-C stops it all and leaves nothing behind.")
+}

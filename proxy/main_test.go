@@ -1,0 +1,325 @@
+package proxy_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/catalog/pgload"
+	"github.com/pgveil/pgveil/internal/pgserver"
+	"github.com/pgveil/pgveil/internal/pgtest"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/proxy"
+	"github.com/pgveil/pgveil/rewrite"
+	"github.com/pgveil/pgveil/rewrite/mask"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// shopPolicy is what the tests of a caller's purposes run under: sue has two,
+// which show the same column differently.
+const shopPolicy = `
+version: 1
+purposes:
+  support: {basis: contract}
+  sales:   {basis: contract}
+classes:
+  open:  [public.customers.id, public.customers.region, "public.orders.*", "public.countries.*"]
+  email: [public.customers.email]
+  name:  [public.customers.first_name]
+  rest:  ["public.*.*"]
+roles:
+  agent:  {purposes: [support], tables: [{on: [public.customers, public.orders, public.countries], do: [select, insert, update, delete]}]}
+  seller: {purposes: [sales], tables: [{on: [public.customers, public.orders], do: [select, update]}]}
+  dba:    {unrestricted: true}
+rules:
+  - {role: agent,  for: support, on: email, show: clear}
+  - {role: agent,  for: support, on: name,  show: clear}
+  - {role: seller, for: sales,   on: email, show: redact}
+users:
+  alice:   {roles: [agent]}
+  crm_app: {roles: [agent, seller]}
+  dora:    {roles: [dba]}
+unclassified: refuse
+`
+
+// front is a pgveil in front of a database of the test's server.
+type front struct {
+	*proxy.Server
+	Addr     string
+	Enforcer *proxy.Enforcer
+	Audit    *audit.Log
+	AuditDir string
+	Log      *logged
+	policy   atomic.Pointer[string]
+	close    func(context.Context) error
+}
+
+// logged collects what a server logs.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// start starts a pgveil for one database. When the test ends it must stop, with
+// no panic in its log and no goroutine left behind.
+func start(t testing.TB, database, text string, edits ...func(*proxy.Options)) *front {
+	t.Helper()
+	return startOn(t, database, text, nil, edits...)
+}
+
+// startOn is start with a listener of the test's own.
+func startOn(t testing.TB, database, text string, ln net.Listener, edits ...func(*proxy.Options)) *front {
+	t.Helper()
+	server := pgtest.Server(t)
+	f := &front{Log: &logged{}, AuditDir: t.TempDir()}
+	f.policy.Store(&text)
+	var err error
+	if f.Audit, err = audit.Open(f.AuditDir, audit.Options{SegmentSize: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	admin, err := pgx.Connect(t.Context(), server.DSN(database, pgserver.Superuser))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Enforcer, err = proxy.NewEnforcer(t.Context(), f.loader(admin), versionOf(admin)); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := mask.Settings(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := proxy.Options{
+		Database: database, Enforcer: f.Enforcer, Audit: f.Audit, Method: proxy.Trust, MaskKeys: keys,
+		Upstream:     proxy.Upstream{Network: "unix", Address: socket(server), Mode: proxy.NoTLS, Timeout: 5 * time.Second},
+		LoginTimeout: 10 * time.Second, MaxUnauthorized: 50, Log: slog.New(slog.NewTextHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, edit := range edits {
+		edit(&o)
+	}
+	if f.Server, err = proxy.New(o); err != nil {
+		t.Fatal(err)
+	}
+	if ln == nil {
+		ln = listen(t)
+	}
+	f.Addr = ln.Addr().String()
+	f.serve(ln)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		// Sessions amid a transaction are no fault of the test.
+		_ = f.close(ctx)
+		if err := errors.Join(admin.Close(context.Background()), f.Audit.Close()); err != nil {
+			t.Errorf("stopping: %v", err)
+		}
+		if bytes.Contains([]byte(f.Log.String()), []byte("panic")) {
+			t.Errorf("a session panicked:\n%s", f.Log)
+		}
+		if left := leaked(); left != "" {
+			t.Errorf("goroutines are left behind:\n%s", left)
+		}
+	})
+	return f
+}
+
+// leaked gives the stacks of a stopped server's goroutines that do not end.
+func leaked() (left string) {
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); runtime.Gosched() {
+		all := make([]byte, 1<<20)
+		all = all[:runtime.Stack(all, true)]
+		left = ""
+		for g := range strings.SplitSeq(string(all), "\n\n") {
+			if strings.Contains(g, "pgveil/proxy.(") {
+				left += g + "\n\n"
+			}
+		}
+		if left == "" {
+			return ""
+		}
+	}
+	return left
+}
+
+// serve accepts sessions until close is called, which drains them.
+func (f *front) serve(ln net.Listener) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.Serve(ctx, ln) }()
+	var once sync.Once
+	f.close = func(drain context.Context) (err error) {
+		once.Do(func() {
+			err = errors.Join(ln.Close(), f.Shutdown(drain))
+			cancel()
+			err = errors.Join(err, <-done)
+		})
+		return err
+	}
+}
+
+func (f *front) loader(conn *pgx.Conn) func(context.Context) (*rewrite.Engine, error) {
+	return func(ctx context.Context) (*rewrite.Engine, error) {
+		doc, err := policy.Parse(policy.File{Name: "policy.yaml", Text: *f.policy.Load()})
+		if err != nil {
+			return nil, err
+		}
+		cat, err := pgload.Load(ctx, conn)
+		if err != nil {
+			return nil, err
+		}
+		set, err := policy.Compile(doc, cat, policy.CheckRows(func(expr string, r *catalog.Relation) error { return rewrite.CheckFilter(cat, expr, r) }))
+		if err != nil {
+			return nil, err
+		}
+		return rewrite.New(cat, set, 8<<20), nil
+	}
+}
+
+func versionOf(conn *pgx.Conn) func(context.Context) (uint64, error) {
+	return func(ctx context.Context) (uint64, error) { return pgload.Version(ctx, conn) }
+}
+
+// reload puts another policy in force.
+func (f *front) reload(t testing.TB, text string) {
+	t.Helper()
+	f.policy.Store(&text)
+	if err := f.Enforcer.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
+func socket(s *pgserver.Server) string {
+	_, port, _ := net.SplitHostPort(s.Addr())
+	return s.SocketDir() + "/.s.PGSQL." + port
+}
+
+// dial connects without saying anything.
+func (f *front) dial(t testing.TB) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", f.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Errorf("closing: %v", err)
+		}
+	})
+	return conn
+}
+
+// config gives how to log in, with settings as pairs of name and value.
+func (f *front) config(t testing.TB, database, user string, settings ...string) *pgx.ConnConfig {
+	t.Helper()
+	c, err := pgx.ParseConfig("postgres://" + user + "@" + f.Addr + "/" + database + "?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := map[string]string{}
+	for i := 0; i+1 < len(settings); i += 2 {
+		given[settings[i]] = settings[i+1]
+	}
+	maps.Copy(c.RuntimeParams, given)
+	c.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	return c
+}
+
+// connect logs in.
+func (f *front) connect(t testing.TB, database, user string, settings ...string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.ConnectConfig(t.Context(), f.config(t, database, user, settings...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = conn.Close(ctx) // the test may have ended the session
+	})
+	return conn
+}
+
+// text runs a query by the simple protocol and gives its rows as text, or its
+// error as "SQLSTATE message".
+func text(ctx context.Context, conn *pgx.Conn, sql string) string {
+	results, err := conn.PgConn().Exec(ctx, sql).ReadAll()
+	var b bytes.Buffer
+	for _, r := range results {
+		for _, row := range r.Rows {
+			for i, v := range row {
+				if i > 0 {
+					b.WriteByte('|')
+				}
+				b.Write(v)
+			}
+			b.WriteByte('\n')
+		}
+	}
+	if err != nil {
+		return b.String() + state(err)
+	}
+	return b.String()
+}
+
+// state gives an error's SQLSTATE and message.
+func state(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code + " " + e.Message
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "EOF"
+	}
+	return err.Error()
+}
+
+// code gives an error's SQLSTATE, "" for none.
+func code(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
