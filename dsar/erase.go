@@ -163,8 +163,9 @@ func (g *Graph) detach(e edge) (p planned, ok bool) {
 	case columns == nil:
 		p.Action, p.Reason = Refuse, "rows that stay refer by "+strings.Join(e.Columns, ", ")+", which cannot be null"
 	case e.finds && e.Loose:
-		p.Action, p.Reason = SetNull, "the schema lets the row live on without "+strings.Join(columns, ", ")+"; the rest of it may still tell of the "+g.Subject.Name
-		p.always = true
+		p.Action, p.always = SetNull, true
+		p.Reason = fmt.Sprintf("the schema lets the row live on without %s; the rest of it may still tell of the %s",
+			strings.Join(columns, ", "), g.Subject.Name)
 	default:
 		p.Action, p.Reason = SetNull, "rows of others refer by "+strings.Join(columns, ", ")
 	}

@@ -102,7 +102,8 @@ func (g *Graph) find(ctx context.Context, tx pgx.Tx, key Key) (subject, error) {
 	case matches > 1:
 		return subject{}, fail(Ambiguous, "ask for one by "+strings.Join(g.key, ", "), "%d of kind %q match", matches, g.Subject.Name)
 	case namesakes > 1 && g.declared():
-		return subject{}, fail(Ambiguous, "", "%d of kind %q have this %s, and some references name them by it alone", namesakes, g.Subject.Name, g.Subject.Key)
+		return subject{}, fail(Ambiguous, "", "%d of kind %q have this %s, and some references name them by it alone",
+			namesakes, g.Subject.Name, g.Subject.Key)
 	}
 	return s, nil
 }

@@ -67,9 +67,9 @@ func (s *session) serverGone(err error) error {
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		s.mu.Lock()
-		asked := s.queue.n > 0
+		expected := s.terminated || s.queue.n == 0
 		s.mu.Unlock()
-		if !asked {
+		if expected {
 			return io.EOF
 		}
 	}

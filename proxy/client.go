@@ -113,10 +113,7 @@ func (s *session) act(ctx context.Context, typ byte, frame []byte) error {
 		return s.call(frame)
 	case 'X':
 		s.toS.Pass(frame)
-		if err := s.toS.Flush(); err != nil {
-			return err
-		}
-		return errTerminated
+		return s.terminate()
 	default:
 		return newFatal("08P01", "message of type %q is not part of the protocol here", typ)
 	}
@@ -124,6 +121,23 @@ func (s *session) act(ctx context.Context, typ byte, frame []byte) error {
 
 // noParams is the end of a Parse message that names no parameter types.
 var noParams = []byte{0, 0}
+
+// terminate ends the session once the server has answered what was asked
+// before, and closes the connection as it was told to.
+func (s *session) terminate() error {
+	s.mu.Lock()
+	s.terminated = true
+	s.mu.Unlock()
+	if err := s.toS.Flush(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.ended == nil {
+		s.settled.Wait()
+	}
+	return errTerminated
+}
 
 // passedOver tells whether the server, after an error, would pass over the
 // message; then it need not get it. COPY data is passed over as well.
@@ -222,7 +236,7 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 		return err
 	}
 	if made.plan.Changed {
-		s.toS.Frame('Q', []byte(made.plan.SQL), []byte{0})
+		s.toS.Frame('Q', made.text(), []byte{0})
 		return nil
 	}
 	s.toS.Pass(frame)
@@ -235,8 +249,8 @@ func (s *session) make(ctx context.Context, text []byte) (named, error) {
 	if cmd, ok, err := parseCommand(text); ok || err != nil {
 		return s.carrier(ctx, string(text), cmd, err)
 	}
-	plan, err := s.plan(ctx, text)
-	return named{plan: plan}, err
+	r, err := s.plan(ctx, text)
+	return named{plan: r.Plan, sql: r.SQL}, err
 }
 
 // refuse pushes a flight that the server will answer with an error, which ours
@@ -265,26 +279,26 @@ func ended(err error) bool {
 }
 
 // plan decides a text, after the settings it depends on are certain.
-func (s *session) plan(ctx context.Context, text []byte) (*rewrite.Plan, error) {
+func (s *session) plan(ctx context.Context, text []byte) (rewrite.Ready, error) {
 	if err := s.settle(ctx, text); err != nil {
-		return nil, err
+		return rewrite.Ready{}, err
 	}
-	if p, err, ok := s.engine.Cached(s.plans.Access.ID, s.path, text); ok {
+	start := s.srv.now()
+	r, hit, err := s.lookup.Plan(text)
+	if hit {
 		s.srv.metrics.cacheHits.Inc()
-		return p, err
+		return r, err
 	}
 	s.srv.metrics.cacheMisses.Inc()
-	start := s.srv.now()
-	p, err := s.engine.Plan(s.plans, string(text))
-	var r *rewrite.Refusal
-	if errors.As(err, &r) && r.Unknown != "" && s.srv.enforcer.refresh(ctx, s.engine) {
+	var refusal *rewrite.Refusal
+	if errors.As(err, &refusal) && refusal.Unknown != "" && s.srv.enforcer.refresh(ctx, s.engine) {
 		if err := s.settle(ctx, text); err != nil {
-			return nil, err
+			return rewrite.Ready{}, err
 		}
-		p, err = s.engine.Plan(s.plans, string(text))
+		r, _, err = s.lookup.Plan(text)
 	}
 	s.srv.metrics.planSeconds.Observe(s.srv.now().Sub(start).Seconds())
-	return p, err
+	return r, err
 }
 
 func (s *session) parse(ctx context.Context, frame []byte) error {
@@ -298,7 +312,7 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
 	}
-	st := &made
+	st := &named{plan: made.plan, privacy: made.privacy, asked: s.keepText(made.plan, text)}
 	if params := b.Rest(); !bytes.Equal(params, noParams) {
 		st.params = bytes.Clone(params)
 	}
@@ -307,7 +321,7 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 		return err
 	}
 	if st.plan.Changed {
-		s.toS.Frame('P', name, []byte{0}, []byte(st.plan.SQL), []byte{0}, b.Rest())
+		s.toS.Frame('P', name, []byte{0}, made.text(), []byte{0}, b.Rest())
 		return nil
 	}
 	s.toS.Pass(frame)
@@ -339,6 +353,18 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 	return s.relay(frame)
 }
 
+// keepText gives the text of a statement that may have to be planned again.
+func (s *session) keepText(p *rewrite.Plan, text []byte) string {
+	switch {
+	case p.Access.Unrestricted:
+		return ""
+	case p.Text != "":
+		return p.Text // held by the plan cache already
+	default:
+		return string(text)
+	}
+}
+
 // current gives the prepared statement of that name, as it must be for who is
 // asking now: one that was planned for another access, or by a policy that is
 // no longer in force, is planned and prepared again.
@@ -358,19 +384,18 @@ func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 	if s.plans.Access.Unrestricted || st.plan.Access == s.plans.Access || st.plan.Access.ID == s.plans.Access.ID {
 		return st, nil
 	}
-	if st.sql {
+	if st.bySQL {
 		return nil, &rewrite.Refusal{Code: "42501", Message: fmt.Sprintf("prepared statement %q was made for another role or purpose, or under another policy", name), Hint: "prepare it again"}
 	}
 	return s.prepareAgain(ctx, name, st)
 }
 
 func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*named, error) {
-	again, err := s.make(ctx, []byte(st.plan.Text))
+	again, err := s.make(ctx, []byte(st.asked))
 	if err != nil {
 		return nil, err
 	}
-	fresh := &again
-	fresh.params = st.params
+	fresh := &named{plan: again.plan, privacy: again.privacy, asked: st.asked, params: st.params}
 	params := st.params
 	if params == nil {
 		params = noParams
@@ -382,7 +407,7 @@ func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*na
 		return nil, err
 	}
 	s.toS.Frame('C', []byte{'S'}, name, []byte{0})
-	s.toS.Frame('P', name, []byte{0}, []byte(fresh.plan.SQL), []byte{0}, params)
+	s.toS.Frame('P', name, []byte{0}, again.text(), []byte{0}, params)
 	return fresh, nil
 }
 
@@ -586,7 +611,7 @@ func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, step := range p.Steps {
-		made := &named{plan: p, sql: true}
+		made := &named{plan: p, bySQL: true}
 		if step.Effect&rewrite.Prepares != 0 {
 			f.name(&s.statements, step.Name, made)
 		}

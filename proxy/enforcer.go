@@ -22,6 +22,7 @@ type Enforcer struct {
 	mu       sync.Mutex // one load at a time; guards what follows
 	seen     uint64     // the catalog's version when it was loaded
 	lastLook time.Time
+	lastErr  error // of the last look
 }
 
 // lookEvery bounds how often unknown names may make us look for a changed
@@ -74,7 +75,16 @@ func (e *Enforcer) reload(ctx context.Context) error {
 func (e *Enforcer) Look(ctx context.Context) (bool, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.lastErr != nil && time.Since(e.lastLook) < lookEvery {
+		return false, e.lastErr // every statement asks; the answer will hardly be another
+	}
 	e.lastLook = time.Now()
+	fresh, err := e.look(ctx)
+	e.lastErr = err
+	return fresh, err
+}
+
+func (e *Enforcer) look(ctx context.Context) (bool, error) {
 	seen, err := e.version(ctx)
 	if err != nil {
 		return false, fmt.Errorf("version of the catalog: %w", err)

@@ -59,9 +59,19 @@ type named struct {
 	plan    *rewrite.Plan
 	privacy *dsar.Command // when it is a data subject request
 	params  []byte        // of protocol-level statements: the parameter types of Parse
-	sql     bool          // made by PREPARE or DECLARE
+	asked   string        // of those: what the client sent, when it may be planned again
+	sql     []byte        // what to send in place of the plan's own text; valid only while the message is handled
+	bySQL   bool          // made by PREPARE or DECLARE
 	seq     uint64        // of portals: the audit record of their first execution
 	logged  bool
+}
+
+// text gives what to send for it.
+func (n *named) text() []byte {
+	if n.sql != nil {
+		return n.sql
+	}
+	return []byte(n.plan.SQL)
 }
 
 // names maps the names of one kind.

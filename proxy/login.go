@@ -58,12 +58,11 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 	if err != nil {
 		return s, err
 	}
-	engine, err := srv.enforcer.current(ctx)
-	if err != nil {
-		return s, newFatal("57P03", "%w", err)
-	}
-	s.engine = engine
-	return s, srv.connect(ctx, s, st, secret)
+	// With a schema that the policy does not fit, those without restrictions
+	// must still get in: they are who can repair it.
+	_, stale := srv.enforcer.current(ctx)
+	s.engine = srv.enforcer.Engine()
+	return s, srv.connect(ctx, s, st, secret, stale)
 }
 
 func address(a net.Addr) string {
@@ -101,10 +100,13 @@ func (srv *Server) prove(ctx context.Context, s *session) (auth.Secret, error) {
 
 // connect logs in to the server as the client, and relays what the server says
 // until it is ready.
-func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret auth.Secret) error {
+func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret auth.Secret, stale error) error {
 	settings, err := st.settings()
 	access, accessErr := srv.identify(s, purpose(settings))
 	restricted := access == nil || !access.Unrestricted
+	if accessErr == nil && restricted && stale != nil {
+		accessErr = newFatal("57P03", "%w", stale)
+	}
 	if err != nil && restricted {
 		return err
 	}
@@ -136,6 +138,7 @@ func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret 
 		return accessErr
 	}
 	s.plans.Access, s.unrestricted = access, access.Unrestricted
+	s.lookup.Use(s.engine, s.plans)
 	s.toC.Frame('R', []byte{0, 0, 0, 0})
 	return s.welcome()
 }

@@ -99,6 +99,7 @@ func start(t testing.TB, database, text string, edits ...func(*proxy.Options)) *
 func startOn(t testing.TB, database, text string, ln net.Listener, edits ...func(*proxy.Options)) *front {
 	t.Helper()
 	server := pgtest.Server(t)
+	before := goroutines()
 	f := &front{Log: &logged{}, AuditDir: t.TempDir()}
 	f.policy.Store(&text)
 	var err error
@@ -143,29 +144,41 @@ func startOn(t testing.TB, database, text string, ln net.Listener, edits ...func
 		if bytes.Contains([]byte(f.Log.String()), []byte("panic")) {
 			t.Errorf("a session panicked:\n%s", f.Log)
 		}
-		if left := leaked(); left != "" {
-			t.Errorf("goroutines are left behind:\n%s", left)
+		if g := leaked(before); g != "" {
+			t.Errorf("a goroutine is left behind:\n%s", g)
 		}
 	})
 	return f
 }
 
-// leaked gives the stacks of a stopped server's goroutines that do not end.
-func leaked() (left string) {
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); runtime.Gosched() {
-		all := make([]byte, 1<<20)
-		all = all[:runtime.Stack(all, true)]
-		left = ""
-		for g := range strings.SplitSeq(string(all), "\n\n") {
-			if strings.Contains(g, "pgveil/proxy.(") {
-				left += g + "\n\n"
-			}
-		}
-		if left == "" {
-			return ""
+// goroutines gives the stacks of the proxy's goroutines, by their headings.
+func goroutines() map[string]string {
+	all := make([]byte, 4<<20)
+	all = all[:runtime.Stack(all, true)]
+	found := map[string]string{}
+	for g := range strings.SplitSeq(string(all), "\n\n") {
+		if id, _, _ := strings.Cut(g, " ["); strings.Contains(g, "pgveil/proxy.(") {
+			found[id] = g
 		}
 	}
-	return left
+	return found
+}
+
+// leaked gives the stack of one of the proxy's goroutines that was not there
+// before and does not end.
+func leaked(before map[string]string) (stack string) {
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); runtime.Gosched() {
+		stack = ""
+		for id, g := range goroutines() {
+			if before[id] == "" {
+				stack = g
+			}
+		}
+		if stack == "" {
+			break
+		}
+	}
+	return stack
 }
 
 // serve accepts sessions until close is called, which drains them.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"strings"
 	"sync"
 	"time"
 
@@ -36,8 +35,8 @@ type session struct {
 	// The client pump's own: what its statements are planned by.
 	engine *rewrite.Engine
 	plans  rewrite.Session
-	path   string // plans.Path as the plan cache knows it
-	left   int    // bytes of the current message that are still to be read
+	lookup rewrite.Lookup
+	left   int // bytes of the current message that are still to be read
 
 	mu           sync.Mutex // guards all below
 	settled      sync.Cond  // something below changed
@@ -50,6 +49,7 @@ type session struct {
 	unsettled    bool // settings changed in a transaction that is not over
 	ddl          bool // the schema changed in a transaction that is not over
 	unrestricted bool // the access in force is
+	terminated   bool // the client said so: the server closes the connection when it has read that
 	statements   names
 	portals      names
 	ended        error
@@ -151,6 +151,3 @@ func (s *session) idle() bool {
 	defer s.mu.Unlock()
 	return s.queue.n == 0 && s.tx == 'I' && !s.skipping
 }
-
-// pathKey gives a search path as one string.
-func pathKey(path []string) string { return strings.Join(path, "\x00") }

@@ -38,8 +38,11 @@ var probeName = wire.CString("pgveil probe")
 // nil means anything.
 func (s *session) settle(ctx context.Context, text []byte) error {
 	engine, err := s.srv.enforcer.current(ctx)
-	if err != nil {
+	if err != nil && !s.plans.Access.Unrestricted {
 		return err
+	}
+	if err != nil {
+		engine = s.engine // who repairs the schema must get through
 	}
 	s.mu.Lock()
 	doubt := s.doubt && !(s.tx == 'E' && s.queue.n == 0)
@@ -151,7 +154,7 @@ func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
 	if answer[2] != "on" {
 		return newFatal("42501", "standard_conforming_strings is off, which is not open to callers with restrictions")
 	}
-	s.plans.Path, s.path = path, pathKey(path)
+	s.plans.Path = path
 	return s.identify(engine, answer[1])
 }
 
@@ -168,6 +171,7 @@ func (s *session) identify(engine *rewrite.Engine, purpose string) error {
 		return newFatal("42501", "database %q is not open to callers with restrictions", s.database)
 	}
 	s.engine, s.plans.Access = engine, access
+	s.lookup.Use(engine, s.plans)
 	s.mu.Lock()
 	s.unrestricted = access.Unrestricted
 	s.mu.Unlock()

@@ -20,14 +20,21 @@ type Engine struct {
 	Catalog *catalog.Snapshot
 	Policy  *policy.Set
 
-	plans     *cache
-	templates sync.Map // templateKey → *template
+	plans     *cache[planned] // by text
+	shared    *cache[*shared] // by form; nil for a form that came once
+	templates sync.Map        // templateKey → *template
+}
+
+// planned is what Plan gave for a text.
+type planned struct {
+	plan *Plan
+	err  error
 }
 
 // New makes an engine. cacheBytes bounds the statement text and plans that it
 // keeps.
 func New(cat *catalog.Snapshot, set *policy.Set, cacheBytes int) *Engine {
-	return &Engine{Catalog: cat, Policy: set, plans: newCache(cacheBytes)}
+	return &Engine{Catalog: cat, Policy: set, plans: newCache[planned](cacheBytes / 2), shared: newCache[*shared](cacheBytes / 2)}
 }
 
 // Session is what of a session decides how its statements are planned.
@@ -121,19 +128,25 @@ func (e *Engine) Plan(s Session, sql string) (*Plan, error) {
 	if s.Access == nil {
 		return nil, fmt.Errorf("plan: internal error: no access")
 	}
-	key := cacheKey{access: s.Access.ID, path: strings.Join(s.Path, "\x00"), sql: sql}
-	if p, err, ok := e.plans.get(key); ok {
-		return p, err
+	path := pathKey(s.Path)
+	if c, ok := e.plans.get(s.Access.ID, path, []byte(sql)); ok {
+		return c.plan, c.err
 	}
 	p, err := e.plan(s, sql)
-	e.plans.put(key, p, err)
+	e.keep(cacheKey{s.Access.ID, path, sql}, p, err)
 	return p, err
 }
 
-// Cached gives the plan for a text, when there is one, without allocating.
-func (e *Engine) Cached(accessID uint64, path string, sql []byte) (*Plan, error, bool) {
-	return e.plans.getBytes(accessID, path, sql)
+// keep caches a plan or a refusal. Bugs are not kept: they may pass.
+func (e *Engine) keep(k cacheKey, p *Plan, err error) {
+	if _, refused := err.(*Refusal); err == nil || refused {
+		e.plans.put(k, planned{p, err})
+	}
 }
+
+// pathKey gives a search path as one string. No schema's name holds a zero
+// byte.
+func pathKey(path []string) string { return strings.Join(path, "\x00") }
 
 func (e *Engine) plan(s Session, sql string) (*Plan, error) {
 	shape, fingerprint, shapeErr := parse.Shape(sql)

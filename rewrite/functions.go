@@ -80,7 +80,7 @@ func (c *planner) functions(q *resolve.Query) error {
 					"function %s.%s is not open to callers with restrictions", found.Schema, found.Name)
 			}
 		}
-		if err := c.guarded(f); err != nil {
+		if err := c.guarded(f, q); err != nil {
 			return err
 		}
 	}
@@ -106,12 +106,24 @@ func (c *planner) openFunction(f catalog.Func) bool {
 	return c.session.Access.Function(f.Schema, f.Name, f.Extension)
 }
 
+// listedSetting tells whether an argument is a name out of pg_settings, which
+// lists the server's own settings and none of pgveil's.
+func listedSetting(arg *pg_query.Node, q *resolve.Query) bool {
+	return slices.ContainsFunc(q.Uses, func(u resolve.Use) bool {
+		rel := u.Ref.Relation
+		return u.Node == arg && rel.Schema == "pg_catalog" && rel.Name == "pg_settings" && rel.Columns[u.Column].Name == "name"
+	})
+}
+
 // guarded decides the calls that name a setting.
-func (c *planner) guarded(f resolve.Func) error {
+func (c *planner) guarded(f resolve.Func, q *resolve.Query) error {
 	if f.Name != "set_config" && f.Name != "current_setting" || len(f.Call.Args) == 0 {
 		return nil
 	}
 	name, ok := constants(f.Call.Args[:1])
+	if f.Name == "current_setting" && listedSetting(f.Call.Args[0], q) {
+		return nil
+	}
 	if !ok {
 		return refuse("write the setting's name as a literal", "%s with a computed name is not open to callers with restrictions", f.Name)
 	}

@@ -54,31 +54,130 @@ func TestPlanWithoutAccessIsAnError(t *testing.T) {
 	}
 }
 
-func TestPlanServesRepeatsFromTheCache(t *testing.T) {
+func TestLookupServesRepeatsAsPlanned(t *testing.T) {
 	e := shop(t)
-	s := session(t, e, "alice", "support")
+	var l rewrite.Lookup
+	l.Use(e, session(t, e, "alice", "support"))
 	for _, sql := range []string{"SELECT email FROM customers", "SELECT ssn FROM customers", "SELEC"} {
-		first, firstErr := e.Plan(s, sql)
-		again, err, ok := e.Cached(s.Access.ID, strings.Join(s.Path, "\x00"), []byte(sql))
-		if !ok || again != first || !errors.Is(err, firstErr) {
-			t.Errorf("Cached(%q) = %v, %v, %v after Plan gave %v, %v", sql, again, err, ok, first, firstErr)
+		first, _, firstErr := l.Plan([]byte(sql))
+		again, hit, err := l.Plan([]byte(sql))
+		if !hit || again.Plan != first.Plan || !errors.Is(err, firstErr) {
+			t.Errorf("Plan(%q) = %v, %v, %v after %v, %v", sql, again, hit, err, first, firstErr)
 		}
 	}
-	if _, _, ok := e.Cached(s.Access.ID+1, strings.Join(s.Path, "\x00"), []byte("SELECT email FROM customers")); ok {
+	l.Use(e, session(t, e, "ana", "analytics"))
+	if _, hit, _ := l.Plan([]byte("SELECT email FROM customers")); hit {
 		t.Error("another access is served the plan")
 	}
 }
 
-func TestCachedAllocatesNothing(t *testing.T) {
-	e := shop(t)
-	s := session(t, e, "alice", "support")
-	sql, path := []byte("SELECT email FROM customers WHERE id = 1"), strings.Join(s.Path, "\x00")
-	if _, err := e.Plan(s, string(sql)); err != nil {
+// Texts that differ in literals share a plan, and what is sent for them is
+// what planning each by itself gives.
+func TestLookupSharesPlansBetweenLiterals(t *testing.T) {
+	e, alone := shop(t), shop(t)
+	s, lone := session(t, e, "alice", "support"), session(t, alone, "alice", "support")
+	for _, tt := range []struct {
+		name   string
+		shares bool
+		texts  []string
+	}{
+		{"numbers", true, []string{"SELECT email FROM customers WHERE id = 1", "SELECT email FROM customers WHERE id = 22", "SELECT email FROM customers WHERE id = 333"}},
+		{"strings with quotes", true, []string{"SELECT id FROM customers WHERE card = 'a'", "SELECT id FROM customers WHERE card = 'b''; --'", "SELECT id FROM customers WHERE card = '\\'"}},
+		{"write-back", true, []string{"UPDATE customers SET phone = '1', email = 'a' WHERE id = 1", "UPDATE customers SET phone = '2', email = 'b' WHERE id = 2", "UPDATE customers SET phone = '3', email = 'c' WHERE id = 3"}},
+		{"lists", true, []string{"SELECT id FROM customers WHERE card IN ('1', '2')", "SELECT id FROM customers WHERE card IN ('3', '4')", "SELECT id FROM customers WHERE card IN ('5', '6')"}},
+		{"negative numbers", true, []string{"SELECT id FROM orders WHERE total > -1.5", "SELECT id FROM orders WHERE total > -2.5", "SELECT id FROM orders WHERE total > -3.25"}},
+		{"refusals", true, []string{"SELECT ssn FROM customers WHERE id = 1", "SELECT ssn FROM customers WHERE id = 2", "SELECT ssn FROM customers WHERE id = 3"}},
+		{"a column's number", false, []string{"SELECT id, status FROM orders ORDER BY 1", "SELECT id, status FROM orders ORDER BY 2", "SELECT id, status FROM orders ORDER BY 1 "}},
+		{"a type's length", false, []string{"SELECT email::varchar(1) FROM customers", "SELECT email::varchar(2) FROM customers", "SELECT email::varchar(3) FROM customers"}},
+		{"a setting's name", false, []string{"SELECT current_setting('datestyle')", "SELECT current_setting('timezone')", "SELECT current_setting('pgveil.mask_key_inner')"}},
+		{"comments", false, []string{"SELECT id FROM orders WHERE id = 1 -- a", "SELECT id FROM orders WHERE id = 2 -- a", "SELECT id FROM orders WHERE id = 3 -- a"}},
+		{"escapes", false, []string{"SELECT id FROM orders WHERE status = E'a'", "SELECT id FROM orders WHERE status = E'\\''", "SELECT id FROM orders WHERE status = E'c'"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var l rewrite.Lookup
+			l.Use(e, s)
+			hit := false
+			for _, text := range tt.texts {
+				var r rewrite.Ready
+				var err error
+				r, hit, err = l.Plan([]byte(text))
+				want, wantErr := alone.Plan(lone, text)
+				if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
+					t.Fatalf("Plan(%q) = %v, want %v", text, err, wantErr)
+				}
+				if err == nil && !sameText(t, r, want.SQL, text) {
+					t.Errorf("Plan(%q) sends %q%q, want %q", text, r.SQL, r.Plan.SQL, want.SQL)
+				}
+			}
+			if hit != tt.shares {
+				t.Errorf("the last text was served from the cache: %v, want %v", hit, tt.shares)
+			}
+		})
+	}
+}
+
+// sameText tells whether what is sent parses to what it should be.
+func sameText(t *testing.T, r rewrite.Ready, want, text string) bool {
+	t.Helper()
+	sent := text
+	if r.SQL != nil {
+		sent = string(r.SQL)
+	} else if r.Plan.Changed {
+		sent = r.Plan.SQL
+	}
+	a, err := parse.ParseOne(sent)
+	if err != nil {
+		t.Fatalf("%q does not parse: %v", sent, err)
+	}
+	b, err := parse.ParseOne(want)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if n := testing.AllocsPerRun(100, func() { e.Cached(s.Access.ID, path, sql) }); n != 0 {
-		t.Errorf("Cached allocates %v times", n)
+	return parse.Equal(a, b)
+}
+
+func TestLookupAllocatesNothingOnHits(t *testing.T) {
+	e := shop(t)
+	var l rewrite.Lookup
+	l.Use(e, session(t, e, "alice", "support"))
+	same := []byte("SELECT email FROM customers")
+	other := [][]byte{[]byte("SELECT email FROM customers WHERE id = 1"), []byte("SELECT email FROM customers WHERE id = 2"), []byte("SELECT email FROM customers WHERE id = 3")}
+	for _, text := range append(other, same) {
+		if _, _, err := l.Plan(text); err != nil {
+			t.Fatal(err)
+		}
 	}
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = l.Plan(same) }); n != 0 {
+		t.Errorf("a known text allocates %v times", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = l.Plan(other[2]) }); n != 0 {
+		t.Errorf("a known form allocates %v times", n)
+	}
+}
+
+// FuzzLiterals plans texts in a row by Lookup and one by one: it must never
+// make a difference which literals came before.
+func FuzzLiterals(f *testing.F) {
+	f.Add("SELECT id FROM customers WHERE card = ", "'a'", "'b''c'", "'d'")
+	f.Add("UPDATE customers SET phone = ", "'1'", "2", "'3' WHERE id = 1")
+	f.Add("SELECT ", "1", "1.5", ".5")
+	e, alone := shop(f), shop(f)
+	s, lone := session(f, e, "alice", "support"), session(f, alone, "alice", "support")
+	f.Fuzz(func(t *testing.T, start, a, b, c string) {
+		var l rewrite.Lookup
+		l.Use(e, s)
+		for _, lit := range []string{a, b, c, a} {
+			text := start + lit
+			r, _, err := l.Plan([]byte(text))
+			want, wantErr := alone.Plan(lone, text)
+			if (err == nil) != (wantErr == nil) {
+				t.Fatalf("Plan(%q) = %v, want %v", text, err, wantErr)
+			}
+			if err == nil && r.Plan.Changed && len(want.Steps) == 1 && !sameText(t, r, want.SQL, text) {
+				t.Fatalf("Plan(%q) sends %q%q, want %q", text, r.SQL, r.Plan.SQL, want.SQL)
+			}
+		}
+	})
 }
 
 // FuzzPlan plans arbitrary texts for callers with restrictions. Whatever comes

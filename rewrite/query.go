@@ -154,17 +154,15 @@ func (c *planner) use(u resolve.Use, v *view) error {
 	t := v.columns[u.Column].treatment
 	name := rel.QualifiedName() + "." + rel.Columns[u.Column].Name
 	if t.Show == policy.ShowRefuse {
-		if u.Derived {
-			return nil // decided where the sub-select or CTE names it
-		}
-		if u.As == resolve.UseStar && !u.Ref.Positional && !(v.target && u.Node == nil) {
+		if u.As == resolve.UseStar && !u.Ref.Positional && !(v.target && u.Node == nil && !u.Derived) {
 			c.plan.Decision = Masked
 			c.plan.addReason(name + " is left out: " + t.Because)
 			return nil
 		}
 		return c.refuseColumn(name, "used", t)
 	}
-	if v.target && u.As == resolve.UseStar && u.Node == nil {
+	if v.target && u.Node == nil && !u.Derived && (u.As == resolve.UseStar || t.Show != policy.ShowClear) {
+		// Nothing stands there that a mask could replace.
 		return refuseUnsupported("name the columns", "the whole row of %s cannot be used while it is written", rel.QualifiedName())
 	}
 	if rel.Governed() {
@@ -356,9 +354,13 @@ func makeBool(v bool) *pg_query.Node {
 	}}}
 }
 
-// qualify gives every function and type its schema, so that the server's
-// search path decides nothing.
+// qualify gives every column its relation, and every function and type its
+// schema, so that neither the server's rules of scope nor its search path can
+// find something else under the name.
 func qualify(q *resolve.Query) {
+	for _, b := range q.Bare {
+		b.Node.Fields = []*pg_query.Node{pg_query.MakeStrNode(b.Owner), b.Node.Fields[0]}
+	}
 	for _, f := range q.Funcs {
 		if len(f.Found) == 0 || len(f.Call.Funcname) != 1 || resolve.SeveralUnnested(f.Call) {
 			continue

@@ -29,7 +29,6 @@ func (c *planner) write(t *resolve.Target, q *resolve.Query, views map[*resolve.
 	if err := c.preserves(t, v, q); err != nil {
 		return err
 	}
-	nameOutputs(t)
 	c.maskTarget(t, v, q)
 	c.dropRefused(t, v)
 	switch s := t.Stmt.Node.(type) {
@@ -90,22 +89,6 @@ func (c *planner) writtenColumns(t *resolve.Target, v *view) error {
 		c.plan.addColumn(ColumnUse{Name: name, Class: treatment.Class, Show: showName(treatment), Write: true, Rule: treatment.Rule, Because: treatment.Because})
 	}
 	return nil
-}
-
-// nameOutputs names the outputs of RETURNING as they would be called, before
-// masks take the place of column references.
-func nameOutputs(t *resolve.Target) {
-	for _, n := range *t.Returning {
-		rt := n.GetResTarget()
-		if rt.Name == "" && !isStar(rt.Val) {
-			rt.Name = resolve.OutputName(rt.Val)
-		}
-	}
-}
-
-func isStar(n *pg_query.Node) bool {
-	fields := n.GetColumnRef().GetFields()
-	return len(fields) > 0 && fields[len(fields)-1].GetAStar() != nil
 }
 
 // maskTarget replaces every reference to a masked column of the target by its

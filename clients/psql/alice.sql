@@ -23,16 +23,14 @@ TABLE tickets ORDER BY id LIMIT 1;
 \x
 SELECT customers FROM customers WHERE id = 1;
 SELECT to_jsonb(c) - 'created_at' FROM customers c WHERE id = 2;
-SELECT id, card FROM customers WHERE card = '4111111110201111';
-SELECT id FROM customers WHERE email = 'anna.keller@example.de';
+SELECT id, card FROM customers WHERE card = :'card';
+SELECT id FROM customers WHERE email = :'email';
 SELECT status, country, count(*) FROM orders JOIN customers c ON c.id = customer_id GROUP BY 1, 2 ORDER BY 1, 2
 \crosstabview status country count
 SELECT *, 'more' AS more FROM customers \gdesc
 SELECT max(email) AS email FROM customers \gset
 \echo :email
-SELECT id, last_name FROM customers ORDER BY id LIMIT 1 \watch c=1
 SELECT format('SELECT count(*) AS %I FROM %I', t, t) FROM unnest(ARRAY['customers', 'orders']) t \gexec
-SELECT id, email FROM customers WHERE id = $1 \bind 4 \g
 SELECT 1 AS one \; SELECT id, email FROM customers WHERE id = 1 \; SELECT 3 AS three;
 \set FETCH_COUNT 2
 SELECT id, last_name FROM customers ORDER BY id;

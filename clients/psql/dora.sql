@@ -1,9 +1,10 @@
 -- # connection
+\set VERBOSITY verbose
 \pset pager off
 \conninfo
 \encoding
 \c - dora
-SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid();
+SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid();
 -- # what there is
 \l template*
 \dn+
@@ -49,10 +50,10 @@ SELECT id, email, card, birth_date, credit_limit FROM customers \gdesc
 SELECT format('SELECT count(*) AS %I FROM %I', t, t) FROM unnest(ARRAY['customers', 'orders']) t \gexec
 SELECT max(id) AS last FROM customers \gset
 \echo :last
-SELECT 'watched' \watch c=1
+CREATE TEMP SEQUENCE watched;
+SELECT 1 / (2 - nextval('watched')) AS once \watch 0.01
 \a \t
 SELECT id, status FROM orders ORDER BY id \g (format=csv)
-SELECT $1::int + $2::int \bind 40 2 \g
 \a \t
 SELECT 1 \; SELECT 2 \; SELECT 3;
 \set FETCH_COUNT 3
@@ -100,11 +101,9 @@ EXPLAIN (COSTS OFF) EXECUTE p (3);
 DEALLOCATE p;
 BEGIN; DECLARE c SCROLL CURSOR FOR SELECT id FROM orders ORDER BY id; FETCH 2 FROM c; FETCH LAST FROM c; FETCH PRIOR FROM c; COMMIT;
 \lo_import run
-\lo_list
 SELECT count(*) AS large_objects FROM pg_largeobject_metadata;
 VACUUM customers;
 CREATE INDEX CONCURRENTLY ON customers (created_at);
 SET statement_timeout = 50;
 SELECT pg_sleep(10);
 RESET ALL;
-\password

@@ -30,6 +30,7 @@ func verbs() []verb {
 		{"explain", "say what becomes of a statement, and why", runExplain},
 		{"audit", "read and check the access log", runAudit},
 		{"keygen", "make the secret that keyed masks need", runKeygen},
+		{"health", "ask a running pgveil how it is", runHealth},
 		{"version", "print the version", runVersion},
 	}
 }

@@ -46,6 +46,9 @@ func run(ctx context.Context, binary string, port int, once bool) (code int, err
 	}
 	t := &tour{stand: s, out: out, callers: map[string]*caller{}}
 	defer t.hangUp()
+	if err := t.cast(ctx); err != nil {
+		return 1, err
+	}
 	t.walk(ctx)
 	if ctx.Err() != nil {
 		out.note("\ninterrupted")

@@ -48,9 +48,15 @@ func (s *screen) paint(h hue, text string) string {
 // lines writes text, folded to the width, each line behind the indent.
 func (s *screen) lines(h hue, indent, text string) {
 	for _, line := range fold(text, width-utf8.RuneCountInString(indent)) {
+		if line == "" {
+			fmt.Fprintln(s.w)
+			continue
+		}
 		fmt.Fprintln(s.w, indent+s.paint(h, line))
 	}
 }
+
+func (s *screen) blank() { fmt.Fprintln(s.w) }
 
 func (s *screen) progress(format string, args ...any) {
 	fmt.Fprintln(s.w, s.paint(dim, "… "+fmt.Sprintf(format, args...)))
@@ -66,9 +72,13 @@ func (s *screen) heading(number, of int, title, promise string) {
 }
 
 // statement shows what is sent, and by whom.
-func (s *screen) statement(who, sql string) {
-	prompt := who + "> "
-	for i, line := range fold(sql, width-len(prompt)-2) {
+func (s *screen) statement(who, sql string) { s.prompt(who+"> ", sql) }
+
+// shell shows a command that is run.
+func (s *screen) shell(args ...string) { s.prompt("$ ", strings.Join(args, " ")) }
+
+func (s *screen) prompt(prompt, text string) {
+	for i, line := range fold(text, width-len(prompt)-2) {
 		if i > 0 {
 			prompt = strings.Repeat(" ", len(prompt))
 		}
@@ -76,8 +86,10 @@ func (s *screen) statement(who, sql string) {
 	}
 }
 
-// shell shows a command that is run.
-func (s *screen) shell(args ...string) { s.statement("$", strings.Join(args, " ")) }
+// offer shows something to copy, in one line however long it is.
+func (s *screen) offer(about, text string) {
+	fmt.Fprintf(s.w, "  %s\n    %s\n", s.paint(dim, about), s.paint(cyan, text))
+}
 
 // claim shows one checked claim.
 func (s *screen) claim(text string) { s.lines(plain, "  "+s.paint(green, "✓")+" ", text) }

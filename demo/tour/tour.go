@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -15,11 +14,10 @@ type tour struct {
 	out     *screen
 	callers map[string]*caller // by login
 
-	hero     string // the id of the customer whom most steps are about
-	refusal  string // the audit id of a refusal that a client was told
-	held     int
-	broken   int
-	redirect *strings.Builder
+	hero, stranger string // ids of the customers whom the steps are about
+	refusal        string // the audit id of a refusal that a client was told
+
+	held, broken int // claims
 }
 
 // step is one promise. run shows it and checks it; an error means that the
@@ -135,7 +133,7 @@ func (t *tour) showError(e *pgconn.PgError) {
 			t.out.lines(plain, "  ", more.title+":  "+more.text)
 		}
 	}
-	t.out.lines(plain, "", "")
+	t.out.blank()
 }
 
 // stored asks the server itself, around pgveil, for one row.
@@ -173,7 +171,6 @@ func (t *tour) operators(ctx context.Context) error {
 // invite tells how to go on by hand.
 func (t *tour) invite() {
 	t.out.lines(bold, "", "\nEverything stays up. Try it yourself:\n")
-	var rows [][]cell
 	for _, who := range []struct{ name, purpose, about string }{
 		{"alice", "support", "support, Europe"},
 		{"bob", "support", "support, US"},
@@ -184,14 +181,11 @@ func (t *tour) invite() {
 		{"petra", "privacy", "privacy officer"},
 		{"dora", "", "administrator"},
 	} {
-		rows = append(rows, []cell{{who.about, plain}, {fmt.Sprintf("psql %q", t.connection(who.name, who.purpose)), cyan}})
+		t.out.offer(who.about, fmt.Sprintf("psql %q", t.connection(who.name, who.purpose)))
 	}
-	t.out.table([]string{"who", "connect"}, rows)
-	t.out.table([]string{"what", "where"}, [][]cell{
-		{{"metrics", plain}, {"http://" + t.stand.proxy.admin + "/metrics", cyan}},
-		{{"the policy, to change it", plain}, {t.stand.path("policy"), cyan}},
-		{{"who does what, live", plain}, {t.stand.binary + " audit tail --follow --dir " + t.stand.path("audit"), cyan}},
-		{{"the server, around pgveil", plain}, {"psql \"" + t.stand.server.HostDSN(database, "dora", "dora-password") + "\"", cyan}},
-	})
-	t.out.lines(bold, "", "Ctrl-C stops it all and leaves nothing behind.")
+	t.out.offer("the server, around pgveil", fmt.Sprintf("psql postgresql://dora:dora-password@%s/%s", t.stand.server.Addr(), database))
+	t.out.offer("who does what, live", t.stand.binary+" audit tail --follow --dir "+t.stand.path("audit"))
+	t.out.offer("the policy, to change it", t.stand.path("policy"))
+	t.out.offer("metrics", "http://"+t.stand.proxy.admin+"/metrics")
+	t.out.lines(bold, "", "\nCtrl-C stops it all and leaves nothing behind.")
 }

@@ -20,7 +20,7 @@
 // The lines of a block are directives, in lower case, and messages to send,
 // which are named as in package pgproto3 and written as its JSON:
 //
-//	send [N]             the messages that follow, N times over, in one write
+//	send [N]             the messages that follow, N times over, all at once
 //	until TYPE …         take messages until these have come, in this order
 //	receive TYPE [CODE]  take one message, which must be of that type, and of
 //	                     that SQLSTATE
@@ -28,6 +28,7 @@
 //	on NAME              go on in the session of that name; the first is main
 //	cancel [NAME]        ask, by another connection, to cancel that session's
 //	                     query; this one's without a name
+//	asleep               wait until the session's query is in pg_sleep
 //	drop                 close the connection without a word
 //	tag WORD …           for the test that runs the block: which may not be run,
 //	                     say, as everybody

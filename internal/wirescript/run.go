@@ -19,8 +19,9 @@ import (
 // Target is where a block runs.
 type Target struct {
 	Dial       func(ctx context.Context) (net.Conn, error)
-	Parameters map[string]string // of the StartupMessage: user, database, …
-	Brief      bool              // of errors and notices show no more than severity, SQLSTATE and message
+	Parameters map[string]string                           // of the StartupMessage: user, database, …
+	Asleep     func(ctx context.Context, pid uint32) error // waits until that server process is in pg_sleep
+	Brief      bool                                        // of errors and notices show severity and SQLSTATE only
 }
 
 // patience is how long a block may take before something is stuck.
@@ -57,10 +58,14 @@ type session struct {
 	conn net.Conn
 	f    *pgproto3.Frontend
 	key  pgproto3.BackendKeyData
+	sent chan error // the outcome of what was sent last, and before
 }
 
 func (r *run) step(ctx context.Context, st step) error {
 	s := r.sessions[r.name]
+	if s == nil && st.verb != "on" {
+		return errors.New("the session is closed")
+	}
 	switch st.verb {
 	case "send":
 		return r.send(s, st)
@@ -77,21 +82,51 @@ func (r *run) step(ctx context.Context, st step) error {
 			s = r.sessions[st.args[0]]
 		}
 		return r.cancel(ctx, s)
+	case "asleep":
+		return r.target.Asleep(ctx, s.key.ProcessID)
 	case "drop":
 		delete(r.sessions, r.name)
-		return s.conn.Close()
+		return errors.Join(s.written(), s.conn.Close())
 	default:
 		return fmt.Errorf("internal error: no such directive")
 	}
 }
 
+// send writes beside the steps that follow: a server that sends may read no
+// more until somebody reads what it sends.
 func (r *run) send(s *session, st step) error {
+	var b []byte
 	for range st.n {
 		for _, m := range st.send {
-			s.f.Send(m)
+			var err error
+			if b, err = m.Encode(b); err != nil {
+				return err
+			}
 		}
 	}
-	return s.f.Flush()
+	before, sent := s.sent, make(chan error, 1)
+	s.sent = sent
+	go func() {
+		var err error
+		if before != nil {
+			err = <-before
+		}
+		if err == nil {
+			_, err = s.conn.Write(b)
+		}
+		sent <- err
+	}()
+	return nil
+}
+
+// written waits until what was sent is written.
+func (s *session) written() error {
+	if s.sent == nil {
+		return nil
+	}
+	err := <-s.sent
+	s.sent = nil
+	return err
 }
 
 func (r *run) until(s *session, types []string) error {
@@ -144,7 +179,7 @@ func (r *run) take(s *session) (typ, code string, err error) {
 		return "", "", err
 	}
 	typ = strings.TrimPrefix(reflect.TypeOf(m).String(), "*pgproto3.")
-	text, code, err := r.show(m)
+	text, code, err := show(m)
 	fmt.Fprintf(&r.out, "%s: %s%s\n", r.name, typ, text)
 	return typ, code, err
 }
@@ -220,6 +255,7 @@ func (r *run) close() error {
 	var errs []error
 	for _, s := range r.sessions {
 		errs = append(errs, s.conn.Close())
+		_ = s.written() // what is not written by now, no step waits for
 	}
 	return errors.Join(errs...)
 }
@@ -230,12 +266,12 @@ const firstObject = 16384
 
 // show writes a message down in one line, without what differs from session to
 // session. code is the SQLSTATE of errors and notices.
-func (r *run) show(m pgproto3.BackendMessage) (text, code string, err error) {
+func show(m pgproto3.BackendMessage) (text, code string, err error) {
 	switch m := m.(type) {
 	case *pgproto3.ErrorResponse:
-		return r.fields(m), m.Code, nil
+		return fields(m), m.Code, nil
 	case *pgproto3.NoticeResponse:
-		return r.fields((*pgproto3.ErrorResponse)(m)), m.Code, nil
+		return fields((*pgproto3.ErrorResponse)(m)), m.Code, nil
 	case *pgproto3.NotificationResponse:
 		m.PID = 0
 	case *pgproto3.RowDescription:
@@ -254,6 +290,17 @@ func (r *run) show(m pgproto3.BackendMessage) (text, code string, err error) {
 	return " " + string(b), "", nil
 }
 
+// Brief takes out of a transcript what errors and notices say beyond their
+// severity and SQLSTATE.
+func Brief(transcript string) string {
+	var b strings.Builder
+	for line := range strings.Lines(transcript) {
+		line, _, _ = strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
+
 func erase(oid uint32) uint32 {
 	if oid >= firstObject {
 		return firstObject
@@ -261,11 +308,8 @@ func erase(oid uint32) uint32 {
 	return oid
 }
 
-func (r *run) fields(e *pgproto3.ErrorResponse) string {
-	s := fmt.Sprintf(" %s %s %q", e.SeverityUnlocalized, e.Code, e.Message)
-	if r.target.Brief {
-		return s
-	}
-	return s + fmt.Sprintf(" detail=%q hint=%q position=%d internal=%q:%d where=%q object=%q,%q,%q,%q,%q", e.Detail, e.Hint, e.Position,
-		e.InternalQuery, e.InternalPosition, e.Where, e.SchemaName, e.TableName, e.ColumnName, e.DataTypeName, e.ConstraintName)
+func fields(e *pgproto3.ErrorResponse) string {
+	s := fmt.Sprintf(" %s %s", e.SeverityUnlocalized, e.Code)
+	return s + fmt.Sprintf("\t%q detail=%q hint=%q position=%d internal=%q:%d where=%q object=%q,%q,%q,%q,%q",
+		e.Message, e.Detail, e.Hint, e.Position, e.InternalQuery, e.InternalPosition, e.Where, e.SchemaName, e.TableName, e.ColumnName, e.DataTypeName, e.ConstraintName)
 }

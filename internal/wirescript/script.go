@@ -92,7 +92,7 @@ func (b *Block) directive(line int, verb string, args []string) error {
 		few, many = 1, 2
 	case "on":
 		few, many = 1, 1
-	case "end", "drop":
+	case "end", "drop", "asleep":
 	case "tag":
 		b.Tags = append(b.Tags, args...)
 		return nil

@@ -168,12 +168,30 @@ func (r *resolver) columnRef(n *pg_query.Node, ref *pg_query.ColumnRef, s *scope
 		}
 		return nil
 	}
-	c, err := r.columnOf(ref, s)
+	c, it, err := r.columnAndItem(ref, s)
 	if err != nil {
 		return err
 	}
 	r.use(c, as, n, ref.Location)
+	r.pin(ref, c, it)
 	return nil
+}
+
+// pin notes what a bare column name belongs to, so that it can be sent with
+// that: a name which is resolved here to one thing must not come to mean
+// another on the server. Columns that USING merged have no single owner, and
+// nothing else can be meant by them.
+func (r *resolver) pin(ref *pg_query.ColumnRef, c column, it *item) {
+	if len(ref.Fields) != 1 || it == nil {
+		return
+	}
+	name := it.name
+	if name == "" && c.base {
+		name = c.sources[0].ref.Alias
+	}
+	if name != "" {
+		r.q.Bare = append(r.q.Bare, Bare{Node: ref, Owner: name})
+	}
 }
 
 // wholeRow gives the item whose row a reference means: by "name" where no
@@ -230,33 +248,40 @@ func (r *resolver) namedItem(ref *pg_query.ColumnRef, fields []*pg_query.Node, s
 
 // columnOf finds the column that a reference means.
 func (r *resolver) columnOf(ref *pg_query.ColumnRef, s *scope) (column, error) {
+	c, _, err := r.columnAndItem(ref, s)
+	return c, err
+}
+
+// columnAndItem finds the column that a reference means, and what in FROM has
+// it; nil when that is not known.
+func (r *resolver) columnAndItem(ref *pg_query.ColumnRef, s *scope) (column, *item, error) {
 	last := len(ref.Fields) - 1
 	name := ref.Fields[last].GetString_().GetSval()
 	if name == "" {
-		return column{}, unsupported("%s in a column reference", nodeName(ref.Fields[last]))
+		return column{}, nil, unsupported("%s in a column reference", nodeName(ref.Fields[last]))
 	}
 	if last == 0 {
 		c, it, ok, err := s.lookup(name, ref.Location)
 		if err != nil {
-			return column{}, err
+			return column{}, nil, err
 		}
 		if !ok {
-			return column{}, &Error{Code: "42703", Message: fmt.Sprintf("column %q does not exist", name), Pos: ref.Location}
+			return column{}, nil, &Error{Code: "42703", Message: fmt.Sprintf("column %q does not exist", name), Pos: ref.Location}
 		}
 		if it != nil && len(c.sources) == 0 {
 			systemColumn(it, name)
 		}
-		return c, nil
+		return c, it, nil
 	}
 	it, err := r.namedItem(ref, ref.Fields[:last], s)
 	if err != nil {
-		return column{}, err
+		return column{}, nil, err
 	}
 	c, ok := it.column(name)
 	if !ok && !systemColumn(it, name) {
-		return column{}, &Error{Code: "42703", Message: fmt.Sprintf("column %s.%s does not exist", it.name, name), Pos: ref.Location}
+		return column{}, nil, &Error{Code: "42703", Message: fmt.Sprintf("column %s.%s does not exist", it.name, name), Pos: ref.Location}
 	}
-	return c, nil
+	return c, it, nil
 }
 
 // systemColumn notes the use of a system column of a relation.

@@ -52,10 +52,13 @@ func (r *resolver) plainColumn(ref *pg_query.ColumnRef, s *scope) bool {
 		return false
 	}
 	c, err := r.columnOf(ref, s)
-	if err != nil || !c.plain {
-		return false
-	}
-	return !slices.ContainsFunc(c.sources, func(src source) bool {
+	return err == nil && comparable(c)
+}
+
+// comparable tells whether comparing a column raises no error: it is a
+// relation's own, of a type of PostgreSQL's.
+func comparable(c column) bool {
+	return c.plain && !slices.ContainsFunc(c.sources, func(src source) bool {
 		t := src.ref.Relation.Columns[src.column].Type
 		return t.Schema != "pg_catalog" && t.Kind != 'e'
 	})

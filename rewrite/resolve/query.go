@@ -32,6 +32,7 @@ type Query struct {
 	Groupings []Grouping
 	Leaky     bool // some predicate could raise an error or have an effect that depends on a row it looks at
 	Qualified []Qualified
+	Bare      []Bare
 }
 
 // Ref is one reference to a relation.
@@ -119,6 +120,12 @@ type Qualified struct {
 	Node *pg_query.ColumnRef
 }
 
+// Bare is a column reference without what it belongs to.
+type Bare struct {
+	Node  *pg_query.ColumnRef
+	Owner string // the name in FROM that it was resolved to
+}
+
 // Error is what PostgreSQL would answer too: a name that does not exist or is
 // ambiguous.
 type Error struct {
@@ -189,6 +196,9 @@ func (r *resolver) use(c column, as UseKind, node *pg_query.Node, pos int32) {
 		u := Use{Ref: s.ref, Column: s.column, As: as, Node: node, Pos: pos}
 		if !c.base {
 			u.Node, u.Derived = nil, true
+			if s.star {
+				u.As = UseStar
+			}
 		}
 		r.q.Uses = append(r.q.Uses, u)
 	}

@@ -11,6 +11,7 @@ import (
 type source struct {
 	ref    *Ref
 	column int
+	star   bool // only as part of a whole row
 }
 
 // column is one column of something in FROM, or of a query's output.
@@ -74,7 +75,7 @@ func relationItem(ref *Ref) *item {
 		it.schema = ref.Relation.Schema
 	}
 	for i, c := range ref.Relation.Columns {
-		it.cols[i] = column{name: c.Name, sources: []source{{ref, i}}, base: true, plain: true}
+		it.cols[i] = column{name: c.Name, sources: []source{{ref: ref, column: i}}, base: true, plain: true}
 	}
 	return it
 }
@@ -103,14 +104,20 @@ var systemColumns = []string{"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"}
 
 // lookup finds an unqualified column name, innermost scope first, as
 // colNameToVar in parse_relation.c does. ok is false when no scope has it.
+//
+// An item whose columns are not all known could have any column. A name that
+// it could have and an outer scope does have is refused: the server may see it
+// otherwise than this package would.
 func (s *scope) lookup(name string, pos int32) (c column, it *item, ok bool, err error) {
+	opaque := false
 	for level := s; level != nil; level = level.parent {
-		found, opaque := 0, false
+		found := 0
+		unknown := false
 		for _, i := range level.items {
 			if i.hidden || i.onlyRef {
 				continue
 			}
-			opaque = opaque || i.opaque
+			unknown = unknown || i.opaque
 			for _, col := range i.cols {
 				if col.name == name {
 					c, it = col, i
@@ -125,13 +132,14 @@ func (s *scope) lookup(name string, pos int32) (c column, it *item, ok bool, err
 		switch {
 		case found > 1:
 			return c, nil, false, &Error{Code: "42702", Message: fmt.Sprintf("column reference %q is ambiguous", name), Pos: pos}
+		case found == 1 && opaque:
+			return c, nil, false, unsupported("the name %q without what it belongs to, beside a function whose columns are not known,", name)
 		case found == 1:
 			return c, it, true, nil
-		case opaque:
-			return column{name: name}, nil, true, nil
 		}
+		opaque = opaque || unknown
 	}
-	return c, nil, false, nil
+	return column{name: name}, nil, opaque, nil
 }
 
 // item finds a FROM item by the name that references use, innermost first.

@@ -279,8 +279,10 @@ func (r *resolver) outputColumn(rt *pg_query.ResTarget, s *scope, as UseKind, ma
 	c := column{name: rt.Name, sources: r.sourcesSince(mark)}
 	if c.name == "" {
 		c.name = OutputName(rt.Val)
-		if rt.Val.GetTypeCast().GetArg().GetAConst() != nil {
-			rt.Name = c.name // deparsing may spell the constant without its cast
+		// Deparsing may spell a constant without its cast, and a mask may come
+		// in place of a written target's column.
+		if rt.Val.GetTypeCast().GetArg().GetAConst() != nil || len(r.q.Targets) > 0 {
+			rt.Name = c.name
 		}
 	}
 	if ref := rt.Val.GetColumnRef(); ref != nil {
@@ -295,7 +297,7 @@ func (r *resolver) outputColumn(rt *pg_query.ResTarget, s *scope, as UseKind, ma
 func (r *resolver) sourcesSince(mark int) []source {
 	var sources []source
 	for _, u := range r.q.Uses[mark:] {
-		sources = append(sources, source{u.Ref, u.Column})
+		sources = append(sources, source{ref: u.Ref, column: u.Column, star: u.As == UseStar})
 	}
 	return sources
 }

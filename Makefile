@@ -1,0 +1,80 @@
+# What is done in this tree, by name. "make" alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+FUZZTIME ?= 10s
+PORT ?= 0
+VERSIONS ?= 14 15 16 17 18
+PARSER := github.com/pganalyze/pg_query_go/v6/parser
+# Our own Go files; nothing that was downloaded.
+SOURCES = find . -name '*.go' -not -path './.cache/*' -not -path '*/node_modules/*'
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+
+.PHONY: build
+build: needs-gcc ## build bin/pgveil
+	@if [ "$$(go list -f '{{.Stale}}' $(PARSER))" = true ]; then \
+		echo "building bin/pgveil: the SQL parser is C, the first build takes a minute"; fi
+	@go build -o bin/ ./cmd/pgveil
+
+.PHONY: demo
+demo: build needs-postgres ## show pgveil on a CRM, every promise checked (ONCE=1: then end; PORT=6432)
+	@go build -o bin/demo ./demo/tour
+	@exec bin/demo -pgveil bin/pgveil -port $(PORT) $(if $(ONCE),-once)
+
+.PHONY: test
+test: needs-gcc needs-postgres ## go vet and all tests, on a PostgreSQL of their own
+	go vet ./...
+	go test ./...
+
+.PHONY: test-race
+test-race: needs-gcc needs-postgres ## all tests under the race detector
+	go test -race -shuffle=on ./...
+
+.PHONY: test-matrix
+test-matrix: needs-gcc ## all tests on PostgreSQL 14 to 18 (VERSIONS="16 18"), from the npm registry
+	@for v in $(VERSIONS); do \
+		bin="$$(.ci/postgres $$v)"; \
+		echo "== $$("$$bin/postgres" --version)"; \
+		PGVEIL_POSTGRES_BIN="$$bin" PGVEIL_TEST_POSTGRES_BIN="$$bin" go test -count=1 ./...; \
+	done
+
+.PHONY: cases
+cases: needs-gcc needs-postgres ## the .case files, on a server and on the twins
+	go test -count=1 ./rewrite/cases
+
+.PHONY: fuzz
+fuzz: needs-gcc ## each fuzz target for a while (FUZZTIME=1m)
+	@$(SOURCES) -name '*_test.go' -exec grep -Ho '^func Fuzz[A-Za-z0-9_]*' {} + | sort | \
+	while IFS=: read -r file func; do \
+		echo "== $${file%/*} $${func#func }"; \
+		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$${file%/*}" </dev/null; \
+	done
+
+.PHONY: bench
+bench: needs-gcc needs-postgres ## compare with a direct connection and other proxies (BENCH=--quick)
+	go run ./bench $(BENCH)
+
+.PHONY: clients
+clients: build needs-postgres ## run psql, pg_dump, pgbench and drivers through pgveil (CLIENTS="psql node")
+	go run ./clients $(CLIENTS)
+
+.PHONY: lint
+lint: needs-gcc ## gofmt, go vet and staticcheck
+	@unformatted="$$(gofmt -l $$($(SOURCES)))"; if [ -n "$$unformatted" ]; then \
+		echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	@if go tool -modfile=tools.mod -n staticcheck >/dev/null 2>&1; then \
+		echo "staticcheck ./..."; go tool -modfile=tools.mod staticcheck ./...; \
+	else echo "staticcheck: skipped, the module proxy cannot be reached"; fi
+
+.PHONY: clean
+clean: ## remove what was built and downloaded into this tree
+	rm -rf bin .cache
+
+.PHONY: needs-gcc needs-postgres
+needs-gcc needs-postgres: needs-%:
+	@.ci/needs $*

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+)
+
+// kind says which of a sample's figures a workload gives, and so how it is
+// reported.
+type kind string
+
+const (
+	throughput kind = "throughput" // Rate and CPU
+	latency    kind = "latency"    // P50 and P99
+	footprint  kind = "footprint"  // KiB
+)
+
+// sample is what one run of a workload through one contender gave.
+type sample struct {
+	Rate float64 `json:"rate,omitempty"`   // transactions, connections or rows a second
+	CPU  float64 `json:"cpu_us,omitempty"` // of the contender's own process, for each of them, in µs
+	P50  float64 `json:"p50_us,omitempty"` // latency
+	P99  float64 `json:"p99_us,omitempty"` //
+	KiB  float64 `json:"kib,omitempty"`    // memory of a session
+}
+
+// workload is one thing to measure.
+type workload struct {
+	name  string
+	kind  kind
+	unit  string                                          // what Rate counts a second of
+	once  bool                                            // further rounds would measure what the first one left
+	ready func(ctx context.Context, all []*running) error // before the first round; may be nil
+	run   func(ctx context.Context, r *running) (sample, error)
+}
+
+// scripts gives pgbench's scripts by file name. The texts of small come again
+// and again: there are 200. literals is as object-relational mappers write,
+// with the values in it: hardly any text comes twice. Both read columns that
+// the restricted caller sees masked.
+func (o *options) scripts() map[string]string {
+	return map[string]string{
+		"small.sql": `\set aid random(1, 200)
+SELECT abalance, filler FROM pgbench_accounts WHERE aid = :aid;
+`,
+		"literals.sql": fmt.Sprintf(`\set aid random(1, %d)
+\set than random(1, 1000000000)
+SELECT t0."aid" AS "t0_aid", t0."abalance" AS "t0_abalance", t0."filler" AS "t0_filler", t1."bid" AS "t1_bid" FROM "pgbench_accounts" AS t0 LEFT JOIN "pgbench_branches" AS t1 ON (t0."bid" = t1."bid") WHERE (t0."aid" = :aid AND t1."bbalance" <> :than) ORDER BY t0."aid" ASC LIMIT 21;
+`, 100_000*o.scale),
+	}
+}
+
+// workloads gives everything that there is to measure.
+func (b *bench) workloads() []workload {
+	var all []workload
+	for _, mode := range []string{"simple", "extended", "prepared"} {
+		for _, clients := range []int{1, 8, 32} {
+			all = append(all, b.timedWorkload(fmt.Sprintf("small/%s/%d", mode, clients), load{script: "small.sql", mode: mode, clients: clients}))
+		}
+	}
+	for _, clients := range []int{8, 32} {
+		all = append(all, b.timedWorkload(fmt.Sprintf("literals/simple/%d", clients), load{script: "literals.sql", mode: "simple", clients: clients}))
+	}
+	return append(all,
+		b.timedWorkload("connections/scram/8", load{script: "small.sql", mode: "simple", clients: 8, reconnect: true}),
+		b.outWorkload("rows/select/clear", "SELECT id, branch, region, since, about FROM customers"),
+		b.outWorkload("rows/select/masked", "SELECT * FROM customers"),
+		b.outWorkload("rows/copy-out/clear", "COPY customers (id, branch, region, since, about) TO STDOUT"),
+		b.outWorkload("rows/copy-out/masked", "COPY customers TO STDOUT"),
+		b.inWorkload("rows/copy-in"),
+		b.latencyWorkload("latency/prepared/8"),
+		workload{name: "idle/sessions", kind: footprint, once: true, run: b.idle},
+	)
+}
+
+func (b *bench) timedWorkload(name string, l load) workload {
+	l.seconds = b.o.seconds
+	unit := "transactions"
+	if l.reconnect {
+		unit = "connections"
+	}
+	return workload{name: name, kind: throughput, unit: unit, run: func(ctx context.Context, r *running) (sample, error) {
+		return b.timed(ctx, r, l)
+	}}
+}
+
+// outWorkload streams rows out. The server does the same work for everyone:
+// who is not restricted sends what pgveil makes of the statement.
+func (b *bench) outWorkload(name, sql string) workload {
+	return workload{name: name, kind: throughput, unit: "rows", run: func(ctx context.Context, r *running) (sample, error) {
+		text := sql
+		if r.login != restrictedLogin {
+			var err error
+			if text, err = b.rewritten(sql); err != nil {
+				return sample{}, err
+			}
+		}
+		return b.stream(ctx, r, b.o.rows, func(s *stream) error { return s.out(text) })
+	}}
+}
+
+// inWorkload streams rows in, to a table that keeps none of the last run's.
+func (b *bench) inWorkload(name string) workload {
+	const row = "4711\t42\tEU\tprefers letters to calls, and mornings to afternoons, but not on Mondays at all\n"
+	return workload{name: name, kind: throughput, unit: "rows", run: func(ctx context.Context, r *running) (sample, error) {
+		if err := b.exec(ctx, "TRUNCATE incoming"); err != nil {
+			return sample{}, err
+		}
+		return b.stream(ctx, r, b.o.rows, func(s *stream) error {
+			return s.in("COPY incoming (id, branch, region, about) FROM STDIN", row, b.o.rows)
+		})
+	}}
+}
+
+// latencyWorkload measures latencies at a rate that all contenders hold with
+// ease: half of what the slowest of them reaches.
+func (b *bench) latencyWorkload(name string) workload {
+	l := load{script: "small.sql", mode: "prepared", clients: 8, seconds: b.o.seconds, latencies: filepath.Join(b.dir, "latencies")}
+	ready := func(ctx context.Context, all []*running) error {
+		l.rate = 0
+		for _, r := range all {
+			o, err := b.pgbench(ctx, r, load{script: l.script, mode: l.mode, clients: l.clients, seconds: min(2, b.o.seconds)})
+			if err != nil {
+				return err
+			}
+			if half := o.tps / 2; l.rate == 0 || half < l.rate {
+				l.rate = half
+			}
+		}
+		b.say("%s: at %.0f transactions a second", name, l.rate)
+		return nil
+	}
+	return workload{name: name, kind: latency, ready: ready, run: func(ctx context.Context, r *running) (sample, error) {
+		if _, err := b.pgbench(ctx, r, l); err != nil {
+			return sample{}, err
+		}
+		all, err := readLatencies(l.latencies)
+		return sample{P50: percentile(all, 0.50), P99: percentile(all, 0.99)}, err
+	}}
+}

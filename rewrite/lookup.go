@@ -1,0 +1,70 @@
+package rewrite
+
+// Lookup plans the statements of one session. It is Engine.Plan with memory of
+// its own, so that texts that were planned before, or whose form was, cost no
+// allocation. It serves one goroutine.
+type Lookup struct {
+	engine  *Engine
+	session Session
+	path    string
+	lits    literals
+	sql     []byte
+}
+
+// Ready is a plan and the text to send for it.
+type Ready struct {
+	Plan *Plan
+	// SQL is what to send in place of Plan.SQL, when the plan is shared with
+	// texts that hold other literals; else nil. It is valid until the next
+	// call of Plan.
+	SQL []byte
+}
+
+// Use sets for which engine and session statements are planned from now on.
+func (l *Lookup) Use(e *Engine, s Session) {
+	l.engine, l.session, l.path = e, s, pathKey(s.Path)
+}
+
+// Plan decides what becomes of a text, as Engine.Plan does. hit tells whether
+// it was known.
+func (l *Lookup) Plan(text []byte) (r Ready, hit bool, err error) {
+	e, id := l.engine, l.session.Access.ID
+	if c, ok := e.plans.get(id, l.path, text); ok {
+		return Ready{Plan: c.plan}, true, c.err
+	}
+	if !l.lits.split(text) {
+		p, err := e.Plan(l.session, string(text))
+		return Ready{Plan: p}, false, err
+	}
+	sh, came := e.shared.get(id, l.path, l.lits.form)
+	if sh != nil {
+		return l.fill(sh), true, sh.err
+	}
+	if !came {
+		e.shared.put(cacheKey{id, l.path, string(l.lits.form)}, nil)
+		p, err := e.Plan(l.session, string(text))
+		return Ready{Plan: p}, false, err
+	}
+	return l.share(string(text))
+}
+
+// share plans a text whose form came before, so that the form's other texts
+// need not be planned.
+func (l *Lookup) share(text string) (Ready, bool, error) {
+	e, id := l.engine, l.session.Access.ID
+	p, err := e.plan(l.session, text)
+	if sh := e.share(l.session, &l.lits, text, p, err); sh != nil {
+		e.shared.put(cacheKey{id, l.path, string(l.lits.form)}, sh)
+		return Ready{Plan: p}, false, err
+	}
+	e.keep(cacheKey{id, l.path, text}, p, err)
+	return Ready{Plan: p}, false, err
+}
+
+func (l *Lookup) fill(sh *shared) Ready {
+	if sh.parts == nil {
+		return Ready{Plan: sh.plan}
+	}
+	l.sql = sh.fill(l.sql[:0], l.lits.lits)
+	return Ready{Plan: sh.plan, SQL: l.sql}
+}
