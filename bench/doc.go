@@ -12,9 +12,10 @@
 // an absolute rate means nothing on another machine, nor on this one tomorrow.
 //
 // Every client logs in with SCRAM over the loopback. The restricted contenders
-// log in as a caller with masks and a row filter, and get the same statements as
-// the others; where rows stream, the others get the statement that pgveil
-// makes of it, so that the server does the same work for all.
+// log in as a caller with masks and a row filter, and send the same statements
+// as the others. So their figures hold what masks cost the server as well. In
+// the workloads masked and rows the others send what pgveil makes of the
+// statement: there the server does the same work for all.
 //
 // A workload that fails in any way, be it one aborted client, fails the run: a
 // rate that was reached by failing is no rate.

@@ -34,7 +34,7 @@ func TestWriteText(t *testing.T) {
 	}
 	for _, want := range []string{
 		"other work took 2 % of the machine.",
-		"small/simple/8  direct     1.00       1.79          -       -                 2000 transactions\n",
+		"small/simple/8  direct     1.00       2.00          -       -                 2000 transactions\n",
 		"small/simple/8  pgbouncer  0.50       1.00          20.00   1.00              1000 transactions\n",
 		"small/simple/8  pgveil     0.75       0.94          28.00   1.40              900 transactions\n",
 		"latency/prepared/8  pgveil     140  350  40         150        1.50\n",

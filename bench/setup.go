@@ -61,10 +61,7 @@ func (b *bench) setUp(ctx context.Context) (err error) {
 	if err := os.Chmod(b.dir, 0o755); err != nil {
 		return err
 	}
-	if err := writeFiles(b.dir, 0o644, b.o.scripts()); err != nil {
-		return err
-	}
-	for _, step := range []func(context.Context) error{b.findPrograms, b.raiseLimits, b.build, b.startServer, b.load, b.plan} {
+	for _, step := range []func(context.Context) error{b.findPrograms, b.raiseLimits, b.build, b.startServer, b.load, b.plan, b.writeScripts} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 )
 
 // kind says which of a sample's figures a workload gives, and so how it is
@@ -35,20 +36,29 @@ type workload struct {
 	run   func(ctx context.Context, r *running) (sample, error)
 }
 
-// scripts gives pgbench's scripts by file name. The texts of small come again
-// and again: there are 200. literals is as object-relational mappers write,
-// with the values in it: hardly any text comes twice. Both read columns that
-// the restricted caller sees masked.
-func (o *options) scripts() map[string]string {
-	return map[string]string{
-		"small.sql": `\set aid random(1, 200)
-SELECT abalance, filler FROM pgbench_accounts WHERE aid = :aid;
-`,
-		"literals.sql": fmt.Sprintf(`\set aid random(1, %d)
-\set than random(1, 1000000000)
-SELECT t0."aid" AS "t0_aid", t0."abalance" AS "t0_abalance", t0."filler" AS "t0_filler", t1."bid" AS "t1_bid" FROM "pgbench_accounts" AS t0 LEFT JOIN "pgbench_branches" AS t1 ON (t0."bid" = t1."bid") WHERE (t0."aid" = :aid AND t1."bbalance" <> :than) ORDER BY t0."aid" ASC LIMIT 21;
-`, 100_000*o.scale),
+// smallSQL reads two columns that the restricted caller sees masked.
+const smallSQL = "SELECT abalance, filler FROM pgbench_accounts WHERE aid = "
+
+// literalsSQL is as object-relational mappers write, with the values in it.
+const literalsSQL = `SELECT t0."aid" AS "t0_aid", t0."abalance" AS "t0_abalance", t0."filler" AS "t0_filler", t1."bid" AS "t1_bid" ` +
+	`FROM "pgbench_accounts" AS t0 LEFT JOIN "pgbench_branches" AS t1 ON (t0."bid" = t1."bid") ` +
+	`WHERE (t0."aid" = :aid AND t1."bbalance" <> :than) ORDER BY t0."aid" ASC LIMIT 21`
+
+// writeScripts writes pgbench's scripts. The texts of small, and of masked,
+// which is what pgveil makes of small, come again and again: there are 200.
+// Hardly any of literals comes twice.
+func (b *bench) writeScripts(context.Context) error {
+	const mark = "987654321"
+	masked, err := b.rewritten(smallSQL + mark)
+	if err != nil {
+		return err
 	}
+	const few = "\\set aid random(1, 200)\n"
+	return writeFiles(b.dir, 0o644, map[string]string{
+		"small.sql":    few + smallSQL + ":aid;\n",
+		"masked.sql":   few + strings.ReplaceAll(masked, mark, ":aid") + ";\n",
+		"literals.sql": fmt.Sprintf("\\set aid random(1, %d)\n\\set than random(1, 1000000000)\n%s;\n", 100_000*b.o.scale, literalsSQL),
+	})
 }
 
 // workloads gives everything that there is to measure.
@@ -58,6 +68,9 @@ func (b *bench) workloads() []workload {
 		for _, clients := range []int{1, 8, 32} {
 			all = append(all, b.timedWorkload(fmt.Sprintf("small/%s/%d", mode, clients), load{script: "small.sql", mode: mode, clients: clients}))
 		}
+	}
+	for _, mode := range []string{"simple", "prepared"} {
+		all = append(all, b.maskedWorkload("masked/"+mode+"/8", load{script: "small.sql", mode: mode, clients: 8}))
 	}
 	for _, clients := range []int{8, 32} {
 		all = append(all, b.timedWorkload(fmt.Sprintf("literals/simple/%d", clients), load{script: "literals.sql", mode: "simple", clients: clients}))
@@ -85,8 +98,24 @@ func (b *bench) timedWorkload(name string, l load) workload {
 	}}
 }
 
-// outWorkload streams rows out. The server does the same work for everyone:
-// who is not restricted sends what pgveil makes of the statement.
+// maskedWorkload is a timed one in which the server does the same work for
+// everyone: who is not restricted sends what pgveil makes of the statement.
+// What is left is what pgveil itself costs.
+func (b *bench) maskedWorkload(name string, l load) workload {
+	w := b.timedWorkload(name, l)
+	l.seconds = b.o.seconds
+	w.run = func(ctx context.Context, r *running) (sample, error) {
+		own := l
+		if r.login != restrictedLogin {
+			own.script = "masked.sql"
+		}
+		return b.timed(ctx, r, own)
+	}
+	return w
+}
+
+// outWorkload streams rows out. Here too the server does the same work for
+// everyone.
 func (b *bench) outWorkload(name, sql string) workload {
 	return workload{name: name, kind: throughput, unit: "rows", run: func(ctx context.Context, r *running) (sample, error) {
 		text := sql

@@ -114,7 +114,8 @@ func TestLoadReadsADirectory(t *testing.T) {
 
 	write("c.yaml", "roles: {r: {}}\n")
 	_, err = Load(dir)
-	want := filepath.Join(dir, "c.yaml") + `:1:9: role r is defined twice; the other is at ` + filepath.Join(dir, "b.yml") + ":1:9"
+	name := filepath.Base(dir)
+	want := name + `/c.yaml:1:9: role r is defined twice; the other is at ` + name + "/b.yml:1:9"
 	if err == nil || err.Error() != want {
 		t.Errorf("Load = %v, want %s", err, want)
 	}

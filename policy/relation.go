@@ -15,6 +15,7 @@ type grant struct {
 	ops     Ops
 	rows    string
 	columns []Treatment
+	serves  bool   // the role serves the purpose
 	because string // why the grant is less than the policy says, if it is
 }
 
@@ -97,12 +98,24 @@ func (d *decisions) grants(t *table) []grant {
 		if why := d.notServing(role); why != "" {
 			g.ops &= Select
 			g.because = why
+		} else {
+			g.serves = true
 		}
 		if g.ops != 0 || g.because != "" {
 			grants = append(grants, g)
 		}
 	}
-	return grants
+	return serving(grants)
+}
+
+// serving leaves out the grants of roles that do not serve the purpose, where
+// one that does reaches the relation too: for a purpose one acts in the roles
+// that are for it.
+func serving(grants []grant) []grant {
+	if !slices.ContainsFunc(grants, func(g grant) bool { return g.serves }) {
+		return grants
+	}
+	return slices.DeleteFunc(grants, func(g grant) bool { return !g.serves })
 }
 
 // notServing says why a role gives only open columns; "" when it gives more.

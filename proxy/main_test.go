@@ -157,7 +157,8 @@ func goroutines() map[string]string {
 	all = all[:runtime.Stack(all, true)]
 	found := map[string]string{}
 	for g := range strings.SplitSeq(string(all), "\n\n") {
-		if id, _, _ := strings.Cut(g, " ["); strings.Contains(g, "pgveil/proxy.(") {
+		if strings.Contains(g, "pgveil/proxy.(") || strings.Contains(g, "pgveil/proxy_test.(*front)") {
+			id, _, _ := strings.Cut(g, " [")
 			found[id] = g
 		}
 	}

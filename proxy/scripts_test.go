@@ -170,3 +170,21 @@ func TestScripts(t *testing.T) {
 		}
 	}
 }
+
+// script runs a block's text as one caller and gives its transcript.
+func (f *front) script(t testing.TB, database, user, text string) string {
+	t.Helper()
+	s, err := wirescript.Parse("script", "block of a test\n"+text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := wirescript.Target{
+		Dial:       func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", f.Addr) },
+		Parameters: map[string]string{"user": user, "database": database},
+	}
+	got, err := s.Blocks[0].Run(t.Context(), to)
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, text, got)
+	}
+	return got
+}

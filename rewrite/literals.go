@@ -85,7 +85,11 @@ func (l *literals) split(text []byte) (ok bool) {
 			if n == 1 {
 				return false // a dollar-quoted string
 			}
-		case c == ';', c == '\\', c == 0, c == '-' && i+1 < len(text) && text[i+1] == '-', c == '/' && i+1 < len(text) && text[i+1] == '*':
+		case c == ';':
+			if len(bytes.Trim(text[i:], "; \t\r\n")) > 0 {
+				return false
+			}
+		case c == '\\', c == 0, c == '-' && i+1 < len(text) && text[i+1] == '-', c == '/' && i+1 < len(text) && text[i+1] == '*':
 			return false
 		}
 		l.form = append(l.form, text[i:i+n]...)

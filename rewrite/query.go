@@ -5,9 +5,11 @@ import (
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite/parse"
 	"github.com/pgveil/pgveil/rewrite/resolve"
 )
 
@@ -44,6 +46,11 @@ func (c *planner) query(n *pg_query.Node) (Effect, error) {
 		c.replace(ref, views[ref], q)
 	}
 	qualify(q)
+	for _, ref := range q.Refs {
+		if v := views[ref]; v.sub != nil && v.fenced && !ref.Nullable() {
+			v.narrow(ref, q)
+		}
+	}
 	for _, t := range q.Targets {
 		if err := c.protect(t, views[t.Ref], q); err != nil {
 			return 0, err
@@ -75,7 +82,8 @@ type view struct {
 	plain   bool          // one of the system's own relations, open as it is
 	matches []resolve.Use // equalities that look at the value itself
 	system  []string      // system columns to hand through
-	fenced  bool          // conditions outside must not run before the row filter
+	fenced  bool          // nothing outside may be evaluated before the condition on rows
+	sub     *generated    // what stands in the relation's place
 	drop    map[int]bool  // columns left out although * covers them
 	extra   []*pg_query.Node
 }
@@ -111,7 +119,7 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 		}
 		v.system = append(v.system, name)
 	}
-	v.fenced = t.where != nil && q.Leaky
+	v.fenced = t.where != nil && (q.Leaky || t.joins && q.Computes)
 	if t.where != nil {
 		c.plan.Decision = Masked
 		c.plan.addReason("rows of " + rel.QualifiedName() + " are filtered")
@@ -198,6 +206,9 @@ func showName(t policy.Treatment) string {
 	case policy.ShowClear:
 		return "clear"
 	case policy.ShowMasked:
+		if t.Mask.Kind == 0 {
+			return "by row" // roles with different row filters show it differently
+		}
 		return t.Mask.String()
 	default:
 		return "refuse"
@@ -225,7 +236,8 @@ func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 	for _, m := range v.matches {
 		sel.WhereClause = and(sel.WhereClause, v.moveInside(m))
 	}
-	c.generated = append(c.generated, generated{sel: sel, filter: v.where, matched: len(v.matches) > 0})
+	v.sub = &generated{sel: sel, filter: v.where, matched: len(v.matches) > 0}
+	c.generated = append(c.generated, v.sub)
 	if v.fenced {
 		sel.LimitOffset = pg_query.MakeAConstIntNode(0, -1)
 	}
@@ -294,6 +306,50 @@ func (v *view) moveInside(u resolve.Use) *pg_query.Node {
 	m.Conjunct.Node = outer.Node
 	setColumnRef(m.Reference, inner, u.Ref.Relation.Columns[u.Column].Name)
 	return moved
+}
+
+// narrow repeats inside a fence the conditions from outside that may run
+// there: harmless ones on clear columns of the relation alone. So its indexes
+// still serve.
+func (v *view) narrow(ref *resolve.Ref, q *resolve.Query) {
+	for _, c := range q.Conjuncts {
+		if c.Leaky || !c.Local || len(c.Uses) == 0 || holdsSubLink(c.Node) {
+			continue
+		}
+		mine := !slices.ContainsFunc(c.Uses, func(i int) bool {
+			u := q.Uses[i]
+			return u.Ref != ref || u.Node == nil || v.columns[u.Column].treatment.Show != policy.ShowClear
+		})
+		if mine {
+			v.sub.sel.WhereClause = and(v.sub.sel.WhereClause, inside(c, ref, q))
+			v.sub.matched = true
+		}
+	}
+}
+
+// inside gives a copy of a condition as one on the relation itself.
+func inside(c resolve.Conjunct, ref *resolve.Ref, q *resolve.Query) *pg_query.Node {
+	outside := make([]*pg_query.Node, len(c.Uses))
+	for i, use := range c.Uses {
+		u := q.Uses[use]
+		outside[i] = &pg_query.Node{Node: u.Node.Node}
+		setColumnRef(u.Node, inner, ref.Relation.Columns[u.Column].Name)
+	}
+	n := proto.Clone(c.Node).(*pg_query.Node)
+	for i, use := range c.Uses {
+		q.Uses[use].Node.Node = outside[i].Node
+	}
+	return n
+}
+
+func holdsSubLink(n *pg_query.Node) bool {
+	found := false
+	parse.Walk(n, func(m proto.Message) bool {
+		_, sub := m.(*pg_query.SubLink)
+		found = found || sub
+		return !found
+	})
+	return found
 }
 
 // group adds to a GROUP BY that lists a relation's primary key the other

@@ -19,7 +19,7 @@ type planner struct {
 	changed bool   // the statement's tree is not what the client sent
 	effects Effect // of functions that it calls
 
-	generated []generated    // the sub-selects put in place of relations
+	generated []*generated   // the sub-selects put in place of relations
 	targets   []*resolve.Ref // the relations written, which stay
 }
 

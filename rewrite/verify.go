@@ -83,12 +83,12 @@ func (c *planner) verifyRelation(rv *pg_query.RangeVar, targets *[]*resolve.Ref,
 type generated struct {
 	sel     *pg_query.SelectStmt
 	filter  *pg_query.Node // the condition on rows; nil for every row
-	matched bool           // equalities of the client's were moved into it
+	matched bool           // conditions of the client's stand in it as well
 }
 
 // is tells whether a sub-select that was parsed again is this one: the same
 // columns of the same relation, under the same condition on rows.
-func (g generated) is(parsed *pg_query.SelectStmt) bool {
+func (g *generated) is(parsed *pg_query.SelectStmt) bool {
 	bare := &pg_query.SelectStmt{
 		TargetList:  parsed.TargetList,
 		FromClause:  parsed.FromClause,
@@ -105,7 +105,7 @@ func (g generated) is(parsed *pg_query.SelectStmt) bool {
 		g.isFiltered(parsed.WhereClause)
 }
 
-func (g generated) isFiltered(where *pg_query.Node) bool {
+func (g *generated) isFiltered(where *pg_query.Node) bool {
 	if !g.matched {
 		return equalNodes(where, g.filter)
 	}

@@ -25,6 +25,7 @@ type template struct {
 	columns []shown
 	where   *pg_query.Node // nil for every row
 	filter  map[int]bool   // columns that the row filters look at
+	joins   bool           // where holds a sub-select, which the server may make a join
 }
 
 // shown is one column of a template.
@@ -103,6 +104,7 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 	}
 	qualify(q)
 	t.where = sel.WhereClause
+	t.joins = t.where != nil && holdsSubLink(t.where)
 	if t.where == nil {
 		return nil
 	}

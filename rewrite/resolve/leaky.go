@@ -4,6 +4,9 @@ import (
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pgveil/pgveil/rewrite/parse"
 )
 
 // leaky tells whether a condition could raise an error, or have an effect,
@@ -77,18 +80,59 @@ func comparison(e *pg_query.A_Expr) bool {
 	}
 }
 
-// leakySubLink judges a sub-select in a condition by its form; conditions
-// inside it are judged where they stand.
+// leakySubLink judges a sub-select in a condition by its form: a plain one over
+// relations, whose outputs are columns or constants. Conditions inside it are
+// judged where they stand.
 func (r *resolver) leakySubLink(l *pg_query.SubLink, s *scope) bool {
 	if l.SubLinkType != pg_query.SubLinkType_EXISTS_SUBLINK && l.SubLinkType != pg_query.SubLinkType_ANY_SUBLINK {
 		return true
 	}
 	sel := l.Subselect.GetSelectStmt()
-	if sel == nil || sel.LimitCount != nil || sel.LimitOffset != nil || r.leaky(l.Testexpr, s) {
+	if sel == nil || r.leaky(l.Testexpr, s) {
 		return true
 	}
-	return slices.ContainsFunc(sel.TargetList, func(n *pg_query.Node) bool {
-		val := n.GetResTarget().GetVal()
-		return !isColumnRef(val) && !isConstant(val)
+	plain := &pg_query.SelectStmt{
+		TargetList: sel.TargetList, FromClause: sel.FromClause, WhereClause: sel.WhereClause,
+		LimitOption: sel.LimitOption, Op: pg_query.SetOperation_SETOP_NONE,
+	}
+	return !parse.Equal(sel, plain) ||
+		slices.ContainsFunc(sel.TargetList, func(n *pg_query.Node) bool { return !isOutput(n) }) ||
+		slices.ContainsFunc(sel.FromClause, func(n *pg_query.Node) bool { return !relationsOnly(n) })
+}
+
+// isOutput tells whether an output is a column or a constant.
+func isOutput(n *pg_query.Node) bool {
+	val := n.GetResTarget().GetVal()
+	return isColumnRef(val) || isConstant(val)
+}
+
+func relationsOnly(n *pg_query.Node) bool {
+	if j := n.GetJoinExpr(); j != nil {
+		return relationsOnly(j.Larg) && relationsOnly(j.Rarg)
+	}
+	return n.GetRangeVar() != nil
+}
+
+// computes tells whether anything in a statement is more than columns,
+// constants, comparisons and what combines those: something that could raise
+// an error, or have an effect, wherever the server chooses to evaluate it.
+func computes(stmt *pg_query.Node) bool {
+	found := false
+	parse.Walk(stmt, func(m proto.Message) bool {
+		switch v := m.(type) {
+		case *pg_query.FuncCall:
+			found = found || len(v.Args) > 0 || len(v.AggOrder) > 0
+		case *pg_query.TypeCast:
+			found = found || !isConstant(v.Arg)
+		case *pg_query.A_Expr:
+			found = found || !comparison(v)
+		case *pg_query.A_Indirection, *pg_query.XmlExpr, *pg_query.XmlSerialize, *pg_query.RangeTableFunc, *pg_query.JsonTable,
+			*pg_query.JsonFuncExpr, *pg_query.JsonParseExpr, *pg_query.JsonScalarExpr, *pg_query.JsonSerializeExpr,
+			*pg_query.JsonIsPredicate, *pg_query.JsonObjectConstructor, *pg_query.JsonArrayConstructor, *pg_query.JsonObjectAgg,
+			*pg_query.JsonArrayAgg, *pg_query.JsonArrayQueryConstructor, *pg_query.CollateClause:
+			found = true
+		}
+		return !found
 	})
+	return found
 }

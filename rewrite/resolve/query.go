@@ -31,9 +31,14 @@ type Query struct {
 	Operators []string
 	Groupings []Grouping
 	Leaky     bool // some predicate could raise an error or have an effect that depends on a row it looks at
+	Computes  bool // some expression anywhere could
+	Conjuncts []Conjunct
 	Qualified []Qualified
 	Bare      []Bare
 }
+
+// Nullable tells whether an outer join can put NULLs in place of its rows.
+func (r *Ref) Nullable() bool { return r.outer }
 
 // Ref is one reference to a relation.
 type Ref struct {
@@ -75,6 +80,14 @@ type Use struct {
 	// where a use of its own stands already.
 	Derived bool
 	direct  bool // Derived, yet just the column as it is
+}
+
+// Conjunct is one of the conditions that are AND-ed in a WHERE.
+type Conjunct struct {
+	Node  *pg_query.Node
+	Uses  []int // of columns in it, as indexes into the query's Uses
+	Leaky bool
+	Local bool // it uses nothing but what the FROM beside it brings
 }
 
 // Match is a conjunct of WHERE that compares a column with constants.
@@ -158,6 +171,7 @@ func Resolve(in Input, stmt *pg_query.Node) (*Query, error) {
 	if _, err := r.query(stmt, &scope{}); err != nil {
 		return nil, err
 	}
+	r.q.Computes = computes(stmt)
 	return r.q, nil
 }
 

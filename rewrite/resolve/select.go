@@ -344,22 +344,24 @@ func (r *resolver) whole(it *item) {
 // where resolves WHERE, setting apart the conjuncts that a match mode of
 // equality could serve.
 func (r *resolver) where(clause *pg_query.Node, s *scope) error {
-	mark := len(r.q.Uses)
-	if err := r.predicate(clause, s); err != nil {
-		return err
-	}
 	for _, c := range conjuncts(clause) {
-		ref := equalityReference(c)
-		if ref == nil {
-			continue
+		mark := len(r.q.Uses)
+		if err := r.expr(c, s, UseFilter); err != nil {
+			return err
 		}
+		conjunct := Conjunct{Node: c, Leaky: r.leaky(c, s), Local: true}
+		ref := equalityReference(c)
 		for i := mark; i < len(r.q.Uses); i++ {
 			u := &r.q.Uses[i]
-			if u.Node == ref && sameLevel(s, u.Ref) {
+			conjunct.Uses = append(conjunct.Uses, i)
+			conjunct.Local = conjunct.Local && sameLevel(s, u.Ref)
+			if ref != nil && u.Node == ref && sameLevel(s, u.Ref) {
 				u.As = UseEquality
 				u.Match = &Match{Conjunct: c, Reference: ref, Nullable: u.Ref.outer}
 			}
 		}
+		r.q.Leaky = r.q.Leaky || conjunct.Leaky
+		r.q.Conjuncts = append(r.q.Conjuncts, conjunct)
 	}
 	return nil
 }

@@ -1,0 +1,219 @@
+package pgveil
+
+import (
+	"cmp"
+	"errors"
+	"go/build"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	ours     = "github.com/pgveil/pgveil/"
+	pgx      = "github.com/jackc/pgx/v5"
+	pgquery  = "github.com/pganalyze/pg_query_go/v6"
+	protobuf = "google.golang.org/protobuf"
+	yaml     = "go.yaml.in/yaml/v4"
+	metrics  = "github.com/prometheus/client_golang"
+)
+
+// may is what a package's production code may import besides the standard
+// library: packages of ours, without the module's path, and those of other
+// modules, by a prefix. The zero may is a leaf.
+type may struct {
+	ours, modules []string
+	why           string
+}
+
+// layers holds every package of ours. Imports point down: cmd → proxy →
+// rewrite → policy → catalog. What is decided (policy, rewrite) does no I/O,
+// and what does I/O decides nothing.
+var layers = map[string]may{
+	"catalog":         {why: "describes a database, wherever the description is from: pgload and ddl bring it"},
+	"catalog/builtin": {ours: list("catalog"), why: "PostgreSQL's own functions and types, without a server to ask"},
+	"catalog/builtin/generate": {
+		ours: list("catalog catalog/builtin catalog/pgload"), modules: list(pgx),
+		why: "asks a real server once and writes builtin's data; no part of the binary",
+	},
+	"catalog/ddl": {
+		ours: list("catalog catalog/builtin"), modules: list(pgquery, protobuf),
+		why: "CREATE text can only be read by PostgreSQL's parser; needs no server, so that check and test run anywhere",
+	},
+	"catalog/pgload": {ours: list("catalog"), modules: list(pgx), why: "the only way from a live server to a catalog"},
+
+	"policy": {
+		ours: list("catalog"), modules: list(yaml),
+		why: "pure: a document and a catalog in, decisions out; never rewrite, which asks it",
+	},
+
+	"rewrite/parse":   {modules: list(pgquery, protobuf), why: "PostgreSQL's parser and deparser, and what must be known about their trees"},
+	"rewrite/resolve": {
+		ours: list("catalog rewrite/parse"), modules: list(pgquery, protobuf),
+		why: "what names mean depends on the catalog alone, not on what the policy thinks of it",
+	},
+	"rewrite/mask":    {ours: list("catalog policy"), why: "masks are SQL text: no parser, and no server"},
+	"rewrite": {
+		ours: list("catalog policy rewrite/mask rewrite/parse rewrite/resolve"), modules: list(pgquery, protobuf),
+		why: "Plan is the whole of enforcement and does no I/O: proxy, explain and test share it; never proxy",
+	},
+	"rewrite/cases": {
+		ours: list("audit catalog catalog/ddl policy rewrite rewrite/mask"), modules: list(pgx),
+		why: "the runner of .case files is in the product (pgveil test): it runs plans on a server itself, without a proxy, and without testing",
+	},
+
+	"audit": {modules: list("golang.org/x/sys"), why: "a leaf: whoever verifies a log need trust nothing else of ours; sys for mapped files, fdatasync and locks"},
+
+	"dsar": {
+		ours: list("catalog policy"), modules: list(pgx),
+		why: "follows foreign keys on a connection that it is given; proxy and cmd are faces of it",
+	},
+
+	"proxy/wire": {why: "frames, not meanings: a leaf that both sides of a session share"},
+	"proxy/auth": {modules: list(pgx, "golang.org/x/text"), why: "logins: pgx to look verifiers up, text for SASLprep; knows no policy"},
+	"proxy": {
+		ours: list("audit dsar policy proxy/auth proxy/wire rewrite rewrite/parse"), modules: list(metrics, "golang.org/x/sync"),
+		why: "sessions: asks rewrite, never the catalog or pg_query; frames are ours, for pgx would decode what is only relayed",
+	},
+
+	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
+	"cmd/pgveil": {
+		ours: list(
+			"audit catalog catalog/ddl catalog/pgload config dsar policy proxy proxy/auth rewrite rewrite/cases rewrite/mask",
+		),
+		modules: list(pgx, metrics),
+		why:     "puts everything together, a file a verb; not what tests and demos are made of",
+	},
+
+	"internal/pgserver":   {modules: list(pgx), why: "a private PostgreSQL: for tests, the demo and benchmarks, not for the product"},
+	"internal/pgtest":     {ours: list("internal/pgserver"), modules: list(pgx), why: "fixtures on a private PostgreSQL, for tests alone"},
+	"internal/wirescript": {modules: list(pgx + "/pgproto3"), why: "scripts of messages in tests: a second implementation of the protocol than the one under test"},
+
+	"demo":      {modules: list(pgx), why: "the CRM's schema, policy and rows; no part of the product"},
+	"demo/tour": {ours: list("audit demo internal/pgserver"), modules: list(pgx), why: "shows the built program from outside; audit to read what its log verbs print"},
+	"bench": {
+		ours: list("catalog/pgload internal/pgserver policy rewrite"), modules: list(pgx, "golang.org/x/sync"),
+		why: "measures the built program from outside, and plans alone from inside",
+	},
+	"clients": {ours: list("internal/pgserver"), modules: list(pgx), why: "runs other programs through the built program"},
+}
+
+// guarded are packages of the standard library that only some may import.
+var guarded = map[string]may{
+	"testing":      {ours: list("internal/pgtest internal/wirescript"), why: "it registers flags, and has no place in the binary"},
+	"log":          {why: "log/slog has levels and attributes"},
+	"math/rand":    {why: "salts, keys and ids are from crypto/rand"},
+	"math/rand/v2": {ours: list("demo bench"), why: "rows that are made again the same; salts, keys and ids are from crypto/rand"},
+	"unsafe":       {ours: list("proxy"), why: "one look at bytes as text, without a copy"},
+	"os/exec":      {ours: list("internal/pgserver demo/tour bench clients"), why: "the product starts no programs"},
+	"net/http":     {ours: list("cmd/pgveil demo/tour bench clients"), why: "metrics and health are cmd's: a session has no other way out than its server"},
+	"plugin":       {why: "what enforces is in this tree"},
+}
+
+func list(names ...string) []string { return strings.Fields(strings.Join(names, " ")) }
+
+func TestImports(t *testing.T) {
+	found := packages(t)
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		layer, ok := layers[name]
+		if !ok {
+			t.Errorf("package %s is not in the table of layers: say what it may import, and why", name)
+			continue
+		}
+		for _, path := range found[name] {
+			if why := forbidden(name, layer, path); why != "" {
+				t.Errorf("%s imports %s: %s", name, path, why)
+			}
+		}
+	}
+	for name := range layers {
+		if _, ok := found[name]; !ok {
+			t.Errorf("the table of layers has %s, which is no package", name)
+		}
+	}
+}
+
+// forbidden tells why a package may not import another; "" if it may.
+func forbidden(name string, layer may, path string) string {
+	if guard, ok := guarded[path]; ok && !slices.Contains(guard.ours, name) {
+		return cmp.Or(guard.why, "nobody may")
+	}
+	if of, ok := strings.CutPrefix(path, ours); ok {
+		if slices.Contains(layer.ours, of) {
+			return ""
+		}
+		return layer.why
+	}
+	first, _, _ := strings.Cut(path, "/")
+	if !strings.Contains(first, ".") { // the standard library
+		return ""
+	}
+	within := func(module string) bool { return path == module || strings.HasPrefix(path, module+"/") }
+	if slices.ContainsFunc(layer.modules, within) {
+		return ""
+	}
+	return layer.why
+}
+
+// packages gives what the production code of each package imports. It reads
+// the folders itself instead of running "go list", for a result that go test
+// keeps counts only the files that the test opened.
+func packages(t *testing.T) map[string][]string {
+	found := map[string][]string{}
+	err := filepath.WalkDir(".", func(dir string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() || dir == "." {
+			return err
+		}
+		if strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules" || ownModule(dir) {
+			return fs.SkipDir
+		}
+		p, err := build.ImportDir(dir, 0)
+		if errors.As(err, new(*build.NoGoError)) {
+			return nil
+		}
+		if err == nil && len(p.GoFiles)+len(p.CgoFiles) > 0 {
+			found[filepath.ToSlash(dir)] = p.Imports
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// ownModule tells whether a folder is a module of its own, as drivers under
+// test are.
+func ownModule(dir string) bool {
+	_, err := os.Stat(path.Join(dir, "go.mod"))
+	return err == nil
+}
+
+func TestForbidden(t *testing.T) {
+	for _, tt := range []struct {
+		name, from, path string
+		forbidden        bool
+	}{
+		{"down", "proxy", ours + "rewrite", false},
+		{"up", "policy", ours + "rewrite", true},
+		{"over a layer", "proxy", ours + "catalog", true},
+		{"a module", "policy", "go.yaml.in/yaml/v4/plugin/loaderlimits", false},
+		{"a module that begins alike", "policy", "go.yaml.in/yaml/v40", true},
+		{"a module of others", "policy", pgx, true},
+		{"the standard library", "policy", "strings", false},
+		{"a guarded package", "rewrite", "testing", true},
+		{"a guarded package, by who may", "internal/pgtest", "testing", false},
+		{"part of a guarded package", "proxy", "log/slog", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := forbidden(tt.from, layers[tt.from], tt.path); (got != "") != tt.forbidden {
+				t.Errorf("forbidden(%s, %s) = %q", tt.from, tt.path, got)
+			}
+		})
+	}
+}
