@@ -563,11 +563,14 @@ func (s *session) call(frame []byte) error {
 
 // checkNames refuses EXECUTE and FETCH of what was made for another access.
 func (s *session) checkNames(p *rewrite.Plan) error {
-	if s.plans.Access.Unrestricted || !p.Has(rewrite.Executes|rewrite.Fetches) {
+	if s.plans.Access.Unrestricted || !p.Has(rewrite.Executes|rewrite.Fetches|rewrite.Ends) {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.unsettled && len(p.Steps) > 1 && p.Has(rewrite.Ends) {
+		return &rewrite.Refusal{Code: "0A000", Message: "what follows the end of the transaction in the same text depends on settings that end with it", Hint: "send the statements one by one"}
+	}
 	for _, step := range p.Steps {
 		what, made := "", (*named)(nil)
 		switch {

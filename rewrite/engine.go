@@ -188,7 +188,7 @@ func (e *Engine) enforce(s Session, sql string, p *Plan) error {
 	}
 	p.Decision = Allowed
 	texts := make([]string, len(stmts))
-	local := s
+	local, changed := s, false // what the statements before leave behind
 	for i, st := range stmts {
 		c := &planner{engine: e, session: local, plan: p, text: sql}
 		node, err := c.statement(st.Node)
@@ -202,11 +202,20 @@ func (e *Engine) enforce(s Session, sql string, p *Plan) error {
 			}
 			p.Changed = true
 		}
-		if i+1 < len(stmts) {
-			if local, err = e.after(local, st.Node, p.Steps[i]); err != nil {
-				return err
-			}
+		step := p.Steps[i]
+		if changed && step.Effect&(Prepares|Executes|Declares|Fetches) != 0 {
+			return refuseSeparately(Step{Command: "a change of settings"})
 		}
+		if i+1 == len(stmts) {
+			break
+		}
+		if changed && step.Effect&Ends != 0 {
+			return refuseSeparately(step)
+		}
+		if local, err = e.after(local, st.Node, step); err != nil {
+			return err
+		}
+		changed = changed || step.Effect&(Settings|Resets) != 0
 	}
 	if p.Changed {
 		p.SQL = strings.Join(texts, "; ")

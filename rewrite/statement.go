@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -35,7 +36,7 @@ func (c *planner) statement(n *pg_query.Node) (*pg_query.Node, error) {
 	case *pg_query.Node_DeclareCursorStmt:
 		effect, err := c.query(v.DeclareCursorStmt.Query)
 		c.step(command, effect|Declares, v.DeclareCursorStmt.Portalname)
-		return n, err
+		return n, errors.Join(err, c.deferredSettings(command))
 	case *pg_query.Node_PrepareStmt:
 		return n, c.prepare(v.PrepareStmt)
 	case *pg_query.Node_CopyStmt:
@@ -75,7 +76,15 @@ func (c *planner) prepare(p *pg_query.PrepareStmt) error {
 	}
 	effect, err := c.query(p.Query)
 	c.step("PREPARE", effect|Prepares, p.Name)
-	return err
+	return errors.Join(err, c.deferredSettings("PREPARE"))
+}
+
+// deferredSettings refuses set_config in what runs later, under a name.
+func (c *planner) deferredSettings(command string) error {
+	if c.effects&Settings == 0 {
+		return nil
+	}
+	return refuseUnsupported("use SET", "set_config in %s is not open to callers with restrictions", command)
 }
 
 // execute lets EXECUTE through as it is: its parameters may be expressions
@@ -85,13 +94,14 @@ func (c *planner) execute(x *pg_query.ExecuteStmt) error {
 	for _, p := range x.Params {
 		sel.TargetList = append(sel.TargetList, pg_query.MakeResTargetNodeWithVal(p, -1))
 	}
-	if _, err := c.query(&pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}}); err != nil {
+	effect, err := c.query(&pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}})
+	if err != nil {
 		return err
 	}
 	for i, t := range sel.TargetList {
 		x.Params[i] = t.GetResTarget().Val
 	}
-	c.step("EXECUTE", Executes, x.Name)
+	c.step("EXECUTE", effect|Executes, x.Name)
 	return nil
 }
 
