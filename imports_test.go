@@ -52,12 +52,12 @@ var layers = map[string]may{
 		why: "pure: a document and a catalog in, decisions out; never rewrite, which asks it",
 	},
 
-	"rewrite/parse":   {modules: list(pgquery, protobuf), why: "PostgreSQL's parser and deparser, and what must be known about their trees"},
+	"rewrite/parse": {modules: list(pgquery, protobuf), why: "PostgreSQL's parser and deparser, and what must be known about their trees"},
 	"rewrite/resolve": {
 		ours: list("catalog rewrite/parse"), modules: list(pgquery, protobuf),
 		why: "what names mean depends on the catalog alone, not on what the policy thinks of it",
 	},
-	"rewrite/mask":    {ours: list("catalog policy"), why: "masks are SQL text: no parser, and no server"},
+	"rewrite/mask": {ours: list("catalog policy"), why: "masks are SQL text: no parser, and no server"},
 	"rewrite": {
 		ours: list("catalog policy rewrite/mask rewrite/parse rewrite/resolve"), modules: list(pgquery, protobuf),
 		why: "Plan is the whole of enforcement and does no I/O: proxy, explain and test share it; never proxy",

@@ -183,10 +183,10 @@ func (c client) run(ctx context.Context, env []string, login string) (string, er
 	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == notInstalled {
 		return "", errNotInstalled
 	}
-	return "", fmt.Errorf("run %s: %w\n%s%s", login, err, tail(stdout.String()), tail(stderr.String()))
+	return "", fmt.Errorf("run %s: %w\n%s%s", login, err, tail(stdout.String(), 5), tail(stderr.String(), 20))
 }
 
-func tail(s string) string {
+func tail(s string, n int) string {
 	lines := strings.SplitAfter(s, "\n")
-	return strings.Join(lines[max(0, len(lines)-25):], "")
+	return strings.Join(lines[max(0, len(lines)-n):], "")
 }

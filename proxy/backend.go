@@ -266,26 +266,13 @@ func (s *session) took(f *flight, tag string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.copying = false
+	f.done++
 	s.ddl = s.ddl || changesSchema(tag)
 	if f.plan == nil {
 		return
 	}
 	for _, step := range f.plan.Steps {
 		s.ddl = s.ddl || changesSchema(step.Command)
-	}
-	if !f.plan.Has(rewrite.Forgets | rewrite.Resets) {
-		return
-	}
-	for _, step := range f.plan.Steps {
-		switch {
-		case step.Effect&rewrite.Resets != 0:
-			clear(s.statements.m)
-			clear(s.portals.m)
-		case step.Effect&rewrite.Forgets != 0 && step.Name == "":
-			clear(s.statements.m)
-		case step.Effect&rewrite.Forgets != 0:
-			delete(s.statements.m, step.Name)
-		}
 	}
 }
 
@@ -329,8 +316,8 @@ func (s *session) failed(f *flight, frame []byte) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.copying = false
-	f.undo()
 	if f.kind == flightQuery || f.kind == flightCall || f.kind == flightSync {
+		f.undo()
 		return pass, nil
 	}
 	s.skip()
@@ -436,6 +423,7 @@ func (s *session) ready(frame []byte) (bool, error) {
 	defer s.mu.Unlock()
 	s.queue.pop()
 	s.tx = status
+	s.block = status != 'I' && (s.block || s.queue.n == 0)
 	s.copying = false
 	if s.unsettled {
 		s.doubt = true

@@ -200,7 +200,11 @@ func (s *session) push(flights ...*flight) error {
 		f.start = s.srv.now()
 		f.apply()
 		s.queue.push(f)
-		s.extended = f.kind != flightSync && f.kind != flightQuery && f.kind != flightCall
+		ends := f.kind == flightSync || f.kind == flightQuery || f.kind == flightCall
+		if ends && s.extended && s.unsettled && !s.block {
+			s.doubt = true // if anything before it fails, settings go back
+		}
+		s.extended = !ends
 	}
 	return nil
 }
@@ -608,24 +612,37 @@ func madeBefore(p *rewrite.Plan, use rewrite.Step) bool {
 // change settings.
 func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 	f.plan = p
-	if p == nil || !p.Has(rewrite.Prepares|rewrite.Declares|rewrite.Settings|rewrite.Resets|rewrite.Ends) {
+	if p == nil || !p.Has(rewrite.Prepares|rewrite.Declares|rewrite.Forgets|rewrite.Settings|rewrite.Resets|rewrite.Ends) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, step := range p.Steps {
-		made := &named{plan: p, bySQL: true}
-		if step.Effect&rewrite.Prepares != 0 {
-			f.name(&s.statements, step.Name, made)
-		}
-		if step.Effect&rewrite.Declares != 0 {
-			f.name(&s.portals, step.Name, made)
-		}
+	for i, step := range p.Steps {
+		s.nameStep(f, p, i)
 		if step.Effect&(rewrite.Settings|rewrite.Resets) != 0 {
 			s.doubt, s.unsettled = true, true
 		}
-		if step.Effect&rewrite.Ends != 0 && s.unsettled {
-			s.doubt = true
+		if step.Effect&rewrite.Ends != 0 {
+			s.block = false
+			s.doubt = s.doubt || s.unsettled
 		}
+	}
+}
+
+// nameStep notes what one statement of a text does to names.
+func (s *session) nameStep(f *flight, p *rewrite.Plan, i int) {
+	made := &named{plan: p, bySQL: true}
+	switch step := p.Steps[i]; {
+	case step.Effect&rewrite.Prepares != 0:
+		f.nameAt(i, &s.statements, step.Name, made)
+	case step.Effect&rewrite.Declares != 0:
+		f.nameAt(i, &s.portals, step.Name, made)
+	case step.Effect&rewrite.Resets != 0:
+		f.forgetAt(i, &s.statements)
+		f.forgetAt(i, &s.portals)
+	case step.Effect&rewrite.Forgets != 0 && step.Name == "":
+		f.forgetAt(i, &s.statements)
+	case step.Effect&rewrite.Forgets != 0:
+		f.nameAt(i, &s.statements, step.Name, nil)
 	}
 }

@@ -42,6 +42,7 @@ type flight struct {
 	bytes   int64
 	tag     string
 	state   string   // SQLSTATE of the error
+	done    int      // statements of a Query that ended well
 	changes []change // to be undone when it fails
 }
 
@@ -50,8 +51,10 @@ type flight struct {
 type change struct {
 	names *names
 	name  string
+	step  int // the statement of a Query that makes it
 	to    *named
 	from  *named
+	next  *change // of the same name, by a later statement or flight
 }
 
 // named is what a prepared statement's, portal's or cursor's name stands for.
@@ -74,8 +77,12 @@ func (n *named) text() []byte {
 	return []byte(n.plan.SQL)
 }
 
-// names maps the names of one kind.
-type names struct{ m map[string]*named }
+// names maps the names of one kind to what they will mean when the server has
+// done all that was sent.
+type names struct {
+	m    map[string]*named
+	last map[string]*change // the latest of a name that is not certain yet
+}
 
 func (n *names) get(name []byte) *named { return n.m[string(name)] }
 
@@ -91,26 +98,64 @@ func (n *names) put(name string, to *named) {
 }
 
 // name notes that the flight gives a name a meaning, from when it is pushed.
-func (f *flight) name(n *names, name string, to *named) {
-	f.changes = append(f.changes, change{names: n, name: name, to: to})
+func (f *flight) name(n *names, name string, to *named) { f.nameAt(0, n, name, to) }
+
+// nameAt is name for one of several statements.
+func (f *flight) nameAt(step int, n *names, name string, to *named) {
+	f.changes = append(f.changes, change{names: n, name: name, step: step, to: to})
+}
+
+// forgetAt notes that a statement takes every name its meaning.
+func (f *flight) forgetAt(step int, n *names) {
+	for name := range n.m {
+		f.nameAt(step, n, name, nil)
+	}
+	for _, c := range f.changes {
+		if c.names == n && c.to != nil {
+			f.nameAt(step, n, c.name, nil)
+		}
+	}
 }
 
 func (f *flight) apply() {
 	for i := range f.changes {
 		c := &f.changes[i]
+		if before := c.names.last[c.name]; before != nil {
+			before.next = c
+		}
+		if c.names.last == nil {
+			c.names.last = map[string]*change{}
+		}
+		c.names.last[c.name] = c
 		c.from = c.names.m[c.name]
 		c.names.put(c.name, c.to)
 	}
 }
 
-// undo takes back what a flight changed, newest first, unless a later flight
-// has changed it again.
+// undo takes back what a flight changed but for what statements before the
+// failed one did: PREPARE and DEALLOCATE are not part of a transaction. Where a
+// later flight changes a name again, that is what falls back to what was before
+// this one. The flight must be the oldest that is not certain.
 func (f *flight) undo() {
-	for i := len(f.changes) - 1; i >= 0; i-- {
-		c := f.changes[i]
-		if c.names.m[c.name] == c.to {
+	for i := range f.changes {
+		c := &f.changes[i]
+		switch {
+		case f.done > c.step:
+			c.settle()
+		case c.next != nil:
+			c.next.from = c.from
+		default:
+			c.settle()
 			c.names.put(c.name, c.from)
 		}
+	}
+	f.changes = f.changes[:0]
+}
+
+// settle makes a change certain.
+func (c *change) settle() {
+	if c.names.last[c.name] == c {
+		delete(c.names.last, c.name)
 	}
 }
 
@@ -172,9 +217,12 @@ func (q *queue) pop() {
 	q.ring[q.head] = nil
 	q.head = (q.head + 1) % len(q.ring)
 	q.n--
+	for i := range f.changes {
+		f.changes[i].settle()
+	}
 	if len(q.spare) < maxSpare {
 		changes := f.changes[:0]
-		clear(f.changes)
+		clear(changes[:cap(changes)])
 		*f = flight{changes: changes}
 		q.spare = append(q.spare, f)
 	}

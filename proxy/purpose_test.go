@@ -230,11 +230,22 @@ func TestPreparedUnderAnotherPurpose(t *testing.T) {
 			bind, "Execute", "Sync"}, "42P05 42P05 ***"},
 		{"a name given anew before an error", []string{sales, `Query {"String": "PREPARE q AS SELECT 'old'"}`, support,
 			`Query {"String": "DEALLOCATE q; PREPARE q AS SELECT email FROM customers WHERE id = 1; SELECT 1/0"}`, sales, `Query {"String": "EXECUTE q"}`}, "22012 42501"},
-		{"an unnamed statement that was passed over", []string{support, `Parse {"Query": "SELECT email FROM customers WHERE id = 1"}`, "Sync", sales,
-			`Bind {"PreparedStatement": "nobody"}`, `Parse {"Query": "SELECT 'never'"}`, "Sync", "Bind", "Execute", "Sync"}, "26000 26000"},
+		{"an unnamed statement that was passed over", []string{support, `Parse {"Query": "SELECT email FROM customers WHERE id = 1"}`, "Sync",
+			`Parse {"Name": "t", "Query": "SET pgveil.purpose = 'sales'"}`, `Bind {"PreparedStatement": "t"}`, "Execute", "Sync",
+			`Bind {"PreparedStatement": "nobody"}`, `Parse {"Query": "SELECT 'never'"}`, "Sync", "Bind", "Execute", "Sync"}, "26000 ***"},
+		{"names after DISCARD ALL, sent at once", []string{support, parse, "Sync", `Query {"String": "DISCARD ALL"}`, sales, parse, bind, "Execute", "Sync"}, "***"},
+		{"a name given anew in one string", []string{support, `Query {"String": "PREPARE q AS SELECT 'old'"}`,
+			`Query {"String": "DEALLOCATE q; PREPARE q AS SELECT email FROM customers WHERE id = 1"}`, `Query {"String": "EXECUTE q"}`}, email},
+		{"DISCARD ALL that fails keeps names", []string{support, parse, "Sync", `Query {"String": "BEGIN"}`, `Query {"String": "DISCARD ALL"}`, `Query {"String": "ROLLBACK"}`,
+			bind, "Execute", "Sync"}, "25001 " + email},
+		{"DEALLOCATE ALL takes what the same string made", []string{support, `Query {"String": "PREPARE q AS SELECT 1; DEALLOCATE ALL"}`, `Query {"String": "EXECUTE q"}`}, "26000"},
+		{"set in a pipeline that fails in a transaction", []string{sales, `Query {"String": "BEGIN"}`, `Parse {"Query": "SET pgveil.purpose = 'support'"}`, "Bind", "Execute",
+			`Parse {"Query": "SELECT 1/0"}`, "Bind", "Execute", "Sync", `Query {"String": "ROLLBACK"}`, `Query {"String": "` + askEmail + `"}`}, "22012 ***"},
+		{"set before a Query in place of Sync", []string{sales, `Parse {"Query": "SET pgveil.purpose = 'support'"}`, "Bind", "Execute",
+			`Query {"String": "SELECT 1/0"}`, `Query {"String": "` + askEmail + `"}`}, "22012 ***"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := f.wire(t, database, "crm_app", "send\n"+strings.Join(tt.script, "\n")+"\nQuery {\"String\": \"SELECT 'end'\"}\nTerminate\nend"); got != strings.TrimSpace(tt.want+" end") {
+			if got := f.wire(t, database, "crm_app", "send\n"+strings.Join(tt.script, "\n")+"\nQuery {\"String\": \"ROLLBACK\"}\nQuery {\"String\": \"SELECT 'end'\"}\nTerminate\nend"); got != strings.TrimSpace(tt.want+" end") {
 				t.Errorf("all at once: got %q, want %q", got, tt.want+" end")
 			}
 			if got := f.wire(t, database, "crm_app", turns(tt.script)); got != tt.want {

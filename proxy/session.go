@@ -45,6 +45,7 @@ type session struct {
 	copying      bool // the server takes in data and passes over Sync
 	extended     bool // messages of the extended protocol were sent since the last Sync
 	tx           byte // the last ReadyForQuery's status
+	block        bool // a transaction block is open for certain, after all that was sent
 	doubt        bool // settings may have changed since the server was asked
 	unsettled    bool // settings changed in a transaction that is not over
 	ddl          bool // the schema changed in a transaction that is not over

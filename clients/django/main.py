@@ -114,7 +114,6 @@ def restricted():
     attempt(lambda: Customer.objects.filter(id=4)._raw_delete("default"))
     attempt(lambda: Customer.objects.extra(select={"ssn": "ssn"})[0])
     print(Customer.objects.count())
-    attempt(lambda: call_command("migrate", verbosity=0))
 
 
 def dora():

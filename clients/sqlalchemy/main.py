@@ -2,7 +2,7 @@
 
 import sys
 
-from sqlalchemy import MetaData, Table, create_engine, func, inspect, select, text
+from sqlalchemy import ARRAY, Column, Integer, MetaData, String, Table, create_engine, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.automap import automap_base
 from sqlalchemy.orm import Session, defer, joinedload, selectinload
@@ -135,10 +135,10 @@ def dora():
         attempt(lambda: session.execute(text("SELECT 1 / 0")).all())
         attempt(lambda: session.execute(text("SELECT 1")).all())
     print("# tables made")
-    metadata = MetaData()
-    Table("countries", metadata, autoload_with=engine).to_metadata(made := MetaData(), name="made")
+    made = MetaData()
+    Table("made", made, Column("id", Integer, primary_key=True), Column("names", ARRAY(String(10)), comment="of things"))
     made.create_all(engine)
-    print(inspect(engine).has_table("made"))
+    print(inspect(engine).has_table("made"), inspect(engine).get_columns("made"))
     made.drop_all(engine)
     with engine.connect().execution_options(stream_results=True, isolation_level="SERIALIZABLE") as connection:
         print(connection.execute(text("SELECT generate_series(1, 5000)")).fetchmany(3))
