@@ -62,10 +62,12 @@ bench: needs-gcc needs-postgres ## compare with a direct connection and other pr
 clients: build needs-postgres ## run psql, pg_dump, pgbench and drivers through pgveil (CLIENTS="psql node")
 	go run ./clients $(CLIENTS)
 
+.PHONY: gofmt
+gofmt: ## tell which files gofmt would change
+	@files="$$(gofmt -l $$($(SOURCES)))"; [ -z "$$files" ] || { echo "gofmt would change:"; echo "$$files"; exit 1; }
+
 .PHONY: lint
-lint: needs-gcc ## gofmt, go vet and staticcheck
-	@unformatted="$$(gofmt -l $$($(SOURCES)))"; if [ -n "$$unformatted" ]; then \
-		echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+lint: gofmt needs-gcc ## gofmt, go vet and staticcheck
 	go vet ./...
 	@if go tool -modfile=tools.mod -n staticcheck >/dev/null 2>&1; then \
 		echo "staticcheck ./..."; go tool -modfile=tools.mod staticcheck ./...; \

@@ -122,7 +122,7 @@ func (c client) restricted(ctx context.Context, s *stage) error {
 
 func (c client) as(ctx context.Context, s *stage, l login, path string) error {
 	return s.behind(ctx, l.database, func(port int) error {
-		before, err := s.hidden(ctx, l)
+		before, err := s.protected(ctx, l)
 		if err != nil {
 			return err
 		}
@@ -130,11 +130,11 @@ func (c client) as(ctx context.Context, s *stage, l login, path string) error {
 		if err != nil {
 			return err
 		}
-		after, err := s.hidden(ctx, l)
+		after, err := s.protected(ctx, l)
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(leaks(got, before), unchanged(before, after)); err != nil {
+		if err := errors.Join(l.leaks(got, before), unchanged(before, after)); err != nil {
 			return err
 		}
 		if c.update {

@@ -6,17 +6,24 @@ import (
 	"strings"
 )
 
-// login is a caller whom the policy restricts, and what of the customers it
-// must never see as it is stored.
+// login is a caller whom the policy restricts.
 type login struct {
 	name, database, table string
-	hidden                []string
+
+	hidden []string // columns of the customers that it must never see as they are
+	kept   []string // further ones that it sees in part, and must not overwrite with that
 }
 
 var logins = []login{
-	{"alice", "shop", "customers", []string{"last_name", "email", "phone", "card", "ssn", "device_id", "notes"}},
-	{"ana", "shop", "customers", []string{"last_name", "email", "phone", "card", "ssn", "device_id", "loyalty_no", "notes"}},
-	{"crm_app", "crm", "crm.customers", []string{"last_name", "email", "phone", "card", "ssn", "iban"}},
+	{"alice", "shop", "customers",
+		[]string{"last_name", "email", "phone", "card", "ssn", "device_id", "last_ip", "birth_date", "notes"},
+		[]string{"first_name", "postcode", "credit_limit"}},
+	{"ana", "shop", "customers",
+		[]string{"last_name", "email", "phone", "card", "ssn", "device_id", "loyalty_no", "last_ip", "birth_date", "notes"},
+		[]string{"first_name", "postcode", "credit_limit"}},
+	{"crm_app", "crm", "crm.customers",
+		[]string{"last_name", "email", "phone", "card", "ssn", "iban", "birth_date", "(address).street"},
+		[]string{"first_name", "notes", "credit_limit", "last_ip", "preferences", "address"}},
 }
 
 // shortest is the length from which on a value is long enough not to be in an
@@ -24,10 +31,10 @@ var logins = []login{
 const shortest = 5
 
 // leaks finds hidden values in what a client printed.
-func leaks(output string, rows [][]string) error {
+func (l login) leaks(output string, rows [][]string) error {
 	var errs []error
 	for _, row := range rows {
-		for _, value := range row[1:] {
+		for _, value := range row[1 : 1+len(l.hidden)] {
 			if len(value) >= shortest && strings.Contains(output, value) {
 				errs = append(errs, fmt.Errorf("LEAK: a hidden value of row %s was printed: %q", row[0], value))
 			}
@@ -36,12 +43,12 @@ func leaks(output string, rows [][]string) error {
 	return errors.Join(errs...)
 }
 
-// unchanged tells whether hidden values are as they were.
+// unchanged tells whether the values are as they were.
 func unchanged(before, after [][]string) error {
 	var errs []error
 	for i, row := range before {
 		if i >= len(after) || strings.Join(row, "|") != strings.Join(after[i], "|") {
-			errs = append(errs, fmt.Errorf("DAMAGE: hidden values of row %s are no longer %q", row[0], row[1:]))
+			errs = append(errs, fmt.Errorf("DAMAGE: values of row %s are no longer %q", row[0], row[1:]))
 		}
 	}
 	return errors.Join(errs...)

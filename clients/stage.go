@@ -87,16 +87,16 @@ func (s *stage) exec(ctx context.Context, database, sql string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// hidden gives, of each customer of the fixture, the key and what the login
-// must not see.
-func (s *stage) hidden(ctx context.Context, l login) ([][]string, error) {
+// protected gives, of each customer of the fixture, the key and what the login
+// must not see or change.
+func (s *stage) protected(ctx context.Context, l login) ([][]string, error) {
 	conn, err := pgx.Connect(ctx, s.server.DSN(l.database, pgserver.Superuser))
 	if err != nil {
 		return nil, err
 	}
 	columns := []string{"id::text"}
-	for _, c := range l.hidden {
-		columns = append(columns, "coalesce("+c+"::text, '')")
+	for _, c := range slices.Concat(l.hidden, l.kept) {
+		columns = append(columns, "coalesce(("+c+")::text, '')")
 	}
 	rows, err := conn.Query(ctx, fmt.Sprintf("SELECT ARRAY[%s] FROM %s ORDER BY id", strings.Join(columns, ", "), l.table))
 	if err != nil {

@@ -39,8 +39,9 @@ type Config struct {
 
 // TLS names a certificate and its key, both PEM.
 type TLS struct {
-	Cert string `yaml:"cert"`
-	Key  string `yaml:"key"`
+	Cert     string `yaml:"cert"`
+	Key      string `yaml:"key"`
+	Optional bool   `yaml:"optional"` // connections in clear are let in as well
 }
 
 // Server is the PostgreSQL server behind the proxy.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pgveil/pgveil/proxy/wire"
@@ -37,6 +38,7 @@ func (s *session) pumpServer(ctx context.Context) error {
 			if err := s.fromS.Fill(max(want, s.fromS.Buffered()+1)); err != nil {
 				return s.serverGone(err)
 			}
+			s.srv.metrics.fromServer.Add(float64(s.fromS.Arrived()))
 			continue
 		}
 		have := min(n, s.fromS.Buffered())
@@ -193,7 +195,7 @@ func (s *session) parameter(frame []byte) error {
 	name, value := string(b.String()), string(b.String())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unrestricted {
+	if s.free {
 		return nil
 	}
 	if name == "standard_conforming_strings" && value != "on" {
@@ -226,9 +228,9 @@ func (s *session) acknowledged(f *flight, typ byte) (bool, error) {
 	defer s.mu.Unlock()
 	if f.last {
 		f.probe.done = true
-		s.settled.Broadcast()
 	}
 	s.queue.pop()
+	s.settled.Broadcast()
 	return !own, nil
 }
 
@@ -262,6 +264,7 @@ func (s *session) completed(ctx context.Context, f *flight, typ byte, frame []by
 func (s *session) took(f *flight, tag string) {
 	if f.privacy == nil {
 		f.tag = tag
+		f.rows = max(f.rows, tagRows(tag))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -274,6 +277,15 @@ func (s *session) took(f *flight, tag string) {
 	for _, step := range f.plan.Steps {
 		s.ddl = s.ddl || changesSchema(step.Command)
 	}
+}
+
+// tagRows gives the number of rows that a command tag ends in.
+func tagRows(tag string) int64 {
+	n, err := strconv.ParseInt(tag[strings.LastIndexByte(tag, ' ')+1:], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // changesSchema tells whether a command may change what the catalog describes.
@@ -361,11 +373,11 @@ func (s *session) edit(f *flight, fields []wire.Field) []wire.Field {
 // caller has no restrictions or none are enforced.
 func (s *session) open(p *rewrite.Plan) bool {
 	if p != nil {
-		return p.Access.Unrestricted || p.Decision == rewrite.Observed
+		return free(p.Access)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.unrestricted
+	return s.free
 }
 
 // tellsOfRows tells whether errors and notices of a plan can speak of governed

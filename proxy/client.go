@@ -41,6 +41,7 @@ func (s *session) pumpClient(ctx context.Context) error {
 			if err := s.fromC.Fill(want); err != nil {
 				return err
 			}
+			s.srv.metrics.fromClient.Add(float64(s.fromC.Arrived()))
 			continue
 		}
 		have := min(n, s.fromC.Buffered())
@@ -198,15 +199,37 @@ func (s *session) push(flights ...*flight) error {
 			continue // a server that takes in data passes over Sync
 		}
 		f.start = s.srv.now()
-		f.apply()
+		f.apply(s.batch)
 		s.queue.push(f)
 		ends := f.kind == flightSync || f.kind == flightQuery || f.kind == flightCall
 		if ends && s.extended && s.unsettled && !s.block {
 			s.doubt = true // if anything before it fails, settings go back
 		}
+		if ends {
+			s.batch++
+		}
 		s.extended = !ends
 	}
 	return nil
+}
+
+// meaning gives what a name stands for when the next message gets to the
+// server; nil when nothing. Where that hangs on answers that are not here, it
+// waits for them: a Parse whose name is taken leaves the name as it was, and
+// what it was may be made for another purpose.
+func (s *session) meaning(n *names, name []byte) (*named, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if free(s.plans.Access) || !n.uncertain(name, s.batch) {
+		return n.get(name), nil
+	}
+	s.mu.Unlock()
+	err := s.toS.Flush()
+	s.mu.Lock()
+	for err == nil && s.ended == nil && n.uncertain(name, s.batch) {
+		s.settled.Wait()
+	}
+	return n.get(name), errors.Join(err, s.ended)
 }
 
 func (s *session) take(kind flightKind) *flight {
@@ -360,7 +383,7 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 // keepText gives the text of a statement that may have to be planned again.
 func (s *session) keepText(p *rewrite.Plan, text []byte) string {
 	switch {
-	case p.Access.Unrestricted:
+	case free(p.Access):
 		return ""
 	case p.Text != "":
 		return p.Text // held by the plan cache already
@@ -373,11 +396,12 @@ func (s *session) keepText(p *rewrite.Plan, text []byte) string {
 // asking now: one that was planned for another access, or by a policy that is
 // no longer in force, is planned and prepared again.
 func (s *session) current(ctx context.Context, name []byte) (*named, error) {
-	s.mu.Lock()
-	st := s.statements.get(name)
-	s.mu.Unlock()
+	st, err := s.meaning(&s.statements, name)
+	if err != nil {
+		return nil, err
+	}
 	if st == nil {
-		if s.plans.Access.Unrestricted {
+		if free(s.plans.Access) {
 			return nil, nil // the server knows what to say
 		}
 		return nil, &rewrite.Refusal{Code: "26000", Message: fmt.Sprintf("prepared statement %q does not exist", name)}
@@ -385,7 +409,7 @@ func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 	if err := s.settle(ctx, nil); err != nil {
 		return nil, err
 	}
-	if s.plans.Access.Unrestricted || st.plan.Access == s.plans.Access || st.plan.Access.ID == s.plans.Access.ID {
+	if free(s.plans.Access) || st.plan.Access == s.plans.Access || st.plan.Access.ID == s.plans.Access.ID {
 		return st, nil
 	}
 	if st.bySQL {
@@ -435,7 +459,7 @@ func (s *session) describe(frame []byte) error {
 // known refuses names that a caller with restrictions has not defined through
 // the proxy: whatever they are, nobody planned them.
 func (s *session) known(kind byte, name []byte) error {
-	if s.plans.Access.Unrestricted {
+	if free(s.plans.Access) {
 		return nil
 	}
 	s.mu.Lock()
@@ -486,11 +510,9 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 // openPortal finds the portal to execute. One that was bound for another role
 // or purpose stays closed.
 func (s *session) openPortal(ctx context.Context, name []byte) (*named, error) {
-	s.mu.Lock()
-	p := s.portals.get(name)
-	s.mu.Unlock()
-	if s.plans.Access.Unrestricted {
-		return p, nil
+	p, err := s.meaning(&s.portals, name)
+	if err != nil || free(s.plans.Access) {
+		return p, err
 	}
 	if p == nil {
 		return nil, &rewrite.Refusal{Code: "34000", Message: fmt.Sprintf("portal %q does not exist", name)}
@@ -552,7 +574,7 @@ func (s *session) copyEnd() {
 // open to callers with restrictions.
 func (s *session) call(frame []byte) error {
 	f := s.take(flightCall)
-	if !s.plans.Access.Unrestricted {
+	if !free(s.plans.Access) {
 		err := &rewrite.Refusal{Code: "42501", Message: "the fast-path function call is not open to callers with restrictions", Hint: "call the function in a query"}
 		if err := s.refuse(f, err, func(r *Refusal) { s.toS.Frame('Q', r.poison()) }); err != nil {
 			return err
@@ -567,23 +589,27 @@ func (s *session) call(frame []byte) error {
 
 // checkNames refuses EXECUTE and FETCH of what was made for another access.
 func (s *session) checkNames(p *rewrite.Plan) error {
-	if s.plans.Access.Unrestricted || !p.Has(rewrite.Executes|rewrite.Fetches|rewrite.Ends) {
+	if free(s.plans.Access) || !p.Has(rewrite.Executes|rewrite.Fetches|rewrite.Ends) {
 		return nil
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.unsettled && len(p.Steps) > 1 && p.Has(rewrite.Ends) {
+	unsettled := s.unsettled
+	s.mu.Unlock()
+	if unsettled && len(p.Steps) > 1 && p.Has(rewrite.Ends) {
 		return &rewrite.Refusal{Code: "0A000", Message: "what follows the end of the transaction in the same text depends on settings that end with it", Hint: "send the statements one by one"}
 	}
 	for _, step := range p.Steps {
-		what, made := "", (*named)(nil)
+		what, known := "prepared statement", &s.statements
 		switch {
 		case step.Effect&rewrite.Executes != 0:
-			what, made = "prepared statement", s.statements.get([]byte(step.Name))
 		case step.Effect&rewrite.Fetches != 0:
-			what, made = "cursor", s.portals.get([]byte(step.Name))
+			what, known = "cursor", &s.portals
 		default:
 			continue
+		}
+		made, err := s.meaning(known, []byte(step.Name))
+		if err != nil {
+			return err
 		}
 		if made == nil && !madeBefore(p, step) {
 			return &rewrite.Refusal{Code: "26000", Message: fmt.Sprintf("%s %q does not exist", what, step.Name)}

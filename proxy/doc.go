@@ -40,6 +40,7 @@
 //
 // # Debugging
 //
-// Run pgveil serve with --log-level debug for one line a statement: its
-// fingerprint and decision. pgveil explain shows what becomes of a text.
+// pgveil explain shows what becomes of a text; the access log says what became
+// of one, by the identifier in a refusal's hint. With log.level debug the log
+// tells of every session's beginning and end.
 package proxy

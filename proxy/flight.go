@@ -52,6 +52,7 @@ type change struct {
 	names *names
 	name  string
 	step  int // the statement of a Query that makes it
+	batch int // which messages fail with it: those sent up to the next Sync or Query
 	to    *named
 	from  *named
 	next  *change // of the same name, by a later statement or flight
@@ -86,6 +87,14 @@ type names struct {
 
 func (n *names) get(name []byte) *named { return n.m[string(name)] }
 
+// uncertain tells whether a name may mean, to a message of that batch, what it
+// meant before: what changes it was sent in an earlier batch and is not answered.
+// Within its batch the message would be passed over with the change.
+func (n *names) uncertain(name []byte, batch int) bool {
+	c := n.last[string(name)]
+	return c != nil && c.batch != batch
+}
+
 func (n *names) put(name string, to *named) {
 	if to == nil {
 		delete(n.m, name)
@@ -117,9 +126,10 @@ func (f *flight) forgetAt(step int, n *names) {
 	}
 }
 
-func (f *flight) apply() {
+func (f *flight) apply(batch int) {
 	for i := range f.changes {
 		c := &f.changes[i]
+		c.batch = batch
 		if before := c.names.last[c.name]; before != nil {
 			before.next = c
 		}

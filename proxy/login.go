@@ -65,6 +65,13 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 	return s, srv.connect(ctx, s, st, secret, stale)
 }
 
+// needsTLS tells whether a connection would have to be under TLS and is not. A
+// unix socket does not leave the machine.
+func (srv *Server) needsTLS(c net.Conn) bool {
+	_, secured := c.(*tls.Conn)
+	return srv.tls != nil && !srv.clearToo && !secured && c.LocalAddr().Network() != "unix"
+}
+
 func address(a net.Addr) string {
 	host, _, err := net.SplitHostPort(a.String())
 	if err != nil {
@@ -76,6 +83,9 @@ func address(a net.Addr) string {
 // prove lets the client prove who it is.
 func (srv *Server) prove(ctx context.Context, s *session) (auth.Secret, error) {
 	c := authConn{s.fromC, s.toC}
+	if srv.needsTLS(s.client) {
+		return auth.Secret{}, newFatal("28000", "connections must be under TLS")
+	}
 	switch srv.method {
 	case SCRAM:
 		var bind auth.ChannelBinding
@@ -98,34 +108,46 @@ func (srv *Server) prove(ctx context.Context, s *session) (auth.Secret, error) {
 	}
 }
 
+// entry is what a login comes to, were it proved: an access, or the reason
+// against it. The client learns neither before the server has let it in.
+type entry struct {
+	access *policy.Access
+	denied error
+}
+
+// admission decides what a login comes to.
+func (srv *Server) admission(s *session, st *startup, stale error) entry {
+	settings, err := st.settings()
+	access, denied := srv.identify(s, purpose(settings))
+	switch {
+	case denied != nil:
+	case free(access):
+		return entry{access: access}
+	case stale != nil:
+		denied = newFatal("57P03", "%w", stale)
+	case err != nil:
+		denied = err
+	default:
+		denied = checkStartup(st, settings)
+	}
+	return entry{access, denied}
+}
+
+// free tells whether nothing is kept from a caller: its role says so, or
+// decisions are only recorded.
+func free(a *policy.Access) bool { return a.Unrestricted || a.Observe }
+
 // connect logs in to the server as the client, and relays what the server says
 // until it is ready.
-func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret auth.Secret, stale error) error {
-	settings, err := st.settings()
-	access, accessErr := srv.identify(s, purpose(settings))
-	restricted := access == nil || !access.Unrestricted
-	if accessErr == nil && restricted && stale != nil {
-		accessErr = newFatal("57P03", "%w", stale)
-	}
-	if err != nil && restricted {
-		return err
-	}
-	if restricted {
-		if err := checkStartup(st, settings); err != nil {
-			return err
-		}
-	}
+func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret auth.Secret, stale error) (err error) {
+	e := srv.admission(s, st, stale)
 	if s.upstream, err = srv.upstream.dial(ctx); err != nil {
-		return newFatal("08001", "%w", err)
+		return newFatal("08001", "the server cannot be reached: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { expire(s.upstream) })
 	defer stop()
-	var keys map[string]string
-	if restricted {
-		keys = srv.maskKeys
-	}
-	if _, err := s.upstream.Write(st.message(keys)); err != nil {
-		return newFatal("08001", "%w", err)
+	if _, err := s.upstream.Write(srv.greeting(st, e)); err != nil {
+		return newFatal("08001", "the server cannot be reached: %w", err)
 	}
 	s.fromS, s.toS = wire.NewReader(s.upstream, serverBuffer), wire.NewWriter(s.upstream)
 	err = auth.Login(ctx, authConn{s.fromS, s.toS}, s.login, secret, auth.LoginOptions{
@@ -134,13 +156,28 @@ func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret 
 	if err != nil {
 		return err
 	}
-	if accessErr != nil {
-		return accessErr
+	if e.denied != nil {
+		return e.denied
 	}
-	s.plans.Access, s.unrestricted = access, access.Unrestricted
+	s.plans.Access, s.free = e.access, free(e.access)
 	s.lookup.Use(s.engine, s.plans)
 	s.toC.Frame('R', []byte{0, 0, 0, 0})
 	return s.welcome()
+}
+
+// greeting gives the StartupMessage for the server: what the client asked for,
+// with the keys of keyed masks where there are masks. A login that will be
+// denied asks for nothing but to be checked.
+func (srv *Server) greeting(st *startup, e entry) []byte {
+	switch {
+	case e.denied != nil:
+		bare := &startup{params: []param{{"user", st.get("user")}, {"database", st.get("database")}}}
+		return bare.message(nil)
+	case e.access.Unrestricted:
+		return st.message(nil)
+	default:
+		return st.message(srv.maskKeys)
+	}
 }
 
 // identify finds what the policy says of a login. The client learns it only
@@ -152,8 +189,8 @@ func (srv *Server) identify(s *session, purpose string) (*policy.Access, error) 
 		r := rewrite.RefuseAccess(err)
 		f := newFatal("28000", "%w", r)
 		return nil, f
-	case s.foreign && !access.Unrestricted:
-		return nil, newFatal("42501", "database %q is not open to callers with restrictions", s.database)
+	case s.foreign && !free(access):
+		return access, newFatal("42501", "database %q is not open to callers with restrictions", s.database)
 	default:
 		return access, nil
 	}
@@ -178,7 +215,7 @@ func (s *session) welcome() error {
 	for {
 		frame, err := s.fromS.Whole(maxAnswer)
 		if err != nil {
-			return newFatal("08006", "%w", err)
+			return newFatal("08006", "the connection to the server was lost: %w", err)
 		}
 		switch frame[0] {
 		case 'S':

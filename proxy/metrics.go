@@ -19,7 +19,8 @@ type metrics struct {
 	planSeconds      prometheus.Histogram
 	auditSeconds     prometheus.Histogram
 	statementSeconds prometheus.Histogram
-	bytes            *prometheus.CounterVec
+	fromClient       prometheus.Counter // bytes
+	fromServer       prometheus.Counter // bytes
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -33,14 +34,15 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		planSeconds:      histogram("pgveil_plan_seconds", "Time added by planning a statement that was not cached."),
 		auditSeconds:     histogram("pgveil_audit_wait_seconds", "Time that answers waited for their audit records to be durable."),
 		statementSeconds: histogram("pgveil_statement_seconds", "Time from a statement's arrival to the end of its answer."),
-		bytes:            prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_bytes_total", Help: "Bytes read, by who sent them."}, []string{"from"}),
 	}
+	bytes := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_bytes_total", Help: "Bytes of sessions, by who sent them."}, []string{"from"})
+	m.fromClient, m.fromServer = bytes.WithLabelValues("client"), bytes.WithLabelValues("server")
 	m.decisions = map[rewrite.Decision]prometheus.Counter{}
 	for _, d := range []rewrite.Decision{rewrite.Allowed, rewrite.Masked, rewrite.Refused, rewrite.Unrestricted, rewrite.Observed} {
 		m.decisions[d] = m.statements.WithLabelValues(string(d))
 	}
 	if r != nil {
-		r.MustRegister(m.sessions, m.logins, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.planSeconds, m.auditSeconds, m.statementSeconds, m.bytes)
+		r.MustRegister(m.sessions, m.logins, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
 	}
 	return m
 }

@@ -28,6 +28,7 @@ type Options struct {
 	Privacy  *dsar.Service // serves data subject requests; nil refuses them
 
 	TLS      *tls.Config // towards clients; nil: in clear only
+	ClearToo bool        // with TLS: connections in clear are let in as well
 	Method   Method
 	Lookup   auth.Lookup       // of SCRAM
 	MockKey  []byte            // of SCRAM: see auth.SCRAM
@@ -50,6 +51,7 @@ type Server struct {
 	durable  bool
 	privacy  *dsar.Service
 	tls      *tls.Config
+	clearToo bool
 	binding  auth.ChannelBinding
 	method   Method
 	lookup   auth.Lookup
@@ -79,7 +81,7 @@ func New(o Options) (*Server, error) {
 	}
 	srv := &Server{
 		database: o.Database, upstream: o.Upstream, enforcer: o.Enforcer, audit: o.Audit, durable: o.Durable,
-		privacy: o.Privacy, tls: frontTLS(o.TLS), method: o.Method, lookup: o.Lookup, mockKey: o.MockKey,
+		privacy: o.Privacy, tls: frontTLS(o.TLS), clearToo: o.ClearToo, method: o.Method, lookup: o.Lookup, mockKey: o.MockKey,
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
 	}
@@ -215,6 +217,9 @@ func (srv *Server) attend(ctx context.Context, s *session) {
 	s.goodbye(err)
 	if err != nil {
 		s.log.Info("session ended", "err", err)
+	}
+	if err := srv.recordSession(audit.Record{Session: s.id, Login: s.login, User: s.plans.Access.User, Client: s.addr, Database: s.database, Message: "end"}); err != nil {
+		s.log.Error("recording the end of a session", "err", err)
 	}
 }
 

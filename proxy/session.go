@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,22 +39,23 @@ type session struct {
 	lookup rewrite.Lookup
 	left   int // bytes of the current message that are still to be read
 
-	mu           sync.Mutex // guards all below
-	settled      sync.Cond  // something below changed
-	queue        queue
-	skipping     bool // the server passes over everything up to the next Sync
-	copying      bool // the server takes in data and passes over Sync
-	extended     bool // messages of the extended protocol were sent since the last Sync
-	tx           byte // the last ReadyForQuery's status
-	block        bool // a transaction block is open for certain, after all that was sent
-	doubt        bool // settings may have changed since the server was asked
-	unsettled    bool // settings changed in a transaction that is not over
-	ddl          bool // the schema changed in a transaction that is not over
-	unrestricted bool // the access in force is
-	terminated   bool // the client said so: the server closes the connection when it has read that
-	statements   names
-	portals      names
-	ended        error
+	mu         sync.Mutex // guards all below
+	settled    sync.Cond  // something below changed
+	queue      queue
+	skipping   bool // the server passes over everything up to the next Sync
+	copying    bool // the server takes in data and passes over Sync
+	extended   bool // messages of the extended protocol were sent since the last Sync
+	batch      int  // counts the messages that end what an error passes over
+	tx         byte // the last ReadyForQuery's status
+	block      bool // a transaction block is open for certain, after all that was sent
+	doubt      bool // settings may have changed since the server was asked
+	unsettled  bool // settings changed in a transaction that is not over
+	ddl        bool // the schema changed in a transaction that is not over
+	free       bool // nothing is kept from the caller
+	terminated bool // the client said so: the server closes the connection when it has read that
+	statements names
+	portals    names
+	ended      error
 
 	streaming *flight // the server pump's: whose rows are arriving
 	audited   uint64  // the server pump's: highest record that answers in toC wait for, plus one
@@ -62,19 +64,31 @@ type session struct {
 // errTerminated ends a session because the client said so.
 var errTerminated = errors.New("client terminated")
 
-// fatal is an error that the client is told before the session ends.
+// fatal is an error that the client is told before the session ends. Its cause
+// is for the log: it may name addresses and files.
 type fatal struct {
 	Refusal
 	cause error
 }
 
-func (f *fatal) Error() string { return f.Message }
+func (f *fatal) Error() string {
+	if f.cause == nil || f.cause.Error() == f.Message {
+		return f.Message
+	}
+	return f.Message + ": " + f.cause.Error()
+}
+
 func (f *fatal) Unwrap() error { return f.cause }
 
+// newFatal makes a fatal error. A format that ends in ": %w" keeps the cause
+// from the client.
 func newFatal(code, format string, args ...any) *fatal {
 	err := fmt.Errorf(format, args...)
 	f := &fatal{cause: errors.Unwrap(err)}
 	f.Code, f.Message = code, err.Error()
+	if f.cause != nil && strings.HasSuffix(format, ": %w") {
+		f.Message = strings.TrimSuffix(f.Message, ": "+f.cause.Error())
+	}
 	return f
 }
 

@@ -38,7 +38,7 @@ var probeName = wire.CString("pgveil probe")
 // nil means anything.
 func (s *session) settle(ctx context.Context, text []byte) error {
 	engine, err := s.srv.enforcer.current(ctx)
-	if err != nil && !s.plans.Access.Unrestricted {
+	if err != nil && !free(s.plans.Access) {
 		return err
 	}
 	if err != nil {
@@ -167,13 +167,13 @@ func (s *session) identify(engine *rewrite.Engine, purpose string) error {
 		s.mu.Unlock()
 		return rewrite.RefuseAccess(err)
 	}
-	if s.foreign && !access.Unrestricted {
+	if s.foreign && !free(access) {
 		return newFatal("42501", "database %q is not open to callers with restrictions", s.database)
 	}
 	s.engine, s.plans.Access = engine, access
 	s.lookup.Use(engine, s.plans)
 	s.mu.Lock()
-	s.unrestricted = access.Unrestricted
+	s.free = free(access)
 	s.mu.Unlock()
 	return nil
 }

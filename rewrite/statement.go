@@ -1,7 +1,6 @@
 package rewrite
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -36,7 +35,10 @@ func (c *planner) statement(n *pg_query.Node) (*pg_query.Node, error) {
 	case *pg_query.Node_DeclareCursorStmt:
 		effect, err := c.query(v.DeclareCursorStmt.Query)
 		c.step(command, effect|Declares, v.DeclareCursorStmt.Portalname)
-		return n, errors.Join(err, c.deferredSettings(command))
+		if err != nil {
+			return n, err
+		}
+		return n, c.deferredSettings(command)
 	case *pg_query.Node_PrepareStmt:
 		return n, c.prepare(v.PrepareStmt)
 	case *pg_query.Node_CopyStmt:
@@ -76,7 +78,10 @@ func (c *planner) prepare(p *pg_query.PrepareStmt) error {
 	}
 	effect, err := c.query(p.Query)
 	c.step("PREPARE", effect|Prepares, p.Name)
-	return errors.Join(err, c.deferredSettings("PREPARE"))
+	if err != nil {
+		return err
+	}
+	return c.deferredSettings("PREPARE")
 }
 
 // deferredSettings refuses set_config in what runs later, under a name.

@@ -37,7 +37,9 @@ class Customer(models.Model):
     last_ip = models.GenericIPAddressField(null=True)
     credit_limit = models.DecimalField(max_digits=10, decimal_places=2, null=True)
     notes = models.TextField(null=True)
+    region = models.TextField()
     country = models.CharField(max_length=2)
+    restricted = models.BooleanField()
     created_at = models.DateTimeField()
 
     class Meta:

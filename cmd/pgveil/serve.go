@@ -160,9 +160,12 @@ func (p *process) close() error {
 	if p.catalog != nil {
 		errs = append(errs, p.catalog.close())
 	}
-	if p.audit != nil {
+	if p.server != nil {
 		_, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "stop"})
-		errs = append(errs, err, p.audit.Close())
+		errs = append(errs, err)
+	}
+	if p.audit != nil {
+		errs = append(errs, p.audit.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -210,7 +213,7 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 		if err != nil {
 			return o, fmt.Errorf("tls: %w", err)
 		}
-		o.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+		o.TLS, o.ClearToo = &tls.Config{Certificates: []tls.Certificate{cert}}, t.Optional
 	}
 	switch p.cfg.Auth.Method {
 	case "scram":

@@ -31,6 +31,7 @@ type Reader struct {
 	buf        []byte
 	start, end int // what is buffered: buf[start:end]
 	size       int // the buffer's usual size
+	arrived    int // bytes read since Arrived was asked
 }
 
 // NewReader makes a reader with a buffer of size bytes, which grows for
@@ -53,6 +54,13 @@ func (r *Reader) Head() (typ byte, n int, ok bool, err error) {
 		return 0, 0, false, fmt.Errorf("%w: type %q, length %d", ErrFrame, r.buf[r.start], length)
 	}
 	return r.buf[r.start], int(length) + 1, true, nil
+}
+
+// Arrived tells how many bytes were read since it was last asked.
+func (r *Reader) Arrived() int {
+	n := r.arrived
+	r.arrived = 0
+	return n
 }
 
 // Take consumes n buffered bytes. They are valid until the next Fill, and must
@@ -78,6 +86,7 @@ func (r *Reader) Fill(n int) error {
 		}
 		got, err := r.src.Read(r.buf[r.end:])
 		r.end += got
+		r.arrived += got
 		if err != nil && r.Buffered() < n {
 			if err == io.EOF && r.Buffered() > 0 {
 				return io.ErrUnexpectedEOF

@@ -142,7 +142,7 @@ func (r *resolver) indirection(a *pg_query.A_Indirection, s *scope, as UseKind) 
 func (r *resolver) field(it *item, name string, pos int32, as UseKind) error {
 	c, ok := it.column(name)
 	if !ok {
-		return &Error{Code: "42703", Message: fmt.Sprintf("column %q not found in data type of %q", name, it.name), Pos: pos}
+		return &Error{Code: "42703", Message: fmt.Sprintf("column %q not found in data type of %q", name, it.name), Pos: pos, Name: name}
 	}
 	r.whole(it)
 	if it.ref != nil {
@@ -266,7 +266,7 @@ func (r *resolver) columnAndItem(ref *pg_query.ColumnRef, s *scope) (column, *it
 			return column{}, nil, err
 		}
 		if !ok {
-			return column{}, nil, &Error{Code: "42703", Message: fmt.Sprintf("column %q does not exist", name), Pos: ref.Location}
+			return column{}, nil, &Error{Code: "42703", Message: fmt.Sprintf("column %q does not exist", name), Pos: ref.Location, Name: name}
 		}
 		if it != nil && len(c.sources) == 0 {
 			systemColumn(it, name)
@@ -279,7 +279,7 @@ func (r *resolver) columnAndItem(ref *pg_query.ColumnRef, s *scope) (column, *it
 	}
 	c, ok := it.column(name)
 	if !ok && !systemColumn(it, name) {
-		return column{}, nil, &Error{Code: "42703", Message: fmt.Sprintf("column %s.%s does not exist", it.name, name), Pos: ref.Location}
+		return column{}, nil, &Error{Code: "42703", Message: fmt.Sprintf("column %s.%s does not exist", it.name, name), Pos: ref.Location, Name: name}
 	}
 	return c, it, nil
 }
