@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 
 import django
@@ -72,7 +73,7 @@ def inspectdb():
     print("# inspectdb")
     out = io.StringIO()
     call_command("inspectdb", stdout=out)
-    print(out.getvalue())
+    print(re.sub(r" \(pgveil \w+\)", "", out.getvalue()))
 
 
 def attempt(what):

@@ -140,6 +140,9 @@ func (p *process) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	for _, line := range p.enforcer.Engine().Policy.Ahead() {
+		p.log.Warn("policy: " + line)
+	}
 	p.gauges()
 	options, err := p.options(key)
 	if err != nil {
