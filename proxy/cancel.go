@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"sync"
+	"time"
 
 	"github.com/pgveil/pgveil/proxy/wire"
 )
@@ -70,14 +71,17 @@ func (srv *Server) cancel(ctx context.Context, body []byte) error {
 		return nil
 	}
 	s := srv.cancels.find(cancelKey{pid: binary.BigEndian.Uint32(body), secret: bytes.Clone(body[4:])})
-	if s == nil || s.first() == nil {
+	if s == nil {
 		return nil
 	}
 	conn, err := srv.upstream.dial(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer srv.closeConn(conn)
+	if !s.busySoon(ctx) {
+		return nil
+	}
 	var b []byte
 	b = binary.BigEndian.AppendUint32(b, uint32(4+4+len(s.serverKey)))
 	b = binary.BigEndian.AppendUint32(b, cancelCode)
@@ -87,4 +91,19 @@ func (srv *Server) cancel(ctx context.Context, body []byte) error {
 	}
 	// The server closes the connection once it has acted.
 	return ignoreEOF(wire.NewReader(conn, 64).Fill(1))
+}
+
+// busySoon waits a moment for the session to have something to cancel: a
+// CancelRequest that was sent right after a query may arrive before it.
+func (s *session) busySoon(ctx context.Context) bool {
+	const patience, step = 100 * time.Millisecond, 2 * time.Millisecond
+	for waited := time.Duration(0); waited < patience; waited += step {
+		if s.first() != nil {
+			return true
+		}
+		if !pause(ctx, step) {
+			return false
+		}
+	}
+	return false
 }
