@@ -157,7 +157,7 @@ func goroutines() map[string]string {
 	all = all[:runtime.Stack(all, true)]
 	found := map[string]string{}
 	for g := range strings.SplitSeq(string(all), "\n\n") {
-		if strings.Contains(g, "pgveil/proxy.(") || strings.Contains(g, "pgveil/proxy_test.(*front)") {
+		if strings.Contains(g, "pgveil/proxy.(") || strings.Contains(g, "pgveil/proxy_test.(*front).serve") {
 			id, _, _ := strings.Cut(g, " [")
 			found[id] = g
 		}

@@ -16,7 +16,7 @@ import (
 // query resolves a query, decides every use of every column, and changes the
 // tree accordingly.
 func (c *planner) query(n *pg_query.Node) (Effect, error) {
-	q, err := resolve.Resolve(resolve.Input{Catalog: c.engine.Catalog, Path: c.session.Path}, n)
+	q, err := resolve.Resolve(c.input(), n)
 	if err != nil {
 		return 0, err
 	}
@@ -60,6 +60,14 @@ func (c *planner) query(n *pg_query.Node) (Effect, error) {
 	return c.effect(q) | c.effects, nil
 }
 
+// input says what names are resolved against. A view stands for its query,
+// unless the policy says what the view itself shows.
+func (c *planner) input() resolve.Input {
+	return resolve.Input{Catalog: c.engine.Catalog, Path: c.session.Path, Expand: func(rel *catalog.Relation) bool {
+		return rel.Governed() && !c.session.Access.Discloses(rel.Schema, rel.Name)
+	}}
+}
+
 func (c *planner) effect(q *resolve.Query) (effect Effect) {
 	for _, ref := range q.Refs {
 		c.plan.Governed = c.plan.Governed || ref.Relation.Governed()
@@ -101,7 +109,7 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 	}
 	if derives(rel) && !c.session.Access.Discloses(rel.Schema, rel.Name) {
 		return nil, refuse("ask the policy's owner to name it under discloses, and to class its columns",
-			"%s is a view: which rows it shows may tell of what it hides", rel.QualifiedName())
+			"%s holds what a query of its own found: which rows it shows may tell of what it hides", rel.QualifiedName())
 	}
 	v := &view{template: t, target: ref.Item == nil}
 	if (ref.Whole || ref.Positional) && !slices.ContainsFunc(t.columns, func(s shown) bool { return s.node != nil }) {
@@ -414,6 +422,12 @@ func makeBool(v bool) *pg_query.Node {
 // schema, so that neither the server's rules of scope nor its search path can
 // find something else under the name.
 func qualify(q *resolve.Query) {
+	for _, qual := range q.Qualified {
+		if qual.Ref == nil {
+			fields := qual.Node.Fields
+			qual.Node.Fields = []*pg_query.Node{pg_query.MakeStrNode(qual.Owner), fields[len(fields)-1]}
+		}
+	}
 	for _, b := range q.Bare {
 		b.Node.Fields = []*pg_query.Node{pg_query.MakeStrNode(b.Owner), b.Node.Fields[0]}
 	}

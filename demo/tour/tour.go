@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -106,7 +107,7 @@ func (t *tour) holds(claim string, ok bool, want, got string) {
 
 func (t *tour) fail(claim, want, got string) {
 	t.broken++
-	t.out.broken(claim, want, got)
+	t.out.broken(claim, cmp.Or(want, "nothing"), cmp.Or(got, "nothing"))
 }
 
 // show asks as somebody, and shows the statement and the answer.

@@ -240,8 +240,8 @@ func (r *resolver) namedItem(ref *pg_query.ColumnRef, fields []*pg_query.Node, s
 	if it == nil {
 		return nil, &Error{Code: "42P01", Message: fmt.Sprintf("missing FROM-clause entry for table %q", parts[len(parts)-1]), Pos: ref.Location}
 	}
-	if len(fields) > 1 && it.ref != nil {
-		r.q.Qualified = append(r.q.Qualified, Qualified{Ref: it.ref, Node: ref})
+	if len(fields) > 1 {
+		r.q.Qualified = append(r.q.Qualified, Qualified{Ref: it.ref, Owner: it.name, Node: ref})
 	}
 	return it, nil
 }

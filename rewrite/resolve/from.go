@@ -7,6 +7,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/rewrite/parse"
 )
 
 // from resolves a FROM clause into the items of scope s.
@@ -81,11 +82,47 @@ func (r *resolver) rangeVar(n *pg_query.Node, rv *pg_query.RangeVar, s *scope) (
 	if err != nil {
 		return nil, err
 	}
+	if rel.Kind == catalog.View && r.in.Expand != nil && r.in.Expand(rel) {
+		return r.view(n, rv, rel)
+	}
 	ref := r.newRef(rel, rv, n)
 	it := relationItem(ref)
 	if names := rv.GetAlias().GetColnames(); len(names) > 0 {
 		ref.Positional = true
 		return it, it.rename(names)
+	}
+	return it, nil
+}
+
+// maxViews bounds how deep views stand on views.
+const maxViews = 32
+
+// view puts a view's query in its place and resolves that: with the names that
+// it was made with, and nothing of the statement around it in sight.
+func (r *resolver) view(n *pg_query.Node, rv *pg_query.RangeVar, rel *catalog.Relation) (*item, error) {
+	if r.views++; r.views > maxViews {
+		return nil, unsupported("a view %d views deep", maxViews)
+	}
+	defer func() { r.views-- }()
+	query, err := parse.ParseOne(rel.Definition)
+	if err != nil || query.GetSelectStmt() == nil || n.GetRangeVar() == nil {
+		return nil, unsupported("the view %s", rel.QualifiedName())
+	}
+	alias := rv.Alias
+	if alias == nil {
+		alias = &pg_query.Alias{Aliasname: rv.Relname}
+	}
+	sub := &pg_query.RangeSubselect{Subquery: query, Alias: alias}
+	n.Node = &pg_query.Node_RangeSubselect{RangeSubselect: sub}
+	path := r.in.Path
+	r.in.Path = []string{"pg_catalog"}
+	it, err := r.rangeSubselect(sub, &scope{})
+	r.in.Path = path
+	if err != nil {
+		return nil, err
+	}
+	if rv.Alias == nil {
+		it.schema = rel.Schema
 	}
 	return it, nil
 }

@@ -129,8 +129,9 @@ type Grouping struct {
 
 // Qualified is a column reference that names a relation with its schema.
 type Qualified struct {
-	Ref  *Ref
-	Node *pg_query.ColumnRef
+	Ref   *Ref // nil for a view that was replaced by its query
+	Owner string
+	Node  *pg_query.ColumnRef
 }
 
 // Bare is a column reference without what it belongs to.
@@ -163,6 +164,9 @@ func unsupported(format string, args ...any) error {
 type Input struct {
 	Catalog *catalog.Snapshot
 	Path    []string // current_schemas(true)
+	// Expand tells which views are replaced by their queries, so that what
+	// holds for the relations in those holds here as well. nil: none.
+	Expand func(*catalog.Relation) bool
 }
 
 // Resolve resolves a SELECT, INSERT, UPDATE or DELETE.
@@ -190,8 +194,9 @@ func Expr(in Input, rel *catalog.Relation, alias string, expr *pg_query.Node) (*
 
 // resolver carries one statement's resolution.
 type resolver struct {
-	in Input
-	q  *Query
+	in    Input
+	q     *Query
+	views int // that the current name lies in
 }
 
 func (r *resolver) newRef(rel *catalog.Relation, rv *pg_query.RangeVar, item *pg_query.Node) *Ref {
