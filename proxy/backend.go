@@ -69,7 +69,7 @@ func (s *session) serverGone(err error) error {
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		s.mu.Lock()
-		expected := s.terminated || s.queue.n == 0
+		expected := s.parting || s.queue.n == 0
 		s.mu.Unlock()
 		if expected {
 			return io.EOF
@@ -328,6 +328,7 @@ func (s *session) failed(f *flight, frame []byte) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.copying = false
+	s.parting = s.parting || fatal
 	if f.kind == flightQuery || f.kind == flightCall || f.kind == flightSync {
 		f.undo()
 		return pass, nil

@@ -131,7 +131,7 @@ var noParams = []byte{0, 0}
 // before, and closes the connection as it was told to.
 func (s *session) terminate() error {
 	s.mu.Lock()
-	s.terminated = true
+	s.parting = true
 	s.mu.Unlock()
 	if err := s.toS.Flush(); err != nil {
 		return err

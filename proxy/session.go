@@ -52,7 +52,7 @@ type session struct {
 	unsettled  bool // settings changed in a transaction that is not over
 	ddl        bool // the schema changed in a transaction that is not over
 	free       bool // nothing is kept from the caller
-	terminated bool // the client said so: the server closes the connection when it has read that
+	parting    bool // the server closes the connection next: the client said Terminate, or it raised a FATAL error
 	statements names
 	portals    names
 	ended      error
@@ -103,6 +103,10 @@ func (s *session) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
 	defer stop()
 	err := g.Wait()
+	var f *fatal
+	if errors.As(err, &f) {
+		return err // whatever caused it, the client is told
+	}
 	if errors.Is(err, errTerminated) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}

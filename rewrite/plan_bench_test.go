@@ -20,7 +20,7 @@ func planTexts() map[string]string {
 	}
 	return map[string]string{
 		"small": "SELECT first_name, email FROM crm.customers WHERE id = 4711",
-		"join": "SELECT c.first_name, c.email, count(*) AS orders, max(o.ordered_at) AS latest FROM crm.customers c " +
+		"join": "SELECT c.first_name, c.email, count(*) AS orders, max(o.placed_at) AS latest FROM crm.customers c " +
 			"JOIN crm.orders o ON o.customer_id = c.id LEFT JOIN crm.tickets t ON t.customer_id = c.id " +
 			"WHERE c.city = 'Zurich' AND o.id > 100 GROUP BY c.id, c.first_name, c.email ORDER BY latest DESC LIMIT 50",
 		"10KB": long.String(),
@@ -28,7 +28,7 @@ func planTexts() map[string]string {
 }
 
 // planSession gives a session of a user of the fixture.
-func planSession(b *testing.B, user string) (*rewrite.Engine, rewrite.Session) {
+func planSession(b testing.TB, user string) (*rewrite.Engine, rewrite.Session) {
 	b.Helper()
 	f, err := cases.LoadFixture(filepath.Join("..", "testdata", "fixtures", "crm"))
 	if err != nil {
@@ -79,13 +79,76 @@ func BenchmarkPlanMiss(b *testing.B) {
 	})
 }
 
-// BenchmarkPlanHit plans a text that the cache holds.
-func BenchmarkPlanHit(b *testing.B) {
+// BenchmarkLookupHit finds the plan of a text that came before.
+func BenchmarkLookupHit(b *testing.B) {
 	eachPlan(b, func(b *testing.B, e *rewrite.Engine, s rewrite.Session, text string) {
+		var l rewrite.Lookup
+		l.Use(e, s)
+		sent := []byte(text)
 		for b.Loop() {
-			if _, err := e.Plan(s, text); err != nil {
-				b.Fatal(err)
+			if _, hit, err := l.Plan(sent); err != nil || !hit {
+				b.Fatal(hit, err)
 			}
 		}
 	})
+}
+
+// otherLiterals gives texts that differ in a literal only, and are all known
+// by their form.
+func otherLiterals(tb testing.TB, l *rewrite.Lookup) [][]byte {
+	tb.Helper()
+	texts := make([][]byte, 1000)
+	for i := range texts {
+		texts[i] = fmt.Appendf(nil, "SELECT first_name, email FROM crm.customers WHERE id = %d AND city = 'city number %d'", 1000+i, i)
+	}
+	for _, text := range texts[:3] {
+		if _, _, err := l.Plan(text); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return texts[3:]
+}
+
+// BenchmarkLookupLiterals finds the plan of texts that never came before, but
+// for their form.
+func BenchmarkLookupLiterals(b *testing.B) {
+	for _, caller := range callers {
+		b.Run(caller.name, func(b *testing.B) {
+			var l rewrite.Lookup
+			l.Use(planSession(b, caller.user))
+			texts := otherLiterals(b, &l)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if _, hit, err := l.Plan(texts[i%len(texts)]); err != nil || !hit {
+					b.Fatal(hit, err)
+				}
+			}
+		})
+	}
+}
+
+// What was planned is found again without an allocation: every statement of
+// every session goes this way.
+func TestLookupAllocatesNothing(t *testing.T) {
+	for _, caller := range callers {
+		t.Run(caller.name, func(t *testing.T) {
+			var l rewrite.Lookup
+			l.Use(planSession(t, caller.user))
+			texts := otherLiterals(t, &l)
+			texts[0] = []byte(planTexts()["small"])
+			if _, _, err := l.Plan(texts[0]); err != nil {
+				t.Fatal(err)
+			}
+			for name, text := range map[string][]byte{"the same text": texts[0], "other literals": texts[1]} {
+				allocs := testing.AllocsPerRun(100, func() {
+					if _, hit, err := l.Plan(text); err != nil || !hit {
+						t.Fatalf("%s: hit is %v, err %v", name, hit, err)
+					}
+				})
+				if allocs != 0 {
+					t.Errorf("%s: %v allocations, want none", name, allocs)
+				}
+			}
+		})
+	}
 }

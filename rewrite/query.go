@@ -248,6 +248,7 @@ func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 	c.generated = append(c.generated, v.sub)
 	if v.fenced {
 		sel.LimitOffset = pg_query.MakeAConstIntNode(0, -1)
+		sel.LimitOption = pg_query.LimitOption_LIMIT_OPTION_COUNT
 	}
 	alias := &pg_query.Alias{Aliasname: ref.Alias, Colnames: ref.Var.GetAlias().GetColnames()}
 	ref.Item.Node = &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pgveil/pgveil/rewrite/parse"
 	"github.com/pgveil/pgveil/rewrite/resolve"
@@ -261,9 +262,29 @@ func (e *Engine) path(s Session, names []string) []string {
 // finish gives the text of a statement whose tree was changed, once it is
 // certain that the text says what was decided.
 func (c *planner) finish(n *pg_query.Node) (string, error) {
+	plainBooleans(n)
 	sql, err := parse.Deparse(n)
 	if err != nil {
 		return "", fmt.Errorf("rewrite: internal error: %w", err)
 	}
-	return sql, c.verify(sql)
+	return sql, c.verify(sql, n)
+}
+
+// plainBooleans writes 't'::bool and 'f'::bool as the deparser spells them, so
+// that its text can be compared with the tree.
+func plainBooleans(n *pg_query.Node) {
+	parse.Walk(n, func(m proto.Message) bool {
+		node, ok := m.(*pg_query.Node)
+		if !ok || node.GetTypeCast() == nil {
+			return true
+		}
+		tc := node.GetTypeCast()
+		names := tc.TypeName.GetNames()
+		text := tc.Arg.GetAConst().GetSval().GetSval()
+		if len(names) == 2 && names[0].GetString_().GetSval() == "pg_catalog" && names[1].GetString_().GetSval() == "bool" &&
+			len(tc.TypeName.ArrayBounds) == 0 && (text == "t" || text == "f") {
+			node.Node = makeBool(text == "t").Node
+		}
+		return true
+	})
 }

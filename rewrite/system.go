@@ -49,6 +49,16 @@ var partCatalogs = map[string]struct {
 	"pg_stat_activity": {rows: inner + ".pid = pg_catalog.pg_backend_pid()"},
 }
 
+// namesOnly are statistics views that tools join with for the names in them.
+// Everything else in them is NULL.
+var namesOnly = []string{
+	"pg_stat_all_tables", "pg_stat_user_tables", "pg_statio_all_tables", "pg_statio_user_tables",
+	"pg_stat_all_indexes", "pg_stat_user_indexes", "pg_statio_all_indexes", "pg_statio_user_indexes",
+}
+
+// nameColumns are the columns of those that name things.
+var nameColumns = []string{"relid", "indexrelid", "schemaname", "relname", "indexrelname"}
+
 // openRelation tells whether a relation of the system may stand as it is.
 func openRelation(rel *catalog.Relation) bool {
 	switch rel.Schema {
@@ -69,6 +79,14 @@ func (c *planner) systemView(ref *resolve.Ref) (*view, error) {
 		return &view{plain: true}, nil
 	}
 	part, ok := partCatalogs[rel.Name]
+	if slices.Contains(namesOnly, rel.Name) {
+		part.columns, ok = map[string]string{}, true
+		for _, col := range rel.Columns {
+			if !slices.Contains(nameColumns, col.Name) {
+				part.columns[col.Name] = "NULL"
+			}
+		}
+	}
 	if !ok || rel.Schema != "pg_catalog" {
 		return nil, refuse("pgveil keeps open what describes the schema", "%s is closed to callers with restrictions", rel.QualifiedName())
 	}

@@ -15,10 +15,13 @@ import (
 // every governed relation must stand inside a sub-select that equals a
 // generated one, or be the target of a write that was decided. Anything else
 // is a bug here, and the statement is not sent.
-func (c *planner) verify(sql string) error {
+func (c *planner) verify(sql string, sent *pg_query.Node) error {
 	node, err := parse.ParseOne(sql)
 	if err != nil {
-		// The deparser has gaps, in XML for one.
+		return refuseUnsupported("say it another way", "this statement cannot be sent on as it was understood")
+	}
+	if !parse.Equal(node, sent) {
+		// The deparser has gaps. What it says must be what was decided on.
 		return refuseUnsupported("say it another way", "this statement cannot be sent on as it was understood")
 	}
 	generated := slices.Clone(c.generated)

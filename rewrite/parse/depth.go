@@ -26,6 +26,9 @@ type level struct {
 // underestimates: brackets and CASE nest, operators chain to the left, AND and
 // OR are flat.
 func checkDepth(sql string) error {
+	if deepComments(sql) {
+		return &SyntaxError{Message: fmt.Sprintf("comments nest deeper than %d levels", maxComments)}
+	}
 	if len(sql) <= depthFree {
 		return nil
 	}
@@ -65,6 +68,29 @@ func checkDepth(sql string) error {
 		}
 	}
 	return nil
+}
+
+// maxComments bounds how deep comments nest: the lexer's time grows with the
+// square of it.
+const maxComments = 100
+
+// deepComments looks for comments in comments. It takes what stands in strings
+// for comments as well, and so errs on the safe side.
+func deepComments(sql string) bool {
+	depth := 0
+	for i := 0; i+1 < len(sql); i++ {
+		switch {
+		case sql[i] == '/' && sql[i+1] == '*':
+			if depth++; depth > maxComments {
+				return true
+			}
+			i++
+		case sql[i] == '*' && sql[i+1] == '/':
+			depth = max(0, depth-1)
+			i++
+		}
+	}
+	return false
 }
 
 // operand tells whether the token can only be a leaf of the tree.

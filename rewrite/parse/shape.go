@@ -15,6 +15,9 @@ func Shape(sql string) (shape, fingerprint string, err error) {
 	if len(sql) > MaxText {
 		return "", "", &SyntaxError{Message: fmt.Sprintf("statement of %d bytes is longer than %d", len(sql), MaxText)}
 	}
+	if deepComments(sql) {
+		return "", "", &SyntaxError{Message: fmt.Sprintf("comments nest deeper than %d levels", maxComments)}
+	}
 	scan, err := pg_query.Scan(sql)
 	if err != nil {
 		return "", "", syntaxError(err)

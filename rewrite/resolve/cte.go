@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
@@ -98,12 +99,23 @@ func (r *resolver) setOperationRight(sel *pg_query.SelectStmt, left []column, lo
 	if !lopaque && !ropaque && len(left) != len(right) {
 		return nil, false, &Error{Code: "42601", Message: fmt.Sprintf("each %s query must have the same number of columns", setName(sel.Op)), Pos: -1}
 	}
+	if !slices.EqualFunc(left, right, sameColumn) {
+		byPosition(left)
+		byPosition(right)
+	}
 	cols := derived(left)
 	for i := range min(len(left), len(right)) {
-		cols[i].sources = append(append([]source(nil), left[i].sources...), right[i].sources...)
+		cols[i].sources = merge(slices.Clone(left[i].sources), right[i].sources...)
 		cols[i].plain = left[i].plain && right[i].plain
 	}
 	return cols, lopaque || ropaque, nil
+}
+
+// sameColumn tells whether two outputs are one column of one relation, of which
+// a * leaves out the same on both sides.
+func sameColumn(a, b column) bool {
+	return len(a.sources) == 1 && len(b.sources) == 1 &&
+		a.sources[0].ref.Relation == b.sources[0].ref.Relation && a.sources[0].column == b.sources[0].column
 }
 
 func setName(op pg_query.SetOperation) string {
@@ -118,6 +130,9 @@ func setName(op pg_query.SetOperation) string {
 }
 
 func cteNames(node *pg_query.CommonTableExpr, cols []column) []column {
+	if len(node.Aliascolnames) > 0 {
+		byPosition(cols)
+	}
 	named := derived(cols)
 	for i, n := range node.Aliascolnames {
 		if i < len(named) {

@@ -32,9 +32,11 @@ func (r *resolver) insert(n *pg_query.Node, ins *pg_query.InsertStmt, outer *sco
 	}
 	t.All = len(ins.Cols) == 0 && ins.SelectStmt != nil
 	if ins.SelectStmt != nil {
-		if _, _, err := r.subquery(ins.SelectStmt, s); err != nil {
+		cols, _, err := r.subquery(ins.SelectStmt, s)
+		if err != nil {
 			return nil, err
 		}
+		byPosition(cols)
 	}
 	s.items = []*item{it}
 	if err := r.onConflict(ins.OnConflictClause, s, t); err != nil {

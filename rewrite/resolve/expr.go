@@ -173,25 +173,46 @@ func (r *resolver) columnRef(n *pg_query.Node, ref *pg_query.ColumnRef, s *scope
 		return err
 	}
 	r.use(c, as, n, ref.Location)
-	r.pin(ref, c, it)
-	return nil
+	return r.pin(ref, c, it, s)
 }
 
 // pin notes what a bare column name belongs to, so that it can be sent with
 // that: a name which is resolved here to one thing must not come to mean
 // another on the server. Columns that USING merged have no single owner, and
 // nothing else can be meant by them.
-func (r *resolver) pin(ref *pg_query.ColumnRef, c column, it *item) {
+func (r *resolver) pin(ref *pg_query.ColumnRef, c column, it *item, s *scope) error {
 	if len(ref.Fields) != 1 || it == nil {
-		return
+		return nil
 	}
 	name := it.name
 	if name == "" && c.base {
 		name = c.sources[0].ref.Alias
 	}
-	if name != "" {
+	switch {
+	case name == "":
+		return nil
+	case !s.hides(name, it):
 		r.q.Bare = append(r.q.Bare, Bare{Node: ref, Owner: name})
+		return nil
+	case len(r.q.Targets) > 0:
+		return unsupported("the name %q for two things, one inside the other, in a statement that writes,", name)
+	default:
+		return nil
 	}
+}
+
+// hides tells whether something else has the name between a scope and the one
+// that an item belongs to.
+func (s *scope) hides(name string, it *item) bool {
+	for level := s; level != nil; level = level.parent {
+		if slices.Contains(level.items, it) {
+			return false
+		}
+		if slices.ContainsFunc(level.items, func(i *item) bool { return i.name == name }) {
+			return true
+		}
+	}
+	return false
 }
 
 // wholeRow gives the item whose row a reference means: by "name" where no

@@ -150,6 +150,9 @@ func (r *resolver) cteItem(c *cte, rv *pg_query.RangeVar) (*item, error) {
 	if err := r.resolveCTE(c); err != nil {
 		return nil, err
 	}
+	if len(rv.GetAlias().GetColnames()) > 0 {
+		byPosition(c.cols)
+	}
 	it := &item{name: rv.Relname, cols: derived(c.cols), opaque: c.opaque}
 	if rv.Alias != nil {
 		it.name = rv.Alias.Aliasname
@@ -175,6 +178,9 @@ func (r *resolver) rangeSubselect(sub *pg_query.RangeSubselect, inner *scope) (*
 	cols, opaque, err := r.subquery(sub.Subquery, inner)
 	if err != nil {
 		return nil, err
+	}
+	if len(sub.GetAlias().GetColnames()) > 0 {
+		byPosition(cols)
 	}
 	it := &item{name: sub.GetAlias().GetAliasname(), cols: derived(cols), opaque: opaque}
 	return it, it.rename(sub.GetAlias().GetColnames())

@@ -96,7 +96,7 @@ func (r *resolver) joinColumns(j *pg_query.JoinExpr, left, right []*item) (*item
 		r.q.Leaky = r.q.Leaky || !comparable(lc) || !comparable(rc)
 		r.use(lc, UseFilter, nil, -1)
 		r.use(rc, UseFilter, nil, -1)
-		joined.cols = append(joined.cols, column{name: name, sources: append(slices.Clone(lc.sources), rc.sources...), plain: lc.plain && rc.plain})
+		joined.cols = append(joined.cols, column{name: name, sources: merge(slices.Clone(lc.sources), rc.sources...), plain: lc.plain && rc.plain})
 	}
 	var usingItem *item
 	if j.JoinUsingAlias != nil {

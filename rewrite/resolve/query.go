@@ -208,7 +208,8 @@ func (r *resolver) newRef(rel *catalog.Relation, rv *pg_query.RangeVar, item *pg
 	return ref
 }
 
-// use records that a column's sources are used.
+// use records that a column's sources are used. Through outputs of sub-selects
+// the same may be used over and over: once is enough.
 func (r *resolver) use(c column, as UseKind, node *pg_query.Node, pos int32) {
 	for _, s := range c.sources {
 		s.ref.Used[s.column] = true

@@ -20,6 +20,7 @@ type column struct {
 	sources []source
 	base    bool // a relation's own column
 	direct  bool // of an output: a column of a relation at the same level, as it is
+	star    bool // of an output: a * brought it in
 	plain   bool // a relation's own column, perhaps handed through by sub-selects
 }
 

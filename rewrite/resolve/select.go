@@ -77,7 +77,7 @@ func (r *resolver) values(sel *pg_query.SelectStmt, s *scope) ([]column, error) 
 			if i == len(cols) {
 				cols = append(cols, column{name: fmt.Sprintf("column%d", i+1)})
 			}
-			cols[i].sources = append(cols[i].sources, r.sourcesSince(mark)...)
+			cols[i].sources = merge(cols[i].sources, r.sourcesSince(mark)...)
 		}
 	}
 	return cols, nil
@@ -254,7 +254,10 @@ func (r *resolver) targetList(list *[]*pg_query.Node, s *scope, target *Target) 
 			for _, c := range star.cols {
 				r.use(c, UseStar, nil, rt.Location)
 			}
-			cols = append(cols, derived(star.cols)...)
+			for _, c := range derived(star.cols) {
+				c.star = true
+				cols = append(cols, c)
+			}
 			opaque = opaque || star.opaque
 			continue
 		}
@@ -269,7 +272,25 @@ func (r *resolver) targetList(list *[]*pg_query.Node, s *scope, target *Target) 
 		}
 		cols = append(cols, c)
 	}
+	if len(cols) > maxColumns {
+		return nil, false, &Error{Code: "54011", Message: fmt.Sprintf("target lists can have at most %d entries", maxColumns), Pos: -1}
+	}
 	return cols, opaque, nil
+}
+
+// maxColumns is MaxTupleAttributeNumber in PostgreSQL's htup_details.h.
+const maxColumns = 1664
+
+// byPosition notes that the columns of an output are told apart by where they
+// stand, so that a * may leave none out.
+func byPosition(cols []column) {
+	for _, c := range cols {
+		for _, src := range c.sources {
+			if c.star {
+				src.ref.Positional = true
+			}
+		}
+	}
 }
 
 func (r *resolver) outputColumn(rt *pg_query.ResTarget, s *scope, as UseKind, mark int) (column, error) {
@@ -297,7 +318,18 @@ func (r *resolver) outputColumn(rt *pg_query.ResTarget, s *scope, as UseKind, ma
 func (r *resolver) sourcesSince(mark int) []source {
 	var sources []source
 	for _, u := range r.q.Uses[mark:] {
-		sources = append(sources, source{ref: u.Ref, column: u.Column, star: u.As == UseStar})
+		sources = merge(sources, source{ref: u.Ref, column: u.Column, star: u.As == UseStar})
+	}
+	return sources
+}
+
+// merge adds sources that are not there yet: without that, expressions over
+// expressions over one column would gather it without bounds.
+func merge(sources []source, more ...source) []source {
+	for _, s := range more {
+		if !slices.Contains(sources, s) {
+			sources = append(sources, s)
+		}
 	}
 	return sources
 }
