@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 func main() {
@@ -45,7 +46,7 @@ func run(ctx context.Context, pgveil string, update bool, names []string) (ok bo
 		results := c.try(ctx, s)
 		fmt.Printf("%-14s %-14s %-14s %s\n", c.name(), results[0], results[1], results[2])
 		for _, r := range results {
-			if r.err != nil {
+			if r.failed() {
 				ok = false
 				fmt.Fprintf(os.Stderr, "\n%s: %v\n\n", c.name(), r.err)
 			}
@@ -67,12 +68,7 @@ func find(dir string, names []string) ([]client, error) {
 			all = append(all, client{dir: filepath.Dir(path)})
 		}
 	}
-	slices.SortFunc(all, func(a, b client) int {
-		if a.name() < b.name() {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(all, func(a, b client) int { return strings.Compare(a.name(), b.name()) })
 	if len(names) == 0 {
 		return all, nil
 	}

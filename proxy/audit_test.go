@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -31,13 +32,16 @@ func (f *front) records(t *testing.T, from uint64) (lines []string, next uint64)
 		switch r.Kind {
 		case audit.KindStatement:
 			numbers[r.Seq] = len(numbers) + 1
-			lines = append(lines, strings.TrimSpace(strings.Join([]string{r.Decision, r.Command, r.SQLState}, " ")))
+			lines = append(lines, words(r.Decision, r.Command, r.SQLState))
 		case audit.KindOutcome:
-			lines = append(lines, strings.TrimSpace(strings.Join([]string{"outcome of", string(rune('0' + numbers[r.Ref])), r.Tag, r.SQLState}, " ")))
+			lines = append(lines, words("outcome of", strconv.Itoa(numbers[r.Ref]), r.Tag, r.SQLState))
 		}
 	}
 	return lines, next
 }
+
+// words joins those that are there.
+func words(w ...string) string { return strings.Join(strings.Fields(strings.Join(w, " ")), " ") }
 
 // TestStatementsAreRecorded looks into the log as soon as an answer is there.
 func TestStatementsAreRecorded(t *testing.T) {
@@ -160,11 +164,18 @@ func TestFullLogRefuses(t *testing.T) {
 	if !strings.HasPrefix(got, "53100") && !strings.HasPrefix(got, "58030") {
 		t.Fatalf("after %d statements: %q, want 53100", n, got)
 	}
-	if got := text(t.Context(), conn, "INSERT INTO countries VALUES ('XX', 'Nowhere', 'EU')"); !strings.HasPrefix(got, "53100") {
+	if got := text(t.Context(), conn, "INSERT INTO countries VALUES ('XX', 'Nowhere', 'EU')"); !conn.IsClosed() && !strings.HasPrefix(got, "53100") {
 		t.Errorf("with a full log: %q, want 53100", got)
 	}
-	if _, err := pgx.ConnectConfig(t.Context(), f.config(t, database, "alice")); code(err) != "58030" && code(err) != "53100" {
-		t.Errorf("a login with a full log: %v", err)
+	// A login's record is short: a few may still find room.
+	for n, err = 0, nil; err == nil && n < 100; n++ {
+		var late *pgx.Conn
+		if late, err = pgx.ConnectConfig(t.Context(), f.config(t, database, "alice")); err == nil {
+			_ = late.Close(t.Context())
+		}
+	}
+	if code(err) != "58030" && code(err) != "53100" {
+		t.Errorf("%d logins with a full log: %v", n, err)
 	}
 	if err := os.Remove(spare); err != nil {
 		t.Fatal(err)

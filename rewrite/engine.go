@@ -193,6 +193,9 @@ func (e *Engine) enforce(s Session, sql string, p *Plan) error {
 		c := &planner{engine: e, session: local, plan: p, text: sql}
 		node, err := c.statement(st.Node)
 		if err != nil {
+			if len(p.Steps) == i {
+				c.step(commandName(st.Node), 0, "") // for the access log
+			}
 			return asRefusal(err, sql)
 		}
 		texts[i] = st.Text

@@ -31,7 +31,7 @@ def prepared(c, sql, *args)
     c.prepare('some statement', sql)
     print(c.describe_prepared('some statement'))
     3.times { print(c.exec_prepared('some statement', args)) }
-    print(c.exec_prepared('some statement', args, 1))
+    puts c.exec_prepared('some statement', args, 1).values.inspect
     c.exec('DEALLOCATE "some statement"')
   end
 end
