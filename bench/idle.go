@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/pgveil/pgveil/internal/pgserver"
 )
 
 // settle is how long sessions are idle before their memory counts: time for a
 // contender to give back what it does not need any more.
-const settle = 3 * time.Second
+const settle = 2 * time.Second
 
 // logins is how many sessions log in at the same time.
 const logins = 8
@@ -25,7 +28,12 @@ func (b *bench) idle(ctx context.Context, r *running) (s sample, err error) {
 		return sample{}, nil
 	}
 	var open []*pgconn.PgConn
-	defer func() { err = errors.Join(err, closeAll(open)) }()
+	defer func() {
+		err = errors.Join(err, closeAll(open), r.stop())
+		if err == nil {
+			err = b.awaitQuiet(ctx)
+		}
+	}()
 	if open, err = b.connect(ctx, r, open, logins); err != nil {
 		return s, err
 	}
@@ -68,6 +76,28 @@ func (b *bench) connect(ctx context.Context, r *running, open []*pgconn.PgConn, 
 		}
 	}
 	return open, err
+}
+
+// awaitQuiet waits until the server has ended the sessions of contenders that
+// are gone. The others may each have one.
+func (b *bench) awaitQuiet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, b.server.DSN(database, pgserver.Superuser))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	for {
+		var n int
+		err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename IN ($1, $2)", plainLogin, restrictedLogin).Scan(&n)
+		if err != nil || n <= len(b.contenders) {
+			return err
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return fmt.Errorf("the server keeps %d sessions: %w", n, err)
+		}
+	}
 }
 
 func closeAll(open []*pgconn.PgConn) error {

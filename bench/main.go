@@ -67,7 +67,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	flags.IntVar(&o.idle, "idle", 1000, "idle sessions to hold")
 	flags.BoolVar(&o.tls, "tls", false, "TLS on both sides of every contender")
 	flags.BoolVar(&o.install, "install", false, "install contenders that are missing, by apt-get")
-	flags.BoolVar(&o.quick, "quick", false, "one short round with fewer rows and sessions")
+	flags.BoolVar(&o.quick, "quick", false, "one short round of some workloads, with fewer rows and sessions")
 	flags.BoolVar(&o.full, "full", false, "5000 idle sessions")
 	flags.StringVar(&o.json, "json", "", "write every figure to `FILE`")
 	flags.StringVar(&o.markdown, "markdown", "", "put the figures in the place kept for them in `FILE`")
@@ -88,6 +88,9 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	return o, o.check()
 }
 
+// quickWorkloads are those of --quick: enough of each kind to see what moved.
+var quickWorkloads = regexp.MustCompile(`^(small/(simple|prepared)/(8|32)|masked/|literals/simple/8|connections/|rows/(select/masked|copy-out/clear|copy-in)|latency/|idle/)`)
+
 // preset puts the values of --quick and --full where no flag says otherwise.
 func (o *options) preset(set map[string]bool) {
 	put := func(name string, to *int, value int) {
@@ -99,7 +102,10 @@ func (o *options) preset(set map[string]bool) {
 		put("rounds", &o.rounds, 1)
 		put("seconds", &o.seconds, 2)
 		put("rows", &o.rows, 400_000)
-		put("idle", &o.idle, 200)
+		put("idle", &o.idle, 100)
+		if o.only == nil {
+			o.only = quickWorkloads
+		}
 	}
 	if o.full {
 		put("idle", &o.idle, 5000)

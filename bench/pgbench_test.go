@@ -92,8 +92,8 @@ func TestFlags(t *testing.T) {
 		want [5]int // rounds, seconds, scale, rows, idle
 	}{
 		{"as they come", nil, [5]int{5, 10, 5, 2_000_000, 1000}},
-		{"quick", []string{"--quick"}, [5]int{1, 2, 5, 400_000, 200}},
-		{"quick, but", []string{"--quick", "--rounds", "3", "--rows=7"}, [5]int{3, 2, 5, 7, 200}},
+		{"quick", []string{"--quick"}, [5]int{1, 2, 5, 400_000, 100}},
+		{"quick, but", []string{"--quick", "--rounds", "3", "--rows=7"}, [5]int{3, 2, 5, 7, 100}},
 		{"full", []string{"--full"}, [5]int{5, 10, 5, 2_000_000, 5000}},
 		{"quick and full", []string{"--full", "--quick"}, [5]int{1, 2, 5, 400_000, 5000}},
 	} {

@@ -21,4 +21,7 @@
 // restricted login holds none of the values that the policy hides from it; the
 // values that it saw masked are in the database afterwards as they were; and
 // pgveil logged no error and ended well.
+//
+// What psql and other programs print of a catalog, and so some LOGIN.want, is of
+// PostgreSQL 15 and the versions of Debian 12.
 package main

@@ -444,7 +444,9 @@ func (s *session) ready(frame []byte) (bool, error) {
 	}
 	if s.ddl && status == 'I' {
 		s.ddl = false
-		s.srv.enforcer.invalidate()
+		if !s.foreign {
+			s.srv.enforcer.invalidate()
+		}
 	}
 	s.settled.Broadcast()
 	return !own, nil

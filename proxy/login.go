@@ -58,11 +58,8 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 	if err != nil {
 		return s, err
 	}
-	// With a schema that the policy does not fit, those without restrictions
-	// must still get in: they are who can repair it.
-	_, stale := srv.enforcer.current(ctx)
 	s.engine = srv.enforcer.Engine()
-	return s, srv.connect(ctx, s, st, secret, stale)
+	return s, srv.connect(ctx, s, st, secret)
 }
 
 // needsTLS tells whether a connection would have to be under TLS and is not. A
@@ -115,16 +112,24 @@ type entry struct {
 	denied error
 }
 
-// admission decides what a login comes to.
-func (srv *Server) admission(s *session, st *startup, stale error) entry {
+// admission decides what a login comes to. With a schema that the policy does
+// not fit, those without restrictions still get in: they are who can repair it.
+func (srv *Server) admission(ctx context.Context, s *session, st *startup) entry {
 	settings, err := st.settings()
 	access, denied := srv.identify(s, purpose(settings))
-	switch {
-	case denied != nil:
-	case free(access):
+	if denied == nil && free(access) {
 		return entry{access: access}
-	case stale != nil:
-		denied = newFatal("57P03", "%w", stale)
+	}
+	engine, stale := srv.enforcer.current(ctx)
+	if stale != nil {
+		return entry{denied: newFatal("57P03", "%w", stale)}
+	}
+	if engine != s.engine {
+		s.engine = engine
+		access, denied = srv.identify(s, purpose(settings))
+	}
+	switch {
+	case denied != nil || free(access):
 	case err != nil:
 		denied = err
 	default:
@@ -139,8 +144,8 @@ func free(a *policy.Access) bool { return a.Unrestricted || a.Observe }
 
 // connect logs in to the server as the client, and relays what the server says
 // until it is ready.
-func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret auth.Secret, stale error) (err error) {
-	e := srv.admission(s, st, stale)
+func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret auth.Secret) (err error) {
+	e := srv.admission(ctx, s, st)
 	if s.upstream, err = srv.upstream.dial(ctx); err != nil {
 		return newFatal("08001", "the server cannot be reached: %w", err)
 	}
@@ -236,8 +241,7 @@ func (s *session) welcome() error {
 		case 'E':
 			return &auth.ServerError{Body: append([]byte(nil), frame[wire.HeadLen:]...)}
 		case 'Z':
-			s.toC.Copy(frame)
-			return s.toC.Flush()
+			return nil // the client is told once its login is recorded
 		default:
 			return newFatal("08P01", "the server sent a message of type %q before it was ready", frame[0])
 		}

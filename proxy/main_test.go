@@ -99,18 +99,25 @@ func start(t testing.TB, database, text string, edits ...func(*proxy.Options)) *
 func startOn(t testing.TB, database, text string, ln net.Listener, edits ...func(*proxy.Options)) *front {
 	t.Helper()
 	server := pgtest.Server(t)
-	before := goroutines()
-	f := &front{Log: &logged{}, AuditDir: t.TempDir()}
+	admin := pgtest.Connect(t, server.DSN(database, pgserver.Superuser))
+	f := &front{}
 	f.policy.Store(&text)
 	var err error
-	if f.Audit, err = audit.Open(f.AuditDir, audit.Options{SegmentSize: 1 << 20}); err != nil {
-		t.Fatal(err)
-	}
-	admin, err := pgx.Connect(t.Context(), server.DSN(database, pgserver.Superuser))
-	if err != nil {
-		t.Fatal(err)
-	}
 	if f.Enforcer, err = proxy.NewEnforcer(t.Context(), f.loader(admin), versionOf(admin)); err != nil {
+		t.Fatal(err)
+	}
+	upstream := func(o *proxy.Options) { o.Upstream.Network, o.Upstream.Address = "unix", socket(server) }
+	f.run(t, database, ln, append([]func(*proxy.Options){upstream}, edits...))
+	return f
+}
+
+// run starts the front of an enforcer.
+func (f *front) run(t testing.TB, database string, ln net.Listener, edits []func(*proxy.Options)) {
+	t.Helper()
+	before := goroutines()
+	f.Log, f.AuditDir = &logged{}, t.TempDir()
+	var err error
+	if f.Audit, err = audit.Open(f.AuditDir, audit.Options{SegmentSize: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	keys, err := mask.Settings(bytes.Repeat([]byte{7}, 32))
@@ -119,7 +126,7 @@ func startOn(t testing.TB, database, text string, ln net.Listener, edits ...func
 	}
 	o := proxy.Options{
 		Database: database, Enforcer: f.Enforcer, Audit: f.Audit, Method: proxy.Trust, MaskKeys: keys,
-		Upstream:     proxy.Upstream{Network: "unix", Address: socket(server), Mode: proxy.NoTLS, Timeout: 5 * time.Second},
+		Upstream:     proxy.Upstream{Mode: proxy.NoTLS, Timeout: 5 * time.Second},
 		LoginTimeout: 10 * time.Second, MaxUnauthorized: 50, Log: slog.New(slog.NewTextHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, edit := range edits {
@@ -138,17 +145,16 @@ func startOn(t testing.TB, database, text string, ln net.Listener, edits ...func
 		defer cancel()
 		// Sessions amid a transaction are no fault of the test.
 		_ = f.close(ctx)
-		if err := errors.Join(admin.Close(context.Background()), f.Audit.Close()); err != nil {
-			t.Errorf("stopping: %v", err)
+		if err := f.Audit.Close(); err != nil {
+			t.Errorf("closing the log: %v", err)
 		}
-		if bytes.Contains([]byte(f.Log.String()), []byte("panic")) {
+		if strings.Contains(f.Log.String(), "panic") {
 			t.Errorf("a session panicked:\n%s", f.Log)
 		}
 		if g := leaked(before); g != "" {
 			t.Errorf("a goroutine is left behind:\n%s", g)
 		}
 	})
-	return f
 }
 
 // goroutines gives the stacks of the proxy's goroutines, by their headings.

@@ -176,6 +176,10 @@ func (srv *Server) enter(ctx context.Context, conn net.Conn) (*session, error) {
 	if recErr := s.recordLogin(err); recErr != nil && err == nil {
 		err = newFatal("58030", "the access log cannot be written: %w", recErr)
 	}
+	if err == nil {
+		s.toC.Frame('Z', []byte{'I'})
+		err = s.toC.Flush()
+	}
 	if err == nil && !stop() {
 		err = ctx.Err()
 	}

@@ -37,12 +37,14 @@ var probeName = wire.CString("pgveil probe")
 // what is known of the server's settings is so. text is what will be planned;
 // nil means anything.
 func (s *session) settle(ctx context.Context, text []byte) error {
-	engine, err := s.srv.enforcer.current(ctx)
-	if err != nil && !free(s.plans.Access) {
-		return err
-	}
-	if err != nil {
-		engine = s.engine // who repairs the schema must get through
+	// Who has no restrictions neither waits for a fresh catalog, amid a
+	// migration say, nor is kept out when the policy does not fit it any more.
+	engine := s.srv.enforcer.Engine()
+	if !free(s.plans.Access) {
+		var err error
+		if engine, err = s.srv.enforcer.current(ctx); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	doubt := s.doubt && !(s.tx == 'E' && s.queue.n == 0)

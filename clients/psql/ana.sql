@@ -4,7 +4,7 @@ SELECT id, first_name, last_name, email, birth_date, loyalty_no, left(device_id,
 SELECT country, count(*), round(avg(credit_limit)) AS credit FROM customers GROUP BY country ORDER BY country;
 SELECT extract(decade FROM birth_date) AS decade, region, count(*) FROM customers GROUP BY 1, 2 ORDER BY 1, 2
 \crosstabview decade region count
-SELECT id FROM customers WHERE loyalty_no = 'L-100-771';
+SELECT id FROM customers WHERE loyalty_no = :'loyalty';
 SELECT status, sum(total), count(DISTINCT loyalty_no) FROM orders JOIN customers c ON c.id = customer_id GROUP BY ROLLUP (status) ORDER BY 1;
 SELECT id, rank() OVER (PARTITION BY region ORDER BY credit_limit DESC, id) FROM customers ORDER BY region, 2 LIMIT 4;
 SELECT id, body FROM tickets ORDER BY id LIMIT 2;

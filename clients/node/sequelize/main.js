@@ -44,7 +44,7 @@ async function restricted() {
   }))
   await attempt(Order.count())
   await attempt(db.getQueryInterface().describeTable({tableName: 'tickets', schema}), d => Object.keys(d).join(' '))
-  await attempt(db.getQueryInterface().showAllTables(), t => JSON.stringify(t))
+  await attempt(db.getQueryInterface().showAllTables(), t => JSON.stringify(t.sort()))
 }
 
 async function dora() {
@@ -59,7 +59,7 @@ async function dora() {
   print((await Made.findAll({order: ['name']})).map(m => m.get()))
   await attempt(Made.create({name: 'x'}))
   await Made.sync({alter: true})
-  console.log(JSON.stringify(await db.getQueryInterface().describeTable('mades')), JSON.stringify(await db.getQueryInterface().showAllTables()))
+  console.log(JSON.stringify(await db.getQueryInterface().describeTable('mades')), JSON.stringify((await db.getQueryInterface().showAllTables()).sort()))
   await Made.drop()
 }
 
