@@ -97,8 +97,8 @@ func ownerOf(dir string) (string, error) {
 	return u.Username, nil
 }
 
-// preparePgveil sets pgveil up as docs/operating would: SCRAM at the proxy, the
-// server's verifiers, everything else as it comes.
+// preparePgveil has pgveil check logins itself, by the server's verifiers, and
+// leaves everything but the durability of its log as it comes.
 func preparePgveil(durability string) func(*bench, string, int) ([]string, error) {
 	return func(b *bench, dir string, port int) ([]string, error) {
 		conf := fmt.Sprintf(`listen: ["127.0.0.1:%d"]

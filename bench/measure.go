@@ -112,8 +112,9 @@ func (b *bench) newReport(ctx context.Context) (*report, error) {
 		if err != nil {
 			return nil, fmt.Errorf("version of %s: %w", c.program, err)
 		}
-		first, _, _ := strings.Cut(string(out), "\n")
-		rep.Versions = append(rep.Versions, first)
+		line, _, _ := strings.Cut(string(out), "\n")
+		version, _, _ := strings.Cut(line, " - ")
+		rep.Versions = append(rep.Versions, version)
 	}
 	return rep, nil
 }

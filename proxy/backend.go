@@ -115,7 +115,7 @@ func (s *session) flushAnswers(ctx context.Context) error {
 func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int) (pass bool, err error) {
 	switch typ {
 	case 'A':
-		return true, nil
+		return s.notification(frame)
 	case 'S':
 		return true, s.parameter(frame)
 	case 'Z':
@@ -164,6 +164,25 @@ func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int)
 	default:
 		return false, newFatal("08P01", "the server sent a message of type %q, which is not part of the protocol here", typ)
 	}
+}
+
+// notification passes a NotificationResponse on. Its payload was written by
+// whoever notified, a trigger say, who need not keep to the policy: callers with
+// restrictions learn that there was one, and of which channel.
+func (s *session) notification(frame []byte) (bool, error) {
+	s.mu.Lock()
+	free := s.free
+	s.mu.Unlock()
+	if free {
+		return true, nil
+	}
+	b := wire.BodyOf(frame)
+	pid, channel := b.Bytes(4), b.String()
+	if b.Err() != nil {
+		return false, newFatal("08P01", "the server: %w", b.Err())
+	}
+	s.toC.Frame('A', pid, channel, []byte{0, 0})
+	return false, nil
 }
 
 // unasked handles what the server says of its own accord.
@@ -362,12 +381,18 @@ func (s *session) edit(f *flight, fields []wire.Field) []wire.Field {
 	case s.open(p):
 		return nil
 	case tellsOfRows(p):
-		return redact(fields, p == nil || p.Has(rewrite.Writes|rewrite.Executes|rewrite.Ends))
+		return redact(fields, runs(f) && (p == nil || p.Has(rewrite.Writes|rewrite.Executes|rewrite.Ends)))
 	case p.Changed:
 		return withoutPosition(fields)
 	default:
 		return nil
 	}
+}
+
+// runs tells whether the server does anything with rows for a flight, rather
+// than read or plan what the client sent.
+func runs(f *flight) bool {
+	return f.kind != flightParse && f.kind != flightBind && f.kind != flightDescribe && f.kind != flightClose
 }
 
 // open tells whether the answers to a plan may pass as they are, because its

@@ -51,6 +51,7 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 		fromC: wire.NewReader(st.conn, clientBuffer), toC: wire.NewWriter(st.conn),
 	}
 	s.log = srv.log.With("session", s.id, "login", s.login)
+	s.settled.L, s.tx, s.doubt = &s.mu, 'I', true
 	s.foreign = s.database != srv.database
 	s.plans.Foreign = s.foreign
 	st.negotiate(s.toC)

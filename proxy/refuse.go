@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -79,39 +80,58 @@ func (r *Refusal) poisonName() []byte { return wire.CString("pgveil refused " + 
 
 // redact takes out of an error or notice what can carry values of governed
 // rows that the caller may not see. SQLSTATE and the names of constraints,
-// tables and columns stay.
+// tables and columns stay, unless a function of the schema's own made the
+// error: it may have put a value into any field.
 func redact(fields []wire.Field, writes bool) []wire.Field {
+	code, raised := fieldOf(fields, wire.FieldCode), inFunction(fieldOf(fields, wire.FieldWhere))
 	var kept []wire.Field
-	code := ""
 	for _, f := range fields {
 		switch f.Type {
 		case wire.FieldDetail, wire.FieldWhere, wire.FieldHint, wire.FieldInternalQuery, wire.FieldInternalPosition, wire.FieldPosition:
 			continue
+		case wire.FieldSchema, wire.FieldTable, wire.FieldColumn, wire.FieldDatatype, wire.FieldConstraint:
+			if raised {
+				continue
+			}
 		case wire.FieldCode:
-			code = f.Value
+			if raised && !slices.Contains(raisedCodes, code) {
+				f.Value = "P0001"
+			}
+		case wire.FieldMessage:
+			if raised || writes && carriesValues(code) {
+				f.Value = "the statement failed on the server; pgveil withholds the text, which could hold values"
+			}
 		}
 		kept = append(kept, f)
-	}
-	if !writes || !carriesValues(code) {
-		return kept
-	}
-	for i := range kept {
-		if kept[i].Type == wire.FieldMessage {
-			kept[i].Value = "the statement failed on the server (SQLSTATE " + code + "); pgveil withholds the text, which could hold values"
-		}
 	}
 	return kept
 }
 
-// carriesValues tells whether the message of an error of that SQLSTATE can
-// quote a value of a row. When rows are written, expressions of the schema
-// (triggers, checks, generated columns, indexes) see what the caller may not.
+// inFunction tells by an error's context whether it came out of a function: what
+// is not just a line of COPY.
+func inFunction(context string) bool {
+	return context != "" && (!strings.HasPrefix(context, "COPY ") || strings.Contains(context, "\n"))
+}
+
+// raisedCodes are the SQLSTATEs that a function of the schema may raise and
+// clients may learn: those that mean something to an application. Any other
+// could be a value in disguise.
+var raisedCodes = []string{
+	"P0001", "P0002", "P0003", "P0004", // PL/pgSQL's own
+	"23000", "23001", "23502", "23503", "23505", "23514", "23P01", // integrity constraints
+	"42501", "55000", "40001", "40P01", "55P03", "57014", // privilege, state, conflicts, cancellation
+	"22000", "22P02", "22003", "22012", "22023", // data
+}
+
+// carriesValues tells whether the server's own message of an error of that
+// SQLSTATE can quote a value of a row. When rows are written, expressions of
+// the schema (checks, generated columns, indexes) see what the caller may not.
 func carriesValues(code string) bool {
-	switch {
-	case strings.HasPrefix(code, "23"): // integrity constraints: the message names the constraint only
-		return false
-	case strings.HasPrefix(code, "42"), strings.HasPrefix(code, "25"), strings.HasPrefix(code, "40"),
-		strings.HasPrefix(code, "53"), strings.HasPrefix(code, "57"), strings.HasPrefix(code, "55"):
+	if len(code) < 2 {
+		return true
+	}
+	switch code[:2] {
+	case "23", "25", "40", "42", "53", "55", "57": // the message names things of the schema only
 		return false
 	default:
 		return true

@@ -94,9 +94,6 @@ func newFatal(code, format string, args ...any) *fatal {
 
 // run serves the session until it ends, and says how.
 func (s *session) run(ctx context.Context) error {
-	s.settled.L = &s.mu
-	s.tx = 'I'
-	s.doubt = true
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.end(s.pumpClient(ctx)) })
 	g.Go(func() error { return s.end(s.pumpServer(ctx)) })

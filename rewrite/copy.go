@@ -77,7 +77,7 @@ func (c *planner) copyIn(cp *pg_query.CopyStmt) error {
 		return err
 	}
 	cp.Relation.Schemaname = t.Ref.Relation.Schema
-	c.targets = append(c.targets, t.Ref)
+	c.allow(cp.Relation)
 	c.plan.Governed, c.changed = true, true
 	c.step("COPY", Writes|Copies, "")
 	return nil

@@ -3,6 +3,7 @@ package rewrite
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
@@ -16,6 +17,9 @@ import (
 // query resolves a query, decides every use of every column, and changes the
 // tree accordingly.
 func (c *planner) query(n *pg_query.Node) (Effect, error) {
+	if err := reserved(n); err != nil {
+		return 0, err
+	}
 	q, err := resolve.Resolve(c.input(), n)
 	if err != nil {
 		return 0, err
@@ -60,6 +64,25 @@ func (c *planner) query(n *pg_query.Node) (Effect, error) {
 	return c.effect(q) | c.effects, nil
 }
 
+// reserved refuses names that the conditions of policies use.
+func reserved(n *pg_query.Node) error {
+	var err error
+	parse.Walk(n, func(m proto.Message) bool {
+		name := ""
+		switch v := m.(type) {
+		case *pg_query.Alias:
+			name = v.Aliasname
+		case *pg_query.CommonTableExpr:
+			name = v.Ctename
+		}
+		if strings.HasPrefix(name, "pgveil_") {
+			err = refuseUnsupported("take another name", "names that begin with pgveil_ are reserved")
+		}
+		return err == nil
+	})
+	return err
+}
+
 // input says what names are resolved against. A view stands for its query,
 // unless the policy says what the view itself shows.
 func (c *planner) input() resolve.Input {
@@ -87,12 +110,12 @@ func (c *planner) effect(q *resolve.Query) (effect Effect) {
 type view struct {
 	*template
 	target  bool
-	plain   bool          // one of the system's own relations, open as it is
-	matches []resolve.Use // equalities that look at the value itself
-	system  []string      // system columns to hand through
-	fenced  bool          // nothing outside may be evaluated before the condition on rows
-	sub     *generated    // what stands in the relation's place
-	drop    map[int]bool  // columns left out although * covers them
+	plain   bool                 // one of the system's own relations, open as it is
+	matches []resolve.Use        // equalities that look at the value itself
+	system  []string             // system columns to hand through
+	fenced  bool                 // nothing outside may be evaluated before the condition on rows
+	sub     *pg_query.SelectStmt // what stands in the relation's place
+	drop    map[int]bool         // columns left out although * covers them
 	extra   []*pg_query.Node
 }
 
@@ -127,7 +150,10 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 		}
 		v.system = append(v.system, name)
 	}
-	v.fenced = t.where != nil && (q.Leaky || t.joins && q.Computes)
+	v.fenced = t.where != nil && (q.Leaky || t.joins)
+	if ref.Whole && len(v.system) > 0 {
+		return nil, refuseUnsupported("name the columns", "* beside a system column of %s is not supported for restricted callers", rel.QualifiedName())
+	}
 	if t.where != nil {
 		c.plan.Decision = Masked
 		c.plan.addReason("rows of " + rel.QualifiedName() + " are filtered")
@@ -177,7 +203,7 @@ func (c *planner) use(u resolve.Use, v *view) error {
 		}
 		return c.refuseColumn(name, "used", t)
 	}
-	if v.target && u.Node == nil && !u.Derived && (u.As == resolve.UseStar || t.Show != policy.ShowClear) {
+	if v.target && u.Node == nil && !u.Derived && u.As != resolve.UseInfer && (u.As == resolve.UseStar || t.Show != policy.ShowClear) {
 		// Nothing stands there that a mask could replace.
 		return refuseUnsupported("name the columns", "the whole row of %s cannot be used while it is written", rel.QualifiedName())
 	}
@@ -227,7 +253,7 @@ func showName(t policy.Treatment) string {
 func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 	if v.target {
 		ref.Var.Schemaname = ref.Relation.Schema
-		c.targets = append(c.targets, ref)
+		c.allow(ref.Var)
 		return
 	}
 	if v.plain {
@@ -244,8 +270,8 @@ func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 	for _, m := range v.matches {
 		sel.WhereClause = and(sel.WhereClause, v.moveInside(m))
 	}
-	v.sub = &generated{sel: sel, filter: v.where, matched: len(v.matches) > 0}
-	c.generated = append(c.generated, v.sub)
+	v.sub = sel
+	c.allow(innerRelation(sel), v.where)
 	if v.fenced {
 		sel.LimitOffset = pg_query.MakeAConstIntNode(0, -1)
 		sel.LimitOption = pg_query.LimitOption_LIMIT_OPTION_COUNT
@@ -298,6 +324,14 @@ func relationInside(ref *resolve.Ref) *pg_query.Node {
 	return n
 }
 
+// innerRelation gives the relation that a generated sub-select reads.
+func innerRelation(sel *pg_query.SelectStmt) *pg_query.RangeVar {
+	if ts := sel.FromClause[0].GetRangeTableSample(); ts != nil {
+		return ts.Relation.GetRangeVar()
+	}
+	return sel.FromClause[0].GetRangeVar()
+}
+
 // moveInside takes an equality out of the outer condition and gives it as one
 // on the value itself. Where an outer join may put NULLs in place of the row,
 // the outer condition still asks for a row: a mask is NULL only where its value
@@ -330,8 +364,7 @@ func (v *view) narrow(ref *resolve.Ref, q *resolve.Query) {
 			return u.Ref != ref || u.Node == nil || v.columns[u.Column].treatment.Show != policy.ShowClear
 		})
 		if mine {
-			v.sub.sel.WhereClause = and(v.sub.sel.WhereClause, inside(c, ref, q))
-			v.sub.matched = true
+			v.sub.WhereClause = and(v.sub.WhereClause, inside(c, ref, q))
 		}
 	}
 }

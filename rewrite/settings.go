@@ -77,6 +77,9 @@ func (c *planner) checkPurpose(name string, v *pg_query.VariableSetStmt) error {
 	if name != PurposeSetting || v.Kind != pg_query.VariableSetKind_VAR_SET_VALUE {
 		return nil
 	}
+	if !ok && len(v.Args) == 1 && v.Args[0].GetParamRef() != nil {
+		return nil // looked at when the server has it
+	}
 	if !ok || len(values) != 1 {
 		return refuseSetting(name)
 	}

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pgveil/pgveil/rewrite/parse"
-	"github.com/pgveil/pgveil/rewrite/resolve"
 )
 
 // planner plans one statement of a text.
@@ -20,8 +19,7 @@ type planner struct {
 	changed bool   // the statement's tree is not what the client sent
 	effects Effect // of functions that it calls
 
-	generated []*generated   // the sub-selects put in place of relations
-	targets   []*resolve.Ref // the relations written, which stay
+	allowed map[*pg_query.RangeVar]bool // relations that stand where they may
 }
 
 // statement decides one statement. It knows every kind that a caller with

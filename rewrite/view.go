@@ -1,7 +1,9 @@
 package rewrite
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -160,19 +162,14 @@ func treated(t policy.Treatment, rel *catalog.Relation, i int) (string, error) {
 }
 
 func clearestFirst(views []policy.View, i int) []policy.View {
-	sorted := append([]policy.View(nil), views...)
-	rank := func(v policy.View) int {
-		t := v.Columns[i]
-		if t.Show == policy.ShowMasked {
-			return t.Mask.Rank()
+	sorted := slices.Clone(views)
+	slices.SortStableFunc(sorted, func(a, b policy.View) int {
+		x, y := a.Columns[i], b.Columns[i]
+		if x.Show != policy.ShowMasked || y.Show != policy.ShowMasked {
+			return cmp.Compare(y.Show, x.Show)
 		}
-		return int(t.Show) << 20 // refuse below every mask, clear above
-	}
-	for a := 1; a < len(sorted); a++ {
-		for b := a; b > 0 && rank(sorted[b]) > rank(sorted[b-1]); b-- {
-			sorted[b], sorted[b-1] = sorted[b-1], sorted[b]
-		}
-	}
+		return cmp.Compare(y.Mask.Rank(), x.Mask.Rank())
+	})
 	return sorted
 }
 

@@ -33,13 +33,13 @@ func (c *planner) write(t *resolve.Target, q *resolve.Query, views map[*resolve.
 	c.dropRefused(t, v)
 	switch s := t.Stmt.Node.(type) {
 	case *pg_query.Node_UpdateStmt:
-		s.UpdateStmt.WhereClause = c.filtered(s.UpdateStmt.WhereClause, t, v, q)
+		s.UpdateStmt.WhereClause = and(c.filtered(s.UpdateStmt.WhereClause, t, v, q), v.unchanged(t))
 	case *pg_query.Node_DeleteStmt:
 		s.DeleteStmt.WhereClause = c.filtered(s.DeleteStmt.WhereClause, t, v, q)
 	case *pg_query.Node_InsertStmt:
 		oc := s.InsertStmt.OnConflictClause
 		if oc.GetAction() == pg_query.OnConflictAction_ONCONFLICT_UPDATE {
-			oc.WhereClause = c.filtered(oc.WhereClause, t, v, q)
+			oc.WhereClause = and(c.filtered(oc.WhereClause, t, v, q), v.unchanged(t))
 		}
 	}
 	return nil
@@ -79,12 +79,46 @@ func (c *planner) writtenColumns(t *resolve.Target, v *view) error {
 		if treatment.Show == policy.ShowRefuse {
 			return c.refuseColumn(name, "written", treatment)
 		}
-		if t.Command != "INSERT" && v.filter[i] {
+		if t.Command != "INSERT" && v.filter[i] && !keepable(t, i) {
 			return refuse("leave it out of SET", "column %s decides which rows you see and may not be changed", name)
 		}
 		c.plan.addColumn(ColumnUse{Name: name, Class: treatment.Class, Show: showName(treatment), Write: true, Rule: treatment.Rule, Because: treatment.Because})
 	}
 	return nil
+}
+
+// keepable tells whether a column that the row filter looks at is assigned a
+// plain value: then the row is updated only where that changes nothing, as when
+// a form saves all that it loaded.
+func keepable(t *resolve.Target, column int) bool {
+	val := assigned(t, column)
+	return resolve.IsConstant(val) || val.GetColumnRef() != nil && val.GetColumnRef().Fields[0].GetString_().GetSval() == "excluded"
+}
+
+// assigned gives what SET assigns to a column, nil when it does not.
+func assigned(t *resolve.Target, column int) *pg_query.Node {
+	for _, n := range assignments(t) {
+		if rt := n.GetResTarget(); rt.Name == t.Ref.Relation.Columns[column].Name {
+			return rt.Val
+		}
+	}
+	return nil
+}
+
+// unchanged gives the condition that what SET assigns to the columns that the
+// row filter looks at is what they hold.
+func (v *view) unchanged(t *resolve.Target) (condition *pg_query.Node) {
+	for i := range v.columns {
+		val := assigned(t, i)
+		if !v.filter[i] || val == nil {
+			continue
+		}
+		column := &pg_query.Node{}
+		setColumnRef(column, t.Ref.Alias, t.Ref.Relation.Columns[i].Name)
+		condition = and(condition, pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT,
+			[]*pg_query.Node{pg_query.MakeStrNode("=")}, column, val, -1))
+	}
+	return condition
 }
 
 // maskTarget replaces every reference to a masked column of the target by its
@@ -210,25 +244,8 @@ func (c *planner) protect(t *resolve.Target, v *view, q *resolve.Query) error {
 		unchanged := pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT,
 			[]*pg_query.Node{pg_query.MakeStrNode("=")}, rt.Val, c.maskOver(t, v, i), -1)
 		rt.Val = caseWhen(unchanged, column, rt.Val)
-		c.twice(rt.Val)
 	}
 	return nil
-}
-
-// twice tells verification that the sub-selects in a value stand there twice.
-func (c *planner) twice(value *pg_query.Node) {
-	count := map[*pg_query.SelectStmt]int{}
-	parse.Walk(value, func(m proto.Message) bool {
-		if sel, ok := m.(*pg_query.SelectStmt); ok {
-			count[sel]++
-		}
-		return true
-	})
-	for _, g := range slices.Clone(c.generated) {
-		if count[g.sel] == 2 {
-			c.generated = append(c.generated, g)
-		}
-	}
 }
 
 // volatileCall tells whether a value comes out differently each time.
@@ -250,6 +267,7 @@ func (c *planner) filtered(where *pg_query.Node, t *resolve.Target, v *view, q *
 		return where
 	}
 	filter := over(v.where, t.Ref.Alias)
+	c.allow(filter)
 	if where != nil && q.Leaky {
 		return caseWhen(filter, where, makeBool(false))
 	}

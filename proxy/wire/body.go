@@ -100,6 +100,11 @@ const (
 	FieldInternalPosition    = 'p'
 	FieldInternalQuery       = 'q'
 	FieldWhere               = 'W'
+	FieldSchema              = 's'
+	FieldTable               = 't'
+	FieldColumn              = 'c'
+	FieldDatatype            = 'd'
+	FieldConstraint          = 'n'
 )
 
 // Field is one field of an ErrorResponse or NoticeResponse.

@@ -32,11 +32,18 @@ func (r *resolver) insert(n *pg_query.Node, ins *pg_query.InsertStmt, outer *sco
 	}
 	t.All = len(ins.Cols) == 0 && ins.SelectStmt != nil
 	if ins.SelectStmt != nil {
-		cols, _, err := r.subquery(ins.SelectStmt, s)
+		cols, opaque, err := r.subquery(ins.SelectStmt, s)
 		if err != nil {
 			return nil, err
 		}
 		byPosition(cols)
+		if t.All && !opaque {
+			// Values go to the first columns; the rest get their defaults.
+			t.All = false
+			for i := range min(len(cols), len(t.Ref.Relation.Columns)) {
+				t.Columns = append(t.Columns, i)
+			}
+		}
 	}
 	s.items = []*item{it}
 	if err := r.onConflict(ins.OnConflictClause, s, t); err != nil {
@@ -79,7 +86,7 @@ func (r *resolver) inferred(infer *pg_query.InferClause, s *scope) error {
 			if err != nil {
 				return err
 			}
-			r.use(c, UseFilter, nil, -1)
+			r.use(c, UseInfer, nil, -1)
 		}
 		if err := r.expr(e.Expr, s, UseFilter); err != nil {
 			return err

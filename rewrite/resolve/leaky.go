@@ -4,8 +4,6 @@ import (
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/pgveil/pgveil/rewrite/parse"
 )
 
@@ -20,9 +18,9 @@ func (r *resolver) leaky(n *pg_query.Node, s *scope) bool {
 	case *pg_query.Node_ColumnRef:
 		return !r.plainColumn(v.ColumnRef, s)
 	case *pg_query.Node_TypeCast:
-		return !isConstant(n)
+		return !IsConstant(n)
 	case *pg_query.Node_AArrayExpr:
-		return r.anyLeaky(v.AArrayExpr.Elements, s)
+		return !IsConstant(n) // arrays of different lengths do not go into one
 	case *pg_query.Node_List:
 		return r.anyLeaky(v.List.Items, s)
 	case *pg_query.Node_RowExpr:
@@ -103,7 +101,7 @@ func (r *resolver) leakySubLink(l *pg_query.SubLink, s *scope) bool {
 // isOutput tells whether an output is a column or a constant.
 func isOutput(n *pg_query.Node) bool {
 	val := n.GetResTarget().GetVal()
-	return isColumnRef(val) || isConstant(val)
+	return isColumnRef(val) || IsConstant(val)
 }
 
 func relationsOnly(n *pg_query.Node) bool {
@@ -111,28 +109,4 @@ func relationsOnly(n *pg_query.Node) bool {
 		return relationsOnly(j.Larg) && relationsOnly(j.Rarg)
 	}
 	return n.GetRangeVar() != nil
-}
-
-// computes tells whether anything in a statement is more than columns,
-// constants, comparisons and what combines those: something that could raise
-// an error, or have an effect, wherever the server chooses to evaluate it.
-func computes(stmt *pg_query.Node) bool {
-	found := false
-	parse.Walk(stmt, func(m proto.Message) bool {
-		switch v := m.(type) {
-		case *pg_query.FuncCall:
-			found = found || len(v.Args) > 0 || len(v.AggOrder) > 0
-		case *pg_query.TypeCast:
-			found = found || !isConstant(v.Arg)
-		case *pg_query.A_Expr:
-			found = found || !comparison(v)
-		case *pg_query.A_Indirection, *pg_query.XmlExpr, *pg_query.XmlSerialize, *pg_query.RangeTableFunc, *pg_query.JsonTable,
-			*pg_query.JsonFuncExpr, *pg_query.JsonParseExpr, *pg_query.JsonScalarExpr, *pg_query.JsonSerializeExpr,
-			*pg_query.JsonIsPredicate, *pg_query.JsonObjectConstructor, *pg_query.JsonArrayConstructor, *pg_query.JsonObjectAgg,
-			*pg_query.JsonArrayAgg, *pg_query.JsonArrayQueryConstructor, *pg_query.CollateClause:
-			found = true
-		}
-		return !found
-	})
-	return found
 }

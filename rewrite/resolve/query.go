@@ -31,7 +31,6 @@ type Query struct {
 	Operators []string
 	Groupings []Grouping
 	Leaky     bool // some predicate could raise an error or have an effect that depends on a row it looks at
-	Computes  bool // some expression anywhere could
 	Conjuncts []Conjunct
 	Qualified []Qualified
 	Bare      []Bare
@@ -66,6 +65,7 @@ const (
 	UseSort                        // in ORDER BY, GROUP BY, DISTINCT, PARTITION BY
 	UseStar                        // by * or a whole-row reference
 	UseWrite                       // assigned
+	UseInfer                       // named by ON CONFLICT
 )
 
 // Use is one use of one column.
@@ -175,7 +175,6 @@ func Resolve(in Input, stmt *pg_query.Node) (*Query, error) {
 	if _, err := r.query(stmt, &scope{}); err != nil {
 		return nil, err
 	}
-	r.q.Computes = computes(stmt)
 	return r.q, nil
 }
 

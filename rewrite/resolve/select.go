@@ -426,34 +426,50 @@ func equalityReference(n *pg_query.Node) *pg_query.Node {
 	}
 	switch e.Kind {
 	case pg_query.A_Expr_Kind_AEXPR_OP:
-		if isColumnRef(e.Lexpr) && isConstant(e.Rexpr) {
+		if isColumnRef(e.Lexpr) && IsConstant(e.Rexpr) {
 			return e.Lexpr
 		}
-		if isColumnRef(e.Rexpr) && isConstant(e.Lexpr) {
+		if isColumnRef(e.Rexpr) && IsConstant(e.Lexpr) {
 			return e.Rexpr
 		}
 	case pg_query.A_Expr_Kind_AEXPR_IN:
-		if isColumnRef(e.Lexpr) && !slices.ContainsFunc(e.Rexpr.GetList().GetItems(), func(n *pg_query.Node) bool { return !isConstant(n) }) {
+		if len(e.Rexpr.GetList().GetItems()) <= maxGuesses && isColumnRef(e.Lexpr) && !slices.ContainsFunc(e.Rexpr.GetList().GetItems(), func(n *pg_query.Node) bool { return !IsConstant(n) }) {
 			return e.Lexpr
 		}
 	case pg_query.A_Expr_Kind_AEXPR_OP_ANY:
-		if isColumnRef(e.Lexpr) && isConstant(e.Rexpr) {
+		if isColumnRef(e.Lexpr) && IsConstant(e.Rexpr) && guesses(e.Rexpr) <= maxGuesses {
 			return e.Lexpr
 		}
 	}
 	return nil
 }
 
-// isConstant tells whether an expression is a literal or parameter, perhaps
+// guesses counts the elements of an array that is written out. Any other may
+// have any number.
+func guesses(n *pg_query.Node) int {
+	for n.GetTypeCast() != nil {
+		n = n.GetTypeCast().Arg
+	}
+	if a := n.GetAArrayExpr(); a != nil {
+		return len(a.Elements)
+	}
+	return maxGuesses + 1
+}
+
+// maxGuesses bounds the constants that one equality compares with: each is a
+// guess at a value that is hidden.
+const maxGuesses = 10
+
+// IsConstant tells whether an expression is a literal or parameter, perhaps
 // cast, or an array of those.
-func isConstant(n *pg_query.Node) bool {
+func IsConstant(n *pg_query.Node) bool {
 	switch v := n.GetNode().(type) {
 	case *pg_query.Node_AConst, *pg_query.Node_ParamRef:
 		return true
 	case *pg_query.Node_TypeCast:
-		return isConstant(v.TypeCast.Arg)
+		return IsConstant(v.TypeCast.Arg)
 	case *pg_query.Node_AArrayExpr:
-		return !slices.ContainsFunc(v.AArrayExpr.Elements, func(n *pg_query.Node) bool { return !isConstant(n) })
+		return !slices.ContainsFunc(v.AArrayExpr.Elements, func(n *pg_query.Node) bool { return !IsConstant(n) })
 	default:
 		return false
 	}
