@@ -1,0 +1,232 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/pgveil/pgveil/proxy/wire"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+var noParams = []byte{0, 0}
+
+func (s *session) parse(ctx context.Context, frame []byte) error {
+	b := wire.BodyOf(frame)
+	name, text := b.String(), b.String()
+	if b.Err() != nil {
+		return newFatal("08P01", "malformed Parse message")
+	}
+	f := s.take(flightParse)
+	made, err := s.make(ctx, text)
+	if err != nil {
+		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
+	}
+	st := &named{plan: made.plan, privacy: made.privacy, asked: s.keepText(made.plan, text)}
+	if params := b.Rest(); !bytes.Equal(params, noParams) {
+		st.params = bytes.Clone(params)
+	}
+	f.name(&s.statements, string(name), st)
+	if err := s.push(f); err != nil {
+		return err
+	}
+	if st.plan.Changed {
+		s.toS.Frame('P', name, []byte{0}, made.text(), []byte{0}, b.Rest())
+		return nil
+	}
+	s.toS.Pass(frame)
+	return nil
+}
+
+func (s *session) bind(ctx context.Context, frame []byte) error {
+	b := wire.BodyOf(frame)
+	portal, name := b.String(), b.String()
+	if b.Err() != nil {
+		return newFatal("08P01", "malformed Bind message")
+	}
+	f := s.take(flightBind)
+	st, err := s.current(ctx, name)
+	if err != nil {
+		if err := s.refuse(f, err, func(r *Refusal) {
+			s.toS.Frame('B', []byte{0}, r.poisonName(), []byte{0, 0, 0, 0, 0, 0})
+		}); err != nil {
+			return err
+		}
+		return s.discard()
+	}
+	if st != nil {
+		f.name(&s.portals, string(portal), &named{plan: st.plan, privacy: st.privacy})
+	}
+	if err := s.push(f); err != nil {
+		return err
+	}
+	return s.relay(frame)
+}
+
+func (s *session) keepText(p *rewrite.Plan, text []byte) string {
+	switch {
+	case free(p.Access):
+		return ""
+	case p.Text != "":
+		return p.Text // held by the plan cache already
+	default:
+		return string(text)
+	}
+}
+
+func (s *session) current(ctx context.Context, name []byte) (*named, error) {
+	st, err := s.meaning(&s.statements, name)
+	if err != nil {
+		return nil, err
+	}
+	if st == nil {
+		if free(s.plans.Access) {
+			return nil, nil // the server knows what to say
+		}
+		return nil, &rewrite.Refusal{Code: "26000", Message: fmt.Sprintf("prepared statement %q does not exist", name)}
+	}
+	if err := s.settle(ctx, nil); err != nil {
+		return nil, err
+	}
+	if free(s.plans.Access) || st.plan.Access == s.plans.Access || st.plan.Access.ID == s.plans.Access.ID {
+		return st, nil
+	}
+	if st.bySQL {
+		return nil, &rewrite.Refusal{Code: "42501", Message: fmt.Sprintf("prepared statement %q was made for another role or purpose, or under another policy", name), Hint: "prepare it again"}
+	}
+	return s.prepareAgain(ctx, name, st)
+}
+
+func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*named, error) {
+	again, err := s.make(ctx, []byte(st.asked))
+	if err != nil {
+		return nil, err
+	}
+	fresh := &named{plan: again.plan, privacy: again.privacy, asked: st.asked, params: st.params}
+	params := st.params
+	if params == nil {
+		params = noParams
+	}
+	closing, parsing := s.take(flightClose), s.take(flightParse)
+	closing.own, parsing.own = true, true
+	parsing.name(&s.statements, string(name), fresh)
+	if err := s.push(closing, parsing); err != nil {
+		return nil, err
+	}
+	s.toS.Frame('C', []byte{'S'}, name, []byte{0})
+	s.toS.Frame('P', name, []byte{0}, again.text(), []byte{0}, params)
+	return fresh, nil
+}
+
+func (s *session) describe(frame []byte) error {
+	b := wire.BodyOf(frame)
+	kind, name := b.Byte(), b.String()
+	if b.Err() != nil || kind != 'S' && kind != 'P' {
+		return newFatal("08P01", "malformed Describe message")
+	}
+	f := s.take(flightDescribe)
+	if err := s.known(kind, name); err != nil {
+		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('D', []byte{kind}, r.poisonName()) })
+	}
+	if err := s.push(f); err != nil {
+		return err
+	}
+	s.toS.Pass(frame)
+	return nil
+}
+
+func (s *session) known(kind byte, name []byte) error {
+	if free(s.plans.Access) {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if kind == 'S' && s.statements.get(name) == nil {
+		return &rewrite.Refusal{Code: "26000", Message: fmt.Sprintf("prepared statement %q does not exist", name)}
+	}
+	if kind == 'P' && s.portals.get(name) == nil {
+		return &rewrite.Refusal{Code: "34000", Message: fmt.Sprintf("portal %q does not exist", name)}
+	}
+	return nil
+}
+
+func (s *session) execute(ctx context.Context, frame []byte) error {
+	b := wire.BodyOf(frame)
+	name := b.String()
+	b.Int32()
+	if b.Err() != nil {
+		return newFatal("08P01", "malformed Execute message")
+	}
+	f := s.take(flightExecute)
+	p, err := s.openPortal(ctx, name)
+	if err == nil && p != nil {
+		err = s.checkNames(p.plan)
+	}
+	if err == nil && p != nil {
+		f.privacy, err = s.request(ctx, p)
+		f.seq, f.logged = p.seq, p.logged
+		if err == nil && !p.logged {
+			err = s.admit(ctx, f, p.plan)
+		}
+		f.plan = p.plan
+	}
+	if err != nil {
+		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('E', r.poisonName(), []byte{0, 0, 0, 0}) })
+	}
+	if p != nil {
+		p.seq, p.logged = f.seq, f.logged
+		s.nameSteps(f, p.plan)
+	}
+	if err := s.push(f); err != nil {
+		return err
+	}
+	s.toS.Pass(frame)
+	return nil
+}
+
+func (s *session) openPortal(ctx context.Context, name []byte) (*named, error) {
+	p, err := s.meaning(&s.portals, name)
+	if err != nil || free(s.plans.Access) {
+		return p, err
+	}
+	if p == nil {
+		return nil, &rewrite.Refusal{Code: "34000", Message: fmt.Sprintf("portal %q does not exist", name)}
+	}
+	if err := s.settle(ctx, nil); err != nil {
+		return nil, err
+	}
+	if p.plan.Access.ID != s.plans.Access.ID {
+		return nil, refuseOtherAccess("portal", name)
+	}
+	return p, nil
+}
+
+func (s *session) close(frame []byte) error {
+	b := wire.BodyOf(frame)
+	kind, name := b.Byte(), b.String()
+	if b.Err() != nil || kind != 'S' && kind != 'P' {
+		return newFatal("08P01", "malformed Close message")
+	}
+	f := s.take(flightClose)
+	if kind == 'S' {
+		f.name(&s.statements, string(name), nil)
+	} else {
+		f.name(&s.portals, string(name), nil)
+	}
+	if err := s.push(f); err != nil {
+		return err
+	}
+	s.toS.Pass(frame)
+	return nil
+}
+
+func (s *session) sync(frame []byte) error {
+	s.mu.Lock()
+	s.skipping = false
+	s.mu.Unlock()
+	if err := s.push(s.take(flightSync)); err != nil {
+		return err
+	}
+	s.toS.Pass(frame)
+	return nil
+}

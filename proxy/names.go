@@ -1,0 +1,108 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+func (s *session) meaning(n *names, name []byte) (*named, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if free(s.plans.Access) || !n.uncertain(name, s.batch) {
+		return n.get(name), nil
+	}
+	s.mu.Unlock()
+	err := s.toS.Flush()
+	s.mu.Lock()
+	for err == nil && s.ended == nil && n.uncertain(name, s.batch) {
+		s.settled.Wait()
+	}
+	return n.get(name), errors.Join(err, s.ended)
+}
+
+func refuseOtherAccess(what string, name []byte) error {
+	return &rewrite.Refusal{Code: "42501", Message: fmt.Sprintf("%s %q was opened for another role or purpose, or under another policy", what, name), Hint: "open it again"}
+}
+
+func (s *session) checkNames(p *rewrite.Plan) error {
+	if free(s.plans.Access) || !p.Has(rewrite.Executes|rewrite.Fetches|rewrite.Ends) {
+		return nil
+	}
+	s.mu.Lock()
+	unsettled := s.unsettled
+	s.mu.Unlock()
+	if unsettled && len(p.Steps) > 1 && p.Has(rewrite.Ends) {
+		return &rewrite.Refusal{Code: "0A000", Message: "what follows the end of the transaction in the same text depends on settings that end with it", Hint: "send the statements one by one"}
+	}
+	for _, step := range p.Steps {
+		what, known := "prepared statement", &s.statements
+		switch {
+		case step.Effect&rewrite.Executes != 0:
+		case step.Effect&rewrite.Fetches != 0:
+			what, known = "cursor", &s.portals
+		default:
+			continue
+		}
+		made, err := s.meaning(known, []byte(step.Name))
+		if err != nil {
+			return err
+		}
+		if made == nil && !madeBefore(p, step) {
+			return &rewrite.Refusal{Code: "26000", Message: fmt.Sprintf("%s %q does not exist", what, step.Name)}
+		}
+		if made != nil && made.plan.Access.ID != s.plans.Access.ID {
+			return refuseOtherAccess(what, []byte(step.Name))
+		}
+	}
+	return nil
+}
+
+func madeBefore(p *rewrite.Plan, use rewrite.Step) bool {
+	for _, step := range p.Steps {
+		if step == use {
+			return false
+		}
+		if step.Name == use.Name && step.Effect&(rewrite.Prepares|rewrite.Declares) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
+	f.plan = p
+	if p == nil || !p.Has(rewrite.Prepares|rewrite.Declares|rewrite.Forgets|rewrite.Settings|rewrite.Resets|rewrite.Ends) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, step := range p.Steps {
+		s.nameStep(f, p, i)
+		if step.Effect&(rewrite.Settings|rewrite.Resets) != 0 {
+			s.doubt, s.unsettled = true, true
+		}
+		if step.Effect&rewrite.Ends != 0 {
+			s.block = false
+			s.doubt = s.doubt || s.unsettled
+		}
+	}
+}
+
+func (s *session) nameStep(f *flight, p *rewrite.Plan, i int) {
+	made := &named{plan: p, bySQL: true}
+	switch step := p.Steps[i]; {
+	case step.Effect&rewrite.Prepares != 0:
+		f.nameAt(i, &s.statements, step.Name, made)
+	case step.Effect&rewrite.Declares != 0:
+		f.nameAt(i, &s.portals, step.Name, made)
+	case step.Effect&rewrite.Resets != 0:
+		f.forgetAt(i, &s.statements)
+		f.forgetAt(i, &s.portals)
+	case step.Effect&rewrite.Forgets != 0 && step.Name == "":
+		f.forgetAt(i, &s.statements)
+	case step.Effect&rewrite.Forgets != 0:
+		f.nameAt(i, &s.statements, step.Name, nil)
+	}
+}
