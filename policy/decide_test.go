@@ -360,7 +360,7 @@ func TestUnrestrictedObserveAndRights(t *testing.T) {
 	if alice.Unrestricted || alice.Observe || alice.May("erase") {
 		t.Errorf("alice: %+v", alice)
 	}
-	if !alice.Function("crm", "shipping_cost", "") || !alice.Function("ext", "similarity", "pg_trgm") || alice.Function("crm", "other", "") {
+	if !alice.Function("crm", "shipping_cost", "") || !alice.Function("ext", "similarity", "postgis") || alice.Function("crm", "other", "") {
 		t.Error("alice may call what the policy does not allow, or not what it allows")
 	}
 	if !alice.Discloses("crm", "customer_overview") || alice.Discloses("crm", "customers") {
@@ -387,7 +387,7 @@ func TestUnrestrictedObserveAndRights(t *testing.T) {
 
 func TestZeroAccessGrantsNothing(t *testing.T) {
 	var a Access
-	if a.Function("crm", "f", "pg_trgm") || a.Discloses("crm", "v") || a.May("export") {
+	if a.Function("crm", "f", "postgis") || a.Discloses("crm", "v") || a.May("export") {
 		t.Error("the zero Access grants something")
 	}
 	if ra := a.Relation(crm().Relations()[0]); ra.Ops != 0 || ra.Because == "" {
