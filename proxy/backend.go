@@ -467,6 +467,9 @@ func (s *session) ready(frame []byte) (bool, error) {
 		s.doubt = true
 		s.unsettled = status != 'I'
 	}
+	if status == 'I' && s.queue.n == 0 {
+		s.portals.endTransaction()
+	}
 	if s.ddl && status == 'I' {
 		s.ddl = false
 		if !s.foreign {

@@ -106,6 +106,16 @@ func (n *names) put(name string, to *named) {
 	n.m[name] = to
 }
 
+// endTransaction forgets the portals that ended with a transaction: all but
+// the cursors, which may be WITH HOLD.
+func (n *names) endTransaction() {
+	for name, p := range n.m {
+		if !p.bySQL {
+			delete(n.m, name)
+		}
+	}
+}
+
 // name notes that the flight gives a name a meaning, from when it is pushed.
 func (f *flight) name(n *names, name string, to *named) { f.nameAt(0, n, name, to) }
 
