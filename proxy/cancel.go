@@ -93,13 +93,19 @@ func (srv *Server) cancel(ctx context.Context, body []byte) error {
 	return ignoreEOF(wire.NewReader(conn, 64).Fill(1))
 }
 
-// busySoon waits a moment for the session to have something to cancel: a
-// CancelRequest that was sent right after a query may arrive before it.
+// busySoon tells whether the session has something to cancel. What was sent
+// right before the CancelRequest may still be on its way through the client
+// pump: that is waited for. It is not waited for what the client may send
+// later, which the CancelRequest does not mean.
 func (s *session) busySoon(ctx context.Context) bool {
-	const patience, step = 100 * time.Millisecond, 2 * time.Millisecond
-	for waited := time.Duration(0); waited < patience; waited += step {
+	const patience, step = 100 * time.Millisecond, time.Millisecond
+	waiting := 0 // looks in a row at which the pump had nothing to do
+	for waited := time.Duration(0); waited < patience && waiting < 2; waited += step {
 		if s.first() != nil {
 			return true
+		}
+		if waiting++; !s.reading.Load() {
+			waiting = 0
 		}
 		if !pause(ctx, step) {
 			return false

@@ -36,11 +36,15 @@ func (s *session) pumpClient(ctx context.Context) error {
 			if err := s.toS.Flush(); err != nil {
 				return err
 			}
-			if err := s.fromC.Fill(want); err == io.EOF {
+			s.reading.Store(true)
+			err := s.fromC.Fill(want)
+			s.reading.Store(false)
+			if err == io.EOF {
 				// It may only have nothing more to say: what it asked for is answered.
 				s.toS.Frame('X')
 				return s.terminate()
-			} else if err != nil {
+			}
+			if err != nil {
 				return err
 			}
 			s.srv.metrics.fromClient.Add(float64(s.fromC.Arrived()))

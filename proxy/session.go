@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -38,6 +39,8 @@ type session struct {
 	plans  rewrite.Session
 	lookup rewrite.Lookup
 	left   int // bytes of the current message that are still to be read
+
+	reading atomic.Bool // the client pump waits for bytes: nothing that arrived is unanswered but what the queue holds
 
 	mu         sync.Mutex // guards all below
 	settled    sync.Cond  // something below changed

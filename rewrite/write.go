@@ -239,6 +239,9 @@ func (c *planner) protect(t *resolve.Target, v *view, q *resolve.Query) error {
 		if volatileCall(rt.Val, q) {
 			return refuseUnsupported("give the value itself", "%s is masked for you and cannot be assigned what differs at each call", name)
 		}
+		if typ := t.Ref.Relation.Columns[i].Type; typ.Kind == 'c' {
+			rt.Val = castTo(rt.Val, typ) // beside a row a parameter would be of type record
+		}
 		column := &pg_query.Node{}
 		setColumnRef(column, t.Ref.Alias, rt.Name)
 		unchanged := pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT,
@@ -246,6 +249,13 @@ func (c *planner) protect(t *resolve.Target, v *view, q *resolve.Query) error {
 		rt.Val = caseWhen(unchanged, column, rt.Val)
 	}
 	return nil
+}
+
+func castTo(n *pg_query.Node, t catalog.Type) *pg_query.Node {
+	names := []*pg_query.Node{pg_query.MakeStrNode(t.Schema), pg_query.MakeStrNode(t.Name)}
+	return &pg_query.Node{Node: &pg_query.Node_TypeCast{TypeCast: &pg_query.TypeCast{
+		Arg: n, TypeName: &pg_query.TypeName{Names: names, Typemod: -1},
+	}}}
 }
 
 // volatileCall tells whether a value comes out differently each time.

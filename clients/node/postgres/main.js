@@ -76,8 +76,11 @@ const work = {
     await cursors(() => sql`SELECT id, total FROM orders ORDER BY id`)
     await copy(sql, 'COPY countries TO STDOUT')
     console.log(await sql`SELECT * FROM orders WHERE id = ${1}`.describe().then(d => d.columns.map(c => [c.name, c.type])))
-    const {unlisten} = await sql.listen('birds', p => console.log('notified', p))
+    let heard
+    const told = new Promise(resolve => { heard = resolve })
+    const {unlisten} = await sql.listen('birds', p => { console.log('notified', p); heard() })
     await sql.notify('birds', 'tit')
+    await told
     await unlisten()
     const slow = sql`SELECT pg_sleep(30)`
     setTimeout(() => slow.cancel(), 200)
