@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/rewrite"
 	"github.com/pgveil/pgveil/rewrite/parse"
@@ -217,10 +218,6 @@ func (s *session) push(flights ...*flight) error {
 	return nil
 }
 
-// meaning gives what a name stands for when the next message gets to the
-// server; nil when nothing. Where that hangs on answers that are not here, it
-// waits for them: a Parse whose name is taken leaves the name as it was, and
-// what it was may be made for another purpose.
 func (s *session) take(kind flightKind) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -299,6 +296,9 @@ func (s *session) plan(ctx context.Context, text []byte) (rewrite.Ready, error) 
 	if err := s.settle(ctx, text); err != nil {
 		return rewrite.Ready{}, err
 	}
+	if purpose, ok := rewrite.CommentPurpose(text); ok && !s.plans.Access.Unrestricted {
+		return s.planFor(purpose, text)
+	}
 	start := s.srv.now()
 	r, hit, err := s.lookup.Plan(text)
 	if hit {
@@ -317,14 +317,6 @@ func (s *session) plan(ctx context.Context, text []byte) (rewrite.Ready, error) 
 	return r, err
 }
 
-// keepText gives the text of a statement that may have to be planned again.
-// current gives the prepared statement of that name, as it must be for who is
-// asking now: one that was planned for another access, or by a policy that is
-// no longer in force, is planned and prepared again.
-// known refuses names that a caller with restrictions has not defined through
-// the proxy: whatever they are, nobody planned them.
-// openPortal finds the portal to execute. One that was bound for another role
-// or purpose stays closed.
 func (s *session) copyEnd() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -352,8 +344,25 @@ func (s *session) call(frame []byte) error {
 	return s.relay(frame)
 }
 
-// checkNames refuses EXECUTE and FETCH of what was made for another access.
-// madeBefore tells whether the same text makes the name that a step uses.
-// nameSteps notes what a text's PREPARE and DECLARE name, and that it may
-// change settings.
-// nameStep notes what one statement of a text does to names.
+// planFor decides a text that says in a comment which purpose it is for.
+func (s *session) planFor(purpose string, text []byte) (rewrite.Ready, error) {
+	access, err := s.engine.Policy.Access(s.login, purpose)
+	if err != nil {
+		return rewrite.Ready{}, rewrite.RefuseAccess(err)
+	}
+	p, err := s.engine.Plan(rewrite.Session{Access: access, Path: s.plans.Path, Foreign: s.foreign}, string(text))
+	return rewrite.Ready{Plan: p}, err
+}
+
+// accessFor gives the access that a plan would be made for now: the session's,
+// or that of the purpose which a comment in its text names.
+func (s *session) accessFor(p *rewrite.Plan) *policy.Access {
+	if !p.Commented {
+		return s.plans.Access
+	}
+	access, err := s.engine.Policy.Access(s.login, p.Comment)
+	if err != nil {
+		return &policy.Access{} // nobody's: nothing was planned for it
+	}
+	return access
+}

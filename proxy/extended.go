@@ -9,6 +9,7 @@ import (
 	"github.com/pgveil/pgveil/rewrite"
 )
 
+// noParams is the end of a Parse message that names no parameter types.
 var noParams = []byte{0, 0}
 
 func (s *session) parse(ctx context.Context, frame []byte) error {
@@ -63,6 +64,7 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 	return s.relay(frame)
 }
 
+// keepText gives the text of a statement that may have to be planned again.
 func (s *session) keepText(p *rewrite.Plan, text []byte) string {
 	switch {
 	case free(p.Access):
@@ -74,6 +76,9 @@ func (s *session) keepText(p *rewrite.Plan, text []byte) string {
 	}
 }
 
+// current gives the prepared statement of that name, as it must be for who is
+// asking now: one that was planned for another access, or by a policy that is
+// no longer in force, is planned and prepared again.
 func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 	st, err := s.meaning(&s.statements, name)
 	if err != nil {
@@ -88,7 +93,7 @@ func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 	if err := s.settle(ctx, nil); err != nil {
 		return nil, err
 	}
-	if free(s.plans.Access) || st.plan.Access == s.plans.Access || st.plan.Access.ID == s.plans.Access.ID {
+	if free(s.plans.Access) || st.plan.Access.ID == s.accessFor(st.plan).ID {
 		return st, nil
 	}
 	if st.bySQL {
@@ -135,6 +140,8 @@ func (s *session) describe(frame []byte) error {
 	return nil
 }
 
+// known refuses names that a caller with restrictions has not defined through
+// the proxy: whatever they are, nobody planned them.
 func (s *session) known(kind byte, name []byte) error {
 	if free(s.plans.Access) {
 		return nil
@@ -184,6 +191,8 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 	return nil
 }
 
+// openPortal finds the portal to execute. One that was bound for another role
+// or purpose stays closed.
 func (s *session) openPortal(ctx context.Context, name []byte) (*named, error) {
 	p, err := s.meaning(&s.portals, name)
 	if err != nil || free(s.plans.Access) {
@@ -195,7 +204,7 @@ func (s *session) openPortal(ctx context.Context, name []byte) (*named, error) {
 	if err := s.settle(ctx, nil); err != nil {
 		return nil, err
 	}
-	if p.plan.Access.ID != s.plans.Access.ID {
+	if p.plan.Access.ID != s.accessFor(p.plan).ID {
 		return nil, refuseOtherAccess("portal", name)
 	}
 	return p, nil

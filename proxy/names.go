@@ -7,6 +7,10 @@ import (
 	"github.com/pgveil/pgveil/rewrite"
 )
 
+// meaning gives what a name stands for when the next message gets to the
+// server; nil when nothing. Where that hangs on answers that are not here, it
+// waits for them: a Parse whose name is taken leaves the name as it was, and
+// what it was may be made for another purpose.
 func (s *session) meaning(n *names, name []byte) (*named, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -26,6 +30,7 @@ func refuseOtherAccess(what string, name []byte) error {
 	return &rewrite.Refusal{Code: "42501", Message: fmt.Sprintf("%s %q was opened for another role or purpose, or under another policy", what, name), Hint: "open it again"}
 }
 
+// checkNames refuses EXECUTE and FETCH of what was made for another access.
 func (s *session) checkNames(p *rewrite.Plan) error {
 	if free(s.plans.Access) || !p.Has(rewrite.Executes|rewrite.Fetches|rewrite.Ends) {
 		return nil
@@ -52,13 +57,14 @@ func (s *session) checkNames(p *rewrite.Plan) error {
 		if made == nil && !madeBefore(p, step) {
 			return &rewrite.Refusal{Code: "26000", Message: fmt.Sprintf("%s %q does not exist", what, step.Name)}
 		}
-		if made != nil && made.plan.Access.ID != s.plans.Access.ID {
+		if made != nil && made.plan.Access.ID != s.accessFor(made.plan).ID {
 			return refuseOtherAccess(what, []byte(step.Name))
 		}
 	}
 	return nil
 }
 
+// madeBefore tells whether the same text makes the name that a step uses.
 func madeBefore(p *rewrite.Plan, use rewrite.Step) bool {
 	for _, step := range p.Steps {
 		if step == use {
@@ -71,6 +77,8 @@ func madeBefore(p *rewrite.Plan, use rewrite.Step) bool {
 	return false
 }
 
+// nameSteps notes what a text's PREPARE and DECLARE name, and that it may
+// change settings.
 func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 	f.plan = p
 	if p == nil || !p.Has(rewrite.Prepares|rewrite.Declares|rewrite.Forgets|rewrite.Settings|rewrite.Resets|rewrite.Ends) {
@@ -90,6 +98,7 @@ func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 	}
 }
 
+// nameStep notes what one statement of a text does to names.
 func (s *session) nameStep(f *flight, p *rewrite.Plan, i int) {
 	made := &named{plan: p, bySQL: true}
 	switch step := p.Steps[i]; {

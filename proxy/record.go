@@ -44,6 +44,9 @@ func (s *session) recordRefusal(f *flight) error {
 // record is the only place where a plan becomes an audit record.
 func (s *session) record(kind audit.Kind, p *rewrite.Plan) audit.Record {
 	a := s.plans.Access
+	if p != nil {
+		a = p.Access // a comment may have named a purpose
+	}
 	r := audit.Record{
 		Kind: kind, Session: s.id, Login: s.login, User: a.User, Roles: a.Roles, Purpose: a.Purpose,
 		Client: s.addr, App: s.app, Database: s.database, Generation: s.engine.Policy.Generation(),

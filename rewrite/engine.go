@@ -60,6 +60,8 @@ type Plan struct {
 	Reasons     []string // the rules that decided, and consent and row filters in words
 	Columns     []ColumnUse
 	Access      *policy.Access // that it was made for
+	Commented   bool           // a comment in the text names a purpose
+	Comment     string         // that purpose
 	Memo        atomic.Value   // for whoever carries the plan out, to keep what it derives from it
 }
 
@@ -151,6 +153,7 @@ func pathKey(path []string) string { return strings.Join(path, "\x00") }
 func (e *Engine) plan(s Session, sql string) (*Plan, error) {
 	shape, fingerprint, shapeErr := parse.Shape(sql)
 	p := &Plan{Text: sql, SQL: sql, Shape: shape, Fingerprint: fingerprint, Access: s.Access}
+	p.Comment, p.Commented = CommentPurpose([]byte(sql))
 	switch {
 	case s.Access.Unrestricted:
 		p.Decision = Unrestricted

@@ -106,13 +106,6 @@ func (c *planner) effect(q *resolve.Query) (effect Effect) {
 	return effect
 }
 
-// view is what the caller sees through one reference.
-// view finds what the caller sees of a relation, and refuses what the relation
-// as a whole is not open for.
-// derives tells whether a relation's rows come from a query of the schema's,
-// which runs with its owner's eyes.
-// whyNothing gives a reason why columns are refused.
-// use decides one use of one column.
 // replace puts the sub-select in a relation's place.
 func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 	if v.target {

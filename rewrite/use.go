@@ -10,6 +10,7 @@ import (
 	"github.com/pgveil/pgveil/rewrite/resolve"
 )
 
+// view is what the caller sees through one reference.
 type view struct {
 	*template
 	target  bool
@@ -22,6 +23,8 @@ type view struct {
 	extra   []*pg_query.Node
 }
 
+// view finds what the caller sees of a relation, and refuses what the relation
+// as a whole is not open for.
 func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 	rel := ref.Relation
 	if !rel.Governed() {
@@ -62,10 +65,13 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 	return v, nil
 }
 
+// derives tells whether a relation's rows come from a query of the schema's,
+// which runs with its owner's eyes.
 func derives(rel *catalog.Relation) bool {
 	return rel.Kind == catalog.View || rel.Kind == catalog.MaterializedView
 }
 
+// whyNothing gives a reason why columns are refused.
 func (t *template) whyNothing() string {
 	for _, c := range t.columns {
 		if c.treatment.Because != "" {
@@ -82,6 +88,7 @@ func refuseRelation(what, relation, because string) *Refusal {
 	return refuse(because, "your roles may not %s %s", what, relation)
 }
 
+// use decides one use of one column.
 func (c *planner) use(u resolve.Use, v *view) error {
 	if v.plain {
 		return nil

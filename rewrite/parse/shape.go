@@ -43,6 +43,25 @@ func Shape(sql string) (shape, fingerprint string, err error) {
 	return shape, fmt.Sprintf("%016x", pg_query.HashXXH3_64([]byte(shape), 0)), nil
 }
 
+// Comments gives the comments between slash and asterisk of a text, as the
+// parser's own lexer finds them.
+func Comments(sql string) ([]string, error) {
+	if deepComments(sql) {
+		return nil, &SyntaxError{Message: fmt.Sprintf("comments nest deeper than %d levels", maxComments)}
+	}
+	scan, err := pg_query.Scan(sql)
+	if err != nil {
+		return nil, syntaxError(err)
+	}
+	var comments []string
+	for _, t := range scan.Tokens {
+		if t.Token == pg_query.Token_C_COMMENT {
+			comments = append(comments, sql[t.Start:t.End])
+		}
+	}
+	return comments, nil
+}
+
 // foldLists makes lists of constants of any length one shape.
 func foldLists(shape string) string {
 	for _, list := range []string{"?, ?", "?,?", "(?), (?)", "(?),(?)"} {
