@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgveil/pgveil/policy"
 )
 
 // Code says why a request got no answer, as an SQLSTATE.
@@ -69,7 +71,7 @@ func didYouMean(word string, known []string) string {
 		if len(word) > 64 {
 			break
 		}
-		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < least {
+		if d := policy.EditDistance(strings.ToLower(word), strings.ToLower(k)); d < least {
 			best, least = k, d
 		}
 	}
@@ -77,25 +79,4 @@ func didYouMean(word string, known []string) string {
 		return "expected one of: " + strings.Join(known, ", ")
 	}
 	return fmt.Sprintf("did you mean %s?", best)
-}
-
-// distance counts the letters to insert, drop or replace to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -156,8 +156,8 @@ func maskNamed(name string) (MaskKind, error) {
 	return 0, fmt.Errorf("unknown mask %q%s", name, didYouMean(name, known))
 }
 
-// editDistance counts the letters to insert, delete or replace to turn a into b.
-func editDistance(a, b string) int {
+// EditDistance counts the letters to insert, delete or replace to turn a into b.
+func EditDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -88,7 +88,7 @@ func didYouMean(name string, known []string) string {
 		if max(len(name)-len(k), len(k)-len(name)) > least || len(name) > 4*maxName {
 			continue
 		}
-		d := editDistance(name, k)
+		d := EditDistance(name, k)
 		if d < least || d == least && best != "" && k < best {
 			best, least = k, d
 		}

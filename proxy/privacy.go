@@ -34,6 +34,12 @@ func (srv *Server) begin(ctx context.Context, cmd dsar.Command, who string) (*re
 	r := &request{cmd: cmd, rows: make(chan []string), cancel: cancel}
 	srv.tasks.Go(func() {
 		defer close(r.rows)
+		defer func() {
+			if p := recover(); p != nil {
+				srv.log.Error("panic in a data subject request", "panic", p, "stack", stack())
+				r.err = errors.New("internal error in pgveil")
+			}
+		}()
 		r.tag, r.err = srv.privacy.Run(ctx, cmd, who, func(row []string) error {
 			select {
 			case r.rows <- slices.Clone(row):

@@ -152,8 +152,10 @@ func (srv *Server) serve(ctx context.Context, conn net.Conn) {
 			srv.log.Error("panic in a session", "panic", p, "stack", stack())
 		}
 	}()
-	s, err := srv.enter(ctx, conn)
-	<-srv.waiting
+	s, err := func() (*session, error) {
+		defer func() { <-srv.waiting }()
+		return srv.enter(ctx, conn)
+	}()
 	if err != nil || s == nil {
 		return
 	}

@@ -98,8 +98,8 @@ func newFatal(code, format string, args ...any) *fatal {
 // run serves the session until it ends, and says how.
 func (s *session) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.end(s.pumpClient(ctx)) })
-	g.Go(func() error { return s.end(s.pumpServer(ctx)) })
+	g.Go(func() error { return s.end(s.guarded(func() error { return s.pumpClient(ctx) })) })
+	g.Go(func() error { return s.end(s.guarded(func() error { return s.pumpServer(ctx) })) })
 	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
 	defer stop()
 	err := g.Wait()
@@ -111,6 +111,17 @@ func (s *session) run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// guarded turns a panic into the end of this session, and of no other.
+func (s *session) guarded(pump func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic in a session", "panic", p, "stack", stack())
+			err = newFatal("XX000", "internal error in pgveil: the session ends")
+		}
+	}()
+	return pump()
 }
 
 // end records the first reason to end and wakes both pumps.
