@@ -42,11 +42,11 @@ func (s *session) checkNames(p *rewrite.Plan) error {
 		return &rewrite.Refusal{Code: "0A000", Message: "what follows the end of the transaction in the same text depends on settings that end with it", Hint: "send the statements one by one"}
 	}
 	for _, step := range p.Steps {
-		what, known := "prepared statement", &s.statements
+		what, code, known := "prepared statement", "26000", &s.statements
 		switch {
 		case step.Effect&rewrite.Executes != 0:
 		case step.Effect&rewrite.Fetches != 0:
-			what, known = "cursor", &s.portals
+			what, code, known = "cursor", "34000", &s.portals
 		default:
 			continue
 		}
@@ -55,7 +55,7 @@ func (s *session) checkNames(p *rewrite.Plan) error {
 			return err
 		}
 		if made == nil && !madeBefore(p, step) {
-			return &rewrite.Refusal{Code: "26000", Message: fmt.Sprintf("%s %q does not exist", what, step.Name)}
+			return &rewrite.Refusal{Code: code, Message: fmt.Sprintf("%s %q does not exist", what, step.Name)}
 		}
 		if made != nil && made.plan.Access.ID != s.accessFor(made.plan).ID {
 			return refuseOtherAccess(what, []byte(step.Name))

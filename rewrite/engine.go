@@ -320,7 +320,8 @@ func (p *Plan) addReason(reason string) {
 // queryOf gives the query that a statement runs, nil when it runs none.
 func queryOf(n *pg_query.Node) *pg_query.Node {
 	switch v := n.Node.(type) {
-	case *pg_query.Node_SelectStmt, *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt:
+	case *pg_query.Node_SelectStmt, *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt,
+		*pg_query.Node_MergeStmt:
 		return n
 	case *pg_query.Node_DeclareCursorStmt:
 		return v.DeclareCursorStmt.Query

@@ -27,10 +27,12 @@ type planner struct {
 func (c *planner) statement(n *pg_query.Node) (*pg_query.Node, error) {
 	command := commandName(n)
 	switch v := n.Node.(type) {
-	case *pg_query.Node_SelectStmt, *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt:
-		effect, err := c.query(n)
-		c.step(command, effect, "")
+	case *pg_query.Node_SelectStmt, *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt, *pg_query.Node_MergeStmt:
+		effect, cursor, err := c.topQuery(n)
+		c.step(command, effect, cursor)
 		return n, err
+	case *pg_query.Node_ExplainStmt:
+		return n, c.explain(v.ExplainStmt)
 	case *pg_query.Node_DeclareCursorStmt:
 		effect, err := c.query(v.DeclareCursorStmt.Query)
 		c.step(command, effect|Declares, v.DeclareCursorStmt.Portalname)
@@ -43,7 +45,11 @@ func (c *planner) statement(n *pg_query.Node) (*pg_query.Node, error) {
 	case *pg_query.Node_CopyStmt:
 		return n, c.copy(v.CopyStmt)
 	case *pg_query.Node_ExecuteStmt:
-		return n, c.execute(v.ExecuteStmt)
+		effect, err := c.execute(v.ExecuteStmt)
+		if err == nil {
+			c.step(command, effect, v.ExecuteStmt.Name)
+		}
+		return n, err
 	case *pg_query.Node_DeallocateStmt:
 		c.step(command, Forgets, v.DeallocateStmt.Name)
 	case *pg_query.Node_FetchStmt:
@@ -65,6 +71,24 @@ func (c *planner) statement(n *pg_query.Node) (*pg_query.Node, error) {
 		return nil, refuseUnsupported("only a role with unrestricted access may", "%s is not open to callers with restrictions", command)
 	}
 	return n, nil
+}
+
+// topQuery decides a query that is a statement by itself. One that writes a
+// cursor's current row rests on what the cursor shows, so it fetches from it.
+func (c *planner) topQuery(n *pg_query.Node) (effect Effect, cursor string, err error) {
+	effect, err = c.query(n)
+	if of := currentOf(n); of != nil {
+		effect, cursor = effect|Fetches, of.CursorName
+	}
+	return effect, cursor, err
+}
+
+// currentOf gives the WHERE CURRENT OF of a statement, nil when it has none.
+func currentOf(n *pg_query.Node) *pg_query.CurrentOfExpr {
+	if up := n.GetUpdateStmt(); up != nil {
+		return up.WhereClause.GetCurrentOfExpr()
+	}
+	return n.GetDeleteStmt().GetWhereClause().GetCurrentOfExpr()
 }
 
 func (c *planner) step(command string, effect Effect, name string) {
@@ -93,20 +117,16 @@ func (c *planner) deferredSettings(command string) error {
 
 // execute lets EXECUTE through as it is: its parameters may be expressions
 // without relations only.
-func (c *planner) execute(x *pg_query.ExecuteStmt) error {
+func (c *planner) execute(x *pg_query.ExecuteStmt) (Effect, error) {
 	sel := &pg_query.SelectStmt{LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
 	for _, p := range x.Params {
 		sel.TargetList = append(sel.TargetList, pg_query.MakeResTargetNodeWithVal(p, -1))
 	}
 	effect, err := c.query(&pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}})
-	if err != nil {
-		return err
-	}
 	for i, t := range sel.TargetList {
 		x.Params[i] = t.GetResTarget().Val
 	}
-	c.step("EXECUTE", effect|Executes, x.Name)
-	return nil
+	return effect | Executes, err
 }
 
 func (c *planner) transaction(t *pg_query.TransactionStmt) error {

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"fmt"
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -31,6 +32,9 @@ func (c *planner) write(t *resolve.Target, q *resolve.Query, views map[*resolve.
 	}
 	c.maskTarget(t, v, q)
 	c.dropRefused(t, v)
+	if currentOf(t.Stmt) != nil {
+		return nil // nothing can be added; the row is one that the cursor showed
+	}
 	switch s := t.Stmt.Node.(type) {
 	case *pg_query.Node_UpdateStmt:
 		s.UpdateStmt.WhereClause = and(c.filtered(s.UpdateStmt.WhereClause, t, v, q), v.unchanged(t))
@@ -41,26 +45,90 @@ func (c *planner) write(t *resolve.Target, q *resolve.Query, views map[*resolve.
 		if oc.GetAction() == pg_query.OnConflictAction_ONCONFLICT_UPDATE {
 			oc.WhereClause = and(c.filtered(oc.WhereClause, t, v, q), v.unchanged(t))
 		}
+	case *pg_query.Node_MergeStmt:
+		return c.filterMerge(s.MergeStmt, t, v, q)
+	default:
+		return fmt.Errorf("write: internal error: %T", s)
+	}
+	return nil
+}
+
+// filterMerge makes rows that the filter hides rows that are not there: they
+// match nothing, and NOT MATCHED BY SOURCE passes over them.
+func (c *planner) filterMerge(m *pg_query.MergeStmt, t *resolve.Target, v *view, q *resolve.Query) error {
+	if v.where == nil {
+		return nil
+	}
+	m.JoinCondition = c.filtered(m.JoinCondition, t, v, q)
+	kinds := map[pg_query.MergeMatchKind]bool{}
+	for _, n := range m.MergeWhenClauses {
+		when := n.GetMergeWhenClause()
+		kinds[when.MatchKind] = true
+		if when.MatchKind == pg_query.MergeMatchKind_MERGE_WHEN_NOT_MATCHED_BY_SOURCE {
+			when.Condition = c.filtered(when.Condition, t, v, q)
+		}
+	}
+	if kinds[pg_query.MergeMatchKind_MERGE_WHEN_NOT_MATCHED_BY_SOURCE] && kinds[pg_query.MergeMatchKind_MERGE_WHEN_NOT_MATCHED_BY_TARGET] {
+		return refuseUnsupported("send two statements",
+			"MERGE with both kinds of NOT MATCHED over %s, whose rows are filtered for you,", t.Ref.Relation.QualifiedName())
 	}
 	return nil
 }
 
 // mayWrite checks the operations that the statement performs.
 func (c *planner) mayWrite(t *resolve.Target, v *view) error {
-	need := map[string]policy.Ops{"INSERT": policy.Insert, "UPDATE": policy.Update, "DELETE": policy.Delete}[t.Command]
-	ins := t.Stmt.GetInsertStmt()
-	if ins.GetOnConflictClause().GetAction() == pg_query.OnConflictAction_ONCONFLICT_UPDATE {
-		need |= policy.Update
-	}
-	what := map[string]string{"INSERT": "insert into", "UPDATE": "update", "DELETE": "delete from"}[t.Command]
-	if !v.access.Ops.Has(need) {
-		return refuseRelation(what, t.Ref.Relation.QualifiedName(), v.access.Because)
+	for _, need := range performed(t) {
+		if !v.access.Ops.Has(need.op) {
+			return refuseRelation(need.words, t.Ref.Relation.QualifiedName(), v.access.Because)
+		}
 	}
 	reads := slices.Contains(t.Ref.Used, true)
 	if reads && !v.access.Ops.Has(policy.Select) {
 		return refuseRelation("read", t.Ref.Relation.QualifiedName(), v.access.Because)
 	}
 	return nil
+}
+
+// operation is something that a statement does to its target.
+type operation struct {
+	op    policy.Ops
+	words string
+}
+
+var (
+	inserts = operation{policy.Insert, "insert into"}
+	updates = operation{policy.Update, "update"}
+	deletes = operation{policy.Delete, "delete from"}
+)
+
+// performed gives the operations that a statement performs on its target.
+func performed(t *resolve.Target) []operation {
+	switch s := t.Stmt.Node.(type) {
+	case *pg_query.Node_UpdateStmt:
+		return []operation{updates}
+	case *pg_query.Node_DeleteStmt:
+		return []operation{deletes}
+	case *pg_query.Node_InsertStmt:
+		if s.InsertStmt.OnConflictClause.GetAction() == pg_query.OnConflictAction_ONCONFLICT_UPDATE {
+			return []operation{inserts, updates}
+		}
+		return []operation{inserts}
+	case *pg_query.Node_MergeStmt:
+		var ops []operation
+		for _, n := range s.MergeStmt.MergeWhenClauses {
+			switch n.GetMergeWhenClause().CommandType {
+			case pg_query.CmdType_CMD_INSERT:
+				ops = append(ops, inserts)
+			case pg_query.CmdType_CMD_UPDATE:
+				ops = append(ops, updates)
+			case pg_query.CmdType_CMD_DELETE:
+				ops = append(ops, deletes)
+			}
+		}
+		return ops
+	default:
+		return []operation{inserts, updates, deletes}
+	}
 }
 
 // writtenColumns refuses writing columns that the caller may not even see in
@@ -79,7 +147,7 @@ func (c *planner) writtenColumns(t *resolve.Target, v *view) error {
 		if treatment.Show == policy.ShowRefuse {
 			return c.refuseColumn(name, "written", treatment)
 		}
-		if t.Command != "INSERT" && v.filter[i] && !keepable(t, i) {
+		if t.Command != "INSERT" && v.filter[i] && assigned(t, i) != nil && !keepable(t, i) {
 			return refuse("leave it out of SET", "column %s decides which rows you see and may not be changed", name)
 		}
 		c.plan.addColumn(ColumnUse{Name: name, Class: treatment.Class, Show: showName(treatment), Write: true, Rule: treatment.Rule, Because: treatment.Because})
@@ -89,8 +157,12 @@ func (c *planner) writtenColumns(t *resolve.Target, v *view) error {
 
 // keepable tells whether a column that the row filter looks at is assigned a
 // plain value: then the row is updated only where that changes nothing, as when
-// a form saves all that it loaded.
+// a form saves all that it loaded. MERGE would go on to its next WHEN, and
+// WHERE CURRENT OF takes no further condition.
 func keepable(t *resolve.Target, column int) bool {
+	if t.Stmt.GetMergeStmt() != nil || currentOf(t.Stmt) != nil {
+		return false
+	}
 	val := assigned(t, column)
 	return resolve.IsConstant(val) || val.GetColumnRef() != nil && val.GetColumnRef().Fields[0].GetString_().GetSval() == "excluded"
 }
@@ -163,6 +235,15 @@ func (c *planner) preserves(t *resolve.Target, v *view, q *resolve.Query) error 
 func assignments(t *resolve.Target) []*pg_query.Node {
 	if up := t.Stmt.GetUpdateStmt(); up != nil {
 		return up.TargetList
+	}
+	if m := t.Stmt.GetMergeStmt(); m != nil {
+		var all []*pg_query.Node
+		for _, n := range m.MergeWhenClauses {
+			if when := n.GetMergeWhenClause(); when.CommandType == pg_query.CmdType_CMD_UPDATE {
+				all = append(all, when.TargetList...)
+			}
+		}
+		return all
 	}
 	return t.Stmt.GetInsertStmt().GetOnConflictClause().GetTargetList()
 }

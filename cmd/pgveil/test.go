@@ -88,6 +88,9 @@ func summary(t cases.Tally) string {
 	if t.Skipped > 0 {
 		parts = append(parts, fmt.Sprintf("%d skipped: no server", t.Skipped))
 	}
+	if t.Older > 0 {
+		parts = append(parts, fmt.Sprintf("%d not run: the server is older", t.Older))
+	}
 	if t.Compared > 0 {
 		parts = append(parts, fmt.Sprintf("%d compared with the twin", t.Compared))
 	}

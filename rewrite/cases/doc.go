@@ -33,6 +33,8 @@
 //	set search_path LIST   until the next as or use; also set pgveil.purpose P
 //	reveals COLUMN         the next case tells, on purpose, something of a
 //	                       hidden schema.table.column
+//	since N                the next case runs on servers of PostgreSQL N and
+//	                       newer only
 //
 // A case is a verb, lines of SQL until a line of four dashes, and the expected
 // block until a blank line or the end of the file. The SQL may hold blank

@@ -3,6 +3,8 @@ package cases
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -40,6 +42,7 @@ type Case struct {
 	Purpose    string
 	SearchPath string // as set wrote it; "" for the server's default
 	Reveals    []string
+	Since      int // the server's major version that it needs; 0 for any
 	SQL        string
 	Want       []string
 
@@ -72,8 +75,8 @@ func Parse(path, text string) (*File, error) {
 		}
 	}
 	switch {
-	case p.reveals != nil:
-		return nil, fmt.Errorf("%s: reveals at the end has no case below it", path)
+	case p.reveals != nil || p.since != 0:
+		return nil, fmt.Errorf("%s: reveals or since at the end has no case below it", path)
 	case len(p.file.Cases) == 0:
 		return nil, fmt.Errorf("%s: there is no case in it", path)
 	}
@@ -87,6 +90,7 @@ type parser struct {
 	current Case // the directives that hold
 	comment []string
 	reveals []string
+	since   int
 }
 
 // next reads one directive or case.
@@ -116,7 +120,7 @@ func (p *parser) next() error {
 }
 
 func (p *parser) directive(word, rest string) error {
-	if rest == "" && (word == "use" || word == "as" || word == "set" || word == "reveals") {
+	if rest == "" && slices.Contains([]string{"use", "as", "set", "reveals", "since"}, word) {
 		return fmt.Errorf("%s needs an argument", word)
 	}
 	switch word {
@@ -133,8 +137,14 @@ func (p *parser) directive(word, rest string) error {
 	case "reveals":
 		p.reveals = append(p.reveals, strings.Fields(rest)...)
 		return nil
+	case "since":
+		var err error
+		if p.since, err = strconv.Atoi(rest); err != nil || p.since < 10 {
+			return fmt.Errorf("since takes a major version of PostgreSQL, not %q", rest)
+		}
+		return nil
 	default:
-		return fmt.Errorf("unknown directive or verb %q; there are use, as, set, reveals, plan, rows and audit", word)
+		return fmt.Errorf("unknown directive or verb %q; there are use, as, set, reveals, since, plan, rows and audit", word)
 	}
 }
 
@@ -174,7 +184,7 @@ func (p *parser) read(verb Verb) error {
 	if c.Fixture == "" || c.User == "" {
 		return fmt.Errorf("%s needs a use and an as above it", verb)
 	}
-	c.Line, c.Verb, c.Reveals = p.line+1, verb, p.reveals
+	c.Line, c.Verb, c.Reveals, c.Since = p.line+1, verb, p.reveals, p.since
 	c.Comment = strings.Join(p.comment, " ")
 	lines := p.file.lines
 	first := p.line + 1
@@ -195,7 +205,7 @@ func (p *parser) read(verb Verb) error {
 	}
 	c.end, c.Want = at, lines[c.start:at]
 	p.file.Cases = append(p.file.Cases, c)
-	p.line, p.reveals = at, nil
+	p.line, p.reveals, p.since = at, nil, 0
 	return nil
 }
 

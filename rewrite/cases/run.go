@@ -22,7 +22,11 @@ type Request struct {
 	Purpose    string // "" for what the login implies
 	SearchPath string // "" for the server's default
 	SQL        string
+	Since      int // the server's major version that it needs; 0 for any
 }
+
+// ErrOlder is an Executor's error for a text that needs a newer server.
+var ErrOlder = errors.New("the server is older than the case needs")
 
 // Outcome is what the caller gets to see of a text, and what is recorded of it.
 type Outcome struct {
@@ -69,19 +73,21 @@ type Runner struct {
 // Tally counts cases.
 type Tally struct {
 	Passed, Failed, Skipped int
+	Older                   int // not run, since the server is older than they need
 	Rewritten               int // of those passed
 	Compared                int // of those passed, with the twin
 }
 
 // Add gives both tallies together.
 func (t Tally) Add(u Tally) Tally {
-	return Tally{t.Passed + u.Passed, t.Failed + u.Failed, t.Skipped + u.Skipped, t.Rewritten + u.Rewritten, t.Compared + u.Compared}
+	return Tally{t.Passed + u.Passed, t.Failed + u.Failed, t.Skipped + u.Skipped, t.Older + u.Older, t.Rewritten + u.Rewritten, t.Compared + u.Compared}
 }
 
 // verdict is what became of one case.
 type verdict struct {
 	got      []string // nil when there is nothing to compare with what is expected
 	skipped  bool
+	older    bool // the server is older than the case needs: it was planned at most
 	compared bool
 	err      error // why it fails whatever is expected
 }
@@ -107,6 +113,8 @@ func (r *Runner) Run(ctx context.Context, f *File, w io.Writer) (Tally, error) {
 		case v.skipped:
 			word = "skipped: no server"
 			t.Skipped++
+		case v.older && c.Verb != VerbPlan:
+			word = "skipped: the server is older"
 		case slices.Equal(v.got, c.Want):
 			t.Passed++
 		case r.Rewrite:
@@ -120,6 +128,9 @@ func (r *Runner) Run(ctx context.Context, f *File, w io.Writer) (Tally, error) {
 		}
 		if v.err == nil && v.compared {
 			t.Compared++
+		}
+		if v.err == nil && v.older {
+			t.Older++
 		}
 		if err := r.report(w, f, c, v, word); err != nil {
 			return t, err
@@ -170,8 +181,11 @@ func (r *Runner) run(ctx context.Context, fx *Fixture, c *Case) verdict {
 	default:
 		return verdict{err: fmt.Errorf("internal error: verb %d", c.Verb)}
 	}
-	if v.err == nil {
+	if v.err == nil && !v.older {
 		v.compared, v.err = r.compare(ctx, fx, c, plan)
+		if errors.Is(v.err, ErrOlder) {
+			v.older, v.err = true, nil
+		}
 	}
 	return v
 }
@@ -239,6 +253,9 @@ func (r *Runner) executed(ctx context.Context, fx *Fixture, c *Case) verdict {
 		return verdict{skipped: true}
 	}
 	o, err := r.Execute(ctx, c.request(fx))
+	if errors.Is(err, ErrOlder) {
+		return verdict{older: true}
+	}
 	if err != nil {
 		return verdict{err: err}
 	}
@@ -263,7 +280,7 @@ func kindsOf(want []string, otherwise string) []string {
 }
 
 func (c *Case) request(fx *Fixture) Request {
-	return Request{Fixture: fx, User: c.User, Purpose: c.Purpose, SearchPath: c.SearchPath, SQL: c.SQL}
+	return Request{Fixture: fx, User: c.User, Purpose: c.Purpose, SearchPath: c.SearchPath, SQL: c.SQL, Since: c.Since}
 }
 
 // compare runs a case that is not refused on the fixture and on its twin. A

@@ -63,7 +63,7 @@ func TestParseRefuses(t *testing.T) {
 		{"no dashes", header + "plan\nSELECT 1\n", "plan has no ----"},
 		{"the dashes of the next case", header + "plan\nSELECT 1\n\nrows\nSELECT 2\n----\n2\n", "plan on line 3 has no ----"},
 		{"no SQL", header + "plan\n----\nallow\n", "plan has no SQL"},
-		{"reveals of nothing", header + "plan\nSELECT 1\n----\nallow\n\nreveals a.b.c\n", "reveals at the end"},
+		{"reveals of nothing", header + "plan\nSELECT 1\n----\nallow\n\nreveals a.b.c\n", "at the end has no case"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := Parse("x.case", tt.text)

@@ -78,8 +78,23 @@ func (s *Server) execute(ctx context.Context, r Request, rows string) (Outcome, 
 	if err != nil {
 		return Outcome{}, err
 	}
+	if major(conn.PgConn().ParameterStatus("server_version")) < r.Since {
+		return Outcome{}, errors.Join(ErrOlder, conn.Close(ctx))
+	}
 	o, err := s.send(ctx, conn, r, p)
 	return o, errors.Join(err, conn.Close(ctx))
+}
+
+// major reads the major version out of how servers tell theirs: 17.4, 18beta1.
+func major(version string) int {
+	n := 0
+	for _, c := range version {
+		if c < '0' || c > '9' {
+			break
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
 }
 
 func (r Request) plan() (*rewrite.Plan, error) {

@@ -150,11 +150,17 @@ func (r *resolver) joinedWith(clause []*pg_query.Node, s *scope) error {
 	return nil
 }
 
+// targetWhere resolves the WHERE of an UPDATE or DELETE. A cursor's current row
+// may be named by the statement as a whole only, since the session checks under
+// whose access the cursor was opened.
 func (r *resolver) targetWhere(where *pg_query.Node, s *scope) error {
-	if where.GetCurrentOfExpr() != nil {
-		return unsupported("WHERE CURRENT OF")
+	if where.GetCurrentOfExpr() == nil {
+		return r.where(where, s)
 	}
-	return r.where(where, s)
+	if s.parent.parent != nil {
+		return unsupported("WHERE CURRENT OF in WITH")
+	}
+	return nil
 }
 
 // assignments resolves SET.

@@ -32,7 +32,7 @@ func (r *resolver) predicate(n *pg_query.Node, s *scope) error {
 func (r *resolver) expr(n *pg_query.Node, s *scope, as UseKind) error {
 	switch v := n.GetNode().(type) {
 	case nil, *pg_query.Node_AConst, *pg_query.Node_ParamRef, *pg_query.Node_SqlvalueFunction,
-		*pg_query.Node_SetToDefault:
+		*pg_query.Node_SetToDefault, *pg_query.Node_MergeSupportFunc:
 		return nil
 	case *pg_query.Node_ColumnRef:
 		return r.columnRef(n, v.ColumnRef, s, as)

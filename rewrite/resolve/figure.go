@@ -42,6 +42,8 @@ func figure(n *pg_query.Node) (string, int) {
 		return figure(v.CollateClause.Arg)
 	case *pg_query.Node_GroupingFunc:
 		return "grouping", 2
+	case *pg_query.Node_MergeSupportFunc:
+		return "merge_action", 2
 	case *pg_query.Node_SubLink:
 		return figureSubLink(v.SubLink)
 	case *pg_query.Node_CaseExpr:

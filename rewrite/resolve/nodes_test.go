@@ -18,7 +18,7 @@ var inExpressions = []string{
 	"A_ArrayExpr", "A_Const", "A_Expr", "A_Indices", "A_Indirection", "BoolExpr", "BooleanTest", "CaseExpr", "CaseWhen",
 	"CoalesceExpr", "CollateClause", "ColumnRef", "FuncCall", "GroupingFunc", "JsonArgument", "JsonArrayAgg",
 	"JsonArrayConstructor", "JsonArrayQueryConstructor", "JsonFuncExpr", "JsonIsPredicate", "JsonKeyValue", "JsonObjectAgg",
-	"JsonObjectConstructor", "JsonParseExpr", "JsonScalarExpr", "JsonSerializeExpr", "JsonValueExpr", "List", "MinMaxExpr",
+	"JsonObjectConstructor", "JsonParseExpr", "JsonScalarExpr", "JsonSerializeExpr", "JsonValueExpr", "List", "MergeSupportFunc", "MinMaxExpr",
 	"MultiAssignRef", "NamedArgExpr", "NullTest", "ParamRef", "ResTarget", "RowExpr", "SQLValueFunction", "SetToDefault",
 	"SortBy", "SubLink", "TypeCast", "XmlExpr", "XmlSerialize",
 }
@@ -27,7 +27,7 @@ var inExpressions = []string{
 // stand where a query can.
 var (
 	inFrom    = []string{"JoinExpr", "JsonTable", "RangeFunction", "RangeSubselect", "RangeTableFunc", "RangeTableSample", "RangeVar"}
-	inQueries = []string{"DeleteStmt", "InsertStmt", "SelectStmt", "UpdateStmt"}
+	inQueries = []string{"DeleteStmt", "InsertStmt", "MergeStmt", "SelectStmt", "UpdateStmt"}
 )
 
 // Every member of Node is handled where it is listed, and refused everywhere

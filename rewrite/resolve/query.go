@@ -169,7 +169,7 @@ type Input struct {
 	Expand func(*catalog.Relation) bool
 }
 
-// Resolve resolves a SELECT, INSERT, UPDATE or DELETE.
+// Resolve resolves a SELECT, INSERT, UPDATE, DELETE or MERGE.
 func Resolve(in Input, stmt *pg_query.Node) (*Query, error) {
 	r := &resolver{in: in, q: &Query{}}
 	if _, err := r.query(stmt, &scope{}); err != nil {

@@ -20,6 +20,8 @@ func (r *resolver) query(n *pg_query.Node, s *scope) ([]column, error) {
 		return r.update(n, v.UpdateStmt, s)
 	case *pg_query.Node_DeleteStmt:
 		return r.delete(n, v.DeleteStmt, s)
+	case *pg_query.Node_MergeStmt:
+		return r.merge(n, v.MergeStmt, s)
 	default:
 		return nil, unsupported("%s", nodeName(n))
 	}
