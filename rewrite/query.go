@@ -118,17 +118,19 @@ func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 		return
 	}
 	sel := &pg_query.SelectStmt{
-		TargetList:  v.targetList(ref),
+		TargetList:  c.targetList(ref, v),
 		FromClause:  []*pg_query.Node{relationInside(ref)},
-		WhereClause: v.where,
 		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT,
 		Op:          pg_query.SetOperation_SETOP_NONE,
+	}
+	if v.where != nil {
+		sel.WhereClause = c.slot(v, ref.Relation, filterSlot, inner)
 	}
 	for _, m := range v.matches {
 		sel.WhereClause = and(sel.WhereClause, v.moveInside(m))
 	}
 	v.sub = sel
-	c.allow(innerRelation(sel), v.where)
+	c.allow(innerRelation(sel))
 	if v.fenced {
 		sel.LimitOffset = pg_query.MakeAConstIntNode(0, -1)
 		sel.LimitOption = pg_query.LimitOption_LIMIT_OPTION_COUNT
@@ -148,16 +150,21 @@ func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 
 // targetList gives the columns that the statement needs, in the relation's
 // order: all that are shown where a whole row or * is meant.
-func (v *view) targetList(ref *resolve.Ref) []*pg_query.Node {
+func (c *planner) targetList(ref *resolve.Ref, v *view) []*pg_query.Node {
 	var list []*pg_query.Node
 	for i, col := range v.columns {
-		if col.node != nil && (ref.Whole || ref.Positional || ref.Used[i]) {
-			list = append(list, col.node)
+		if col.treatment.Show == policy.ShowRefuse || !(ref.Whole || ref.Positional || ref.Used[i]) {
+			continue
 		}
+		name := ref.Relation.Columns[i].Name
+		val := reference(inner, name)
+		if col.mask != nil {
+			val = c.slot(v, ref.Relation, i, inner)
+		}
+		list = append(list, pg_query.MakeResTargetNodeWithNameAndVal(name, val, -1))
 	}
 	for _, name := range v.system {
-		col := pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(inner), pg_query.MakeStrNode(name)}, -1)
-		list = append(list, pg_query.MakeResTargetNodeWithNameAndVal(name, col, -1))
+		list = append(list, pg_query.MakeResTargetNodeWithNameAndVal(name, reference(inner, name), -1))
 	}
 	return list
 }
@@ -261,7 +268,7 @@ func (c *planner) group(q *resolve.Query, views map[*resolve.Ref]*view) {
 				continue
 			}
 			for i, used := range ref.Used {
-				if used && !listed(g, ref, i) && views[ref].columns[i].node != nil {
+				if used && !listed(g, ref, i) && views[ref].columns[i].treatment.Show != policy.ShowRefuse {
 					n := &pg_query.Node{}
 					setColumnRef(n, ref.Alias, ref.Relation.Columns[i].Name)
 					g.Select.GroupClause = append(g.Select.GroupClause, n)

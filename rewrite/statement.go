@@ -20,6 +20,7 @@ type planner struct {
 	effects Effect // of functions that it calls
 
 	allowed map[*pg_query.RangeVar]bool // relations that stand where they may
+	slots   map[*pg_query.ColumnRef]slot
 }
 
 // statement decides one statement. It knows every kind that a caller with
@@ -285,7 +286,11 @@ func (c *planner) finish(n *pg_query.Node) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("rewrite: internal error: %w", err)
 	}
-	return sql, c.verify(sql, n)
+	read, err := c.verify(sql, n)
+	if err != nil {
+		return "", err
+	}
+	return spell(sql, c.places(n, read)), nil
 }
 
 // plainBooleans writes 't'::bool and 'f'::bool as the deparser spells them, so

@@ -19,8 +19,6 @@ type view struct {
 	system  []string             // system columns to hand through
 	fenced  bool                 // nothing outside may be evaluated before the condition on rows
 	sub     *pg_query.SelectStmt // what stands in the relation's place
-	drop    map[int]bool         // columns left out although * covers them
-	extra   []*pg_query.Node
 }
 
 // view finds what the caller sees of a relation, and refuses what the relation
@@ -39,7 +37,7 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 			"%s holds what a query of its own found: which rows it shows may tell of what it hides", rel.QualifiedName())
 	}
 	v := &view{template: t, target: ref.Item == nil}
-	if (ref.Whole || ref.Positional) && !slices.ContainsFunc(t.columns, func(s shown) bool { return s.node != nil }) {
+	if (ref.Whole || ref.Positional) && !slices.ContainsFunc(t.columns, func(s shown) bool { return s.treatment.Show != policy.ShowRefuse }) {
 		return nil, refuse(t.whyNothing(), "no column of %s is open to your roles and purpose", rel.QualifiedName())
 	}
 	if !v.target && !t.access.Ops.Has(policy.Select) {

@@ -14,11 +14,11 @@ import (
 // where a sub-select was generated for it or in a condition of the policy's,
 // or be the target of a write that was decided. Anything else is a bug here,
 // and the statement is not sent.
-func (c *planner) verify(sql string, sent *pg_query.Node) error {
+func (c *planner) verify(sql string, sent *pg_query.Node) (*pg_query.Node, error) {
 	node, err := parse.ParseOne(sql)
 	if err != nil || !parse.Equal(node, sent) {
 		// The deparser has gaps.
-		return refuseUnsupported("say it another way", "this statement cannot be sent on as it was understood")
+		return nil, refuseUnsupported("say it another way", "this statement cannot be sent on as it was understood")
 	}
 	ctes := cteNames(sent)
 	parse.Walk(sent, func(m proto.Message) bool {
@@ -32,7 +32,7 @@ func (c *planner) verify(sql string, sent *pg_query.Node) error {
 		}
 		return true
 	})
-	return err
+	return node, err
 }
 
 // allow notes relations that were put, or left, where they stand.

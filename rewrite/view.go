@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/policy"
@@ -20,20 +19,20 @@ import (
 const inner = "pgveil_t"
 
 // template is what one access sees of one relation, ready to be put together:
-// every column's expression over pgveil_t, and the condition on rows. It is
-// shared between plans, whose trees hold its nodes: nobody changes them.
+// the expressions of masked columns, and the condition on rows. It is shared
+// between plans: nobody changes it.
 type template struct {
 	access  *policy.RelationAccess
 	columns []shown
-	where   *pg_query.Node // nil for every row
-	filter  map[int]bool   // columns that the row filters look at
-	joins   bool           // where holds a sub-select, which the server may make a join
+	where   *expression  // nil for every row
+	filter  map[int]bool // columns that the row filters look at
+	joins   bool         // where holds a sub-select, which the server may make a join
 }
 
 // shown is one column of a template.
 type shown struct {
 	treatment policy.Treatment
-	node      *pg_query.Node // a ResTarget; nil when the column is refused
+	mask      *expression // of what is not the column itself; nil when it is, or when it is refused
 }
 
 type templateKey struct {
@@ -86,12 +85,6 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 		return fmt.Errorf("view of %s: internal error: %w", rel.QualifiedName(), err)
 	}
 	sel := node.GetSelectStmt()
-	for i, n := 0, 0; i < len(t.columns); i++ {
-		if t.columns[i].treatment.Show != policy.ShowRefuse {
-			t.columns[i].node = sel.TargetList[n]
-			n++
-		}
-	}
 	q, err := resolve.Resolve(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog", rel.Schema}}, node)
 	if err != nil {
 		return fmt.Errorf("view of %s: %w", rel.QualifiedName(), err)
@@ -105,12 +98,14 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 		}
 	}
 	qualify(q)
-	t.where = sel.WhereClause
-	t.joins = t.where != nil && holdsSubLink(t.where)
+	if err := t.express(sel, rel); err != nil {
+		return fmt.Errorf("view of %s: internal error: %w", rel.QualifiedName(), err)
+	}
 	if t.where == nil {
 		return nil
 	}
-	q, err = resolve.Expr(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog"}}, rel, inner, t.where)
+	t.joins = holdsSubLink(sel.WhereClause)
+	q, err = resolve.Expr(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog"}}, rel, inner, sel.WhereClause)
 	if err != nil {
 		return fmt.Errorf("row filter of %s: %w", rel.QualifiedName(), err)
 	}
@@ -118,6 +113,35 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 		t.filter[u.Column] = t.filter[u.Column] || u.Ref == q.Refs[0]
 	}
 	return nil
+}
+
+// express keeps the expressions of a template's query.
+func (t *template) express(sel *pg_query.SelectStmt, rel *catalog.Relation) (err error) {
+	if sel.WhereClause != nil {
+		if t.where, err = newExpression(sel.WhereClause); err != nil {
+			return err
+		}
+	}
+	for i, n := 0, 0; i < len(t.columns); i++ {
+		if t.columns[i].treatment.Show == policy.ShowRefuse {
+			continue
+		}
+		val := sel.TargetList[n].GetResTarget().GetVal()
+		n++
+		if t.columns[i].treatment.Show == policy.ShowClear && isInner(val, rel.Columns[i].Name) {
+			continue
+		}
+		if t.columns[i].mask, err = newExpression(val); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isInner tells whether an expression is just a column of pgveil_t.
+func isInner(n *pg_query.Node, column string) bool {
+	fields := n.GetColumnRef().GetFields()
+	return len(fields) == 2 && fields[0].GetString_().GetSval() == inner && fields[1].GetString_().GetSval() == column
 }
 
 // columnExpr gives the expression for a column: its value, a mask, or, where
@@ -231,21 +255,12 @@ func canonical(sql string) (*pg_query.Node, error) {
 	return parse.ParseOne(sql)
 }
 
-// over gives a copy of an expression over pgveil_t as one over another name.
-func over(n *pg_query.Node, alias string) *pg_query.Node {
-	out := proto.Clone(n).(*pg_query.Node)
-	parse.Walk(out, func(m proto.Message) bool {
-		if ref, ok := m.(*pg_query.ColumnRef); ok && len(ref.Fields) > 1 && ref.Fields[0].GetString_().GetSval() == inner {
-			ref.Fields[0] = pg_query.MakeStrNode(alias)
-		}
-		return true
-	})
-	return out
+// reference gives a reference to a column of what is called alias.
+func reference(alias, column string) *pg_query.Node {
+	return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(alias), pg_query.MakeStrNode(column)}, -1)
 }
 
-func setColumnRef(n *pg_query.Node, alias, column string) {
-	n.Node = pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(alias), pg_query.MakeStrNode(column)}, -1).Node
-}
+func setColumnRef(n *pg_query.Node, alias, column string) { n.Node = reference(alias, column).Node }
 
 // quoteIdent quotes a name so that it means just itself.
 func quoteIdent(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

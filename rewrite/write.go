@@ -283,7 +283,7 @@ func asItIs(n *pg_query.Node, masked map[*pg_query.Node]bool) bool {
 // maskOver gives the mask of a target's column, over the name that the
 // statement calls the target.
 func (c *planner) maskOver(t *resolve.Target, v *view, column int) *pg_query.Node {
-	return over(v.columns[column].node.GetResTarget().Val, t.Ref.Alias)
+	return c.slot(v, t.Ref.Relation, column, t.Ref.Alias)
 }
 
 // dropRefused takes out of RETURNING what a * brought in and the caller may
@@ -293,11 +293,11 @@ func (c *planner) dropRefused(t *resolve.Target, v *view) {
 		if !slices.Contains(t.Stars, n) {
 			return false
 		}
-		fields := n.GetResTarget().Val.GetColumnRef().GetFields()
-		if len(fields) == 0 {
-			return false // replaced by a mask
+		ref := n.GetResTarget().Val.GetColumnRef()
+		if _, masked := c.slots[ref]; masked {
+			return false
 		}
-		i := t.Ref.Relation.ColumnIndex(fields[len(fields)-1].GetString_().GetSval())
+		i := t.Ref.Relation.ColumnIndex(ref.Fields[len(ref.Fields)-1].GetString_().GetSval())
 		return v.columns[i].treatment.Show == policy.ShowRefuse
 	})
 }
@@ -357,8 +357,7 @@ func (c *planner) filtered(where *pg_query.Node, t *resolve.Target, v *view, q *
 	if v.where == nil {
 		return where
 	}
-	filter := over(v.where, t.Ref.Alias)
-	c.allow(filter)
+	filter := c.slot(v, t.Ref.Relation, filterSlot, t.Ref.Alias)
 	if where != nil && q.Leaky {
 		return caseWhen(filter, where, makeBool(false))
 	}
