@@ -193,7 +193,7 @@ func (e *Engine) enforce(s Session, sql string, p *Plan) error {
 	texts := make([]string, len(stmts))
 	local, changed := s, false // what the statements before leave behind
 	for i, st := range stmts {
-		c := &planner{engine: e, session: local, plan: p, text: sql}
+		c := &planner{stages: stages, engine: e, session: local, plan: p}
 		node, err := c.statement(st.Node)
 		if err != nil {
 			if len(p.Steps) == i {

@@ -79,7 +79,8 @@ var openExtensions = []string{
 }
 
 // functions decides every function and operator that a query calls.
-func (c *planner) functions(q *resolve.Query) error {
+func (c *planner) functions(w *work) error {
+	q := w.query
 	for _, f := range q.Funcs {
 		if sizeUnknown(f) {
 			continue
@@ -97,11 +98,20 @@ func (c *planner) functions(q *resolve.Query) error {
 		}
 	}
 	for _, op := range q.Operators {
-		for _, o := range c.engine.Catalog.Operators(op) {
-			if o.Schema != "pg_catalog" && !slices.Contains(openExtensions, o.Extension) && !c.session.Access.Function(o.Schema, op, o.Extension) {
-				return refuse("ask the policy's owner to name it, or its extension, under functions",
-					"operator %s.%s is not open to callers with restrictions", o.Schema, op)
-			}
+		if r := c.closedOperator(op); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// closedOperator refuses an operator's name where one of those that it can mean
+// is not open.
+func (c *planner) closedOperator(name string) *Refusal {
+	for _, o := range c.engine.Catalog.Operators(name) {
+		if o.Schema != "pg_catalog" && !slices.Contains(openExtensions, o.Extension) && !c.session.Access.Function(o.Schema, name, o.Extension) {
+			return refuse("ask the policy's owner to name it, or its extension, under functions",
+				"operator %s.%s is not open to callers with restrictions", o.Schema, name)
 		}
 	}
 	return nil

@@ -17,57 +17,114 @@ import (
 // query resolves a query, decides every use of every column, and changes the
 // tree accordingly.
 func (c *planner) query(n *pg_query.Node) (Effect, error) {
-	if err := reserved(n); err != nil {
-		return 0, err
-	}
-	q, err := resolve.Resolve(c.input(), n)
-	if err != nil {
-		return 0, err
-	}
-	if err := c.functions(q); err != nil {
-		return 0, err
-	}
-	views := map[*resolve.Ref]*view{}
-	for _, ref := range q.Refs {
-		v, err := c.view(ref, q)
-		if err != nil {
-			return 0, err
-		}
-		views[ref] = v
-	}
-	for _, u := range q.Uses {
-		if err := c.use(u, views[u.Ref]); err != nil {
-			return 0, err
-		}
-	}
-	for _, t := range q.Targets {
-		if err := c.write(t, q, views); err != nil {
-			return 0, err
-		}
-	}
-	c.group(q, views)
-	for _, ref := range q.Refs {
-		c.replace(ref, views[ref], q)
-	}
-	qualify(q)
-	for _, ref := range q.Refs {
-		if v := views[ref]; v.sub != nil && v.fenced && !ref.Nullable() {
-			v.narrow(ref, q)
-		}
-	}
-	for _, t := range q.Targets {
-		if err := c.protect(t, views[t.Ref], q); err != nil {
+	w := &work{node: n, views: map[*resolve.Ref]*view{}}
+	for _, stage := range c.stages {
+		if err := stage.do(c, w); err != nil {
 			return 0, err
 		}
 	}
 	c.changed = true
-	return c.effect(q) | c.effects, nil
+	return c.effect(w.query) | c.effects, nil
 }
 
+// work is a query on its way.
+type work struct {
+	node  *pg_query.Node
+	query *resolve.Query
+	views map[*resolve.Ref]*view
+}
+
+// stage is one thing that is done to a query.
+type stage struct {
+	name string
+	do   func(*planner, *work) error
+}
+
+// stages are what is done to a query, in this order. Those after the writes'
+// decisions change the tree.
+var stages = []stage{
+	{"reserved", (*planner).reserved},
+	{"resolve", (*planner).resolve},
+	{"functions", (*planner).functions},
+	{"look", (*planner).look},
+	{"uses", (*planner).uses},
+	{"may write", forTargets((*planner).mayWrite)},
+	{"written columns", forTargets((*planner).writtenColumns)},
+	{"preserves", forTargets((*planner).preserves)},
+	{"mask target", forTargets((*planner).maskTarget)},
+	{"drop refused", forTargets((*planner).dropRefused)},
+	{"filter target", forTargets((*planner).filterTarget)},
+	{"group", (*planner).group},
+	{"replace", (*planner).replaceAll},
+	{"pin", forQuery(pin)},
+	{"qualify", forQuery(qualify)},
+	{"narrow", (*planner).narrow},
+	{"protect", forTargets((*planner).protect)},
+}
+
+// forTargets makes a stage of what is done to each target of a write.
+func forTargets(do func(*planner, *resolve.Target, *view, *resolve.Query) error) func(*planner, *work) error {
+	return func(c *planner, w *work) error {
+		for _, t := range w.query.Targets {
+			if err := do(c, t, w.views[t.Ref], w.query); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// forQuery makes a stage of what is done to a resolved query as such.
+func forQuery(do func(*resolve.Query)) func(*planner, *work) error {
+	return func(_ *planner, w *work) error {
+		do(w.query)
+		return nil
+	}
+}
+
+func (c *planner) resolve(w *work) (err error) {
+	w.query, err = resolve.Resolve(c.input(), w.node)
+	if err == nil {
+		c.leaky = c.leaky || w.query.Leaky
+	}
+	return err
+}
+
+// look finds what the caller sees of every relation.
+func (c *planner) look(w *work) error {
+	for _, ref := range w.query.Refs {
+		v, err := c.view(ref, w.query)
+		if err != nil {
+			return err
+		}
+		w.views[ref] = v
+	}
+	return nil
+}
+
+func (c *planner) uses(w *work) error {
+	for _, u := range w.query.Uses {
+		if err := c.use(u, w.views[u.Ref]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *planner) replaceAll(w *work) error {
+	for _, ref := range w.query.Refs {
+		c.replace(ref, w.views[ref], w.query)
+	}
+	return nil
+}
+
+// reservedPrefix begins the names that generated parts of statements have.
+const reservedPrefix = "pgveil_"
+
 // reserved refuses names that the conditions of policies use.
-func reserved(n *pg_query.Node) error {
+func (c *planner) reserved(w *work) error {
 	var err error
-	parse.Walk(n, func(m proto.Message) bool {
+	parse.Walk(w.node, func(m proto.Message) bool {
 		name := ""
 		switch v := m.(type) {
 		case *pg_query.Alias:
@@ -75,7 +132,7 @@ func reserved(n *pg_query.Node) error {
 		case *pg_query.CommonTableExpr:
 			name = v.Ctename
 		}
-		if strings.HasPrefix(name, "pgveil_") {
+		if strings.HasPrefix(name, reservedPrefix) {
 			err = refuseUnsupported("take another name", "names that begin with pgveil_ are reserved")
 		}
 		return err == nil
@@ -110,7 +167,6 @@ func (c *planner) effect(q *resolve.Query) (effect Effect) {
 func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 	if v.target {
 		ref.Var.Schemaname = ref.Relation.Schema
-		c.allow(ref.Var)
 		return
 	}
 	if v.plain {
@@ -130,7 +186,6 @@ func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 		sel.WhereClause = and(sel.WhereClause, v.moveInside(m))
 	}
 	v.sub = sel
-	c.allow(innerRelation(sel))
 	if v.fenced {
 		sel.LimitOffset = pg_query.MakeAConstIntNode(0, -1)
 		sel.LimitOption = pg_query.LimitOption_LIMIT_OPTION_COUNT
@@ -215,9 +270,19 @@ func (v *view) moveInside(u resolve.Use) *pg_query.Node {
 	return moved
 }
 
-// narrow repeats inside a fence the conditions from outside that may run
-// there: harmless ones on clear columns of the relation alone. So its indexes
-// still serve.
+// narrow repeats inside fences the conditions from outside that may run there,
+// so that indexes still serve.
+func (c *planner) narrow(w *work) error {
+	for _, ref := range w.query.Refs {
+		if v := w.views[ref]; v.sub != nil && v.fenced && !ref.Nullable() {
+			v.narrow(ref, w.query)
+		}
+	}
+	return nil
+}
+
+// narrow repeats inside a fence what is harmless: conditions on clear columns of
+// the relation alone.
 func (v *view) narrow(ref *resolve.Ref, q *resolve.Query) {
 	for _, c := range q.Conjuncts {
 		if c.Leaky || !c.Local || len(c.Uses) == 0 || holdsSubLink(c.Node) {
@@ -261,14 +326,15 @@ func holdsSubLink(n *pg_query.Node) bool {
 // group adds to a GROUP BY that lists a relation's primary key the other
 // columns that are used of it: over a sub-select the server cannot tell that
 // they depend on the key.
-func (c *planner) group(q *resolve.Query, views map[*resolve.Ref]*view) {
-	for _, g := range q.Groupings {
-		for _, ref := range q.Refs {
-			if v := views[ref]; v.target || v.plain || !groupsByKey(g, ref, v) {
+func (c *planner) group(w *work) error {
+	for _, g := range w.query.Groupings {
+		for _, ref := range w.query.Refs {
+			v := w.views[ref]
+			if v.target || v.plain || !groupsByKey(g, ref, v) {
 				continue
 			}
 			for i, used := range ref.Used {
-				if used && !listed(g, ref, i) && views[ref].columns[i].treatment.Show != policy.ShowRefuse {
+				if used && !listed(g, ref, i) && v.columns[i].treatment.Show != policy.ShowRefuse {
 					n := &pg_query.Node{}
 					setColumnRef(n, ref.Alias, ref.Relation.Columns[i].Name)
 					g.Select.GroupClause = append(g.Select.GroupClause, n)
@@ -280,6 +346,7 @@ func (c *planner) group(q *resolve.Query, views map[*resolve.Ref]*view) {
 			}
 		}
 	}
+	return nil
 }
 
 func groupsByKey(g resolve.Grouping, ref *resolve.Ref, v *view) bool {
@@ -316,10 +383,9 @@ func makeBool(v bool) *pg_query.Node {
 	}}}
 }
 
-// qualify gives every column its relation, and every function and type its
-// schema, so that neither the server's rules of scope nor its search path can
-// find something else under the name.
-func qualify(q *resolve.Query) {
+// pin gives every column what it belongs to, so that the server's rules of scope
+// cannot find something else under the name.
+func pin(q *resolve.Query) {
 	for _, qual := range q.Qualified {
 		if qual.Ref == nil {
 			fields := qual.Node.Fields
@@ -329,6 +395,11 @@ func qualify(q *resolve.Query) {
 	for _, b := range q.Bare {
 		b.Node.Fields = []*pg_query.Node{pg_query.MakeStrNode(b.Owner), b.Node.Fields[0]}
 	}
+}
+
+// qualify gives every function and type its schema, so that the server's search
+// path cannot find something else under the name.
+func qualify(q *resolve.Query) {
 	for _, f := range q.Funcs {
 		if len(f.Found) == 0 || len(f.Call.Funcname) != 1 || resolve.SeveralUnnested(f.Call) {
 			continue

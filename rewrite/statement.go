@@ -12,15 +12,15 @@ import (
 
 // planner plans one statement of a text.
 type planner struct {
+	stages  []stage // of a query
 	engine  *Engine
 	session Session
 	plan    *Plan
-	text    string
 	changed bool   // the statement's tree is not what the client sent
 	effects Effect // of functions that it calls
 
-	allowed map[*pg_query.RangeVar]bool // relations that stand where they may
-	slots   map[*pg_query.ColumnRef]slot
+	leaky bool // some predicate could raise an error or have an effect that depends on a row it looks at
+	slots map[*pg_query.ColumnRef]slot
 }
 
 // statement decides one statement. It knows every kind that a caller with
@@ -286,11 +286,11 @@ func (c *planner) finish(n *pg_query.Node) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("rewrite: internal error: %w", err)
 	}
-	read, err := c.verify(sql, n)
+	places, err := c.verify(sql, n)
 	if err != nil {
 		return "", err
 	}
-	return spell(sql, c.places(n, read)), nil
+	return spell(sql, places), nil
 }
 
 // plainBooleans writes 't'::bool and 'f'::bool as the deparser spells them, so

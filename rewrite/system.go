@@ -73,10 +73,26 @@ func openRelation(rel *catalog.Relation) bool {
 
 // systemView gives what callers with restrictions see of one of the system's
 // own relations.
-func (c *planner) systemView(ref *resolve.Ref) (*view, error) {
-	rel := ref.Relation
-	if openRelation(rel) {
+func (c *planner) systemView(ref *resolve.Ref, q *resolve.Query) (*view, error) {
+	if ref.Item == nil {
+		return nil, refuse("", "%s is the system's own", ref.Relation.QualifiedName())
+	}
+	if openRelation(ref.Relation) {
 		return &view{plain: true}, nil
+	}
+	t, err := c.engine.systemTemplate(ref.Relation)
+	if err != nil {
+		return nil, err
+	}
+	return &view{template: t, system: ref.System, fenced: t.fenced(q)}, nil
+}
+
+// systemTemplate gives the template of a relation of which a part is closed. It
+// is the same for every access.
+func (e *Engine) systemTemplate(rel *catalog.Relation) (*template, error) {
+	key := templateKey{relation: rel.OID}
+	if t, ok := e.templates.Load(key); ok {
+		return t.(*template), nil
 	}
 	part, ok := partCatalogs[rel.Name]
 	if slices.Contains(namesOnly, rel.Name) {
@@ -89,10 +105,6 @@ func (c *planner) systemView(ref *resolve.Ref) (*view, error) {
 	}
 	if !ok || rel.Schema != "pg_catalog" {
 		return nil, refuse("pgveil keeps open what describes the schema", "%s is closed to callers with restrictions", rel.QualifiedName())
-	}
-	key := templateKey{relation: rel.OID} // the same for every access
-	if t, ok := c.engine.templates.Load(key); ok {
-		return systemReference(ref, t.(*template)), nil
 	}
 	t := &template{access: &policy.RelationAccess{Relation: rel, Ops: policy.Select}, columns: make([]shown, len(rel.Columns)), filter: map[int]bool{}}
 	var targets []string
@@ -114,13 +126,9 @@ func (c *planner) systemView(ref *resolve.Ref) (*view, error) {
 	if part.rows != "" {
 		sql += " WHERE " + part.rows
 	}
-	if err := c.engine.fill(t, rel, sql); err != nil {
+	if err := e.fill(t, rel, sql); err != nil {
 		return nil, err
 	}
-	c.engine.templates.Store(key, t)
-	return systemReference(ref, t), nil
-}
-
-func systemReference(ref *resolve.Ref, t *template) *view {
-	return &view{template: t, target: ref.Item == nil, system: ref.System}
+	e.templates.Store(key, t)
+	return t, nil
 }

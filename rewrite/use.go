@@ -26,7 +26,7 @@ type view struct {
 func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 	rel := ref.Relation
 	if !rel.Governed() {
-		return c.systemView(ref)
+		return c.systemView(ref, q)
 	}
 	t, err := c.engine.template(c.session.Access, rel)
 	if err != nil {
@@ -47,12 +47,12 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 		return nil, refuseRelation("lock rows of", rel.QualifiedName(), t.access.Because)
 	}
 	for _, name := range ref.System {
-		if name != "xmin" && name != "tableoid" {
+		if !slices.Contains(openSystemColumns, name) {
 			return nil, refuse("leave it out", "the system column %s.%s is not open to callers with restrictions", ref.Alias, name)
 		}
 		v.system = append(v.system, name)
 	}
-	v.fenced = t.where != nil && (q.Leaky || t.joins)
+	v.fenced = t.fenced(q)
 	if ref.Whole && len(v.system) > 0 {
 		return nil, refuseUnsupported("name the columns", "* beside a system column of %s is not supported for restricted callers", rel.QualifiedName())
 	}
@@ -62,6 +62,14 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 	}
 	return v, nil
 }
+
+// fenced tells whether nothing of a query may be evaluated before the condition
+// on rows.
+func (t *template) fenced(q *resolve.Query) bool { return t.where != nil && (q.Leaky || t.joins) }
+
+// openSystemColumns are the system columns that callers with restrictions may
+// see. Where a row lies, and what deleted it, tells of other rows.
+var openSystemColumns = []string{"xmin", "tableoid"}
 
 // derives tells whether a relation's rows come from a query of the schema's,
 // which runs with its owner's eyes.

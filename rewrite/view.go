@@ -97,6 +97,7 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 			setColumnRef(u.Node, inner, rel.Columns[u.Column].Name)
 		}
 	}
+	pin(q)
 	qualify(q)
 	if err := t.express(sel, rel); err != nil {
 		return fmt.Errorf("view of %s: internal error: %w", rel.QualifiedName(), err)

@@ -13,25 +13,9 @@ import (
 	"github.com/pgveil/pgveil/rewrite/resolve"
 )
 
-// write decides what a statement does to the relation it writes, and changes
-// its tree: masks in place of masked columns, write-back protection, the row
-// filter.
-func (c *planner) write(t *resolve.Target, q *resolve.Query, views map[*resolve.Ref]*view) error {
-	v := views[t.Ref]
-	if v.plain {
-		return refuse("", "%s is the system's own", t.Ref.Relation.QualifiedName())
-	}
-	if err := c.mayWrite(t, v); err != nil {
-		return err
-	}
-	if err := c.writtenColumns(t, v); err != nil {
-		return err
-	}
-	if err := c.preserves(t, v, q); err != nil {
-		return err
-	}
-	c.maskTarget(t, v, q)
-	c.dropRefused(t, v)
+// filterTarget adds the conditions on which rows of its target a statement
+// reaches.
+func (c *planner) filterTarget(t *resolve.Target, v *view, q *resolve.Query) error {
 	if currentOf(t.Stmt) != nil {
 		return nil // nothing can be added; the row is one that the cursor showed
 	}
@@ -76,7 +60,7 @@ func (c *planner) filterMerge(m *pg_query.MergeStmt, t *resolve.Target, v *view,
 }
 
 // mayWrite checks the operations that the statement performs.
-func (c *planner) mayWrite(t *resolve.Target, v *view) error {
+func (c *planner) mayWrite(t *resolve.Target, v *view, _ *resolve.Query) error {
 	for _, need := range performed(t) {
 		if !v.access.Ops.Has(need.op) {
 			return refuseRelation(need.words, t.Ref.Relation.QualifiedName(), v.access.Because)
@@ -133,7 +117,7 @@ func performed(t *resolve.Target) []operation {
 
 // writtenColumns refuses writing columns that the caller may not even see in
 // masked form, and moving rows across the row filter.
-func (c *planner) writtenColumns(t *resolve.Target, v *view) error {
+func (c *planner) writtenColumns(t *resolve.Target, v *view, _ *resolve.Query) error {
 	columns := t.Columns
 	if t.All {
 		columns = nil
@@ -163,8 +147,12 @@ func keepable(t *resolve.Target, column int) bool {
 	if t.Stmt.GetMergeStmt() != nil || currentOf(t.Stmt) != nil {
 		return false
 	}
-	val := assigned(t, column)
-	return resolve.IsConstant(val) || val.GetColumnRef() != nil && val.GetColumnRef().Fields[0].GetString_().GetSval() == "excluded"
+	return isPlain(assigned(t, column))
+}
+
+// isPlain tells whether a value is a constant, or what an INSERT brought.
+func isPlain(n *pg_query.Node) bool {
+	return resolve.IsConstant(n) || n.GetColumnRef() != nil && n.GetColumnRef().Fields[0].GetString_().GetSval() == "excluded"
 }
 
 // assigned gives what SET assigns to a column, nil when it does not.
@@ -195,12 +183,13 @@ func (v *view) unchanged(t *resolve.Target) (condition *pg_query.Node) {
 
 // maskTarget replaces every reference to a masked column of the target by its
 // mask.
-func (c *planner) maskTarget(t *resolve.Target, v *view, q *resolve.Query) {
+func (c *planner) maskTarget(t *resolve.Target, v *view, q *resolve.Query) error {
 	for _, u := range q.Uses {
 		if u.Ref == t.Ref && v.masksReference(u) {
-			u.Node.Node = c.maskOver(t, v, u.Column).Node
+			u.Node.Node = c.slot(v, t.Ref.Relation, u.Column, t.Ref.Alias).Node
 		}
 	}
+	return nil
 }
 
 // masksReference tells whether a reference to a target's column stands for the
@@ -280,15 +269,9 @@ func asItIs(n *pg_query.Node, masked map[*pg_query.Node]bool) bool {
 	}
 }
 
-// maskOver gives the mask of a target's column, over the name that the
-// statement calls the target.
-func (c *planner) maskOver(t *resolve.Target, v *view, column int) *pg_query.Node {
-	return c.slot(v, t.Ref.Relation, column, t.Ref.Alias)
-}
-
 // dropRefused takes out of RETURNING what a * brought in and the caller may
 // not see.
-func (c *planner) dropRefused(t *resolve.Target, v *view) {
+func (c *planner) dropRefused(t *resolve.Target, v *view, _ *resolve.Query) error {
 	*t.Returning = slices.DeleteFunc(*t.Returning, func(n *pg_query.Node) bool {
 		if !slices.Contains(t.Stars, n) {
 			return false
@@ -300,6 +283,7 @@ func (c *planner) dropRefused(t *resolve.Target, v *view) {
 		i := t.Ref.Relation.ColumnIndex(ref.Fields[len(ref.Fields)-1].GetString_().GetSval())
 		return v.columns[i].treatment.Show == policy.ShowRefuse
 	})
+	return nil
 }
 
 // protect keeps a masked value that comes back from overwriting the value it
@@ -326,7 +310,7 @@ func (c *planner) protect(t *resolve.Target, v *view, q *resolve.Query) error {
 		column := &pg_query.Node{}
 		setColumnRef(column, t.Ref.Alias, rt.Name)
 		unchanged := pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT,
-			[]*pg_query.Node{pg_query.MakeStrNode("=")}, rt.Val, c.maskOver(t, v, i), -1)
+			[]*pg_query.Node{pg_query.MakeStrNode("=")}, rt.Val, c.slot(v, t.Ref.Relation, i, t.Ref.Alias), -1)
 		rt.Val = caseWhen(unchanged, column, rt.Val)
 	}
 	return nil

@@ -103,6 +103,10 @@ func (it *item) rename(names []*pg_query.Node) error {
 
 var systemColumns = []string{"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"}
 
+// IsSystemColumn tells whether a name is one of the columns that every table
+// has.
+func IsSystemColumn(name string) bool { return slices.Contains(systemColumns, name) }
+
 // lookup finds an unqualified column name, innermost scope first, as
 // colNameToVar in parse_relation.c does. ok is false when no scope has it.
 //

@@ -378,13 +378,13 @@ func (r *resolver) whole(it *item) {
 // where resolves WHERE, setting apart the conjuncts that a match mode of
 // equality could serve.
 func (r *resolver) where(clause *pg_query.Node, s *scope) error {
-	for _, c := range conjuncts(clause) {
+	for _, c := range Conjuncts(clause) {
 		mark := len(r.q.Uses)
 		if err := r.expr(c, s, UseFilter); err != nil {
 			return err
 		}
 		conjunct := Conjunct{Node: c, Leaky: r.leaky(c, s), Local: true}
-		ref := equalityReference(c)
+		ref := EqualityReference(c)
 		for i := mark; i < len(r.q.Uses); i++ {
 			u := &r.q.Uses[i]
 			conjunct.Uses = append(conjunct.Uses, i)
@@ -404,24 +404,24 @@ func sameLevel(s *scope, ref *Ref) bool {
 	return slices.ContainsFunc(s.items, func(it *item) bool { return it.ref == ref })
 }
 
-// conjuncts gives what is AND-ed at the top of a condition.
-func conjuncts(n *pg_query.Node) []*pg_query.Node {
+// Conjuncts gives what is AND-ed at the top of a condition.
+func Conjuncts(n *pg_query.Node) []*pg_query.Node {
 	if n == nil {
 		return nil
 	}
 	if b := n.GetBoolExpr(); b != nil && b.Boolop == pg_query.BoolExprType_AND_EXPR {
 		var all []*pg_query.Node
 		for _, a := range b.Args {
-			all = append(all, conjuncts(a)...)
+			all = append(all, Conjuncts(a)...)
 		}
 		return all
 	}
 	return []*pg_query.Node{n}
 }
 
-// equalityReference gives the reference in "col = constant", "constant = col",
+// EqualityReference gives the reference in "col = constant", "constant = col",
 // "col IN (constants)" and "col = ANY (constant)"; nil for anything else.
-func equalityReference(n *pg_query.Node) *pg_query.Node {
+func EqualityReference(n *pg_query.Node) *pg_query.Node {
 	e := n.GetAExpr()
 	if e == nil || len(e.Name) != 1 || e.Name[0].GetString_().GetSval() != "=" {
 		return nil

@@ -1,0 +1,411 @@
+package rewrite
+
+import (
+	"slices"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite/parse"
+)
+
+// Mutation is something done wrong on purpose to a tree that is about to be
+// sent. It is done at the place number at, and tells whether there is one.
+type Mutation struct {
+	Name string
+	do   func(m *mutant, n proto.Message) bool
+}
+
+// mutant is a statement in which one thing is to be done wrong.
+type mutant struct {
+	*planner
+	place int // how many places to pass over
+}
+
+// here tells whether this place is the one.
+func (m *mutant) here(is bool) bool {
+	if is {
+		m.place--
+	}
+	return is && m.place == -1
+}
+
+// Mutate plans a statement, does something wrong at the place given and goes
+// on. done is false when there is no such place, or the statement is refused
+// anyway.
+func (e *Engine) Mutate(s Session, sql string, m Mutation, place int) (sent string, done bool, err error) {
+	c, n, err := e.planned(s, sql, stages)
+	if err != nil || !c.changed {
+		return "", false, nil
+	}
+	mu := &mutant{planner: c, place: place}
+	parse.Walk(n, func(msg proto.Message) bool {
+		done = done || m.do(mu, msg)
+		return !done
+	})
+	if !done {
+		return "", false, nil
+	}
+	sent, err = c.finish(n)
+	return sent, true, err
+}
+
+// Skip plans a statement without one of the stages. want is what is sent when
+// nothing is left out; "" when the statement is refused.
+func (e *Engine) Skip(s Session, sql, skip string) (sent, want string, err error) {
+	if c, n, err := e.planned(s, sql, stages); err == nil && c.changed {
+		if want, err = c.finish(n); err != nil {
+			return "", "", err
+		}
+	}
+	left := slices.DeleteFunc(slices.Clone(stages), func(s stage) bool { return s.name == skip })
+	c, n, err := e.planned(s, sql, left)
+	if err == nil && c.changed {
+		sent, err = c.finish(n)
+	}
+	return sent, want, err
+}
+
+// Stages gives the names of what is done to a query.
+func Stages() (names []string) {
+	for _, s := range stages {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+func (e *Engine) planned(s Session, sql string, st []stage) (c *planner, n *pg_query.Node, err error) {
+	n, err = parse.ParseOne(sql)
+	if err != nil {
+		return nil, nil, err
+	}
+	c = &planner{stages: st, engine: e, session: s, plan: &Plan{Text: sql, Access: s.Access, Decision: Allowed}}
+	n, err = c.statement(n)
+	return c, n, err
+}
+
+// Mutations are the ways in which a statement can be wrong.
+var Mutations = []Mutation{
+	{"the relation itself in place of its sub-select", func(m *mutant, n proto.Message) bool {
+		node, ok := n.(*pg_query.Node)
+		rv := generatedOver(node.GetRangeSubselect().GetSubquery().GetSelectStmt())
+		if !ok || !m.here(rv != nil) {
+			return false
+		}
+		bare := proto.Clone(rv).(*pg_query.RangeVar)
+		bare.Alias = node.GetRangeSubselect().Alias
+		node.Node = &pg_query.Node_RangeVar{RangeVar: bare}
+		return true
+	}},
+	{"no condition on rows", generated(func(m *mutant, sel *pg_query.SelectStmt, t *template) bool {
+		if !m.here(t.where != nil) {
+			return false
+		}
+		sel.WhereClause = m.without(sel.WhereClause)
+		return true
+	})},
+	{"no fence", generated(func(m *mutant, sel *pg_query.SelectStmt, _ *template) bool {
+		if !m.here(sel.LimitOffset != nil) {
+			return false
+		}
+		sel.LimitOffset, sel.LimitOption = nil, pg_query.LimitOption_LIMIT_OPTION_DEFAULT
+		return true
+	})},
+	{"the value in place of its mask", generated(func(m *mutant, sel *pg_query.SelectStmt, _ *template) bool {
+		for _, n := range sel.TargetList {
+			rt := n.GetResTarget()
+			if _, masked := m.slots[rt.Val.GetColumnRef()]; m.here(masked) {
+				rt.Val = reference(inner, rt.Name)
+				return true
+			}
+		}
+		return false
+	})},
+	{"a mask under another column's name", generated(func(m *mutant, sel *pg_query.SelectStmt, _ *template) bool {
+		for _, n := range sel.TargetList {
+			rt := n.GetResTarget()
+			if _, masked := m.slots[rt.Val.GetColumnRef()]; m.here(masked) {
+				rt.Name = sel.TargetList[0].GetResTarget().Name + "x"
+				return true
+			}
+		}
+		return false
+	})},
+	{"a column that is refused", generated(func(m *mutant, sel *pg_query.SelectStmt, t *template) bool {
+		for i, c := range t.columns {
+			if m.here(c.treatment.Show == policy.ShowRefuse) {
+				name := t.access.Relation.Columns[i].Name
+				sel.TargetList = append(sel.TargetList, pg_query.MakeResTargetNodeWithNameAndVal(name, reference(inner, name), -1))
+				return true
+			}
+		}
+		return false
+	})},
+	{"a condition on what is hidden", generated(func(m *mutant, sel *pg_query.SelectStmt, t *template) bool {
+		for i, c := range t.columns {
+			if m.here(!shownClear(c)) {
+				null := &pg_query.NullTest{Arg: reference(inner, t.access.Relation.Columns[i].Name), Nulltesttype: pg_query.NullTestType_IS_NOT_NULL}
+				sel.WhereClause = and(sel.WhereClause, &pg_query.Node{Node: &pg_query.Node_NullTest{NullTest: null}})
+				return true
+			}
+		}
+		return false
+	})},
+	{"a sub-select in a generated condition", generated(func(m *mutant, sel *pg_query.SelectStmt, _ *template) bool {
+		if !m.here(true) {
+			return false
+		}
+		n, err := parse.ParseOne("SELECT 1 WHERE EXISTS (SELECT 1)")
+		if err != nil {
+			panic(err)
+		}
+		sel.WhereClause = and(sel.WhereClause, n.GetSelectStmt().WhereClause)
+		return true
+	})},
+	{"groups in a generated sub-select", generated(func(m *mutant, sel *pg_query.SelectStmt, _ *template) bool {
+		if !m.here(true) {
+			return false
+		}
+		sel.GroupClause = []*pg_query.Node{pg_query.MakeAConstIntNode(1, -1)}
+		return true
+	})},
+	{"a target's value in place of its mask", func(m *mutant, n proto.Message) bool {
+		node, ok := n.(*pg_query.Node)
+		at, isSlot := m.slots[node.GetColumnRef()]
+		if !ok || !m.here(isSlot && at.alias != inner && at.column != filterSlot) {
+			return false
+		}
+		node.Node = reference(at.alias, at.relation.Columns[at.column].Name).Node
+		return true
+	}},
+	{"a name that means a target's value", func(m *mutant, n proto.Message) bool {
+		node, ok := n.(*pg_query.Node)
+		at, isSlot := m.slots[node.GetColumnRef()]
+		if !ok || !m.here(isSlot && at.alias != inner && at.column != filterSlot) {
+			return false
+		}
+		name := pg_query.MakeStrNode(at.relation.Columns[at.column].Name)
+		node.Node = pg_query.MakeColumnRefNode([]*pg_query.Node{name}, -1).Node
+		return true
+	}},
+	{"a mask out of its place", func(m *mutant, n proto.Message) bool {
+		ref, ok := n.(*pg_query.ColumnRef)
+		at, isSlot := m.slots[ref]
+		if !ok || !m.here(isSlot && at.alias != inner) {
+			return false
+		}
+		at.alias += "x"
+		m.slots[ref] = at
+		return true
+	}},
+	{"a mask that overwrites what it hides", func(m *mutant, n proto.Message) bool {
+		rt, ok := n.(*pg_query.ResTarget)
+		kept := rt.GetVal().GetCaseExpr()
+		if !ok || len(kept.GetArgs()) != 1 {
+			return false
+		}
+		_, isSlot := m.slots[kept.Args[0].GetCaseWhen().GetExpr().GetAExpr().GetRexpr().GetColumnRef()]
+		if !m.here(isSlot) {
+			return false
+		}
+		rt.Val = kept.Defresult
+		return true
+	}},
+	{"no condition on a target's rows", func(m *mutant, n proto.Message) bool {
+		where := conditionOf(n)
+		if where == nil || !m.here(m.filters(*where)) {
+			return false
+		}
+		*where = m.without(*where)
+		return true
+	}},
+	{"a leaky condition beside that on a target's rows", func(m *mutant, n proto.Message) bool {
+		where := conditionOf(n)
+		if where == nil || (*where).GetCaseExpr() == nil || !m.here(m.filters(*where)) {
+			return false
+		}
+		when := (*where).GetCaseExpr().Args[0].GetCaseWhen()
+		*where = and(when.Expr, when.Result)
+		return true
+	}},
+	{"RETURNING *", returning(func(w *pg_query.RangeVar) *pg_query.Node {
+		return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeAStarNode()}, -1)
+	})},
+	{"RETURNING name.*", returning(func(w *pg_query.RangeVar) *pg_query.Node {
+		return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(nameOf(w)), pg_query.MakeAStarNode()}, -1)
+	})},
+	{"RETURNING the row", returning(func(w *pg_query.RangeVar) *pg_query.Node {
+		return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(nameOf(w))}, -1)
+	})},
+	{"RETURNING where the row lies", returning(func(w *pg_query.RangeVar) *pg_query.Node { return reference(nameOf(w), "ctid") })},
+	{"another relation written", func(m *mutant, n proto.Message) bool {
+		rv := targetOf(n)
+		if rv == nil || !m.here(true) {
+			return false
+		}
+		rv.Relname += "x"
+		return true
+	}},
+	{"a system relation written", func(m *mutant, n proto.Message) bool {
+		rv := targetOf(n)
+		if rv == nil || !m.here(true) {
+			return false
+		}
+		rv.Schemaname, rv.Relname = "pg_catalog", "pg_class"
+		return true
+	}},
+	{"a relation without its schema", func(m *mutant, n proto.Message) bool {
+		rv, ok := n.(*pg_query.RangeVar)
+		if !ok || !m.here(rv.Schemaname != "") {
+			return false
+		}
+		rv.Schemaname = ""
+		return true
+	}},
+	{"a closed relation of the system", func(m *mutant, n proto.Message) bool {
+		rv, ok := n.(*pg_query.RangeVar)
+		if !ok || !m.here(rv.Schemaname == "pg_catalog" || rv.Schemaname == "information_schema") {
+			return false
+		}
+		rv.Schemaname, rv.Relname = "pg_catalog", "pg_statistic"
+		return true
+	}},
+	{"a function without its schema", func(m *mutant, n proto.Message) bool {
+		f, ok := n.(*pg_query.FuncCall)
+		if !ok || !m.here(len(f.Funcname) == 2) {
+			return false
+		}
+		f.Funcname = f.Funcname[1:]
+		return true
+	}},
+	{"a closed function", func(m *mutant, n proto.Message) bool {
+		f, ok := n.(*pg_query.FuncCall)
+		if !ok || !m.here(len(f.Funcname) == 2) {
+			return false
+		}
+		f.Funcname = []*pg_query.Node{pg_query.MakeStrNode("pg_catalog"), pg_query.MakeStrNode("pg_read_file")}
+		return true
+	}},
+	{"a type without its schema", func(m *mutant, n proto.Message) bool {
+		t, ok := n.(*pg_query.TypeName)
+		if !ok || !m.here(len(t.Names) == 2 && t.Names[0].GetString_().GetSval() != "pg_catalog") {
+			return false
+		}
+		t.Names = t.Names[1:]
+		return true
+	}},
+}
+
+// generated makes a mutation of generated sub-selects.
+func generated(do func(*mutant, *pg_query.SelectStmt, *template) bool) func(*mutant, proto.Message) bool {
+	return func(m *mutant, n proto.Message) bool {
+		sel, ok := n.(*pg_query.SelectStmt)
+		if !ok || generatedOver(sel) == nil {
+			return false
+		}
+		rel, _ := m.engine.Catalog.Relation(nil, generatedOver(sel).Schemaname, generatedOver(sel).Relname)
+		if !rel.Governed() {
+			return false
+		}
+		t, err := m.engine.template(m.session.Access, rel)
+		if err != nil {
+			panic(err)
+		}
+		return do(m, sel, t)
+	}
+}
+
+// returning makes a mutation that adds to what a write returns.
+func returning(add func(*pg_query.RangeVar) *pg_query.Node) func(*mutant, proto.Message) bool {
+	return func(m *mutant, n proto.Message) bool {
+		target := targetOf(n)
+		if target == nil || !m.here(true) {
+			return false
+		}
+		rt := pg_query.MakeResTargetNodeWithVal(add(target), -1)
+		switch w := n.(type) {
+		case *pg_query.InsertStmt:
+			w.ReturningList = append(w.ReturningList, rt)
+		case *pg_query.UpdateStmt:
+			w.ReturningList = append(w.ReturningList, rt)
+		case *pg_query.DeleteStmt:
+			w.ReturningList = append(w.ReturningList, rt)
+		case *pg_query.MergeStmt:
+			w.ReturningList = append(w.ReturningList, rt)
+		}
+		return true
+	}
+}
+
+func targetOf(n proto.Message) *pg_query.RangeVar {
+	switch w := n.(type) {
+	case *pg_query.InsertStmt:
+		return w.Relation
+	case *pg_query.UpdateStmt:
+		return w.Relation
+	case *pg_query.DeleteStmt:
+		return w.Relation
+	case *pg_query.MergeStmt:
+		return w.Relation
+	default:
+		return nil
+	}
+}
+
+func nameOf(rv *pg_query.RangeVar) string {
+	if rv.Alias != nil {
+		return rv.Alias.Aliasname
+	}
+	return rv.Relname
+}
+
+// conditionOf gives where a write keeps the condition on its rows.
+func conditionOf(n proto.Message) **pg_query.Node {
+	switch w := n.(type) {
+	case *pg_query.UpdateStmt:
+		return &w.WhereClause
+	case *pg_query.DeleteStmt:
+		return &w.WhereClause
+	case *pg_query.OnConflictClause:
+		return &w.WhereClause
+	case *pg_query.MergeStmt:
+		return &w.JoinCondition
+	case *pg_query.MergeWhenClause:
+		return &w.Condition
+	default:
+		return nil
+	}
+}
+
+// filters tells whether a condition holds one on rows.
+func (m *mutant) filters(where *pg_query.Node) bool {
+	return slices.ContainsFunc(columnRefs(where), func(ref *pg_query.ColumnRef) bool {
+		at, ok := m.slots[ref]
+		return ok && at.column == filterSlot && at.alias != inner
+	})
+}
+
+// without takes the condition on rows out of a condition.
+func (m *mutant) without(where *pg_query.Node) *pg_query.Node {
+	isFilter := func(n *pg_query.Node) bool {
+		at, ok := m.slots[n.GetColumnRef()]
+		return ok && at.column == filterSlot
+	}
+	switch {
+	case isFilter(where):
+		return makeBool(true)
+	case where.GetCaseExpr() != nil:
+		return where.GetCaseExpr().Args[0].GetCaseWhen().Result
+	default:
+		b := where.GetBoolExpr()
+		b.Args = append(slices.DeleteFunc(slices.Clone(b.Args), isFilter), makeBool(true))
+		return where
+	}
+}
+
+// IsVerification tells whether an error is verification's.
+func IsVerification(err error) bool {
+	return err != nil && (strings.HasPrefix(err.Error(), "verify: internal error") || strings.Contains(err.Error(), "cannot be sent on as it was understood"))
+}

@@ -1,0 +1,231 @@
+package rewrite
+
+import (
+	"maps"
+	"slices"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite/parse"
+	"github.com/pgveil/pgveil/rewrite/resolve"
+)
+
+// selectStmt judges a SELECT: a generated one by its template, any other part
+// by part.
+func (v *verifier) selectStmt(sel *pg_query.SelectStmt, s *sight) {
+	if rv := generatedOver(sel); rv != nil {
+		v.generated(sel, rv, s)
+		return
+	}
+	s = v.withCTEs(sel.WithClause, s)
+	if sel.Larg != nil {
+		v.selectStmt(sel.Larg, s)
+		v.selectStmt(sel.Rarg, s)
+	}
+	s = s.below(sel)
+	keys := slices.Concat(sel.GroupClause, sel.DistinctClause)
+	for _, n := range sel.SortClause {
+		v.operator(n.GetSortBy().GetUseOp())
+		keys = append(keys, n.GetSortBy().GetNode())
+	}
+	v.each(slices.DeleteFunc(keys, func(n *pg_query.Node) bool { return isOutputName(n, sel) }), s)
+	v.each(slices.Concat(sel.TargetList, sel.FromClause, sel.ValuesLists, sel.WindowClause), s)
+	v.each([]*pg_query.Node{sel.WhereClause, sel.HavingClause, sel.LimitOffset, sel.LimitCount}, s)
+	if sel.IntoClause != nil {
+		v.wrong("SELECT INTO")
+	}
+}
+
+// below gives what is in sight inside a SELECT: its FROM items hide targets of
+// the same names.
+func (s *sight) below(sel *pg_query.SelectStmt) *sight {
+	if len(s.targets) == 0 {
+		return s
+	}
+	in := *s
+	in.stars = true
+	in.targets, in.merged = maps.Clone(s.targets), maps.Clone(s.merged)
+	if in.merged == nil {
+		in.merged = map[string]bool{}
+	}
+	for _, n := range sel.FromClause {
+		in.hide(n)
+	}
+	return &in
+}
+
+// hide takes the name of a FROM item out of the targets in sight.
+func (s *sight) hide(n *pg_query.Node) {
+	alias := ""
+	switch f := n.GetNode().(type) {
+	case *pg_query.Node_RangeVar:
+		if alias = f.RangeVar.Relname; f.RangeVar.Alias != nil {
+			alias = f.RangeVar.Alias.Aliasname
+		}
+	case *pg_query.Node_RangeSubselect:
+		alias = f.RangeSubselect.GetAlias().GetAliasname()
+	case *pg_query.Node_RangeFunction:
+		alias = f.RangeFunction.GetAlias().GetAliasname()
+	case *pg_query.Node_RangeTableFunc:
+		alias = f.RangeTableFunc.GetAlias().GetAliasname()
+	case *pg_query.Node_JsonTable:
+		alias = f.JsonTable.GetAlias().GetAliasname()
+	case *pg_query.Node_RangeTableSample:
+		s.hide(f.RangeTableSample.Relation)
+	case *pg_query.Node_JoinExpr:
+		s.hide(f.JoinExpr.Larg)
+		s.hide(f.JoinExpr.Rarg)
+		alias = f.JoinExpr.GetAlias().GetAliasname()
+		s.natural = s.natural || f.JoinExpr.IsNatural
+		for _, name := range f.JoinExpr.UsingClause {
+			s.merged[name.GetString_().GetSval()] = true
+		}
+	}
+	delete(s.targets, alias)
+}
+
+// isOutputName tells whether a key of ORDER BY, GROUP BY or DISTINCT ON is the
+// name of an output column, which the server prefers to any other meaning, or
+// has none.
+func isOutputName(n *pg_query.Node, sel *pg_query.SelectStmt) bool {
+	fields := n.GetColumnRef().GetFields()
+	if len(fields) != 1 {
+		return n.GetNode() == nil
+	}
+	return slices.ContainsFunc(sel.TargetList, func(t *pg_query.Node) bool {
+		rt := t.GetResTarget()
+		return fields[0].GetString_().GetSval() == rt.Name || rt.Name == "" && resolve.OutputName(rt.Val) == fields[0].GetString_().GetSval()
+	})
+}
+
+// generatedOver gives the relation that a generated sub-select reads; nil when
+// the SELECT is none.
+func generatedOver(sel *pg_query.SelectStmt) *pg_query.RangeVar {
+	if len(sel.GetFromClause()) != 1 {
+		return nil
+	}
+	if rv := innerRelation(sel); rv.GetAlias().GetAliasname() == inner {
+		return rv
+	}
+	return nil
+}
+
+// generated judges a sub-select that stands in a relation's place.
+func (v *verifier) generated(sel *pg_query.SelectStmt, rv *pg_query.RangeVar, s *sight) {
+	rel, t := v.templateOf(rv)
+	if t == nil {
+		v.wrong("nothing is known of %s.%s", rv.Schemaname, rv.Relname)
+		return
+	}
+	plain := &pg_query.SelectStmt{
+		TargetList: sel.TargetList, FromClause: sel.FromClause, WhereClause: sel.WhereClause,
+		LimitOffset: sel.LimitOffset, LimitOption: sel.LimitOption, Op: pg_query.SetOperation_SETOP_NONE,
+	}
+	if !parse.Equal(sel, plain) || !t.access.Ops.Has(policy.Select) {
+		v.wrong("this is no sub-select over %s", rel.QualifiedName())
+	}
+	for _, n := range sel.TargetList {
+		v.shownColumn(n.GetResTarget(), rel, t)
+	}
+	v.rows(sel.WhereClause, rel, t, s)
+	if fence := sel.LimitOffset; fence == nil && t.where != nil && (v.leaky || t.joins) || fence != nil && !isZero(fence) {
+		v.wrong("conditions could run before the one on rows of %s", rel.QualifiedName())
+	}
+	if ts := sel.FromClause[0].GetRangeTableSample(); ts != nil {
+		v.each(slices.Concat(ts.Args, []*pg_query.Node{ts.Repeatable}), s)
+	}
+}
+
+func isZero(n *pg_query.Node) bool {
+	c := n.GetAConst()
+	return c.GetIval() != nil && c.GetIval().Ival == 0
+}
+
+// templateOf gives the template of the relation that a name means, nil when it
+// has none.
+func (v *verifier) templateOf(rv *pg_query.RangeVar) (*catalog.Relation, *template) {
+	rel, ok := v.engine.Catalog.Relation(nil, rv.Schemaname, rv.Relname)
+	if !ok || rv.Schemaname == "" {
+		return nil, nil
+	}
+	var t *template
+	var err error
+	if rel.Governed() {
+		t, err = v.engine.template(v.session.Access, rel)
+	} else {
+		t, err = v.engine.systemTemplate(rel)
+	}
+	if err != nil {
+		return rel, nil
+	}
+	return rel, t
+}
+
+// shownColumn judges one column of a generated sub-select: the mask of the
+// column whose name it has, or that column where it is shown clear.
+func (v *verifier) shownColumn(rt *pg_query.ResTarget, rel *catalog.Relation, t *template) {
+	i := rel.ColumnIndex(rt.GetName())
+	ref := rt.GetVal().GetColumnRef()
+	at, isSlot := v.places[ref]
+	switch {
+	case isSlot:
+		if i >= 0 && at.relation == rel && at.column == i && at.alias == inner {
+			return
+		}
+	case i < 0:
+		if slices.Contains(openSystemColumns, rt.GetName()) && isInner(rt.Val, rt.Name) {
+			return
+		}
+	case shownClear(t.columns[i]) && isInner(rt.Val, rt.Name):
+		return
+	}
+	v.wrong("%s.%s is shown otherwise than the policy says", rel.QualifiedName(), rt.GetName())
+}
+
+// rows judges the condition of a generated sub-select: the template's own, and
+// beside it nothing but conditions on clear columns and equalities that a match
+// mode admits.
+func (v *verifier) rows(where *pg_query.Node, rel *catalog.Relation, t *template, s *sight) {
+	filtered := t.where == nil
+	for _, n := range resolve.Conjuncts(where) {
+		if at, ok := v.places[n.GetColumnRef()]; ok && at.relation == rel && at.column == filterSlot && at.alias == inner {
+			filtered = true
+			continue
+		}
+		v.innerCondition(n, rel, t, s)
+	}
+	if !filtered {
+		v.wrong("rows of %s are not filtered", rel.QualifiedName())
+	}
+}
+
+func (v *verifier) innerCondition(n *pg_query.Node, rel *catalog.Relation, t *template, s *sight) {
+	equality := resolve.EqualityReference(n).GetColumnRef()
+	parse.Walk(n, func(m proto.Message) bool {
+		switch m := m.(type) {
+		case *pg_query.SubLink:
+			v.wrong("a sub-select in a condition on %s", rel.QualifiedName())
+		case *pg_query.FuncCall:
+			v.function(m, s)
+		case *pg_query.A_Expr:
+			v.operator(m.Name)
+		case *pg_query.TypeName:
+			v.typeName(m)
+		case *pg_query.ColumnRef:
+			i := -1
+			if len(m.Fields) == 2 && m.Fields[0].GetString_().GetSval() == inner {
+				i = rel.ColumnIndex(m.Fields[1].GetString_().GetSval())
+			}
+			if i < 0 || !(shownClear(t.columns[i]) || m == equality && t.columns[i].treatment.Match == policy.MatchEquality) {
+				v.wrong("a condition on what %s hides", rel.QualifiedName())
+			}
+		}
+		return v.err == nil
+	})
+}
+
+// shownClear tells whether a column is shown as it is.
+func shownClear(s shown) bool { return s.treatment.Show == policy.ShowClear && s.mask == nil }
