@@ -234,12 +234,18 @@ var Mutations = []Mutation{
 		return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeAStarNode()}, -1)
 	})},
 	{"RETURNING name.*", returning(func(w *pg_query.RangeVar) *pg_query.Node {
-		return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(nameOf(w)), pg_query.MakeAStarNode()}, -1)
+		return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(aliasOf(w)), pg_query.MakeAStarNode()}, -1)
 	})},
 	{"RETURNING the row", returning(func(w *pg_query.RangeVar) *pg_query.Node {
-		return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(nameOf(w))}, -1)
+		return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(aliasOf(w))}, -1)
 	})},
-	{"RETURNING where the row lies", returning(func(w *pg_query.RangeVar) *pg_query.Node { return reference(nameOf(w), "ctid") })},
+	{"RETURNING where the row lies", returning(func(w *pg_query.RangeVar) *pg_query.Node { return reference(aliasOf(w), "ctid") })},
+	{"* over a relation that stands as it is", overBare(func(*pg_query.RangeVar) *pg_query.Node {
+		return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeAStarNode()}, -1)
+	})},
+	{"the row of a relation that stands as it is", overBare(func(rv *pg_query.RangeVar) *pg_query.Node {
+		return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(aliasOf(rv))}, -1)
+	})},
 	{"another relation written", func(m *mutant, n proto.Message) bool {
 		rv := targetOf(n)
 		if rv == nil || !m.here(true) {
@@ -317,6 +323,24 @@ func generated(do func(*mutant, *pg_query.SelectStmt, *template) bool) func(*mut
 	}
 }
 
+// overBare makes a mutation that adds to what is selected from a relation that
+// stands as it is.
+func overBare(add func(*pg_query.RangeVar) *pg_query.Node) func(*mutant, proto.Message) bool {
+	return func(m *mutant, n proto.Message) bool {
+		sel, ok := n.(*pg_query.SelectStmt)
+		if !ok || len(sel.FromClause) == 0 || generatedOver(sel) != nil {
+			return false
+		}
+		rv := sel.FromClause[0].GetRangeVar()
+		rel, ok := m.engine.Catalog.Relation(nil, rv.GetSchemaname(), rv.GetRelname())
+		if !m.here(ok && rv != nil && rel.Governed()) {
+			return false
+		}
+		sel.TargetList = append(sel.TargetList, pg_query.MakeResTargetNodeWithVal(add(rv), -1))
+		return true
+	}
+}
+
 // returning makes a mutation that adds to what a write returns.
 func returning(add func(*pg_query.RangeVar) *pg_query.Node) func(*mutant, proto.Message) bool {
 	return func(m *mutant, n proto.Message) bool {
@@ -352,13 +376,6 @@ func targetOf(n proto.Message) *pg_query.RangeVar {
 	default:
 		return nil
 	}
-}
-
-func nameOf(rv *pg_query.RangeVar) string {
-	if rv.Alias != nil {
-		return rv.Alias.Aliasname
-	}
-	return rv.Relname
 }
 
 // conditionOf gives where a write keeps the condition on its rows.

@@ -173,6 +173,11 @@ func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 		ref.Var.Schemaname, ref.Var.Catalogname = ref.Relation.Schema, ""
 		return
 	}
+	unqualify(ref, q)
+	if v.bare {
+		ref.Var.Schemaname, ref.Var.Catalogname = ref.Relation.Schema, ""
+		return
+	}
 	sel := &pg_query.SelectStmt{
 		TargetList:  c.targetList(ref, v),
 		FromClause:  []*pg_query.Node{relationInside(ref)},
@@ -195,6 +200,11 @@ func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 		Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}},
 		Alias:    alias,
 	}}
+}
+
+// unqualify takes the schema out of references to a relation: what stands there
+// is known by its alias.
+func unqualify(ref *resolve.Ref, q *resolve.Query) {
 	for _, qual := range q.Qualified {
 		if qual.Ref == ref {
 			fields := qual.Node.Fields
@@ -330,7 +340,7 @@ func (c *planner) group(w *work) error {
 	for _, g := range w.query.Groupings {
 		for _, ref := range w.query.Refs {
 			v := w.views[ref]
-			if v.target || v.plain || !groupsByKey(g, ref, v) {
+			if v.target || v.plain || v.bare || !groupsByKey(g, ref, v) {
 				continue
 			}
 			for i, used := range ref.Used {

@@ -15,6 +15,7 @@ type view struct {
 	*template
 	target  bool
 	plain   bool                 // one of the system's own relations, open as it is
+	bare    bool                 // the relation stands as it is: nothing of it is hidden
 	matches []resolve.Use        // equalities that look at the value itself
 	system  []string             // system columns to hand through
 	fenced  bool                 // nothing outside may be evaluated before the condition on rows
@@ -53,6 +54,8 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 		v.system = append(v.system, name)
 	}
 	v.fenced = t.fenced(q)
+	// What * means is not left to the server: it may know of a new column.
+	v.bare = t.bare && !v.target && !ref.Whole && !ref.Positional && !ref.Joined
 	if ref.Whole && len(v.system) > 0 {
 		return nil, refuseUnsupported("name the columns", "* beside a system column of %s is not supported for restricted callers", rel.QualifiedName())
 	}

@@ -21,8 +21,8 @@ import (
 // that is not sent, and no disclosure. It demands:
 //
 //   - the text says exactly what was decided on;
-//   - a governed relation stands in a generated sub-select (verify_read.go) or
-//     is the target of a write (verify_write.go);
+//   - a governed relation of which something is hidden stands in a generated
+//     sub-select (verify_read.go) or is the target of a write (verify_write.go);
 //   - a generated sub-select shows no more than the template, filters rows by
 //     the template's condition, and lets no leaky condition run before that;
 //   - references to a target see clear columns and masks, its rows are filtered,
@@ -172,8 +172,8 @@ func (s *sight) see(n *pg_query.Node) {
 	s.ctes[n.GetCommonTableExpr().GetCtename()] = true
 }
 
-// relation judges a relation that stands by itself: a CTE, or one of the
-// system's own that are open.
+// relation judges a relation that stands by itself: a CTE, one of the system's
+// own that are open, or one of which nothing is hidden.
 func (v *verifier) relation(rv *pg_query.RangeVar, s *sight) {
 	if rv.Alias != nil {
 		v.unreserved(rv.Alias.Aliasname)
@@ -185,7 +185,13 @@ func (v *verifier) relation(rv *pg_query.RangeVar, s *sight) {
 		return
 	}
 	rel, ok := v.engine.Catalog.Relation(nil, rv.Schemaname, rv.Relname)
-	if !ok || rel.Governed() || !openRelation(rel) {
+	if ok && rel.Governed() {
+		_, t := v.templateOf(rv)
+		ok = t != nil && t.bare && t.access.Ops.Has(policy.Select) && len(rv.GetAlias().GetColnames()) == 0
+	} else {
+		ok = ok && openRelation(rel)
+	}
+	if !ok {
 		v.wrong("relation %s.%s stands outside a generated sub-select", rv.Schemaname, rv.Relname)
 	}
 }

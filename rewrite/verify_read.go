@@ -25,7 +25,7 @@ func (v *verifier) selectStmt(sel *pg_query.SelectStmt, s *sight) {
 		v.selectStmt(sel.Larg, s)
 		v.selectStmt(sel.Rarg, s)
 	}
-	s = s.below(sel)
+	s = v.below(sel, s)
 	keys := slices.Concat(sel.GroupClause, sel.DistinctClause)
 	for _, n := range sel.SortClause {
 		v.operator(n.GetSortBy().GetUseOp())
@@ -40,31 +40,29 @@ func (v *verifier) selectStmt(sel *pg_query.SelectStmt, s *sight) {
 }
 
 // below gives what is in sight inside a SELECT: its FROM items hide targets of
-// the same names.
-func (s *sight) below(sel *pg_query.SelectStmt) *sight {
-	if len(s.targets) == 0 {
-		return s
-	}
+// the same names, and relations that stand as they are become targets that are
+// not written.
+func (v *verifier) below(sel *pg_query.SelectStmt, s *sight) *sight {
 	in := *s
 	in.stars = true
 	in.targets, in.merged = maps.Clone(s.targets), maps.Clone(s.merged)
-	if in.merged == nil {
-		in.merged = map[string]bool{}
-	}
 	for _, n := range sel.FromClause {
-		in.hide(n)
+		v.from(n, &in)
 	}
 	return &in
 }
 
-// hide takes the name of a FROM item out of the targets in sight.
-func (s *sight) hide(n *pg_query.Node) {
+// from adds a FROM item to what is in sight.
+func (v *verifier) from(n *pg_query.Node, s *sight) {
 	alias := ""
 	switch f := n.GetNode().(type) {
 	case *pg_query.Node_RangeVar:
-		if alias = f.RangeVar.Relname; f.RangeVar.Alias != nil {
-			alias = f.RangeVar.Alias.Aliasname
+		if rel, t := v.templateOf(f.RangeVar); t != nil && rel.Governed() {
+			s.target(&written{template: t, relation: rel, alias: aliasOf(f.RangeVar)})
+			s.stars = false
+			return
 		}
+		alias = aliasOf(f.RangeVar)
 	case *pg_query.Node_RangeSubselect:
 		alias = f.RangeSubselect.GetAlias().GetAliasname()
 	case *pg_query.Node_RangeFunction:
@@ -74,17 +72,55 @@ func (s *sight) hide(n *pg_query.Node) {
 	case *pg_query.Node_JsonTable:
 		alias = f.JsonTable.GetAlias().GetAliasname()
 	case *pg_query.Node_RangeTableSample:
-		s.hide(f.RangeTableSample.Relation)
+		v.from(f.RangeTableSample.Relation, s)
 	case *pg_query.Node_JoinExpr:
-		s.hide(f.JoinExpr.Larg)
-		s.hide(f.JoinExpr.Rarg)
-		alias = f.JoinExpr.GetAlias().GetAliasname()
+		v.from(f.JoinExpr.Larg, s)
+		v.from(f.JoinExpr.Rarg, s)
+		if alias = f.JoinExpr.GetAlias().GetAliasname(); alias != "" && v.holdsBare(n) {
+			v.wrong("the join %q covers a relation that stands as it is", alias)
+		}
 		s.natural = s.natural || f.JoinExpr.IsNatural
 		for _, name := range f.JoinExpr.UsingClause {
-			s.merged[name.GetString_().GetSval()] = true
+			s.merge(name.GetString_().GetSval())
 		}
 	}
 	delete(s.targets, alias)
+}
+
+// holdsBare tells whether a governed relation stands as it is in a join.
+func (v *verifier) holdsBare(n *pg_query.Node) bool {
+	if j := n.GetJoinExpr(); j != nil {
+		return v.holdsBare(j.Larg) || v.holdsBare(j.Rarg)
+	}
+	rv := n.GetRangeVar()
+	if ts := n.GetRangeTableSample(); ts != nil {
+		rv = ts.Relation.GetRangeVar()
+	}
+	rel, ok := v.engine.Catalog.Relation(nil, rv.GetSchemaname(), rv.GetRelname())
+	return ok && rel.Governed()
+}
+
+// target adds a relation that stands as it is to what is in sight.
+func (s *sight) target(t *written) {
+	if s.targets == nil {
+		s.targets = map[string]*written{}
+	}
+	s.targets[t.alias] = t
+}
+
+// merge adds a column that USING merged.
+func (s *sight) merge(name string) {
+	if s.merged == nil {
+		s.merged = map[string]bool{}
+	}
+	s.merged[name] = true
+}
+
+func aliasOf(rv *pg_query.RangeVar) string {
+	if rv.Alias != nil {
+		return rv.Alias.Aliasname
+	}
+	return rv.Relname
 }
 
 // isOutputName tells whether a key of ORDER BY, GROUP BY or DISTINCT ON is the
@@ -226,6 +262,3 @@ func (v *verifier) innerCondition(n *pg_query.Node, rel *catalog.Relation, t *te
 		return v.err == nil
 	})
 }
-
-// shownClear tells whether a column is shown as it is.
-func shownClear(s shown) bool { return s.treatment.Show == policy.ShowClear && s.mask == nil }

@@ -12,32 +12,31 @@ import (
 	"github.com/pgveil/pgveil/rewrite/resolve"
 )
 
-// written is the target of a write.
+// written is a relation that stands as it is: the target of a write, or one of
+// which nothing is hidden.
 type written struct {
 	*template
 	relation *catalog.Relation
 	alias    string
 }
 
-// target gives the target that a statement names, and what is in sight beside
-// it; nil when it may not be written so.
-func (v *verifier) target(rv *pg_query.RangeVar, ops policy.Ops, s *sight) (*written, *sight) {
+// target gives the target that a statement names, and what is in sight where it
+// and the FROM items beside it are; nil when it may not be written so.
+func (v *verifier) target(rv *pg_query.RangeVar, ops policy.Ops, s *sight, beside ...*pg_query.Node) (*written, *sight) {
 	rel, t := v.templateOf(rv)
 	if t == nil || !rel.Governed() || ops != 0 && !t.access.Ops.Has(ops) {
 		v.wrong("%s.%s may not be written so", rv.GetSchemaname(), rv.GetRelname())
 		return nil, s
 	}
-	w := &written{template: t, relation: rel, alias: rv.Relname}
-	if rv.Alias != nil {
-		w.alias = rv.Alias.Aliasname
-		v.unreserved(w.alias)
-	}
+	w := &written{template: t, relation: rel, alias: aliasOf(rv)}
+	v.unreserved(w.alias)
 	in := *s
-	in.stars = false
-	if in.targets = maps.Clone(s.targets); in.targets == nil {
-		in.targets = map[string]*written{}
+	in.targets = maps.Clone(s.targets)
+	for _, n := range beside {
+		v.from(n, &in)
 	}
-	in.targets[w.alias] = w
+	in.target(w)
+	in.stars = false
 	return w, &in
 }
 
@@ -69,7 +68,7 @@ func (v *verifier) insert(ins *pg_query.InsertStmt, s *sight) {
 
 func (v *verifier) update(up *pg_query.UpdateStmt, s *sight) {
 	s = v.withCTEs(up.WithClause, s)
-	t, in := v.target(up.Relation, policy.Update, s)
+	t, in := v.target(up.Relation, policy.Update, s, up.FromClause...)
 	if t == nil {
 		return
 	}
@@ -83,7 +82,7 @@ func (v *verifier) update(up *pg_query.UpdateStmt, s *sight) {
 
 func (v *verifier) delete(del *pg_query.DeleteStmt, s *sight) {
 	s = v.withCTEs(del.WithClause, s)
-	t, in := v.target(del.Relation, policy.Delete, s)
+	t, in := v.target(del.Relation, policy.Delete, s, del.UsingClause...)
 	if t == nil {
 		return
 	}
@@ -96,7 +95,7 @@ func (v *verifier) delete(del *pg_query.DeleteStmt, s *sight) {
 
 func (v *verifier) merge(m *pg_query.MergeStmt, s *sight) {
 	s = v.withCTEs(m.WithClause, s)
-	t, in := v.target(m.Relation, mergeOps(m), s)
+	t, in := v.target(m.Relation, mergeOps(m), s, m.SourceRelation)
 	if t == nil {
 		return
 	}

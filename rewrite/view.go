@@ -27,6 +27,7 @@ type template struct {
 	where   *expression  // nil for every row
 	filter  map[int]bool // columns that the row filters look at
 	joins   bool         // where holds a sub-select, which the server may make a join
+	bare    bool         // nothing is hidden: every column is clear, and every row is seen
 }
 
 // shown is one column of a template.
@@ -34,6 +35,9 @@ type shown struct {
 	treatment policy.Treatment
 	mask      *expression // of what is not the column itself; nil when it is, or when it is refused
 }
+
+// shownClear tells whether a column is shown as it is.
+func shownClear(s shown) bool { return s.treatment.Show == policy.ShowClear && s.mask == nil }
 
 type templateKey struct {
 	access   uint64
@@ -102,6 +106,7 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 	if err := t.express(sel, rel); err != nil {
 		return fmt.Errorf("view of %s: internal error: %w", rel.QualifiedName(), err)
 	}
+	t.bare = t.where == nil && !slices.ContainsFunc(t.columns, func(c shown) bool { return !shownClear(c) })
 	if t.where == nil {
 		return nil
 	}

@@ -38,10 +38,9 @@ func (r *resolver) join(j *pg_query.JoinExpr, s *scope, left []*item) ([]*item, 
 		return nil, err
 	}
 	if j.Alias != nil {
-		if len(j.Alias.Colnames) > 0 {
-			for _, ref := range r.q.Refs[firstRef:] {
-				ref.Positional = true
-			}
+		for _, ref := range r.q.Refs[firstRef:] {
+			ref.Joined = true
+			ref.Positional = ref.Positional || len(j.Alias.Colnames) > 0
 		}
 		joined.name = j.Alias.Aliasname
 		if usingItem != nil {
