@@ -25,14 +25,18 @@ func (v *verifier) selectStmt(sel *pg_query.SelectStmt, s *sight) {
 		v.selectStmt(sel.Larg, s)
 		v.selectStmt(sel.Rarg, s)
 	}
-	s = v.below(sel, s)
+	outer := s
+	s = v.below(sel, outer)
+	from := *s
+	from.merged, from.natural = outer.merged, outer.natural // what is merged here is not seen by what is joined
+	v.each(sel.FromClause, &from)
 	keys := slices.Concat(sel.GroupClause, sel.DistinctClause)
 	for _, n := range sel.SortClause {
 		v.operator(n.GetSortBy().GetUseOp())
 		keys = append(keys, n.GetSortBy().GetNode())
 	}
 	v.each(slices.DeleteFunc(keys, func(n *pg_query.Node) bool { return isOutputName(n, sel) }), s)
-	v.each(slices.Concat(sel.TargetList, sel.FromClause, sel.ValuesLists, sel.WindowClause), s)
+	v.each(slices.Concat(sel.TargetList, sel.ValuesLists, sel.WindowClause), s)
 	v.each([]*pg_query.Node{sel.WhereClause, sel.HavingClause, sel.LimitOffset, sel.LimitCount}, s)
 	if sel.IntoClause != nil {
 		v.wrong("SELECT INTO")
