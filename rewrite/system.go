@@ -20,7 +20,7 @@ var openCatalogs = strings.Fields(`
 	pg_conversion pg_database pg_default_acl pg_depend pg_description pg_enum pg_event_trigger
 	pg_extension pg_foreign_data_wrapper pg_foreign_server pg_foreign_table pg_group pg_index
 	pg_indexes pg_inherits pg_init_privs pg_language pg_matviews pg_namespace pg_opclass
-	pg_operator pg_opfamily pg_partitioned_table pg_policies pg_policy pg_proc pg_publication
+	pg_operator pg_opfamily pg_parameter_acl pg_partitioned_table pg_policies pg_policy pg_proc pg_publication
 	pg_publication_namespace pg_publication_rel pg_publication_tables pg_range pg_rewrite pg_roles
 	pg_rules pg_seclabel pg_seclabels pg_sequence pg_settings pg_shdepend pg_shdescription
 	pg_shseclabel pg_statistic_ext pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names pg_transform
@@ -43,10 +43,15 @@ var partCatalogs = map[string]struct {
 		"relpages":      "0",
 		"relallvisible": "0",
 		"relallfrozen":  "0",
+		"relfrozenxid":  "'0'",
+		"relminmxid":    "'0'",
 	}},
 	// A default that filled existing rows.
 	"pg_attribute":     {columns: map[string]string{"attmissingval": "", "attstattarget": "NULL"}},
 	"pg_stat_activity": {rows: inner + ".pid = pg_catalog.pg_backend_pid()"},
+	// The session's own, whose texts are those that were sent.
+	"pg_prepared_statements": {columns: map[string]string{"statement": "NULL"}},
+	"pg_cursors":             {columns: map[string]string{"statement": "NULL"}},
 }
 
 // namesOnly are statistics views that tools join with for the names in them.
@@ -117,7 +122,7 @@ func (e *Engine) systemTemplate(rel *catalog.Relation) (*template, error) {
 		t.columns[i].treatment.Show = policy.ShowClear
 		if !replaced {
 			expr = inner + "." + quoteIdent(col.Name)
-		} else if expr == "0" || expr == "NULL" {
+		} else if expr == "0" || expr == "NULL" || expr == "'0'" {
 			expr += "::" + col.Type.SQL
 		}
 		targets = append(targets, expr+" AS "+quoteIdent(col.Name))

@@ -41,6 +41,9 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 	if (ref.Whole || ref.Positional) && !slices.ContainsFunc(t.columns, func(s shown) bool { return s.treatment.Show != policy.ShowRefuse }) {
 		return nil, refuse(t.whyNothing(), "no column of %s is open to your roles and purpose", rel.QualifiedName())
 	}
+	if i := t.lost(ref); i >= 0 {
+		return nil, c.refuseColumn(rel.QualifiedName()+"."+rel.Columns[i].Name, "left out where columns are told apart by position", t.columns[i].treatment)
+	}
 	if !v.target && !t.access.Ops.Has(policy.Select) {
 		return nil, refuseRelation("read", rel.QualifiedName(), t.access.Because)
 	}
@@ -64,6 +67,19 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 		c.plan.addReason("rows of " + rel.QualifiedName() + " are filtered")
 	}
 	return v, nil
+}
+
+// lost gives a refused column without which the names that an alias gives to
+// columns would mean others; -1 when there is none.
+func (t *template) lost(ref *resolve.Ref) int {
+	named := len(t.columns)
+	if names := ref.Var.GetAlias().GetColnames(); len(names) > 0 {
+		named = min(named, len(names))
+	}
+	if !ref.Positional {
+		return -1
+	}
+	return slices.IndexFunc(t.columns[:named], func(s shown) bool { return s.treatment.Show == policy.ShowRefuse })
 }
 
 // fenced tells whether nothing of a query may be evaluated before the condition

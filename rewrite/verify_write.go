@@ -219,7 +219,7 @@ func (t *written) unchanged(column string, where *pg_query.Node) bool {
 // keeps tells whether a condition is column IS NOT DISTINCT FROM a plain value.
 func (t *written) keeps(column string, n *pg_query.Node) bool {
 	e := n.GetAExpr()
-	return e.GetKind() == pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT && isReference(e.GetLexpr(), t.alias, column) && isPlain(e.Rexpr)
+	return e.GetKind() == pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT && isReference(e.GetLexpr(), t.alias, column) && isPlain(e.Rexpr, t.alias, column)
 }
 
 // filteredBy judges the condition on a target's rows: the template's is part of

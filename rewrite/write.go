@@ -131,7 +131,7 @@ func (c *planner) writtenColumns(t *resolve.Target, v *view, _ *resolve.Query) e
 		if treatment.Show == policy.ShowRefuse {
 			return c.refuseColumn(name, "written", treatment)
 		}
-		if t.Command != "INSERT" && v.filter[i] && assigned(t, i) != nil && !keepable(t, i) {
+		if v.filter[i] && assigned(t, i) != nil && !keepable(t, i) {
 			return refuse("leave it out of SET", "column %s decides which rows you see and may not be changed", name)
 		}
 		c.plan.addColumn(ColumnUse{Name: name, Class: treatment.Class, Show: showName(treatment), Write: true, Rule: treatment.Rule, Because: treatment.Because})
@@ -147,12 +147,15 @@ func keepable(t *resolve.Target, column int) bool {
 	if t.Stmt.GetMergeStmt() != nil || currentOf(t.Stmt) != nil {
 		return false
 	}
-	return isPlain(assigned(t, column))
+	return isPlain(assigned(t, column), t.Ref.Alias, t.Ref.Relation.Columns[column].Name)
 }
 
-// isPlain tells whether a value is a constant, or what an INSERT brought.
-func isPlain(n *pg_query.Node) bool {
-	return resolve.IsConstant(n) || n.GetColumnRef() != nil && n.GetColumnRef().Fields[0].GetString_().GetSval() == "excluded"
+// isPlain tells whether a value is a constant, what an INSERT brought, or the
+// column that it is assigned to.
+func isPlain(n *pg_query.Node, alias, column string) bool {
+	fields := n.GetColumnRef().GetFields()
+	return resolve.IsConstant(n) || isReference(n, alias, column) || len(fields) == 1 && fields[0].GetString_().GetSval() == column ||
+		len(fields) > 0 && fields[0].GetString_().GetSval() == "excluded"
 }
 
 // assigned gives what SET assigns to a column, nil when it does not.

@@ -42,7 +42,7 @@ func (r *resolver) expr(n *pg_query.Node, s *scope, as UseKind) error {
 	case *pg_query.Node_BoolExpr:
 		return r.exprs(v.BoolExpr.Args, s, as)
 	case *pg_query.Node_FuncCall:
-		return r.funcCall(v.FuncCall, s, as)
+		return r.funcCall(n, v.FuncCall, s, as)
 	case *pg_query.Node_TypeCast:
 		if err := r.typeName(v.TypeCast.TypeName); err != nil {
 			return err
@@ -68,7 +68,7 @@ func (r *resolver) expr(n *pg_query.Node, s *scope, as UseKind) error {
 	case *pg_query.Node_AArrayExpr:
 		return r.exprs(v.AArrayExpr.Elements, s, as)
 	case *pg_query.Node_AIndirection:
-		return r.indirection(v.AIndirection, s, as)
+		return r.indirection(n, v.AIndirection, s, as)
 	case *pg_query.Node_AIndices:
 		return r.exprs([]*pg_query.Node{v.AIndices.Lidx, v.AIndices.Uidx}, s, as)
 	case *pg_query.Node_RowExpr:
@@ -113,8 +113,8 @@ func (r *resolver) subLink(l *pg_query.SubLink, s *scope, as UseKind) error {
 }
 
 // indirection resolves (expression).field and subscripts. The field of a
-// relation's whole row is that column.
-func (r *resolver) indirection(a *pg_query.A_Indirection, s *scope, as UseKind) error {
+// relation's whole row is that column, and is written so.
+func (r *resolver) indirection(n *pg_query.Node, a *pg_query.A_Indirection, s *scope, as UseKind) error {
 	for _, i := range a.Indirection {
 		if i.GetString_() != nil || i.GetAStar() != nil {
 			continue
@@ -127,29 +127,36 @@ func (r *resolver) indirection(a *pg_query.A_Indirection, s *scope, as UseKind) 
 	if ref == nil || field == nil {
 		return r.expr(a.Arg, s, as)
 	}
-	it, err := r.wholeRow(ref, s)
+	column, err := r.field(ref, field.Sval, s)
 	if err != nil {
 		return err
 	}
-	if it == nil {
+	if column == nil {
 		return r.expr(a.Arg, s, as)
 	}
-	return r.field(it, field.Sval, ref.Location, as)
+	if len(a.Indirection) > 1 {
+		a.Arg, a.Indirection = column, a.Indirection[1:]
+		return r.expr(column, s, as)
+	}
+	n.Node = column.Node
+	return r.expr(n, s, as)
 }
 
-// field resolves a column named through the whole row of an item, which then
-// must have all of its columns.
-func (r *resolver) field(it *item, name string, pos int32, as UseKind) error {
-	c, ok := it.column(name)
-	if !ok {
-		return &Error{Code: "42703", Message: fmt.Sprintf("column %q not found in data type of %q", name, it.name), Pos: pos, Name: name}
+// field gives row.field as a reference to a column; nil when ref does not mean
+// the row of something in FROM.
+func (r *resolver) field(ref *pg_query.ColumnRef, field string, s *scope) (*pg_query.Node, error) {
+	it, err := r.wholeRow(ref, s)
+	if err != nil || it == nil {
+		return nil, err
 	}
-	r.whole(it)
-	if it.ref != nil {
-		it.ref.Row = true
+	if _, ok := it.column(field); !ok {
+		return nil, &Error{Code: "42703", Message: fmt.Sprintf("column %q not found in data type of %q", field, it.name), Pos: ref.Location, Name: field}
 	}
-	r.use(c, as, nil, pos)
-	return nil
+	if it.name == "" {
+		return nil, unsupported("a column of a row without a name")
+	}
+	fields := []*pg_query.Node{pg_query.MakeStrNode(it.name), pg_query.MakeStrNode(field)}
+	return pg_query.MakeColumnRefNode(fields, ref.Location), nil
 }
 
 // columnRef resolves a reference to a column, or to a whole row.

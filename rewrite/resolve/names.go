@@ -11,7 +11,7 @@ import (
 )
 
 // funcCall resolves a call and its arguments.
-func (r *resolver) funcCall(f *pg_query.FuncCall, s *scope, as UseKind) error {
+func (r *resolver) funcCall(n *pg_query.Node, f *pg_query.FuncCall, s *scope, as UseKind) error {
 	schema, name, err := qualifiedName(f.Funcname, r.in.Catalog.Database)
 	if err != nil {
 		return err
@@ -21,10 +21,12 @@ func (r *resolver) funcCall(f *pg_query.FuncCall, s *scope, as UseKind) error {
 	if len(found) == 0 && SeveralUnnested(f) {
 		found = candidates
 	}
-	if len(found) == 0 {
-		if done, err := r.projection(f, schema, name, s, as); done || err != nil {
+	if len(found) == 0 || r.namesType(found, schema, name) {
+		if done, err := r.projection(n, f, schema, name, s, as); done || err != nil {
 			return err
 		}
+	}
+	if len(found) == 0 {
 		if !r.coercion(f, schema, name) {
 			return &Error{Code: "42883", Message: fmt.Sprintf("function %s does not exist", strings.TrimPrefix(schema+"."+name, ".")), Pos: f.Location, Name: name}
 		}
@@ -64,17 +66,31 @@ func callable(all []catalog.Func, f *pg_query.FuncCall) []catalog.Func {
 }
 
 // projection handles column(row), which means row.column where no function is
-// called so.
-func (r *resolver) projection(f *pg_query.FuncCall, schema, name string, s *scope, as UseKind) (bool, error) {
+// called so, and is written so.
+func (r *resolver) projection(n *pg_query.Node, f *pg_query.FuncCall, schema, name string, s *scope, as UseKind) (bool, error) {
 	if schema != "" || len(f.Args) != 1 || f.Args[0].GetColumnRef() == nil {
 		return false, nil
 	}
-	ref := f.Args[0].GetColumnRef()
-	it, err := r.wholeRow(ref, s)
+	it, err := r.wholeRow(f.Args[0].GetColumnRef(), s)
 	if err != nil || it == nil {
 		return false, err
 	}
-	return true, r.field(it, name, ref.Location, as)
+	if _, ok := it.column(name); !ok {
+		return false, nil
+	}
+	column, err := r.field(f.Args[0].GetColumnRef(), name, s)
+	if err != nil {
+		return false, err
+	}
+	n.Node = column.Node
+	return true, r.expr(n, s, as)
+}
+
+// namesType tells whether functions are PostgreSQL's own casts to a type, none
+// of which takes a row: name, text, date.
+func (r *resolver) namesType(found []catalog.Func, schema, name string) bool {
+	return schema == "" && r.in.Catalog.HasType("pg_catalog", name) &&
+		!slices.ContainsFunc(found, func(f catalog.Func) bool { return f.Schema != "pg_catalog" })
 }
 
 // coercion tells whether a call is a cast in the form of a function: type(x).

@@ -160,6 +160,7 @@ func (r *resolver) position(n *pg_query.Node, cols []column) bool {
 		return false
 	}
 	if i := int(c.GetIval().Ival); i >= 1 && i <= len(cols) {
+		byPosition(cols[:i])
 		r.useDerived(cols[i-1], c.Location)
 	}
 	return true
