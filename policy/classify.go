@@ -152,12 +152,9 @@ func (c *compiler) rules() {
 	slices.SortFunc(c.set.expiries, time.Time.Compare)
 }
 
-// applies reports the columns that a rule masks with a mask that is not
-// defined for them: the first, and how many more there are.
+// applies reports the columns of a rule that what it shows is not defined for:
+// the first, and how many more there are.
 func (c *compiler) applies(u *rule) {
-	if u.treatment.Show != ShowMasked {
-		return
-	}
 	var first string
 	more := 0
 	for _, t := range c.set.governed {
@@ -166,7 +163,7 @@ func (c *compiler) applies(u *rule) {
 				continue
 			}
 			column := &t.relation.Columns[i]
-			err := u.treatment.Mask.Applies(column.Type)
+			err := u.treatment.applies(column.Type)
 			switch {
 			case err == nil:
 			case first == "":

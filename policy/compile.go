@@ -17,7 +17,8 @@ type Set struct {
 	governed   []*table // in order of qualified names
 	roles      map[string]*compiledRole
 	subjects   []Subject
-	reach      map[*catalog.Relation][]chain
+	reach      map[*catalog.Relation][]chain // to the subjects that record consents
+	belongs    map[*catalog.Relation][]chain // to all subjects
 	functions  map[catalog.Name]bool
 	extensions map[string]bool
 	discloses  map[catalog.Name]bool
@@ -91,7 +92,8 @@ func Compile(d *Document, cat *catalog.Snapshot, options ...Option) (*Set, error
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	s.reach = reach(s.governed, s.subjects)
+	s.reach = reach(s.governed, consenting(s.subjects))
+	s.belongs = reach(s.governed, s.subjects)
 	return s, nil
 }
 

@@ -45,9 +45,10 @@ type Show uint8
 
 // What a caller gets of a column.
 const (
-	ShowRefuse Show = iota // naming the column refuses the statement; * leaves it out
-	ShowMasked             // its masked form
-	ShowClear              // its value
+	ShowRefuse    Show = iota // naming the column refuses the statement; * leaves it out
+	ShowAggregate             // aggregates over groups of at least Min subjects; else as refused
+	ShowMasked                // its masked form
+	ShowClear                 // its value
 )
 
 // Match is what predicates on a masked column see. The zero Match refuses.
@@ -67,6 +68,7 @@ var matchNames = []string{"refuse", "masked", "equality"}
 type Treatment struct {
 	Show    Show
 	Mask    Mask // when Show is ShowMasked
+	Min     int  // when Show is ShowAggregate: the least size of a group
 	Match   Match
 	Class   string // the column's class; "" when nobody classified it
 	Rule    string // where the deciding rule stands: "policy/crm.yaml:42"; "" for open columns and defaults

@@ -298,7 +298,7 @@ func (r *reader) document(root *yaml.Node) {
 		"unclassified": once("unclassified", func(n *yaml.Node) {
 			d.unclassified = r.show(n)
 			d.unclassified.Rule = r.at(n).line()
-			if d.unclassified.Show == ShowClear {
+			if s := d.unclassified.Show; s == ShowClear || s == ShowAggregate {
 				r.add(r.at(n), "unclassified columns may be refused or masked; to show columns, put them in a class")
 			}
 		}),

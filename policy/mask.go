@@ -153,7 +153,7 @@ func maskNamed(name string) (MaskKind, error) {
 		}
 		known = append(known, k.String())
 	}
-	return 0, fmt.Errorf("unknown mask %q%s", name, didYouMean(name, known))
+	return 0, fmt.Errorf("unknown mask %q%s", name, didYouMean(name, append(known, aggregateWord)))
 }
 
 // EditDistance counts the letters to insert, delete or replace to turn a into b.

@@ -230,6 +230,9 @@ func limitation(ra *RelationAccess, grants []grant) string {
 // compareShown orders treatments by how much they show.
 func (t Treatment) compareShown(o Treatment) int {
 	c := cmp.Compare(t.Show, o.Show)
+	if t.Show == ShowAggregate && c == 0 {
+		c = cmp.Compare(o.Min, t.Min)
+	}
 	if t.Show == ShowMasked && c == 0 {
 		c = cmp.Or(t.Mask.Compare(o.Mask), cmp.Compare(t.Match, o.Match))
 	}
@@ -243,14 +246,19 @@ func (t Treatment) compare(o Treatment) int {
 }
 
 // stricter gives the narrower of two treatments: the one that shows less, with
-// the stricter match of both.
+// the stricter match of both. Of an aggregate and a mask neither shows less in
+// every respect, so that together they show nothing.
 func stricter(a, b Treatment) Treatment {
 	match := min(a.Match, b.Match)
 	if b.compare(a) < 0 {
 		a, b = b, a
 	}
-	if a.Show == ShowMasked && b.Show == ShowMasked {
+	switch {
+	case a.Show == ShowMasked && b.Show == ShowMasked:
 		a.Match = match
+	case a.Show == ShowAggregate && b.Show == ShowMasked:
+		why := fmt.Sprintf("%s at %s and %s at %s have nothing in common", a.Shown(), a.Rule, b.Shown(), b.Rule)
+		return Treatment{Class: a.Class, Rule: a.Rule, Because: why}
 	}
 	return a
 }
@@ -287,6 +295,8 @@ func (t Treatment) verb() string {
 		return "show it"
 	case ShowMasked:
 		return "mask it with " + t.Mask.String()
+	case ShowAggregate:
+		return "leave it to " + t.Shown()
 	default:
 		return "refuse it"
 	}
@@ -306,7 +316,7 @@ func (d *decisions) pick(role *compiledRole, class string, counts func(*rule) bo
 		return d.unclassified()
 	}
 	best := -1
-	var decided Treatment
+	var tied []Treatment
 	for _, u := range d.set.doc.rules {
 		if !counts(u) || !u.roles.matches(role.name.text) || !u.purposes.matches(d.purpose.name.text) || !u.classes.matches(class) {
 			continue
@@ -314,14 +324,24 @@ func (d *decisions) pick(role *compiledRole, class string, counts func(*rule) bo
 		treatment := d.treatment(u, class)
 		switch names := u.names(); {
 		case names > best:
-			best, decided = names, treatment
+			best, tied = names, []Treatment{treatment}
 		case names == best:
-			decided = stricter(decided, treatment)
+			tied = append(tied, treatment)
 		}
 	}
 	if best < 0 {
 		because := fmt.Sprintf("no rule shows class %s to role %s for purpose %s", class, role.name.text, d.purpose.name.text)
 		return Treatment{Class: class, Because: because}
+	}
+	return strictest(tied)
+}
+
+// strictest gives the narrowest of treatments, in whatever order they come.
+func strictest(all []Treatment) Treatment {
+	slices.SortFunc(all, Treatment.compare)
+	decided := all[0]
+	for _, t := range all[1:] {
+		decided = stricter(decided, t)
 	}
 	return decided
 }

@@ -209,10 +209,10 @@ func (r *reader) rule(n *yaml.Node) {
 
 func (r *reader) showInto(u *rule, n *yaml.Node) {
 	t := r.show(n)
-	u.treatment.Show, u.treatment.Mask = t.Show, t.Mask
+	u.treatment.Show, u.treatment.Mask, u.treatment.Min = t.Show, t.Mask, t.Min
 }
 
-// show reads clear, refuse or a mask.
+// show reads clear, refuse, aggregate(min n) or a mask.
 func (r *reader) show(n *yaml.Node) Treatment {
 	w := r.text(n, "clear, refuse or a mask")
 	switch w.text {
@@ -220,6 +220,13 @@ func (r *reader) show(n *yaml.Node) Treatment {
 		return Treatment{}
 	case "clear":
 		return Treatment{Show: ShowClear}
+	}
+	if least, is, err := parseAggregate(w.text); is {
+		if err != nil {
+			r.add(w.pos, "%v", err)
+			return Treatment{}
+		}
+		return Treatment{Show: ShowAggregate, Min: least}
 	}
 	mask, err := ParseMask(w.text)
 	if err != nil {

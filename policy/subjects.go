@@ -122,18 +122,20 @@ type chain struct {
 	ways    int // how many chains there are in all, up to maxWays+1
 }
 
-// maxWays bounds the chains that one consent filter spells out.
+// maxWays bounds the chains that one consent filter, or the search for whose a
+// row is, spells out.
 const maxWays = 16
 
-// reach finds the chains from every relation to the subjects that record
-// consents.
+// consenting gives the subjects that record consents.
+func consenting(subjects []Subject) []Subject {
+	return slices.DeleteFunc(slices.Clone(subjects), func(s Subject) bool { return s.Consent == nil })
+}
+
+// reach finds the chains from every relation to the subjects.
 func reach(governed []*table, subjects []Subject) map[*catalog.Relation][]chain {
 	chains := map[*catalog.Relation][]chain{}
 	for i := range subjects {
 		subject := &subjects[i]
-		if subject.Consent == nil {
-			continue
-		}
 		steps := stepsTo(governed, subject)
 		distance := distances(steps, subject.Relation)
 		ways := map[*catalog.Relation]int{}
@@ -250,7 +252,7 @@ func (s *Set) consentVia(c chain, r *catalog.Relation, alias string, depth int, 
 	}
 	var all []string
 	for _, way := range c.steps {
-		next := s.chainOf(way.to, c.subject)
+		next := chainTo(s.reach[way.to], c.subject)
 		inner := fmt.Sprintf("pgveil_%d", depth)
 		conditions := make([]string, 0, len(way.columns)+1)
 		for i, column := range way.columns {
@@ -262,9 +264,8 @@ func (s *Set) consentVia(c chain, r *catalog.Relation, alias string, depth int, 
 	return strings.Join(all, " AND ")
 }
 
-// chainOf gives the rest of a way to a subject.
-func (s *Set) chainOf(r *catalog.Relation, subject *Subject) chain {
-	chains := s.reach[r]
+// chainTo gives, of a relation's chains, the one to a subject.
+func chainTo(chains []chain, subject *Subject) chain {
 	return chains[slices.IndexFunc(chains, func(c chain) bool { return c.subject == subject })]
 }
 

@@ -47,6 +47,7 @@ var stages = []stage{
 	{"resolve", (*planner).resolve},
 	{"functions", (*planner).functions},
 	{"look", (*planner).look},
+	{"find aggregates", (*planner).findAggregates},
 	{"uses", (*planner).uses},
 	{"may write", forTargets((*planner).mayWrite)},
 	{"written columns", forTargets((*planner).writtenColumns)},
@@ -55,6 +56,7 @@ var stages = []stage{
 	{"drop refused", forTargets((*planner).dropRefused)},
 	{"filter target", forTargets((*planner).filterTarget)},
 	{"group", (*planner).group},
+	{"with least", (*planner).withLeast},
 	{"replace", (*planner).replaceAll},
 	{"pin", forQuery(pin)},
 	{"qualify", forQuery(qualify)},
@@ -121,7 +123,8 @@ func (c *planner) replaceAll(w *work) error {
 // reservedPrefix begins the names that generated parts of statements have.
 const reservedPrefix = "pgveil_"
 
-// reserved refuses names that the conditions of policies use.
+// reserved refuses names that the conditions of policies use, and those of
+// columns that generated sub-selects hold for aggregates alone.
 func (c *planner) reserved(w *work) error {
 	var err error
 	parse.Walk(w.node, func(m proto.Message) bool {
@@ -131,6 +134,10 @@ func (c *planner) reserved(w *work) error {
 			name = v.Aliasname
 		case *pg_query.CommonTableExpr:
 			name = v.Ctename
+		case *pg_query.A_Const:
+			return false
+		case *pg_query.String:
+			name = v.Sval
 		}
 		if strings.HasPrefix(name, reservedPrefix) {
 			err = refuseUnsupported("take another name", "names that begin with pgveil_ are reserved")
@@ -218,7 +225,7 @@ func unqualify(ref *resolve.Ref, q *resolve.Query) {
 func (c *planner) targetList(ref *resolve.Ref, v *view) []*pg_query.Node {
 	var list []*pg_query.Node
 	for i, col := range v.columns {
-		if col.treatment.Show == policy.ShowRefuse || !(ref.Whole || ref.Positional || ref.Used[i]) {
+		if !col.treatment.Visible() || !(ref.Whole || ref.Positional || ref.Used[i]) {
 			continue
 		}
 		name := ref.Relation.Columns[i].Name
@@ -231,7 +238,7 @@ func (c *planner) targetList(ref *resolve.Ref, v *view) []*pg_query.Node {
 	for _, name := range v.system {
 		list = append(list, pg_query.MakeResTargetNodeWithNameAndVal(name, reference(inner, name), -1))
 	}
-	return list
+	return append(list, v.extra...)
 }
 
 // relationInside gives the FROM item of the sub-select: the relation, under
@@ -344,7 +351,7 @@ func (c *planner) group(w *work) error {
 				continue
 			}
 			for i, used := range ref.Used {
-				if used && !listed(g, ref, i) && v.columns[i].treatment.Show != policy.ShowRefuse {
+				if used && !listed(g, ref, i) && v.columns[i].treatment.Visible() {
 					n := &pg_query.Node{}
 					setColumnRef(n, ref.Alias, ref.Relation.Columns[i].Name)
 					g.Select.GroupClause = append(g.Select.GroupClause, n)

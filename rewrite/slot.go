@@ -103,14 +103,22 @@ type slot struct {
 	text     string
 }
 
-// filterSlot is in place of a column for a condition on rows.
-const filterSlot = -1
+// In place of a column, filterSlot is the condition on rows, and subjectSlot and
+// what is below it the keys of a row's subjects.
+const (
+	filterSlot  = -1
+	subjectSlot = -2
+)
 
-// slot makes the place of a column's mask or, for filterSlot, of the condition
-// on rows.
+// slot makes the place of a column's mask, or of what else has a slot.
 func (c *planner) slot(v *view, rel *catalog.Relation, column int, alias string) *pg_query.Node {
-	x := v.where
-	if column != filterSlot {
+	var x *expression
+	switch {
+	case column == filterSlot:
+		x = v.where
+	case column <= subjectSlot:
+		x = v.least.keys[subjectSlot-column]
+	default:
 		x = v.columns[column].mask
 	}
 	s := slot{relation: rel, column: column, alias: alias, text: x.over(alias)}

@@ -20,6 +20,9 @@ type view struct {
 	system  []string             // system columns to hand through
 	fenced  bool                 // nothing outside may be evaluated before the condition on rows
 	sub     *pg_query.SelectStmt // what stands in the relation's place
+
+	aggregates []aggregate      // the calls that may use columns left to aggregates
+	extra      []*pg_query.Node // outputs of the sub-select for those
 }
 
 // view finds what the caller sees of a relation, and refuses what the relation
@@ -38,7 +41,7 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 			"%s holds what a query of its own found: which rows it shows may tell of what it hides", rel.QualifiedName())
 	}
 	v := &view{template: t, target: ref.Item == nil}
-	if (ref.Whole || ref.Positional) && !slices.ContainsFunc(t.columns, func(s shown) bool { return s.treatment.Show != policy.ShowRefuse }) {
+	if (ref.Whole || ref.Positional) && !slices.ContainsFunc(t.columns, func(s shown) bool { return s.treatment.Visible() }) {
 		return nil, refuse(t.whyNothing(), "no column of %s is open to your roles and purpose", rel.QualifiedName())
 	}
 	if i := t.lost(ref); i >= 0 {
@@ -79,7 +82,7 @@ func (t *template) lost(ref *resolve.Ref) int {
 	if !ref.Positional {
 		return -1
 	}
-	return slices.IndexFunc(t.columns[:named], func(s shown) bool { return s.treatment.Show == policy.ShowRefuse })
+	return slices.IndexFunc(t.columns[:named], func(s shown) bool { return !s.treatment.Visible() })
 }
 
 // fenced tells whether nothing of a query may be evaluated before the condition
@@ -124,13 +127,8 @@ func (c *planner) use(u resolve.Use, v *view) error {
 	rel := u.Ref.Relation
 	t := v.columns[u.Column].treatment
 	name := rel.QualifiedName() + "." + rel.Columns[u.Column].Name
-	if t.Show == policy.ShowRefuse {
-		if u.As == resolve.UseStar && !u.Ref.Positional && !(v.target && u.Node == nil && !u.Derived) {
-			c.plan.Decision = Masked
-			c.plan.addReason(name + " is left out: " + t.Because)
-			return nil
-		}
-		return c.refuseColumn(name, "used", t)
+	if !t.Visible() {
+		return c.useHidden(u, v, t, name)
 	}
 	if v.target && u.Node == nil && !u.Derived && u.As != resolve.UseInfer && (u.As == resolve.UseStar || t.Show != policy.ShowClear) {
 		// Nothing stands there that a mask could replace.
@@ -165,15 +163,8 @@ func (c *planner) refuseColumn(name, how string, t policy.Treatment) *Refusal {
 }
 
 func showName(t policy.Treatment) string {
-	switch t.Show {
-	case policy.ShowClear:
-		return "clear"
-	case policy.ShowMasked:
-		if t.Mask.Kind == 0 {
-			return "by row" // roles with different row filters show it differently
-		}
-		return t.Mask.String()
-	default:
-		return "refuse"
+	if t.Show == policy.ShowMasked && t.Mask.Kind == 0 {
+		return "by row" // roles with different row filters show it differently
 	}
+	return t.Shown()
 }

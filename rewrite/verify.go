@@ -25,6 +25,7 @@ import (
 //     sub-select (verify_read.go) or is the target of a write (verify_write.go);
 //   - a generated sub-select shows no more than the template, filters rows by
 //     the template's condition, and lets no leaky condition run before that;
+//   - what is left to aggregates is their argument only, under the least size;
 //   - references to a target see clear columns and masks, its rows are filtered,
 //     and what is assigned to a masked column keeps a mask that comes back;
 //   - functions, operators and relations of the system are open ones;
@@ -59,7 +60,8 @@ type sight struct {
 	natural bool                // NATURAL merged columns
 	stars   bool                // * covers FROM items only
 
-	deferred bool // it runs later, under a name
+	group    *written // of whose groups the query is, when of nothing else
+	deferred bool     // it runs later, under a name
 }
 
 func (s *sight) later() *sight {
@@ -122,6 +124,8 @@ func (v *verifier) judge(m proto.Message, s *sight) bool {
 	case *pg_query.RangeVar:
 		v.relation(n, s)
 		return false
+	case *pg_query.CaseExpr:
+		return !v.bigEnoughOnly(n, s)
 	case *pg_query.ColumnRef:
 		v.column(n, s)
 	case *pg_query.FuncCall:
@@ -287,6 +291,9 @@ func (v *verifier) column(ref *pg_query.ColumnRef, s *sight) {
 		return
 	}
 	first, last := ref.Fields[0], ref.Fields[len(ref.Fields)-1]
+	for _, n := range ref.Fields {
+		v.unreserved(n.GetString_().GetSval())
+	}
 	switch {
 	case len(s.targets) == 0:
 	case len(ref.Fields) > 2:

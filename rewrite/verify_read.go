@@ -50,6 +50,7 @@ func (v *verifier) below(sel *pg_query.SelectStmt, s *sight) *sight {
 	in := *s
 	in.stars = true
 	in.targets, in.merged = maps.Clone(s.targets), maps.Clone(s.merged)
+	in.group = v.groupOf(sel)
 	for _, n := range sel.FromClause {
 		v.from(n, &in)
 	}
@@ -210,6 +211,9 @@ func (v *verifier) shownColumn(rt *pg_query.ResTarget, rel *catalog.Relation, t 
 	i := rel.ColumnIndex(rt.GetName())
 	ref := rt.GetVal().GetColumnRef()
 	at, isSlot := v.places[ref]
+	if t.forAggregates(rt, rel) || isSlot && at.relation == rel && at.alias == inner && at.column <= subjectSlot && rt.Name == subject(subjectSlot-at.column) {
+		return
+	}
 	switch {
 	case isSlot:
 		if i >= 0 && at.relation == rel && at.column == i && at.alias == inner {
@@ -265,4 +269,71 @@ func (v *verifier) innerCondition(n *pg_query.Node, rel *catalog.Relation, t *te
 		}
 		return v.err == nil
 	})
+}
+
+// forAggregates tells whether an output of a generated sub-select is a column
+// that is left to aggregates, under the name that only those have.
+func (t *template) forAggregates(rt *pg_query.ResTarget, rel *catalog.Relation) bool {
+	for i, c := range t.columns {
+		if rt.GetName() == aggregated(i) {
+			return c.leftToAggregates() && isInner(rt.Val, rel.Columns[i].Name)
+		}
+	}
+	return false
+}
+
+// groupOf gives the relation whose rows alone a query groups, each once; nil
+// when it groups something else.
+func (v *verifier) groupOf(sel *pg_query.SelectStmt) *written {
+	if len(sel.FromClause) != 1 {
+		return nil
+	}
+	sub := sel.FromClause[0].GetRangeSubselect()
+	inside := sub.GetSubquery().GetSelectStmt()
+	rv := generatedOver(inside)
+	if rv == nil || inside.FromClause[0].GetRangeVar() == nil || v.givesSets(sel) {
+		return nil
+	}
+	rel, t := v.templateOf(rv)
+	if t == nil {
+		return nil
+	}
+	return &written{template: t, relation: rel, alias: sub.GetAlias().GetAliasname()}
+}
+
+// givesSets tells whether a query's own level calls a function that gives
+// several rows for one.
+func (v *verifier) givesSets(sel *pg_query.SelectStmt) bool {
+	found := false
+	walkLevel(sel, func(n *pg_query.Node) {
+		names := n.GetFuncCall().GetFuncname()
+		if len(names) == 0 {
+			return
+		}
+		schema := ""
+		if len(names) > 1 {
+			schema = names[0].GetString_().GetSval()
+		}
+		funcs := v.engine.Catalog.Funcs(v.session.Path, schema, names[len(names)-1].GetString_().GetSval())
+		found = found || slices.ContainsFunc(funcs, func(f catalog.Func) bool { return f.ReturnsSet })
+	})
+	return found
+}
+
+// bigEnoughOnly tells whether an expression is CASE WHEN the group is big enough
+// THEN an aggregate of a column that is left to those END.
+func (v *verifier) bigEnoughOnly(c *pg_query.CaseExpr, s *sight) bool {
+	call := c.Args[0].GetCaseWhen().GetResult().GetFuncCall()
+	if s.group == nil || len(c.Args) != 1 || c.Arg != nil || c.Defresult != nil || len(call.GetArgs()) != 1 || len(call.Funcname) != 2 ||
+		call.Funcname[0].GetString_().GetSval() != "pg_catalog" || !slices.Contains(openAggregates, call.Funcname[1].GetString_().GetSval()) {
+		return false
+	}
+	plain := &pg_query.FuncCall{Funcname: call.Funcname, Args: call.Args, Funcformat: pg_query.CoercionForm_COERCE_EXPLICIT_CALL}
+	for i, col := range s.group.columns {
+		if col.leftToAggregates() && isReference(call.Args[0], s.group.alias, aggregated(i)) {
+			least, err := s.group.bigEnough(s.group.alias, i)
+			return err == nil && parse.Equal(call, plain) && parse.Equal(c.Args[0].GetCaseWhen().Expr, least)
+		}
+	}
+	return false
 }

@@ -158,7 +158,7 @@ func (v *verifier) insertedColumns(t *written, columns []*pg_query.Node) {
 // writable gives the index of a column that may be written.
 func (v *verifier) writable(t *written, name string) int {
 	i := t.relation.ColumnIndex(name)
-	if i < 0 || t.columns[i].treatment.Show == policy.ShowRefuse {
+	if i < 0 || !t.columns[i].treatment.Visible() {
 		v.wrong("column %q of %s may not be written", name, t.relation.QualifiedName())
 		return -1
 	}

@@ -28,6 +28,7 @@ type template struct {
 	filter  map[int]bool // columns that the row filters look at
 	joins   bool         // where holds a sub-select, which the server may make a join
 	bare    bool         // nothing is hidden: every column is clear, and every row is seen
+	least   least
 }
 
 // shown is one column of a template.
@@ -71,9 +72,12 @@ func (e *Engine) makeTemplate(a *policy.Access, rel *catalog.Relation) (*templat
 			return nil, err
 		}
 		t.columns[i].treatment = treatment
-		if treatment.Show != policy.ShowRefuse {
+		if treatment.Visible() {
 			targets = append(targets, expr+" AS "+quoteIdent(rel.Columns[i].Name))
 		}
+	}
+	if err := t.leastSize(a, rel); err != nil {
+		return nil, err
 	}
 	sql := "SELECT " + strings.Join(targets, ", ") + " FROM " + quoteIdent(rel.Schema) + "." + quoteIdent(rel.Name) + " AS " + inner
 	if where := rowCondition(ra); where != "" {
@@ -129,7 +133,7 @@ func (t *template) express(sel *pg_query.SelectStmt, rel *catalog.Relation) (err
 		}
 	}
 	for i, n := 0, 0; i < len(t.columns); i++ {
-		if t.columns[i].treatment.Show == policy.ShowRefuse {
+		if !t.columns[i].treatment.Visible() {
 			continue
 		}
 		val := sel.TargetList[n].GetResTarget().GetVal()
@@ -156,6 +160,9 @@ func isInner(n *pg_query.Node, column string) bool {
 func columnExpr(ra *policy.RelationAccess, rel *catalog.Relation, i int) (string, policy.Treatment, error) {
 	views := clearestFirst(ra.Views, i)
 	best := views[0].Columns[i]
+	if best.Show == policy.ShowAggregate {
+		return "", leastOf(views, i), nil
+	}
 	expr, err := treated(best, rel, i)
 	if err != nil || best.Show == policy.ShowRefuse || alike(views, i) {
 		return expr, best, err

@@ -118,6 +118,9 @@ func performed(t *resolve.Target) []operation {
 // writtenColumns refuses writing columns that the caller may not even see in
 // masked form, and moving rows across the row filter.
 func (c *planner) writtenColumns(t *resolve.Target, v *view, _ *resolve.Query) error {
+	if err := v.keepsGroups(t); err != nil {
+		return err
+	}
 	columns := t.Columns
 	if t.All {
 		columns = nil
@@ -128,7 +131,7 @@ func (c *planner) writtenColumns(t *resolve.Target, v *view, _ *resolve.Query) e
 	for _, i := range columns {
 		name := t.Ref.Relation.QualifiedName() + "." + t.Ref.Relation.Columns[i].Name
 		treatment := v.columns[i].treatment
-		if treatment.Show == policy.ShowRefuse {
+		if !treatment.Visible() {
 			return c.refuseColumn(name, "written", treatment)
 		}
 		if v.filter[i] && assigned(t, i) != nil && !keepable(t, i) {
@@ -284,7 +287,7 @@ func (c *planner) dropRefused(t *resolve.Target, v *view, _ *resolve.Query) erro
 			return false
 		}
 		i := t.Ref.Relation.ColumnIndex(ref.Fields[len(ref.Fields)-1].GetString_().GetSval())
-		return v.columns[i].treatment.Show == policy.ShowRefuse
+		return !v.columns[i].treatment.Visible()
 	})
 	return nil
 }
