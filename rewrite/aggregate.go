@@ -86,7 +86,7 @@ func (c *planner) findAggregates(w *work) error {
 	q := w.query
 	for _, ref := range q.Refs {
 		v := w.views[ref]
-		if ref.Item == nil || ref.Whole || ref.Positional || !slices.ContainsFunc(v.columns, shown.leftToAggregates) {
+		if ref.Item == nil || v.plain || ref.Whole || ref.Positional || !slices.ContainsFunc(v.columns, shown.leftToAggregates) {
 			continue
 		}
 		parse.Walk(w.node, func(m proto.Message) bool {
@@ -185,7 +185,7 @@ func (c *planner) useHidden(u resolve.Use, v *view, t policy.Treatment, name str
 		return nil
 	case left:
 		r := c.refuseColumn(name, "used", t)
-		r.Message = fmt.Sprintf("column %s may be used in %s over groups of at least %d only", name, strings.Join(openAggregates, ", "), t.Min)
+		r.Message = fmt.Sprintf("column %s may be used in count, sum, avg, stddev and variance over groups of at least %d only", name, t.Min)
 		r.Hint = "give the aggregate the column alone, without DISTINCT, FILTER or OVER, in a query of " +
 			u.Ref.Relation.QualifiedName() + " alone: no join, whole row or set-returning function"
 		return r
@@ -264,8 +264,8 @@ func (v *view) keepsGroups(t *resolve.Target) error {
 	for i, c := range v.columns {
 		column := &rel.Columns[i]
 		if c.leftToAggregates() && (column.Generated || column.HasDefault && t.Command == "INSERT") && t.Command != "DELETE" {
-			return refuse("ask for a role that may see it", "%s of %s could make up a group of %s.%s, which you see in aggregates only",
-				strings.ToLower(t.Command), rel.QualifiedName(), rel.QualifiedName(), column.Name)
+			return refuse("ask for a role that may see it", "%s on %s could make up a group of %s.%s, which you see in aggregates only",
+				t.Command, rel.QualifiedName(), rel.QualifiedName(), column.Name)
 		}
 	}
 	for _, n := range assignments(t) {
