@@ -92,7 +92,11 @@ func (a *Access) SubjectKeys(r *catalog.Relation) (keys []SubjectKey, ok bool) {
 	if a.decisions == nil {
 		return nil, false
 	}
-	chains := a.decisions.set.belongs[r]
+	return a.decisions.set.subjectKeys(r)
+}
+
+func (s *Set) subjectKeys(r *catalog.Relation) (keys []SubjectKey, ok bool) {
+	chains := s.belongs[r]
 	if i := slices.IndexFunc(chains, func(c chain) bool { return len(c.steps) == 0 }); i >= 0 {
 		chains = chains[i : i+1] // a subject's own table: its rows are about nobody else
 	}
@@ -100,14 +104,14 @@ func (a *Access) SubjectKeys(r *catalog.Relation) (keys []SubjectKey, ok bool) {
 		if c.ways > maxWays {
 			return nil, false
 		}
-		keys = append(keys, a.decisions.set.subjectKeys(c, r, consentAlias, 1)...)
+		keys = append(keys, s.keysAlong(c, r, consentAlias, 1)...)
 	}
 	derived := r.Kind == catalog.View || r.Kind == catalog.MaterializedView
 	return keys, len(keys) > 0 || !derived
 }
 
-// subjectKeys follows one chain from the relation called alias.
-func (s *Set) subjectKeys(c chain, r *catalog.Relation, alias string, depth int) (keys []SubjectKey) {
+// keysAlong follows one chain from the relation called alias.
+func (s *Set) keysAlong(c chain, r *catalog.Relation, alias string, depth int) (keys []SubjectKey) {
 	if r == c.subject.Relation {
 		return []SubjectKey{{alias + "." + quoteName(c.subject.Key), []string{c.subject.Key}}}
 	}
@@ -125,11 +129,33 @@ func (s *Set) subjectKeys(c chain, r *catalog.Relation, alias string, depth int)
 		if way.to != c.subject.Relation {
 			next = chainTo(s.belongs[way.to], c.subject)
 		}
-		for _, key := range s.subjectKeys(next, way.to, inner, depth+1) {
+		for _, key := range s.keysAlong(next, way.to, inner, depth+1) {
 			sql := fmt.Sprintf("(SELECT %s FROM %s.%s AS %s WHERE %s)",
 				key.SQL, quoteName(way.to.Schema), quoteName(way.to.Name), inner, strings.Join(conditions, " AND "))
 			keys = append(keys, SubjectKey{sql, way.columns})
 		}
 	}
 	return keys
+}
+
+// ungrouped lists the tables whose rows are counted in place of subjects, and
+// those where not even that tells anything.
+func (s *Set) ungrouped() []string {
+	var lines []string
+	for _, u := range s.doc.rules {
+		for _, t := range s.governed {
+			meant := func(class string) bool { return class != "" && class != openClass && u.classes.matches(class) }
+			if u.treatment.Show != ShowAggregate || !slices.ContainsFunc(t.classes, meant) {
+				continue
+			}
+			name := t.relation.QualifiedName()
+			switch keys, ok := s.subjectKeys(t.relation); {
+			case !ok:
+				lines = append(lines, fmt.Sprintf("%s: the policy does not say whose data a row of %s is: its columns are refused", u.pos, name))
+			case len(keys) == 0:
+				lines = append(lines, fmt.Sprintf("%s: groups of %s are counted by rows: nothing leads from it to a subject", u.pos, name))
+			}
+		}
+	}
+	return lines
 }

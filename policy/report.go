@@ -76,6 +76,7 @@ func (s *Set) Summary(w io.Writer) error {
 	lines = append(lines, s.idleRoles()...)
 	lines = append(lines, s.idleRules()...)
 	lines = append(lines, s.unconsented()...)
+	lines = append(lines, s.ungrouped()...)
 	lines = append(lines, s.Ahead()...)
 	_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n")
 	return err
