@@ -14,7 +14,7 @@ import (
 
 const explainSchema = `
 CREATE TABLE people (id int PRIMARY KEY, name text, ssn text, region text);
-CREATE TABLE visits (id int PRIMARY KEY, person_id int REFERENCES people, at date);
+CREATE TABLE visits (id int PRIMARY KEY, person_id int REFERENCES people, at date, fee int);
 `
 
 const explainPolicy = `
@@ -24,6 +24,7 @@ classes:
   open: [public.people.id, public.people.region, "public.visits.*"]
   name: [public.people.name]
   national_id: [public.people.ssn]
+  fee: [public.visits.fee]
 roles:
   nurse:
     purposes: [care]
@@ -33,7 +34,9 @@ roles:
 rules:
   - {role: nurse, for: care, on: name, show: "null", because: "names stay with the doctor"}
   - {role: any, for: any, on: national_id, show: refuse, because: "national identifiers never leave"}
+  - {role: nurse, for: care, on: fee, show: aggregate(min 10), because: "what one visit cost is nobody's business"}
 users: {nina: {roles: [nurse], region: EU}}
+subjects: {person: {table: public.people, key: id}}
 `
 
 func explainEngine(t *testing.T) (*rewrite.Engine, rewrite.Session) {
@@ -69,6 +72,8 @@ func TestExplain(t *testing.T) {
 	}{
 		{"masked", "SELECT p.name FROM people p JOIN visits v ON v.person_id = p.id WHERE v.at IS DISTINCT FROM '2026-01-01'", false},
 		{"refused", "SELECT ssn FROM people", true},
+		{"aggregate", "SELECT at, avg(fee) FROM visits GROUP BY at", false},
+		{"aggregate_refused", "SELECT max(fee) FROM visits", true},
 		{"copy", "COPY people (id) TO STDOUT", false},
 		{"not_sql", "SELEC", true},
 	} {

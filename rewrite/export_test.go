@@ -171,6 +171,28 @@ var Mutations = []Mutation{
 		sel.GroupClause = []*pg_query.Node{pg_query.MakeAConstIntNode(1, -1)}
 		return true
 	})},
+	{"a group of any size", overGroups(func(call, condition *pg_query.Node) *pg_query.Node { return call })},
+	{"a smaller group", overGroups(func(call, condition *pg_query.Node) *pg_query.Node {
+		condition.GetAExpr().Rexpr = pg_query.MakeAConstIntNode(1, -1)
+		return caseWhen(condition, call, nil)
+	})},
+	{"an aggregate that shows a value", overGroups(func(call, condition *pg_query.Node) *pg_query.Node {
+		call.GetFuncCall().Funcname[1] = pg_query.MakeStrNode("max")
+		return caseWhen(condition, call, nil)
+	})},
+	{"an aggregate over some", overGroups(func(call, condition *pg_query.Node) *pg_query.Node {
+		call.GetFuncCall().AggFilter = makeBool(true)
+		return caseWhen(condition, call, nil)
+	})},
+	{"what is left to aggregates", overGroups(func(call, condition *pg_query.Node) *pg_query.Node { return call.GetFuncCall().Args[0] })},
+	{"a group that is joined", func(m *mutant, n proto.Message) bool {
+		sel, ok := n.(*pg_query.SelectStmt)
+		if !ok || len(sel.FromClause) == 0 || !m.here(slices.ContainsFunc(columnRefs(sel), isAggregated) && generatedOver(sel) == nil) {
+			return false
+		}
+		sel.FromClause = append(sel.FromClause, sel.FromClause[0])
+		return true
+	}},
 	{"a target's value in place of its mask", func(m *mutant, n proto.Message) bool {
 		node, ok := n.(*pg_query.Node)
 		at, isSlot := m.slots[node.GetColumnRef()]
@@ -320,6 +342,27 @@ func generated(do func(*mutant, *pg_query.SelectStmt, *template) bool) func(*mut
 			panic(err)
 		}
 		return do(m, sel, t)
+	}
+}
+
+func isAggregated(ref *pg_query.ColumnRef) bool {
+	return strings.HasPrefix(ref.Fields[len(ref.Fields)-1].GetString_().GetSval(), "pgveil_agg_")
+}
+
+// overGroups makes a mutation of an aggregate under the condition on its group.
+func overGroups(do func(call, condition *pg_query.Node) *pg_query.Node) func(*mutant, proto.Message) bool {
+	return func(m *mutant, n proto.Message) bool {
+		node, ok := n.(*pg_query.Node)
+		if !ok || len(node.GetCaseExpr().GetArgs()) != 1 {
+			return false
+		}
+		when := node.GetCaseExpr().Args[0].GetCaseWhen()
+		args := when.Result.GetFuncCall().GetArgs()
+		if !m.here(len(args) == 1 && args[0].GetColumnRef() != nil && isAggregated(args[0].GetColumnRef()) && when.Expr.GetAExpr() != nil) {
+			return false
+		}
+		node.Node = do(when.Result, when.Expr).Node
+		return true
 	}
 }
 

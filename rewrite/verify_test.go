@@ -71,13 +71,15 @@ func TestVerifySeesMutations(t *testing.T) {
 
 // unseen are the stages without which nothing is disclosed, and why.
 var unseen = map[string]string{
-	"resolve":   "nothing can follow",
-	"look":      "nothing can follow",
-	"uses":      "what it refuses is not in the sub-select, and the server does not find it",
-	"preserves": "it keeps data from harm, and discloses nothing",
-	"group":     "the server refuses what is missing",
-	"narrow":    "it is there for indexes",
-	"pin":       "a bare name is not sent where it could mean what a target hides (see Mutations)",
+	"resolve":         "nothing can follow",
+	"look":            "nothing can follow",
+	"find aggregates": "the uses that it allows are refused",
+	"with least":      "the column is not in the sub-select, and the server does not find it",
+	"uses":            "what it refuses is not in the sub-select, and the server does not find it",
+	"preserves":       "it keeps data from harm, and discloses nothing",
+	"group":           "the server refuses what is missing",
+	"narrow":          "it is there for indexes",
+	"pin":             "a bare name is not sent where it could mean what a target hides (see Mutations)",
 }
 
 // A statement of which one stage was left out is not sent, unless that stage
