@@ -173,8 +173,9 @@ func aggregateArgument(n *pg_query.Node, q *resolve.Query) *pg_query.Node {
 func (c *planner) useHidden(u resolve.Use, v *view, t policy.Treatment, name string) error {
 	left := t.Show == policy.ShowAggregate
 	switch {
-	case left && (u.Derived || slices.ContainsFunc(v.aggregates, func(a aggregate) bool { return a.use.Node == u.Node && u.Node != nil })):
-		// What it derives from is a use of its own.
+	case left && u.Derived:
+		return nil // what it derives from is a use of its own
+	case left && u.Node != nil && slices.ContainsFunc(v.aggregates, func(a aggregate) bool { return a.use.Node == u.Node }):
 		c.plan.Decision = Masked
 		c.plan.addReason(t.Rule)
 		c.plan.addColumn(ColumnUse{Name: name, Class: t.Class, Show: showName(t), Rule: t.Rule, Because: t.Because})
