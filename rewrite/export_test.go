@@ -187,7 +187,14 @@ var Mutations = []Mutation{
 	{"what is left to aggregates", overGroups(func(call, condition *pg_query.Node) *pg_query.Node { return call.GetFuncCall().Args[0] })},
 	{"a group that is joined", func(m *mutant, n proto.Message) bool {
 		sel, ok := n.(*pg_query.SelectStmt)
-		if !ok || len(sel.FromClause) == 0 || !m.here(slices.ContainsFunc(columnRefs(sel), isAggregated) && generatedOver(sel) == nil) {
+		if !ok || len(sel.FromClause) != 1 {
+			return false
+		}
+		inside := sel.FromClause[0].GetRangeSubselect().GetSubquery().GetSelectStmt()
+		grouped := slices.ContainsFunc(inside.GetTargetList(), func(n *pg_query.Node) bool {
+			return strings.HasPrefix(n.GetResTarget().GetName(), "pgveil_agg_")
+		})
+		if !m.here(generatedOver(inside) != nil && grouped) {
 			return false
 		}
 		sel.FromClause = append(sel.FromClause, sel.FromClause[0])

@@ -172,6 +172,7 @@ func (c *planner) effect(q *resolve.Query) (effect Effect) {
 
 // replace puts the sub-select in a relation's place.
 func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
+	unqualify(ref, q)
 	if v.target {
 		ref.Var.Schemaname = ref.Relation.Schema
 		return
@@ -180,7 +181,6 @@ func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 		ref.Var.Schemaname, ref.Var.Catalogname = ref.Relation.Schema, ""
 		return
 	}
-	unqualify(ref, q)
 	if v.bare {
 		ref.Var.Schemaname, ref.Var.Catalogname = ref.Relation.Schema, ""
 		return

@@ -29,7 +29,7 @@ var openCatalogs = strings.Fields(`
 
 // closedInformation are the views of information_schema that show more than
 // the schema.
-var closedInformation = []string{"user_mapping_options", "_pg_user_mappings", "sequences"}
+var closedInformation = []string{"user_mapping_options", "_pg_user_mappings"}
 
 // partCatalogs are relations of pg_catalog of which a part is closed: columns
 // to show in another form ("" leaves the column out), and rows.
@@ -49,6 +49,10 @@ var partCatalogs = map[string]struct {
 	// A default that filled existing rows.
 	"pg_attribute":     {columns: map[string]string{"attmissingval": "", "attstattarget": "NULL"}},
 	"pg_stat_activity": {rows: inner + ".pid = pg_catalog.pg_backend_pid()"},
+	"pg_stat_ssl":      {rows: inner + ".pid = pg_catalog.pg_backend_pid()"},
+	"pg_stat_gssapi":   {rows: inner + ".pid = pg_catalog.pg_backend_pid()"},
+	// How many rows there were.
+	"pg_sequences": {columns: map[string]string{"last_value": "NULL"}},
 	// The session's own, whose texts are those that were sent.
 	"pg_prepared_statements": {columns: map[string]string{"statement": "NULL"}},
 	"pg_cursors":             {columns: map[string]string{"statement": "NULL"}},

@@ -130,7 +130,7 @@ func aliasOf(rv *pg_query.RangeVar) string {
 
 // isOutputName tells whether a key of ORDER BY, GROUP BY or DISTINCT ON is the
 // name of an output column, which the server prefers to any other meaning, or
-// has none.
+// has none. What * brings is known to whoever left the name bare.
 func isOutputName(n *pg_query.Node, sel *pg_query.SelectStmt) bool {
 	fields := n.GetColumnRef().GetFields()
 	if len(fields) != 1 {
@@ -138,7 +138,7 @@ func isOutputName(n *pg_query.Node, sel *pg_query.SelectStmt) bool {
 	}
 	return slices.ContainsFunc(sel.TargetList, func(t *pg_query.Node) bool {
 		rt := t.GetResTarget()
-		return fields[0].GetString_().GetSval() == rt.Name || rt.Name == "" && resolve.OutputName(rt.Val) == fields[0].GetString_().GetSval()
+		return isStar(rt.GetVal()) || fields[0].GetString_().GetSval() == rt.Name || rt.Name == "" && resolve.OutputName(rt.Val) == fields[0].GetString_().GetSval()
 	})
 }
 

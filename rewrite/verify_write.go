@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -52,6 +53,9 @@ func (v *verifier) insert(ins *pg_query.InsertStmt, s *sight) {
 		return
 	}
 	v.insertedColumns(t, ins.Cols)
+	if len(ins.Cols) == 0 && ins.SelectStmt != nil {
+		v.insertedByPosition(t, widthOf(ins.SelectStmt.GetSelectStmt()))
+	}
 	if ins.SelectStmt != nil {
 		v.walk(ins.SelectStmt, s)
 	}
@@ -110,6 +114,9 @@ func (v *verifier) merge(m *pg_query.MergeStmt, s *sight) {
 		}
 		if when.CommandType == pg_query.CmdType_CMD_INSERT {
 			v.insertedColumns(t, when.TargetList)
+			if len(when.TargetList) == 0 {
+				v.insertedByPosition(t, len(when.Values))
+			}
 		} else {
 			v.assigned(t, when.TargetList, nil, in)
 		}
@@ -143,16 +150,56 @@ func (v *verifier) copyFrom(cp *pg_query.CopyStmt) {
 		columns = append(columns, pg_query.MakeResTargetNodeWithName(a.GetString_().GetSval(), -1))
 	}
 	v.insertedColumns(t, columns)
+	if len(columns) == 0 {
+		v.insertedByPosition(t, anyWidth)
+	}
 	if cp.WhereClause != nil || cp.IsProgram || cp.Filename != "" {
 		v.wrong("COPY does more than take rows in")
 	}
 }
 
-// insertedColumns judges the columns that an INSERT names.
+// insertedColumns judges the columns that an INSERT names, and that no new row
+// fills up a group by what it has by itself.
 func (v *verifier) insertedColumns(t *written, columns []*pg_query.Node) {
+	for i, c := range t.columns {
+		if column := &t.relation.Columns[i]; c.leftToAggregates() && (column.Generated || column.HasDefault) {
+			v.wrong("a row of %s could make up a group of %s", t.relation.QualifiedName(), column.Name)
+		}
+	}
 	for _, n := range columns {
 		v.writable(t, n.GetResTarget().GetName())
 	}
+}
+
+// insertedByPosition judges the first columns of a target.
+func (v *verifier) insertedByPosition(t *written, n int) {
+	for i := range min(n, len(t.columns)) {
+		v.writable(t, t.relation.Columns[i].Name)
+	}
+}
+
+// anyWidth is more columns than any query gives.
+const anyWidth = math.MaxInt
+
+// widthOf gives how many columns a query has, anyWidth when that is not plain.
+func widthOf(sel *pg_query.SelectStmt) int {
+	switch {
+	case len(sel.ValuesLists) > 0:
+		return len(sel.ValuesLists[0].GetList().GetItems())
+	case sel.Larg != nil:
+		return widthOf(sel.Larg)
+	}
+	for _, n := range sel.TargetList {
+		if isStar(n.GetResTarget().GetVal()) {
+			return anyWidth
+		}
+	}
+	return len(sel.TargetList)
+}
+
+func isStar(n *pg_query.Node) bool {
+	fields := n.GetColumnRef().GetFields()
+	return len(fields) > 0 && fields[len(fields)-1].GetAStar() != nil
 }
 
 // writable gives the index of a column that may be written.
@@ -181,11 +228,25 @@ func (v *verifier) assigned(t *written, list []*pg_query.Node, where *pg_query.N
 				return
 			}
 		}
+		if t.least.columns[rt.Name] || t.generates() {
+			v.wrong("groups of %s could be made up", t.relation.QualifiedName())
+		}
 		if t.filter[i] && !t.unchanged(rt.Name, where) {
 			v.wrong("%s.%s decides which rows are seen", t.relation.QualifiedName(), rt.Name)
 		}
 		v.each([]*pg_query.Node{val}, s)
 	}
+}
+
+// generates tells whether a column that is left to aggregates is generated from
+// others.
+func (t *written) generates() bool {
+	for i, c := range t.columns {
+		if c.leftToAggregates() && t.relation.Columns[i].Generated {
+			return true
+		}
+	}
+	return false
 }
 
 // kept gives X out of CASE WHEN X IS NOT DISTINCT FROM mask THEN column ELSE X

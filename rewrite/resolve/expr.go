@@ -192,8 +192,8 @@ func (r *resolver) pin(ref *pg_query.ColumnRef, c column, it *item, s *scope) er
 		return nil
 	}
 	name := it.name
-	if name == "" && c.base {
-		name = c.sources[0].ref.Alias
+	if name == "" {
+		name = s.owner(it, c.name)
 	}
 	switch {
 	case name == "":
@@ -206,6 +206,26 @@ func (r *resolver) pin(ref *pg_query.ColumnRef, c column, it *item, s *scope) er
 	default:
 		return nil
 	}
+}
+
+// owner gives the name of the one item that gave a join its column; "" when two
+// were merged into it.
+func (s *scope) owner(join *item, column string) (name string) {
+	for level := s; level != nil; level = level.parent {
+		if !slices.Contains(level.items, join) {
+			continue
+		}
+		for _, it := range level.items {
+			if _, has := it.column(column); has && it.hidden && it.name != "" && !it.onlyRef {
+				if name != "" {
+					return ""
+				}
+				name = it.name
+			}
+		}
+		return name
+	}
+	return ""
 }
 
 // hides tells whether something else has the name between a scope and the one
