@@ -27,7 +27,7 @@ type Server struct {
 	key []byte
 
 	mu        sync.Mutex
-	databases map[string]string // fixture's rows.sql or twin.sql → database
+	databases map[string]string // fixture's schema.sql, rows.sql or twin.sql → database
 }
 
 // NewServer uses the server that dsn leads to, as a superuser.
@@ -82,6 +82,7 @@ func (s *Server) execute(ctx context.Context, r Request, rows string) (Outcome, 
 		return Outcome{}, errors.Join(ErrOlder, conn.Close(ctx))
 	}
 	o, err := s.send(ctx, conn, r, p)
+	o.rename(database, filepath.Base(r.Fixture.Dir))
 	return o, errors.Join(err, conn.Close(ctx))
 }
 
@@ -95,6 +96,20 @@ func major(version string) int {
 		n = 10*n + int(c-'0')
 	}
 	return n
+}
+
+// rename tells of a database by its fixture's name: its own is nothing that a
+// case could expect.
+func (o Outcome) rename(database, fixture string) {
+	for _, r := range o.Results {
+		for _, row := range r.Rows {
+			for i, v := range row {
+				if v != nil && *v == database {
+					row[i] = &fixture
+				}
+			}
+		}
+	}
 }
 
 func (r Request) plan() (*rewrite.Plan, error) {
@@ -113,6 +128,9 @@ func (s *Server) send(ctx context.Context, conn *pgx.Conn, r Request, p *rewrite
 	}
 	var o Outcome
 	run := func() error {
+		if done, err := o.bind(ctx, conn.PgConn(), p); done || err != nil {
+			return err
+		}
 		if p.Has(rewrite.Copies) || len(p.Steps) == 1 && p.Steps[0].Command == "COPY" {
 			return o.copy(ctx, conn.PgConn(), p)
 		}
@@ -163,25 +181,49 @@ func (s *Server) prepare(ctx context.Context, conn *pgx.Conn, r Request) error {
 func (o *Outcome) query(ctx context.Context, conn *pgconn.PgConn, sql string) error {
 	results := conn.Exec(ctx, sql)
 	for results.NextResult() {
-		reader := results.ResultReader()
-		var r Result
-		for _, f := range reader.FieldDescriptions() {
-			r.Columns = append(r.Columns, f.Name)
-		}
-		if r.Columns == nil && reader.FieldDescriptions() != nil {
-			r.Columns = []string{}
-		}
-		for reader.NextRow() {
-			r.Rows = append(r.Rows, texts(reader.Values()))
-		}
-		tag, err := reader.Close()
-		if err != nil {
+		if o.read(results.ResultReader()) != nil {
 			break // the same as Close gives
 		}
-		r.Tag = tag.String()
-		o.Results = append(o.Results, r)
 	}
 	return o.answer(results.Close())
+}
+
+// read adds what one statement gives, unless it fails.
+func (o *Outcome) read(reader *pgconn.ResultReader) error {
+	var r Result
+	for _, f := range reader.FieldDescriptions() {
+		r.Columns = append(r.Columns, f.Name)
+	}
+	if r.Columns == nil && reader.FieldDescriptions() != nil {
+		r.Columns = []string{}
+	}
+	for reader.NextRow() {
+		r.Rows = append(r.Rows, texts(reader.Values()))
+	}
+	tag, err := reader.Close()
+	if err != nil {
+		return err
+	}
+	r.Tag = tag.String()
+	o.Results = append(o.Results, r)
+	return nil
+}
+
+// bind runs a text that has parameters, with NULL for each: a case has no
+// values for them. It tells whether there were any.
+func (o *Outcome) bind(ctx context.Context, conn *pgconn.PgConn, p *rewrite.Plan) (bool, error) {
+	if !strings.Contains(p.SQL, "$1") || len(p.Steps) != 1 {
+		return false, nil
+	}
+	d, err := conn.Prepare(ctx, "", p.SQL, nil)
+	if err != nil {
+		return true, o.answer(err)
+	}
+	if len(d.ParamOIDs) == 0 {
+		return false, nil
+	}
+	reader := conn.ExecPrepared(ctx, "", make([][]byte, len(d.ParamOIDs)), nil, nil)
+	return true, o.answer(o.read(reader))
 }
 
 func texts(values [][]byte) []*string {
@@ -232,6 +274,8 @@ func (o *Outcome) answer(err error) error {
 }
 
 // database gives the database of a fixture's rows, which the first call makes.
+// A fixture and its twin are copies of one database, so that whatever the
+// catalog tells, object identifiers as well, is equal on both.
 func (s *Server) database(ctx context.Context, fx *Fixture, rows string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,28 +283,41 @@ func (s *Server) database(ctx context.Context, fx *Fixture, rows string) (string
 	if name, ok := s.databases[key]; ok {
 		return name, nil
 	}
+	schema := filepath.Join(fx.Dir, "schema.sql")
+	if s.databases[schema] == "" {
+		if err := s.create(ctx, schema, "", schema, filepath.Join(fx.Dir, "roles.sql")); err != nil {
+			return "", err
+		}
+	}
+	err := s.create(ctx, key, " TEMPLATE "+s.databases[schema], key)
+	return s.databases[key], err
+}
+
+// create makes the database of a key and loads files, of which roles.sql may
+// be missing.
+func (s *Server) create(ctx context.Context, key, template string, files ...string) error {
 	name := fmt.Sprintf("pgveil_cases_%d_%d", os.Getpid(), len(s.databases))
-	if err := s.admin(ctx, "CREATE DATABASE "+name); err != nil {
-		return "", err
+	if err := s.admin(ctx, "CREATE DATABASE "+name+template); err != nil {
+		return err
 	}
 	s.databases[key] = name
 	conn, err := s.connect(ctx, name)
 	if err != nil {
-		return "", err
+		return err
 	}
-	for _, file := range []string{"schema.sql", "roles.sql", rows} {
-		text, err := os.ReadFile(filepath.Join(fx.Dir, file))
-		if errors.Is(err, os.ErrNotExist) && file == "roles.sql" {
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) && filepath.Base(file) == "roles.sql" {
 			continue
 		}
 		if err == nil {
 			_, err = conn.PgConn().Exec(ctx, string(text)).ReadAll()
 		}
 		if err != nil {
-			return "", errors.Join(fmt.Errorf("load fixture: %s: %w", file, err), conn.Close(ctx))
+			return errors.Join(fmt.Errorf("load fixture: %s: %w", filepath.Base(file), err), conn.Close(ctx))
 		}
 	}
-	return name, conn.Close(ctx)
+	return conn.Close(ctx)
 }
 
 func (s *Server) connect(ctx context.Context, database string) (*pgx.Conn, error) {
