@@ -74,6 +74,11 @@
 // with reveals, and then it fails when nothing was revealed. What plan lets
 // through must also be SQL that the server takes.
 //
+// A text with parameters runs with NULL for each, as a case has no values for
+// them. A fixture and its twin are copies of one database, so what the catalog
+// tells, object identifiers as well, is equal; the name of either is told as the
+// fixture's.
+//
 // # What it does not do
 //
 // Nothing unknown is passed over: a directive, verb, argument, kind of line,

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,7 +26,8 @@ type Server struct {
 	key []byte
 
 	mu        sync.Mutex
-	databases map[string]string // fixture's schema.sql, rows.sql or twin.sql → database
+	databases map[string]string    // fixture's schema.sql, rows.sql or twin.sql → database
+	idle      map[string]*pgx.Conn // database → a session that no case is using
 }
 
 // NewServer uses the server that dsn leads to, as a superuser.
@@ -36,7 +36,7 @@ func NewServer(dsn string) (*Server, error) {
 	if _, err := rand.Read(key); err != nil {
 		return nil, fmt.Errorf("make a mask key: %w", err)
 	}
-	return &Server{dsn: dsn, key: key, databases: map[string]string{}}, nil
+	return &Server{dsn: dsn, key: key, databases: map[string]string{}, idle: map[string]*pgx.Conn{}}, nil
 }
 
 // Execute is an Executor on the fixtures' rows.
@@ -54,6 +54,10 @@ func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
+	for _, conn := range s.idle {
+		errs = append(errs, conn.Close(ctx))
+	}
+	clear(s.idle)
 	for _, name := range s.databases {
 		errs = append(errs, s.admin(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"))
 	}
@@ -74,7 +78,7 @@ func (s *Server) execute(ctx context.Context, r Request, rows string) (Outcome, 
 	if err != nil {
 		return Outcome{}, err
 	}
-	conn, err := s.connect(ctx, database)
+	conn, err := s.session(ctx, database)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -83,7 +87,7 @@ func (s *Server) execute(ctx context.Context, r Request, rows string) (Outcome, 
 	}
 	o, err := s.send(ctx, conn, r, p)
 	o.rename(database, filepath.Base(r.Fixture.Dir))
-	return o, errors.Join(err, conn.Close(ctx))
+	return o, errors.Join(err, s.release(ctx, conn, database))
 }
 
 // major reads the major version out of how servers tell theirs: 17.4, 18beta1.
@@ -271,76 +275,4 @@ func (o *Outcome) answer(err error) error {
 		return fmt.Errorf("run case: %w", err)
 	}
 	return nil
-}
-
-// database gives the database of a fixture's rows, which the first call makes.
-// A fixture and its twin are copies of one database, so that whatever the
-// catalog tells, object identifiers as well, is equal on both.
-func (s *Server) database(ctx context.Context, fx *Fixture, rows string) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := filepath.Join(fx.Dir, rows)
-	if name, ok := s.databases[key]; ok {
-		return name, nil
-	}
-	schema := filepath.Join(fx.Dir, "schema.sql")
-	if s.databases[schema] == "" {
-		if err := s.create(ctx, schema, "", schema, filepath.Join(fx.Dir, "roles.sql")); err != nil {
-			return "", err
-		}
-	}
-	err := s.create(ctx, key, " TEMPLATE "+s.databases[schema], key)
-	return s.databases[key], err
-}
-
-// create makes the database of a key and loads files, of which roles.sql may
-// be missing.
-func (s *Server) create(ctx context.Context, key, template string, files ...string) error {
-	name := fmt.Sprintf("pgveil_cases_%d_%d", os.Getpid(), len(s.databases))
-	if err := s.admin(ctx, "CREATE DATABASE "+name+template); err != nil {
-		return err
-	}
-	s.databases[key] = name
-	conn, err := s.connect(ctx, name)
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if errors.Is(err, os.ErrNotExist) && filepath.Base(file) == "roles.sql" {
-			continue
-		}
-		if err == nil {
-			_, err = conn.PgConn().Exec(ctx, string(text)).ReadAll()
-		}
-		if err != nil {
-			return errors.Join(fmt.Errorf("load fixture: %s: %w", filepath.Base(file), err), conn.Close(ctx))
-		}
-	}
-	return conn.Close(ctx)
-}
-
-func (s *Server) connect(ctx context.Context, database string) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(s.dsn)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the cases' server: %w", err)
-	}
-	if database != "" {
-		config.Database = database
-	}
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the cases' server: %w", err)
-	}
-	return conn, nil
-}
-
-// admin runs one statement outside the cases' databases.
-func (s *Server) admin(ctx context.Context, sql string) error {
-	conn, err := s.connect(ctx, "")
-	if err != nil {
-		return err
-	}
-	_, err = conn.Exec(ctx, sql)
-	return errors.Join(err, conn.Close(ctx))
 }
