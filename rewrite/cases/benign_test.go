@@ -38,7 +38,7 @@ func TestBenign(t *testing.T) {
 		}
 		for _, c := range f.Cases {
 			t.Run(fmt.Sprintf("%s:%d", filepath.Base(path), c.Line), func(t *testing.T) {
-				if err := b.same(t.Context(), &c); err != nil {
+				if err := b.same(t.Context(), &c, nil); err != nil {
 					t.Errorf("as %s: %s\n%v", c.User, c.SQL, err)
 				}
 			})
@@ -175,7 +175,7 @@ type ran struct {
 }
 
 // same runs a case both ways.
-func (b *benign) same(ctx context.Context, c *Case) error {
+func (b *benign) same(ctx context.Context, c *Case, in *input) error {
 	r := c.request(b.fixture)
 	p, err := r.plan()
 	if err != nil {
@@ -185,11 +185,11 @@ func (b *benign) same(ctx context.Context, c *Case) error {
 	if err != nil {
 		return err
 	}
-	got, err := b.run(ctx, b.whole, r, p, p.SQL)
+	got, err := b.run(ctx, b.whole, r, p, p.SQL, in)
 	if err != nil {
 		return err
 	}
-	want, err := b.run(ctx, seen, r, p, c.SQL)
+	want, err := b.run(ctx, seen, r, p, c.SQL, in)
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func changes(lines []string) []string {
 
 // run runs a text as the login, in a session like the proxy's, and takes back
 // what it changed, unless it manages transactions itself.
-func (b *benign) run(ctx context.Context, conn *pgx.Conn, r Request, p *rewrite.Plan, sql string) (out ran, err error) {
+func (b *benign) run(ctx context.Context, conn *pgx.Conn, r Request, p *rewrite.Plan, sql string, in *input) (out ran, err error) {
 	exec := func(sql string) {
 		if err == nil {
 			_, err = conn.PgConn().Exec(ctx, sql).ReadAll()
@@ -227,7 +227,7 @@ func (b *benign) run(ctx context.Context, conn *pgx.Conn, r Request, p *rewrite.
 		err = b.server.prepare(ctx, conn, r)
 	}
 	if err == nil {
-		out.answer, err = answer(ctx, conn.PgConn(), p, sql)
+		out.answer, err = answer(ctx, conn.PgConn(), p, sql, in)
 	}
 	failed := len(out.answer) > 0 && strings.HasPrefix(out.answer[len(out.answer)-1], "error ")
 	if err != nil || failed || !p.Has(rewrite.Writes) {
@@ -241,7 +241,14 @@ func (b *benign) run(ctx context.Context, conn *pgx.Conn, r Request, p *rewrite.
 }
 
 // answer runs a text and gives all that a client gets to see of it.
-func answer(ctx context.Context, conn *pgconn.PgConn, p *rewrite.Plan, sql string) ([]string, error) {
+func answer(ctx context.Context, conn *pgconn.PgConn, p *rewrite.Plan, sql string, in *input) ([]string, error) {
+	if in != nil && in.parameters != nil {
+		return answerPrepared(ctx, conn, sql, in.parameters)
+	}
+	if in != nil {
+		tag, err := conn.CopyFrom(ctx, strings.NewReader(in.rows), sql)
+		return closing(nil, tag, err)
+	}
 	if len(p.Steps) == 1 && p.Steps[0].Command == "COPY" {
 		var o Outcome
 		err := o.copy(ctx, conn, &rewrite.Plan{SQL: sql, Steps: p.Steps})
@@ -251,26 +258,36 @@ func answer(ctx context.Context, conn *pgconn.PgConn, p *rewrite.Plan, sql strin
 	results := conn.Exec(ctx, sql)
 	for results.NextResult() {
 		reader := results.ResultReader()
-		var head []string
-		for _, f := range reader.FieldDescriptions() {
-			head = append(head, fmt.Sprintf("%s %d(%d)", f.Name, f.DataTypeOID, f.TypeModifier))
-		}
-		lines = append(lines, "columns "+join(head))
+		lines = append(lines, head(reader.FieldDescriptions()))
 		for reader.NextRow() {
 			lines = append(lines, line(reader.Values()))
 		}
-		tag, err := reader.Close()
-		if err == nil {
+		if tag, err := reader.Close(); err == nil {
 			lines = append(lines, "tag "+tag.String())
 		}
 	}
+	return closing(lines, pgconn.CommandTag{}, results.Close())
+}
+
+// closing adds how a text ended: a tag that is not there yet, or the error that
+// the server answered.
+func closing(lines []string, tag pgconn.CommandTag, err error) ([]string, error) {
 	var failed *pgconn.PgError
-	if err := results.Close(); errors.As(err, &failed) {
+	switch {
+	case errors.As(err, &failed):
 		return append(lines, "error "+failed.Code+" "+failed.Message), nil
-	} else if err != nil {
-		return nil, err
+	case err == nil && tag.String() != "":
+		lines = append(lines, "tag "+tag.String())
 	}
-	return lines, nil
+	return lines, err
+}
+
+func head(fields []pgconn.FieldDescription) string {
+	var words []string
+	for _, f := range fields {
+		words = append(words, fmt.Sprintf("%s %d(%d)", f.Name, f.DataTypeOID, f.TypeModifier))
+	}
+	return "columns " + join(words)
 }
 
 func line(values [][]byte) string {
