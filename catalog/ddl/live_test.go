@@ -44,6 +44,10 @@ func check(t *testing.T, sql string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A snapshot from text knows of an extension only the types that columns have.
+	want.Funcs = slices.DeleteFunc(want.Funcs, func(f catalog.Func) bool { return f.Extension != "" })
+	want.Operators = slices.DeleteFunc(want.Operators, func(o catalog.Name) bool { return o.Extension != "" })
+	want.Types = slices.DeleteFunc(want.Types, func(n catalog.Name) bool { return strings.Contains(n.Name, "gbtreekey") }) // of btree_gist's indexes
 	got, err := parseParts(sql)
 	if err != nil {
 		t.Fatal(err)
