@@ -67,6 +67,11 @@ var layers = map[string]may{
 		why: "the runner of .case files is in the product (pgveil test): it runs plans on a server itself, without a proxy, and without testing",
 	},
 
+	"rewrite/twins": {
+		ours: list("catalog catalog/pgload policy rewrite rewrite/mask rewrite/parse"), modules: list(pgx, pgquery, protobuf),
+		why: "makes statements and runs plans, for tests alone; a plan must need nothing of it",
+	},
+
 	"audit": {modules: list("golang.org/x/sys"), why: "a leaf: whoever verifies a log need trust nothing else of ours; sys for mapped files, fdatasync and locks"},
 
 	"dsar": {
@@ -108,7 +113,7 @@ var guarded = map[string]may{
 	"testing":      {ours: list("internal/pgtest internal/wirescript"), why: "it registers flags, and has no place in the binary"},
 	"log":          {why: "log/slog has levels and attributes"},
 	"math/rand":    {why: "salts, keys and ids are from crypto/rand"},
-	"math/rand/v2": {ours: list("demo bench"), why: "rows that are made again the same; salts, keys and ids are from crypto/rand"},
+	"math/rand/v2": {ours: list("demo bench rewrite/twins"), why: "rows and statements that are made again the same; salts, keys and ids are from crypto/rand"},
 	"unsafe":       {ours: list("proxy"), why: "one look at bytes as text, without a copy"},
 	"os/exec":      {ours: list("internal/pgserver demo/tour bench clients"), why: "the product starts no programs"},
 	"net/http":     {ours: list("cmd/pgveil demo/tour bench clients"), why: "metrics and health are cmd's: a session has no other way out than its server"},
