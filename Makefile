@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 FUZZTIME ?= 10s
 PORT ?= 0
+STATEMENTS ?= 100000
+SEED ?= 1
 VERSIONS ?= 14 15 16 17 18
 PARSER := github.com/pganalyze/pg_query_go/v6/parser
 # Our own Go files; nothing that was downloaded.
@@ -46,6 +48,10 @@ test-matrix: needs-gcc ## all tests on PostgreSQL 14 to 18 (VERSIONS="16 18"), f
 cases: needs-gcc needs-postgres ## the .case files, on a server and on the twins
 	go test -count=1 ./rewrite/cases
 
+.PHONY: twins
+twins: needs-gcc needs-postgres needs-sqlsmith ## made-up SQL on fixtures and twins, sqlsmith's as well (STATEMENTS=100000 SEED=1)
+	go test -count=1 -v -timeout 0 ./rewrite/twins -statements $(STATEMENTS) -sqlsmith $$(($(STATEMENTS) / 10)) -seed $(SEED)
+
 .PHONY: fuzz
 fuzz: needs-gcc ## each fuzz target for a while (FUZZTIME=1m)
 	@$(SOURCES) -name '*_test.go' -exec grep -Ho '^func Fuzz[A-Za-z0-9_]*' {} + | sort | \
@@ -77,6 +83,6 @@ lint: gofmt needs-gcc ## gofmt, go vet and staticcheck
 clean: ## remove what was built and downloaded into this tree
 	rm -rf bin .cache
 
-.PHONY: needs-gcc needs-postgres
-needs-gcc needs-postgres: needs-%:
+.PHONY: needs-gcc needs-postgres needs-sqlsmith
+needs-gcc needs-postgres needs-sqlsmith: needs-%:
 	@.ci/needs $*

@@ -30,6 +30,7 @@ type Fixture struct {
 	Logins  bool            // users have logins of their own; else the superuser stands for them
 
 	dsns   [2]string
+	free   pair               // a superuser's sessions
 	values map[string][]value // by schema.table.column
 	unique map[string]bool    // texts whose uniqueness a write can find out in one of the databases alone
 }
@@ -86,8 +87,14 @@ func Load(ctx context.Context, dir string, servers [2]Server) (*Fixture, error) 
 	if err := errors.Join(f.sameSizes(ctx, conns), f.compile(ctx, dir, conns[0]), f.readValues(ctx, conns)); err != nil {
 		return nil, fmt.Errorf("load fixture %s: %w", f.Name, err)
 	}
+	if f.free, err = f.open(ctx, "SET statement_timeout = '1min'"); err != nil {
+		return nil, fmt.Errorf("load fixture %s: %w", f.Name, err)
+	}
 	return f, nil
 }
+
+// Close ends the sessions that Load began.
+func (f *Fixture) Close(ctx context.Context) error { return f.free.close(ctx) }
 
 // runFiles runs files of a fixture, of which some may be missing.
 func runFiles(ctx context.Context, conn *pgx.Conn, dir string, names ...string) error {

@@ -14,7 +14,11 @@ import (
 )
 
 // batchSize is how many statements share a caller, settings and sessions.
-const batchSize = 250
+const batchSize = 50
+
+// vacuumEvery is after how many batches what rolled-back writes left behind is
+// cleared away.
+const vacuumEvery = 20
 
 // Runner runs statements on fixtures and their twins.
 type Runner struct {
@@ -163,11 +167,12 @@ func (f *Fixture) schemas() (schemas []string) {
 
 // run runs the texts of a batch in new sessions.
 func (b *batch) run(ctx context.Context, next Source) (err error) {
-	if b.free, err = b.fixture.open(ctx, "SET statement_timeout = '2s'"); err != nil {
-		return err
+	b.free = b.fixture.free
+	begin := []string{restart}
+	if b.number%vacuumEvery < len(b.Fixtures) {
+		begin = append(begin, "VACUUM", uncounted)
 	}
-	defer func() { err = errors.Join(err, b.free.close(ctx)) }()
-	if err := errors.Join(b.free.align(ctx), b.free.exec(ctx, restart, "VACUUM", uncounted)); err != nil {
+	if err := errors.Join(b.free.align(ctx), b.free.exec(ctx, begin...)); err != nil {
 		return err
 	}
 	if b.sessions, err = b.fixture.connect(ctx, b.caller, b.settings); err != nil {

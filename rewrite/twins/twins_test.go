@@ -58,6 +58,11 @@ func newRunner(t *testing.T) *Runner {
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() {
+			if err := f.Close(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
 		r.Fixtures = append(r.Fixtures, f)
 	}
 	return r
