@@ -133,11 +133,13 @@ func (g *generator) reference(c column, at *item, s *scope) string {
 	switch n := g.IntN(100); {
 	case n < 15 && (s.unambiguous(c.name) || g.chance(3)):
 		return name
+	case at.schema != "" && n < 18:
+		return identifier(at.schema) + "." + alias + "." + name
 	case at.target && n < 98:
 		return alias + "." + name
-	case n < 18:
+	case n < 21:
 		return "(" + alias + ")." + name
-	case n < 20:
+	case n < 23:
 		return name + "(" + alias + ")"
 	default:
 		return alias + "." + name

@@ -126,14 +126,14 @@ func (g *generator) fromItem(s *scope, depth int) string {
 // tableItem makes a reference to a table, mostly one that the caller may read.
 func (g *generator) tableItem(s *scope) string {
 	t := g.chooseTable(policy.Select)
-	it := &item{alias: t.rel.Name, cols: t.cols}
+	it := &item{alias: t.rel.Name, cols: t.cols, schema: t.rel.Schema}
 	sql := g.tableName(t)
 	if g.chance(8) {
 		sql = "ONLY " + sql
 	}
 	taken := it.alias == g.target || slices.ContainsFunc(s.items, func(there *item) bool { return there.alias == it.alias })
 	if taken || g.chance(50) {
-		it.alias = g.alias("t")
+		it.alias, it.schema = g.alias("t"), ""
 		sql += " AS " + it.alias
 		if g.chance(6) {
 			sql += g.renamed(it)

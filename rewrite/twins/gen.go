@@ -74,7 +74,8 @@ type column struct {
 type item struct {
 	alias  string
 	cols   []column
-	target bool // it is written
+	target bool   // it is written
+	schema string // of a table that has no alias
 }
 
 // scope is what expressions may name.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -120,33 +119,4 @@ func (p pair) exec(ctx context.Context, sqls ...string) error {
 func (p pair) understands(ctx context.Context, sql string) bool {
 	_, err := p[0].Prepare(ctx, "", sql, nil)
 	return err == nil
-}
-
-// align makes both servers number the next transaction alike: where one of them
-// stopped a statement before it wrote, it has used up one number less.
-func (p pair) align(ctx context.Context) error {
-	var next [2]int
-	for {
-		for i, c := range p {
-			results, err := c.Exec(ctx, "SELECT pg_current_xact_id()").ReadAll()
-			if err != nil {
-				return err
-			}
-			if next[i], err = strconv.Atoi(string(results[0].Rows[0][0])); err != nil {
-				return err
-			}
-		}
-		if next[0] == next[1] {
-			return nil
-		}
-		behind := 0
-		if next[1] < next[0] {
-			behind = 1
-		}
-		for range max(next[0], next[1]) - next[behind] {
-			if err := p[behind].Exec(ctx, "SELECT pg_current_xact_id()").Close(); err != nil {
-				return err
-			}
-		}
-	}
 }

@@ -16,10 +16,6 @@ import (
 // batchSize is how many statements share a caller, settings and sessions.
 const batchSize = 50
 
-// vacuumEvery is after how many batches what rolled-back writes left behind is
-// cleared away.
-const vacuumEvery = 20
-
 // Runner runs statements on fixtures and their twins.
 type Runner struct {
 	Fixtures []*Fixture
@@ -52,7 +48,7 @@ var settings = []map[string]string{
 	{"enable_sort": "off", "enable_material": "off", "join_collapse_limit": "1"},
 	{"work_mem": "64kB", "enable_hashagg": "off"},
 	{"plan_cache_mode": "force_generic_plan", "from_collapse_limit": "1"},
-	{"parallel_setup_cost": "0", "parallel_tuple_cost": "0", "min_parallel_table_scan_size": "0"},
+	{"enable_indexscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off"},
 }
 
 // Run runs so many generated statements, from the first batch on.
@@ -168,11 +164,7 @@ func (f *Fixture) schemas() (schemas []string) {
 // run runs the texts of a batch in new sessions.
 func (b *batch) run(ctx context.Context, next Source) (err error) {
 	b.free = b.fixture.free
-	begin := []string{restart}
-	if b.number%vacuumEvery < len(b.Fixtures) {
-		begin = append(begin, "VACUUM", uncounted)
-	}
-	if err := errors.Join(b.free.align(ctx), b.free.exec(ctx, begin...)); err != nil {
+	if err := b.free.exec(ctx, restart); err != nil {
 		return err
 	}
 	if b.sessions, err = b.fixture.connect(ctx, b.caller, b.settings); err != nil {
@@ -198,11 +190,6 @@ var errTimedOut = errors.New("timed out")
 
 // restart sets generated keys back to where they were, far from keys that rows have.
 const restart = `SELECT setval(seqrelid::regclass, 5000) FROM pg_sequence ORDER BY seqrelid`
-
-// uncounted takes back what VACUUM counted: how many rows there are, hidden ones
-// among them, would decide which plan is taken, and so the order of rows that
-// nothing orders.
-const uncounted = `UPDATE pg_class SET relpages = 0, reltuples = -1, relallvisible = 0 WHERE oid >= 16384 AND reltuples >= 0`
 
 // place says where a statement comes from, so that it can be made again.
 func (b *batch) place(i int) string {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +72,7 @@ func newRunner(t *testing.T) *Runner {
 func startServer(t *testing.T, dir string) (*pgserver.Server, Server) {
 	s, err := pgserver.Start(t.Context(), pgserver.Options{
 		BinDir: os.Getenv(pgtest.EnvBin), Dir: dir, FastUnsafe: true,
-		Settings: map[string]string{"statement_timeout": "2s", "jit": "off", "synchronize_seqscans": "off"},
+		Settings: map[string]string{"statement_timeout": "2s", "jit": "off", "synchronize_seqscans": "off", "max_parallel_workers_per_gather": "0"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +83,7 @@ func startServer(t *testing.T, dir string) (*pgserver.Server, Server) {
 // TestTwins runs statements of our own making.
 func TestTwins(t *testing.T) {
 	r := newRunner(t)
+	t.Run("everything shows", func(t *testing.T) { everythingShows(t, r.Fixtures[0]) })
 	start := time.Now()
 	var err error
 	if *batchFlag >= 0 {
@@ -95,6 +97,35 @@ func TestTwins(t *testing.T) {
 	judge(t, r, time.Since(start))
 	if total := r.Tally.Total(); *batchFlag < 0 && total.Fine*2 < total.Made {
 		t.Errorf("%d of %d statements ran without an error, want more than half", total.Fine, total.Made)
+	}
+}
+
+// everythingShows runs the statements of an agent as somebody from whom nothing
+// is hidden: if they found no difference then, they would never.
+func everythingShows(t *testing.T, f *Fixture) {
+	var report strings.Builder
+	r := &Runner{Fixtures: []*Fixture{f}, Seed: *seedFlag, Report: &report, Tally: NewTally()}
+	callers := f.callers(false)
+	agent := callers[slices.IndexFunc(callers, func(c Caller) bool { return c.User == "alice" })]
+	access, err := f.Engine.Policy.Access("dora", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dora := Caller{User: "dora", engine: f.Engine}
+	if dora.session, err = f.Engine.Session(access, ""); err != nil {
+		t.Fatal(err)
+	}
+	g, n := f.generate(agent, *seedFlag, 0), 100
+	b := &batch{Runner: r, fixture: f, caller: dora}
+	err = b.run(context.Background(), func() (Statement, bool) {
+		n--
+		return g.next(), n >= 0
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := r.Tally.Total().Differ; n < 10 || !strings.Contains(report.String(), "# leak") {
+		t.Errorf("%d of 100 statements differ, want many\n%s", n, report.String())
 	}
 }
 

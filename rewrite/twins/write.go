@@ -161,9 +161,9 @@ func (g *generator) delete(depth int, returning bool) (string, []column) {
 func (g *generator) targeted(verb string, op policy.Ops) (*table, *scope, string) {
 	t := g.chooseTable(op)
 	sql := verb + g.tableName(t)
-	it := &item{alias: t.rel.Name, cols: t.cols, target: true}
+	it := &item{alias: t.rel.Name, cols: t.cols, target: true, schema: t.rel.Schema}
 	if g.chance(40) {
-		it.alias = g.alias("t")
+		it.alias, it.schema = g.alias("t"), ""
 		sql += " AS " + it.alias
 	}
 	g.target = it.alias
