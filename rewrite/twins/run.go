@@ -211,6 +211,7 @@ func (b *batch) one(ctx context.Context, i int, s Statement) error {
 		return b.fidelity(ctx, i, s, "misread", refusal.Code, refusal.Message)
 	}
 	if err != nil {
+		count.Internal++
 		b.found(i, s, "internal", class("XX000", err.Error()), err.Error())
 		return nil
 	}

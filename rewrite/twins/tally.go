@@ -19,11 +19,12 @@ type Tally struct {
 }
 
 // Count is of one kind of statement.
-type Count struct{ Made, Refused, Failed, Fine, TimedOut, Differ int }
+type Count struct{ Made, Refused, Internal, Failed, Fine, TimedOut, Differ int }
 
 func (c *Count) add(d *Count) {
 	c.Made += d.Made
 	c.Refused += d.Refused
+	c.Internal += d.Internal
 	c.Failed += d.Failed
 	c.Fine += d.Fine
 	c.TimedOut += d.TimedOut
@@ -74,9 +75,9 @@ func class(code, message string) string {
 // Print writes the figures.
 func (t *Tally) Print(w io.Writer) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tab, "kind\tmade\trefused\tran\tof these failed\ttimed out\tdiffer\t")
+	fmt.Fprintln(tab, "kind\tmade\trefused\tinternal error\tran\tof these failed\ttimed out\tdiffer\t")
 	line := func(kind string, c *Count) {
-		fmt.Fprintf(tab, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t\n", kind, c.Made, c.Refused, c.Fine+c.Failed, c.Failed, c.TimedOut, c.Differ)
+		fmt.Fprintf(tab, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", kind, c.Made, c.Refused, c.Internal, c.Fine+c.Failed, c.Failed, c.TimedOut, c.Differ)
 	}
 	for _, kind := range slices.Sorted(maps.Keys(t.Kinds)) {
 		line(kind, t.Kinds[kind])

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	statementsFlag = flag.Int("statements", 4000, "how many `statements` to generate")
+	statementsFlag = flag.Int("statements", 3000, "how many `statements` to generate")
 	seedFlag       = flag.Uint64("seed", 1, "what they are generated from")
 	smithFlag      = flag.Int("sqlsmith", 0, "how many statements sqlsmith makes")
 	batchFlag      = flag.Int("batch", -1, "run this `batch` alone")
