@@ -212,8 +212,7 @@ func (b *batch) one(ctx context.Context, i int, s Statement) error {
 	}
 	if err != nil {
 		count.Internal++
-		b.found(i, s, "internal", class("XX000", err.Error()), err.Error())
-		return nil
+		return b.internal(i, s, err)
 	}
 	o, err := b.sessions.run(ctx, plan)
 	if err != nil {
@@ -240,6 +239,19 @@ func (b *batch) one(ctx context.Context, i int, s Statement) error {
 		return b.fidelity(ctx, i, s, "rejected", o[0].err.Code, o[0].err.Message, "sent: "+plan.SQL)
 	}
 	return nil
+}
+
+// internal reports a bug in the engine, in a text as small as can be.
+func (b *batch) internal(i int, s Statement, bug error) (err error) {
+	key := class("XX000", bug.Error())
+	if !b.Tally.known("internal", key) {
+		s.SQL, err = reduce(s.SQL, func(sql string) (bool, error) {
+			_, err := b.plan(sql)
+			return err != nil && class("XX000", err.Error()) == key, nil
+		})
+	}
+	b.found(i, s, "internal", key, bug.Error())
+	return err
 }
 
 // plan plans a text. A panic is a bug, and found as one.
