@@ -26,8 +26,9 @@
 // even where nothing orders the rows: both servers have the same files, get the
 // same statements and know no statistics, so they take the same plan, unless it
 // hangs on something hidden. For this the servers are copies of one cluster that
-// nothing vacuums or analyzes, defaults do not ask for the time, and a batch ends
-// when a statement times out. The twin also has rows
+// nothing vacuums or analyzes, and that are made anew after some thousand
+// statements; defaults do not ask for the time; and a batch ends when a statement
+// times out. The twin also has rows
 // that nobody sees (hidden.sql), so that numbers of rows show if anything hangs
 // on them. random() and its like are not made.
 //

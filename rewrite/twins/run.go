@@ -51,17 +51,17 @@ var settings = []map[string]string{
 	{"enable_indexscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off"},
 }
 
-// Run runs so many generated statements, from the first batch on.
-func (r *Runner) Run(ctx context.Context, statements int) error {
-	for number := 0; ; number++ {
-		total := r.Tally.Total()
-		if total.Made >= statements {
-			return nil
+// Run runs so many generated statements, from one batch on, and says which batch
+// is next.
+func (r *Runner) Run(ctx context.Context, batch, statements int) (next int, err error) {
+	until := r.Tally.Total().Made + statements
+	for made := r.Tally.Total().Made; made < until; made = r.Tally.Total().Made {
+		if err := r.Batch(ctx, batch, min(until-made, batchSize)); err != nil {
+			return batch, err
 		}
-		if err := r.Batch(ctx, number, min(statements-total.Made, batchSize)); err != nil {
-			return err
-		}
+		batch++
 	}
+	return batch, nil
 }
 
 // Batch runs the first statements of one batch.

@@ -10,7 +10,7 @@ import (
 	"text/tabwriter"
 )
 
-// Tally counts what became of statements.
+// Tally counts what became of statements. Its copies count together.
 type Tally struct {
 	Kinds    map[string]*Count
 	Refusals map[string]int            // by message, without names
@@ -37,7 +37,7 @@ func NewTally() Tally {
 }
 
 // Total is the sum of all kinds.
-func (t *Tally) Total() Count {
+func (t Tally) Total() Count {
 	var total Count
 	for _, c := range t.Kinds {
 		total.add(c)
@@ -46,18 +46,18 @@ func (t *Tally) Total() Count {
 }
 
 // Findings counts what was found of a sort: leak, order, internal, rejected, misread.
-func (t *Tally) Findings(what string) int { return len(t.Found[what]) }
+func (t Tally) Findings(what string) int { return len(t.Found[what]) }
 
-func (t *Tally) of(kind string) *Count {
+func (t Tally) of(kind string) *Count {
 	if t.Kinds[kind] == nil {
 		t.Kinds[kind] = &Count{}
 	}
 	return t.Kinds[kind]
 }
 
-func (t *Tally) known(what, key string) bool { return t.Found[what][key] > 0 }
+func (t Tally) known(what, key string) bool { return t.Found[what][key] > 0 }
 
-func (t *Tally) note(what, key string) {
+func (t Tally) note(what, key string) {
 	if t.Found[what] == nil {
 		t.Found[what] = map[string]int{}
 	}
@@ -73,7 +73,7 @@ func class(code, message string) string {
 }
 
 // Print writes the figures.
-func (t *Tally) Print(w io.Writer) error {
+func (t Tally) Print(w io.Writer) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tab, "kind\tmade\trefused\tinternal error\tran\tof these failed\ttimed out\tdiffer\t")
 	line := func(kind string, c *Count) {
