@@ -79,7 +79,7 @@ func (t *template) lost(ref *resolve.Ref) int {
 	if names := ref.Var.GetAlias().GetColnames(); len(names) > 0 {
 		named = min(named, len(names))
 	}
-	if !ref.Positional {
+	if !ref.Renamed {
 		return -1
 	}
 	return slices.IndexFunc(t.columns[:named], func(s shown) bool { return !s.treatment.Visible() })

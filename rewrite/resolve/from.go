@@ -88,7 +88,7 @@ func (r *resolver) rangeVar(n *pg_query.Node, rv *pg_query.RangeVar, s *scope) (
 	ref := r.newRef(rel, rv, n)
 	it := relationItem(ref)
 	if names := rv.GetAlias().GetColnames(); len(names) > 0 {
-		ref.Positional = true
+		ref.Positional, ref.Renamed = true, true
 		return it, it.rename(names)
 	}
 	return it, nil

@@ -40,7 +40,8 @@ func (r *resolver) join(j *pg_query.JoinExpr, s *scope, left []*item) ([]*item, 
 	if j.Alias != nil {
 		for _, ref := range r.q.Refs[firstRef:] {
 			ref.Joined = true
-			ref.Positional = ref.Positional || len(j.Alias.Colnames) > 0
+			ref.Renamed = ref.Renamed || len(j.Alias.Colnames) > 0
+			ref.Positional = ref.Positional || ref.Renamed
 		}
 		joined.name = j.Alias.Aliasname
 		if usingItem != nil {

@@ -49,6 +49,7 @@ type Ref struct {
 	Whole      bool           // every column is needed: whole-row reference or *
 	Row        bool           // the row as a value is needed: whole-row reference
 	Positional bool           // column positions matter: an alias renames them
+	Renamed    bool           // an alias names its columns by position
 	Joined     bool           // in a join with an alias, which hides its name
 	Locked     bool           // FOR UPDATE and kin
 	Alias      string         // what the statement calls it
