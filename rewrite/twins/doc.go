@@ -49,11 +49,12 @@
 // # What it finds
 //
 // A leak is an outcome that differs, made smaller (reduce.go) and printed as a
-// .case block: with its promise above it, it belongs into testdata/cases. Order
-// is a leak by the order of rows alone. Internal is an error of Plan that is no
-// refusal. These fail the test. Rejected and misread are listed only: the server
-// does not understand what is sent, or the engine refuses a name, though the
-// server understands what the caller wrote.
+// .case block: with its promise above it, it belongs into testdata/cases. Internal
+// is an error of Plan that is no refusal. These fail the test. The others are
+// listed, for somebody to look at. Order: the same rows came in another order; a
+// row that is written moves to where there is room, and hidden rows take room.
+// Rejected and misread: the server does not understand what is sent, or the
+// engine refuses a name, though the server understands what the caller wrote.
 //
 // It does not look at timing, at what several statements tell together beyond
 // one text, or at the protocol: see proxy.
