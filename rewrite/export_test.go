@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -32,24 +33,43 @@ func (m *mutant) here(is bool) bool {
 	return is && m.place == -1
 }
 
-// Mutate plans a statement, does something wrong at the place given and goes
-// on. done is false when there is no such place, or the statement is refused
-// anyway.
-func (e *Engine) Mutate(s Session, sql string, m Mutation, place int) (sent string, done bool, err error) {
+// Places counts, for each mutation, the places where it can be done in what
+// becomes of a statement. There are none where the statement is refused.
+func (e *Engine) Places(s Session, sql string) []int {
 	c, n, err := e.planned(s, sql, stages)
 	if err != nil || !c.changed {
-		return "", false, nil
+		return nil
+	}
+	const all = 1 << 30
+	places := make([]int, len(Mutations))
+	for i, m := range Mutations {
+		mu := &mutant{planner: c, place: all}
+		parse.Walk(n, func(msg proto.Message) bool {
+			m.do(mu, msg)
+			return true
+		})
+		places[i] = all - mu.place
+	}
+	return places
+}
+
+// Mutate plans a statement, does something wrong at the place given and goes
+// on.
+func (e *Engine) Mutate(s Session, sql string, m Mutation, place int) (sent string, err error) {
+	c, n, err := e.planned(s, sql, stages)
+	if err != nil {
+		return "", err
 	}
 	mu := &mutant{planner: c, place: place}
+	done := false
 	parse.Walk(n, func(msg proto.Message) bool {
 		done = done || m.do(mu, msg)
 		return !done
 	})
 	if !done {
-		return "", false, nil
+		return "", fmt.Errorf("there is no place %d for %s", place, m.Name)
 	}
-	sent, err = c.finish(n)
-	return sent, true, err
+	return c.finish(n)
 }
 
 // Skip plans a statement without one of the stages. want is what is sent when
@@ -91,7 +111,7 @@ var Mutations = []Mutation{
 	{"the relation itself in place of its sub-select", func(m *mutant, n proto.Message) bool {
 		node, ok := n.(*pg_query.Node)
 		rv := generatedOver(node.GetRangeSubselect().GetSubquery().GetSelectStmt())
-		if !ok || !m.here(rv != nil) {
+		if !ok || !m.here(rv != nil && m.hidesOf(rv)) {
 			return false
 		}
 		bare := proto.Clone(rv).(*pg_query.RangeVar)
@@ -331,6 +351,16 @@ var Mutations = []Mutation{
 		t.Names = t.Names[1:]
 		return true
 	}},
+}
+
+// hidesOf tells whether something of a relation is hidden.
+func (m *mutant) hidesOf(rv *pg_query.RangeVar) bool {
+	rel, _ := m.engine.Catalog.Relation(nil, rv.Schemaname, rv.Relname)
+	if !rel.Governed() {
+		return true
+	}
+	t, err := m.engine.template(m.session.Access, rel)
+	return err != nil || !t.bare
 }
 
 // generated makes a mutation of generated sub-selects.

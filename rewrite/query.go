@@ -57,6 +57,7 @@ var stages = []stage{
 	{"filter target", forTargets((*planner).filterTarget)},
 	{"group", (*planner).group},
 	{"with least", (*planner).withLeast},
+	{"rows", (*planner).rows},
 	{"replace", (*planner).replaceAll},
 	{"pin", forQuery(pin)},
 	{"qualify", forQuery(qualify)},
@@ -111,6 +112,30 @@ func (c *planner) uses(w *work) error {
 		}
 	}
 	return nil
+}
+
+// rows keeps the type of rows: over a sub-select they would be anonymous. Where a
+// column is left out they are, and where the row may be missing as a whole.
+func (c *planner) rows(w *work) error {
+	for _, row := range w.query.Rows {
+		v := w.views[row.Ref]
+		if v.target || !row.Ref.Relation.Governed() || row.Ref.Renamed || row.Ref.Nullable() || slices.ContainsFunc(v.columns, func(s shown) bool { return !s.treatment.Visible() }) {
+			continue
+		}
+		var values []*pg_query.Node
+		for _, col := range row.Ref.Relation.Columns {
+			values = append(values, reference(row.Ref.Alias, col.Name))
+		}
+		row.Node.Node = rowOf(row.Ref.Relation, values).Node
+	}
+	return nil
+}
+
+// rowOf gives a row of a relation's type. If the server knows of another column
+// by now, it fails.
+func rowOf(rel *catalog.Relation, values []*pg_query.Node) *pg_query.Node {
+	row := &pg_query.RowExpr{RowFormat: pg_query.CoercionForm_COERCE_EXPLICIT_CALL, Args: values}
+	return castTo(&pg_query.Node{Node: &pg_query.Node_RowExpr{RowExpr: row}}, catalog.Type{Schema: rel.Schema, Name: rel.Name})
 }
 
 func (c *planner) replaceAll(w *work) error {
@@ -428,8 +453,12 @@ func qualify(q *resolve.Query) {
 		f.Call.Funcname = []*pg_query.Node{pg_query.MakeStrNode(schema), f.Call.Funcname[0]}
 	}
 	for _, t := range q.Types {
-		if len(t.Type.Names) == 1 && t.Schema != "" {
+		if len(t.Type.Names) == 1 && t.Schema != "" && !onlyBare(t.Schema, t.Type.Names[0].GetString_().GetSval()) {
 			t.Type.Names = []*pg_query.Node{pg_query.MakeStrNode(t.Schema), t.Type.Names[0]}
 		}
 	}
 }
+
+// onlyBare tells whether a type has no name with a schema that the grammar
+// gives back as it is: pg_catalog.bpchar is written as char, which is char(1).
+func onlyBare(schema, name string) bool { return schema == "pg_catalog" && name == "bpchar" }

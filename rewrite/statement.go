@@ -7,7 +7,10 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/rewrite/parse"
+	"github.com/pgveil/pgveil/rewrite/resolve"
 )
 
 // planner plans one statement of a text.
@@ -45,6 +48,9 @@ func (c *planner) statement(n *pg_query.Node) (*pg_query.Node, error) {
 		return n, c.prepare(v.PrepareStmt)
 	case *pg_query.Node_CopyStmt:
 		return n, c.copy(v.CopyStmt)
+	case *pg_query.Node_LockStmt:
+		c.step("LOCK TABLE", 0, "")
+		return n, c.lock(v.LockStmt)
 	case *pg_query.Node_ExecuteStmt:
 		effect, err := c.execute(v.ExecuteStmt)
 		if err == nil {
@@ -144,6 +150,28 @@ func (c *planner) transaction(t *pg_query.TransactionStmt) error {
 	}
 	c.step(transactionName(t.Kind), effect, "")
 	return nil
+}
+
+// lock decides LOCK TABLE: whoever may write a table may lock it.
+func (c *planner) lock(l *pg_query.LockStmt) error {
+	for _, n := range l.Relations {
+		rv := n.GetRangeVar()
+		rel, err := resolve.Relation(c.input(), rv)
+		if err != nil {
+			return err
+		}
+		if !rel.Governed() || !c.mayLock(rel) {
+			return refuseRelation("lock", rel.QualifiedName(), "")
+		}
+		rv.Schemaname, rv.Catalogname = rel.Schema, ""
+	}
+	c.changed = true
+	return nil
+}
+
+func (c *planner) mayLock(rel *catalog.Relation) bool {
+	ops := c.session.Access.Relation(rel).Ops
+	return ops.Has(policy.Insert) || ops.Has(policy.Update) || ops.Has(policy.Delete)
 }
 
 // transactionName gives the command tag of a transaction statement.
@@ -281,7 +309,7 @@ func (e *Engine) path(s Session, names []string) []string {
 // finish gives the text of a statement whose tree was changed, once it is
 // certain that the text says what was decided.
 func (c *planner) finish(n *pg_query.Node) (string, error) {
-	plainBooleans(n)
+	spellable(n)
 	sql, err := parse.Deparse(n)
 	if err != nil {
 		return "", fmt.Errorf("rewrite: internal error: %w", err)
@@ -293,21 +321,43 @@ func (c *planner) finish(n *pg_query.Node) (string, error) {
 	return spell(sql, places), nil
 }
 
-// plainBooleans writes 't'::bool and 'f'::bool as the deparser spells them, so
-// that its text can be compared with the tree.
-func plainBooleans(n *pg_query.Node) {
+// spellable changes what the deparser does not spell as it stands into what
+// means the same: 't'::bool and 'f'::bool, and an element of ARRAY(SELECT …).
+func spellable(n *pg_query.Node) {
 	parse.Walk(n, func(m proto.Message) bool {
-		node, ok := m.(*pg_query.Node)
-		if !ok || node.GetTypeCast() == nil {
-			return true
-		}
-		tc := node.GetTypeCast()
-		names := tc.TypeName.GetNames()
-		text := tc.Arg.GetAConst().GetSval().GetSval()
-		if len(names) == 2 && names[0].GetString_().GetSval() == "pg_catalog" && names[1].GetString_().GetSval() == "bool" &&
-			len(tc.TypeName.ArrayBounds) == 0 && (text == "t" || text == "f") {
-			node.Node = makeBool(text == "t").Node
+		switch v := m.(type) {
+		case *pg_query.Node:
+			if value, ok := booleanCast(v.GetTypeCast()); ok {
+				v.Node = makeBool(value).Node
+			}
+		case *pg_query.A_Indirection:
+			if v.Arg.GetSubLink().GetSubLinkType() == pg_query.SubLinkType_ARRAY_SUBLINK {
+				v.Arg = scalarSelect(v.Arg)
+			}
 		}
 		return true
 	})
+}
+
+// booleanCast gives the value of 't'::bool and 'f'::bool.
+func booleanCast(tc *pg_query.TypeCast) (value, ok bool) {
+	names := tc.GetTypeName().GetNames()
+	text := tc.GetArg().GetAConst().GetSval().GetSval()
+	if len(names) != 2 || names[0].GetString_().GetSval() != "pg_catalog" || names[1].GetString_().GetSval() != "bool" {
+		return false, false
+	}
+	return text == "t", len(tc.TypeName.ArrayBounds) == 0 && (text == "t" || text == "f")
+}
+
+// scalarSelect gives (SELECT expression).
+func scalarSelect(n *pg_query.Node) *pg_query.Node {
+	sel := &pg_query.SelectStmt{
+		TargetList:  []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(n, -1)},
+		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT,
+		Op:          pg_query.SetOperation_SETOP_NONE,
+	}
+	return &pg_query.Node{Node: &pg_query.Node_SubLink{SubLink: &pg_query.SubLink{
+		SubLinkType: pg_query.SubLinkType_EXPR_SUBLINK,
+		Subselect:   &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}},
+	}}}
 }

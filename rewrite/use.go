@@ -36,6 +36,9 @@ func (c *planner) view(ref *resolve.Ref, q *resolve.Query) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	if derives(rel) && ref.Item == nil {
+		return nil, refuseUnsupported("write the tables that it is made from", "writing through the view %s is not open to callers with restrictions", rel.QualifiedName())
+	}
 	if derives(rel) && !c.session.Access.Discloses(rel.Schema, rel.Name) {
 		return nil, refuse("ask the policy's owner to name it under discloses, and to class its columns",
 			"%s holds what a query of its own found: which rows it shows may tell of what it hides", rel.QualifiedName())
@@ -130,9 +133,9 @@ func (c *planner) use(u resolve.Use, v *view) error {
 	if !t.Visible() {
 		return c.useHidden(u, v, t, name)
 	}
-	if v.target && u.Node == nil && !u.Derived && u.As != resolve.UseInfer && (u.As == resolve.UseStar || t.Show != policy.ShowClear) {
+	if v.target && u.Node == nil && !u.Derived && u.As != resolve.UseInfer && u.As != resolve.UseStar && t.Show != policy.ShowClear {
 		// Nothing stands there that a mask could replace.
-		return refuseUnsupported("name the columns", "the whole row of %s cannot be used while it is written", rel.QualifiedName())
+		return refuseUnsupported("name the columns", "the whole row of %s cannot be used so while it is written", rel.QualifiedName())
 	}
 	if rel.Governed() {
 		c.plan.addColumn(ColumnUse{Name: name, Class: t.Class, Show: showName(t), Rule: t.Rule, Because: t.Because})

@@ -119,6 +119,13 @@ func (v *verifier) judge(m proto.Message, s *sight) bool {
 	case *pg_query.DeclareCursorStmt:
 		v.walk(n.Query, s.later())
 		return false
+	case *pg_query.LockStmt:
+		for _, r := range n.Relations {
+			if rel, _ := v.templateOf(r.GetRangeVar()); rel == nil || !rel.Governed() || !v.mayLock(rel) {
+				v.wrong("%s may not be locked", r.GetRangeVar().GetRelname())
+			}
+		}
+		return false
 	case *pg_query.LockingClause:
 		return false // names what stands in FROM
 	case *pg_query.RangeVar:
@@ -275,8 +282,9 @@ func (v *verifier) operator(names []*pg_query.Node) {
 }
 
 func (v *verifier) typeName(t *pg_query.TypeName) {
-	if len(t.Names) == 1 && t.Names[0].GetString_().GetSval() != "" {
-		v.wrong("type %s has no schema", t.Names[0].GetString_().GetSval())
+	name := t.Names[len(t.Names)-1].GetString_().GetSval()
+	if len(t.Names) == 1 && !onlyBare(v.engine.Catalog.TypeSchema(v.session.Path, name), name) {
+		v.wrong("type %s has no schema", name)
 	}
 }
 

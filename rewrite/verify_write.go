@@ -168,7 +168,17 @@ func (v *verifier) insertedColumns(t *written, columns []*pg_query.Node) {
 	}
 	for _, n := range columns {
 		v.writable(t, n.GetResTarget().GetName())
+		v.part(t, n.GetResTarget(), &sight{})
 	}
+}
+
+// part judges a ResTarget that names a part of a column: it is shown clear.
+func (v *verifier) part(t *written, rt *pg_query.ResTarget, s *sight) {
+	i := t.relation.ColumnIndex(rt.GetName())
+	if len(rt.GetIndirection()) > 0 && (i < 0 || !shownClear(t.columns[i]) || t.filter[i]) {
+		v.wrong("a part of %s.%s is written", t.relation.QualifiedName(), rt.Name)
+	}
+	v.each(rt.GetIndirection(), s)
 }
 
 // insertedByPosition judges the first columns of a target.
@@ -221,6 +231,7 @@ func (v *verifier) assigned(t *written, list []*pg_query.Node, where *pg_query.N
 		if i < 0 {
 			return
 		}
+		v.part(t, rt, s)
 		val := rt.Val
 		if t.columns[i].treatment.Show == policy.ShowMasked && val.GetSetToDefault() == nil {
 			if val = v.kept(t, i, val); val == nil {

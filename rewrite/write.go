@@ -134,6 +134,9 @@ func (c *planner) writtenColumns(t *resolve.Target, v *view, _ *resolve.Query) e
 		if !treatment.Visible() {
 			return c.refuseColumn(name, "written", treatment)
 		}
+		if slices.Contains(t.Parts, i) && !shownClear(v.columns[i]) {
+			return refuseUnsupported("give the whole new value", "a part of %s, which is masked for you, cannot be written", name)
+		}
 		if v.filter[i] && assigned(t, i) != nil && !keepable(t, i) {
 			return refuse("leave it out of SET", "column %s decides which rows you see and may not be changed", name)
 		}
@@ -147,7 +150,7 @@ func (c *planner) writtenColumns(t *resolve.Target, v *view, _ *resolve.Query) e
 // a form saves all that it loaded. MERGE would go on to its next WHEN, and
 // WHERE CURRENT OF takes no further condition.
 func keepable(t *resolve.Target, column int) bool {
-	if t.Stmt.GetMergeStmt() != nil || currentOf(t.Stmt) != nil {
+	if t.Stmt.GetMergeStmt() != nil || currentOf(t.Stmt) != nil || slices.Contains(t.Parts, column) {
 		return false
 	}
 	return isPlain(assigned(t, column), t.Ref.Alias, t.Ref.Relation.Columns[column].Name)
@@ -195,7 +198,26 @@ func (c *planner) maskTarget(t *resolve.Target, v *view, q *resolve.Query) error
 			u.Node.Node = c.slot(v, t.Ref.Relation, u.Column, t.Ref.Alias).Node
 		}
 	}
+	for _, row := range q.Rows {
+		if row.Ref == t.Ref {
+			row.Node.Node = c.row(t, v).Node
+		}
+	}
 	return nil
+}
+
+// row gives the row of a target, column by column.
+func (c *planner) row(t *resolve.Target, v *view) *pg_query.Node {
+	rel := t.Ref.Relation
+	var values []*pg_query.Node
+	for i, col := range v.columns {
+		value := reference(t.Ref.Alias, rel.Columns[i].Name)
+		if col.mask != nil {
+			value = c.slot(v, rel, i, t.Ref.Alias)
+		}
+		values = append(values, value)
+	}
+	return rowOf(rel, values)
 }
 
 // masksReference tells whether a reference to a target's column stands for the
@@ -215,6 +237,9 @@ func (c *planner) preserves(t *resolve.Target, v *view, q *resolve.Query) error 
 		if u.Ref == t.Ref && v.masksReference(u) {
 			masked[u.Node] = true
 		}
+	}
+	for _, row := range q.Rows {
+		masked[row.Node] = masked[row.Node] || row.Ref == t.Ref && slices.ContainsFunc(v.columns, func(s shown) bool { return s.mask != nil })
 	}
 	for _, n := range assignments(t) {
 		rt := n.GetResTarget()
@@ -312,6 +337,8 @@ func (c *planner) protect(t *resolve.Target, v *view, q *resolve.Query) error {
 		}
 		if typ := t.Ref.Relation.Columns[i].Type; typ.Kind == 'c' {
 			rt.Val = castTo(rt.Val, typ) // beside a row a parameter would be of type record
+		} else if typ.Base == "varchar" && rt.Val.GetParamRef() != nil {
+			rt.Val = castTo(rt.Val, catalog.Type{Schema: "pg_catalog", Name: "varchar"}) // beside the mask it would be text
 		}
 		column := &pg_query.Node{}
 		setColumnRef(column, t.Ref.Alias, rt.Name)

@@ -27,7 +27,7 @@ func (r *resolver) insert(n *pg_query.Node, ins *pg_query.InsertStmt, outer *sco
 	if err != nil {
 		return nil, err
 	}
-	if err := r.written(t, ins.Cols); err != nil {
+	if err := r.written(t, ins.Cols, s); err != nil {
 		return nil, err
 	}
 	t.All = len(ins.Cols) == 0 && ins.SelectStmt != nil
@@ -165,21 +165,18 @@ func (r *resolver) targetWhere(where *pg_query.Node, s *scope) error {
 
 // assignments resolves SET.
 func (r *resolver) assignments(t *Target, list []*pg_query.Node, s *scope) error {
-	if err := r.written(t, list); err != nil {
+	if err := r.written(t, list, s); err != nil {
 		return err
 	}
 	return r.exprs(list, s, UseOutput)
 }
 
 // written notes the columns that a column list or SET names.
-func (r *resolver) written(t *Target, list []*pg_query.Node) error {
+func (r *resolver) written(t *Target, list []*pg_query.Node, s *scope) error {
 	for _, n := range list {
 		rt := n.GetResTarget()
 		if rt == nil {
 			return unsupported("%s in a column list", nodeName(n))
-		}
-		if len(rt.Indirection) > 0 {
-			return unsupported("writing a part of a column")
 		}
 		i := t.Ref.Relation.ColumnIndex(rt.Name)
 		if i < 0 {
@@ -187,6 +184,17 @@ func (r *resolver) written(t *Target, list []*pg_query.Node) error {
 		}
 		t.Columns = append(t.Columns, i)
 		r.q.Uses = append(r.q.Uses, Use{Ref: t.Ref, Column: i, As: UseWrite, Pos: rt.Location})
+		if len(rt.Indirection) > 0 {
+			t.Parts = append(t.Parts, i)
+		}
+		for _, n := range rt.Indirection {
+			if n.GetString_() != nil {
+				continue
+			}
+			if err := r.expr(n, s, UseOutput); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (r *resolver) expr(n *pg_query.Node, s *scope, as UseKind) error {
 	case *pg_query.Node_AIndices:
 		return r.exprs([]*pg_query.Node{v.AIndices.Lidx, v.AIndices.Uidx}, s, as)
 	case *pg_query.Node_RowExpr:
-		return r.exprs(v.RowExpr.Args, s, as)
+		return r.rowOf(v.RowExpr.Args, s, as)
 	case *pg_query.Node_List:
 		return r.exprs(v.List.Items, s, as)
 	case *pg_query.Node_CollateClause:
@@ -101,6 +101,25 @@ func (r *resolver) expr(n *pg_query.Node, s *scope, as UseKind) error {
 	default:
 		return r.jsonExpr(n, s, as)
 	}
+}
+
+// rowOf resolves what a row is made of, in ROW or VALUES: there name.* stands for
+// columns, one by one, and not for a row.
+func (r *resolver) rowOf(list []*pg_query.Node, s *scope, as UseKind) error {
+	for _, n := range list {
+		rows := len(r.q.Rows)
+		if err := r.expr(n, s, as); err != nil {
+			return err
+		}
+		if fields := n.GetColumnRef().GetFields(); len(fields) == 0 || fields[len(fields)-1].GetAStar() == nil {
+			continue
+		}
+		if len(r.q.Targets) > 0 {
+			return unsupported("* among the values of a row, in a statement that writes,")
+		}
+		r.q.Rows = r.q.Rows[:rows]
+	}
+	return nil
 }
 
 func (r *resolver) subLink(l *pg_query.SubLink, s *scope, as UseKind) error {
@@ -169,6 +188,7 @@ func (r *resolver) columnRef(n *pg_query.Node, ref *pg_query.ColumnRef, s *scope
 		r.whole(it)
 		if it.ref != nil {
 			it.ref.Row = true
+			r.q.Rows = append(r.q.Rows, Row{it.ref, n})
 		}
 		for _, c := range it.cols {
 			r.use(c, UseStar, nil, ref.Location)

@@ -58,7 +58,7 @@ func (r *resolver) mergeWhen(t *Target, when *pg_query.MergeWhenClause, s *scope
 	case pg_query.CmdType_CMD_UPDATE:
 		return r.assignments(t, when.TargetList, s)
 	case pg_query.CmdType_CMD_INSERT:
-		if err := r.written(t, when.TargetList); err != nil {
+		if err := r.written(t, when.TargetList, s); err != nil {
 			return err
 		}
 		if len(when.TargetList) == 0 {

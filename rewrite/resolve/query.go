@@ -34,6 +34,7 @@ type Query struct {
 	Conjuncts []Conjunct
 	Qualified []Qualified
 	Bare      []Bare
+	Rows      []Row
 }
 
 // Nullable tells whether an outer join can put NULLs in place of its rows.
@@ -106,6 +107,7 @@ type Target struct {
 	Stmt      *pg_query.Node
 	Columns   []int // written ones, as indexes
 	All       bool  // an INSERT without a column list
+	Parts     []int // of Columns, those of which a part only is written
 	Returning *[]*pg_query.Node
 	Stars     []*pg_query.Node // ResTargets that stand for a column of a * in RETURNING
 }
@@ -134,6 +136,12 @@ type Qualified struct {
 	Ref   *Ref // nil for a view that was replaced by its query
 	Owner string
 	Node  *pg_query.ColumnRef
+}
+
+// Row is a reference to the whole row of a relation.
+type Row struct {
+	Ref  *Ref
+	Node *pg_query.Node
 }
 
 // Bare is a column reference without what it belongs to.
@@ -178,6 +186,11 @@ func Resolve(in Input, stmt *pg_query.Node) (*Query, error) {
 		return nil, err
 	}
 	return r.q, nil
+}
+
+// Relation finds the relation that a name means.
+func Relation(in Input, rv *pg_query.RangeVar) (*catalog.Relation, error) {
+	return (&resolver{in: in}).relation(rv)
 }
 
 // Expr resolves an expression over the columns of one relation, as a row

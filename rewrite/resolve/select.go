@@ -73,7 +73,7 @@ func (r *resolver) values(sel *pg_query.SelectStmt, s *scope) ([]column, error) 
 	for _, row := range sel.ValuesLists {
 		for i, v := range row.GetList().GetItems() {
 			mark := len(r.q.Uses)
-			if err := r.expr(v, s, UseOutput); err != nil {
+			if err := r.rowOf([]*pg_query.Node{v}, s, UseOutput); err != nil {
 				return nil, err
 			}
 			if i == len(cols) {
@@ -297,15 +297,16 @@ func byPosition(cols []column) {
 }
 
 func (r *resolver) outputColumn(rt *pg_query.ResTarget, s *scope, as UseKind, mark int) (column, error) {
+	rows := len(r.q.Rows)
 	if err := r.expr(rt.Val, s, as); err != nil {
 		return column{}, err
 	}
 	c := column{name: rt.Name, sources: r.sourcesSince(mark)}
 	if c.name == "" {
 		c.name = OutputName(rt.Val)
-		// Deparsing may spell a constant without its cast, and a mask may come
-		// in place of a written target's column.
-		if rt.Val.GetTypeCast().GetArg().GetAConst() != nil || len(r.q.Targets) > 0 {
+		// Deparsing may spell a constant without its cast, a mask may come in
+		// place of a written target's column, and its columns in place of a row.
+		if rt.Val.GetTypeCast().GetArg().GetAConst() != nil || len(r.q.Targets) > 0 || len(r.q.Rows) > rows {
 			rt.Name = c.name
 		}
 	}
