@@ -91,6 +91,7 @@ func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 		if step.Effect&(rewrite.Settings|rewrite.Resets) != 0 {
 			s.doubt, s.unsettled = true, true
 		}
+		s.temporaries = s.temporaries || step.Effect&rewrite.Temporaries != 0
 		if step.Effect&rewrite.Ends != 0 {
 			s.block = false
 			s.doubt = s.doubt || s.unsettled

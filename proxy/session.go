@@ -42,23 +42,24 @@ type session struct {
 
 	reading atomic.Bool // the client pump waits for bytes: nothing that arrived is unanswered but what the queue holds
 
-	mu         sync.Mutex // guards all below
-	settled    sync.Cond  // something below changed
-	queue      queue
-	skipping   bool // the server passes over everything up to the next Sync
-	copying    bool // the server takes in data and passes over Sync
-	extended   bool // messages of the extended protocol were sent since the last Sync
-	batch      int  // counts the messages that end what an error passes over
-	tx         byte // the last ReadyForQuery's status
-	block      bool // a transaction block is open for certain, after all that was sent
-	doubt      bool // settings may have changed since the server was asked
-	unsettled  bool // settings changed in a transaction that is not over
-	ddl        bool // the schema changed in a transaction that is not over
-	free       bool // nothing is kept from the caller
-	parting    bool // the server closes the connection next: the client said Terminate, or it raised a FATAL error
-	statements names
-	portals    names
-	ended      error
+	mu          sync.Mutex // guards all below
+	settled     sync.Cond  // something below changed
+	queue       queue
+	skipping    bool // the server passes over everything up to the next Sync
+	copying     bool // the server takes in data and passes over Sync
+	extended    bool // messages of the extended protocol were sent since the last Sync
+	batch       int  // counts the messages that end what an error passes over
+	tx          byte // the last ReadyForQuery's status
+	block       bool // a transaction block is open for certain, after all that was sent
+	doubt       bool // settings may have changed since the server was asked
+	temporaries bool // it has made temporary tables, or tried to
+	unsettled   bool // settings changed in a transaction that is not over
+	ddl         bool // the schema changed in a transaction that is not over
+	free        bool // nothing is kept from the caller
+	parting     bool // the server closes the connection next: the client said Terminate, or it raised a FATAL error
+	statements  names
+	portals     names
+	ended       error
 
 	streaming *flight // the server pump's: whose rows are arriving
 	audited   uint64  // the server pump's: highest record that answers in toC wait for, plus one

@@ -29,6 +29,9 @@ const probeSQL = `SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(tru
 	`pg_catalog.current_setting('` + rewrite.PurposeSetting + `', true), ` +
 	`pg_catalog.current_setting('standard_conforming_strings')`
 
+// temporarySQL asks as well for the temporary tables that the session has made.
+const temporarySQL = probeSQL + `, ` + rewrite.TemporarySQL
+
 // probeName is the statement and portal that a probe lives in, for as long as
 // it is asked.
 var probeName = wire.CString("pgveil probe")
@@ -90,7 +93,11 @@ func (s *session) ask(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.toS.Frame('P', probeName, wire.CString(probeSQL), []byte{0, 0})
+	sql := probeSQL
+	if s.temporaries {
+		sql = temporarySQL
+	}
+	s.toS.Frame('P', probeName, wire.CString(sql), []byte{0, 0})
 	s.toS.Frame('B', probeName, probeName, []byte{0, 0, 0, 0, 0, 0})
 	s.toS.Frame('E', probeName, []byte{0, 0, 0, 0})
 	s.toS.Frame('C', []byte{'P'}, probeName)
@@ -146,8 +153,15 @@ func (s *session) await(p *probe) ([]string, error) {
 
 // adopt takes the server's answer over.
 func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
-	if len(answer) != 3 {
+	if len(answer) < 3 || len(answer) > 4 {
 		return newFatal("XX000", "internal error: the settings' probe gave %d values", len(answer))
+	}
+	if len(answer) == 4 {
+		tables, err := rewrite.ReadTemporary(answer[3])
+		if err != nil {
+			return newFatal("XX000", "internal error: %v", err)
+		}
+		s.plans.Temporary = tables
 	}
 	var path []string
 	if err := json.Unmarshal([]byte(answer[0]), &path); err != nil {

@@ -60,7 +60,7 @@ func (c *planner) copyIn(cp *pg_query.CopyStmt) error {
 		ins.Cols = append(ins.Cols, pg_query.MakeResTargetNodeWithName(a.GetString_().GetSval(), -1))
 	}
 	n := &pg_query.Node{Node: &pg_query.Node_InsertStmt{InsertStmt: ins}}
-	q, err := resolve.Resolve(resolve.Input{Catalog: c.engine.Catalog, Path: c.session.Path}, n)
+	q, err := resolve.Resolve(c.input(), n)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (c *planner) copyIn(cp *pg_query.CopyStmt) error {
 	if err := c.writtenColumns(t, v, q); err != nil {
 		return err
 	}
-	cp.Relation.Schemaname = t.Ref.Relation.Schema
+	cp.Relation.Schemaname, cp.Relation.Relname = t.Ref.Relation.Schema, t.Ref.Relation.Name
 	c.plan.Governed, c.changed = true, true
 	c.step("COPY", Writes|Copies, "")
 	return nil

@@ -41,6 +41,9 @@ func New(cat *catalog.Snapshot, set *policy.Set, cacheBytes int) *Engine {
 type Session struct {
 	Access *policy.Access
 	Path   []string // current_schemas(true) of the server's session
+	// Temporary are the temporary tables that it made, by their names on the
+	// server.
+	Temporary []*catalog.Relation
 	// Foreign says that the session is in another database than the one whose
 	// catalog the engine has. Only callers without restrictions may be there.
 	Foreign bool
@@ -100,18 +103,19 @@ type Effect uint16
 
 // The effects.
 const (
-	Reads    Effect = 1 << iota // columns of another class than open, or of none
-	Writes                      // a relation
-	Settings                    // search_path, role or a pgveil setting may change
-	Begins                      // a transaction block
-	Ends                        // a transaction block, or goes back in it: settings may go back too
-	Prepares                    // Name
-	Executes                    // Name
-	Forgets                     // the prepared statement Name, or all of them
-	Declares                    // the cursor Name
-	Fetches                     // from the cursor Name
-	Copies                      // data in from the client
-	Resets                      // everything: DISCARD ALL
+	Reads       Effect = 1 << iota // columns of another class than open, or of none
+	Writes                         // a relation
+	Settings                       // search_path, role or a pgveil setting may change
+	Begins                         // a transaction block
+	Ends                           // a transaction block, or goes back in it: settings may go back too
+	Prepares                       // Name
+	Executes                       // Name
+	Forgets                        // the prepared statement Name, or all of them
+	Declares                       // the cursor Name
+	Fetches                        // from the cursor Name
+	Copies                         // data in from the client
+	Resets                         // everything: DISCARD ALL
+	Temporaries                    // temporary tables come or go
 )
 
 // Has tells whether any of the given effects is among the plan's.
@@ -130,7 +134,7 @@ func (e *Engine) Plan(s Session, sql string) (*Plan, error) {
 	if s.Access == nil {
 		return nil, fmt.Errorf("plan: internal error: no access")
 	}
-	path := pathKey(s.Path)
+	path := s.key()
 	if c, ok := e.plans.get(s.Access.ID, path, []byte(sql)); ok {
 		return c.plan, c.err
 	}
@@ -145,10 +149,6 @@ func (e *Engine) keep(k cacheKey, p *Plan, err error) {
 		e.plans.put(k, planned{p, err})
 	}
 }
-
-// pathKey gives a search path as one string. No schema's name holds a zero
-// byte.
-func pathKey(path []string) string { return strings.Join(path, "\x00") }
 
 func (e *Engine) plan(s Session, sql string) (*Plan, error) {
 	shape, fingerprint, shapeErr := parse.Shape(sql)
@@ -292,6 +292,9 @@ func (e *Engine) describeUses(q *resolve.Query, p *Plan) (effect Effect) {
 const openClass = "open"
 
 func (e *Engine) class(u resolve.Use) string {
+	if isTemporary(u.Ref.Relation) {
+		return openClass
+	}
 	c, _ := e.Policy.Class(u.Ref.Relation, u.Ref.Relation.Columns[u.Column].Name)
 	return c.Name
 }

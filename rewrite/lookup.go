@@ -22,7 +22,7 @@ type Ready struct {
 
 // Use sets for which engine and session statements are planned from now on.
 func (l *Lookup) Use(e *Engine, s Session) {
-	l.engine, l.session, l.path = e, s, pathKey(s.Path)
+	l.engine, l.session, l.path = e, s, s.key()
 }
 
 // Plan decides what becomes of a text, as Engine.Plan does. hit tells whether

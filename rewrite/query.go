@@ -175,7 +175,7 @@ func (c *planner) reserved(w *work) error {
 // input says what names are resolved against. A view stands for its query,
 // unless the policy says what the view itself shows.
 func (c *planner) input() resolve.Input {
-	return resolve.Input{Catalog: c.engine.Catalog, Path: c.session.Path, Expand: func(rel *catalog.Relation) bool {
+	return resolve.Input{Catalog: c.engine.Catalog, Path: c.session.Path, Temporary: c.session.temporaryNamed, Expand: func(rel *catalog.Relation) bool {
 		return rel.Governed() && !c.session.Access.Discloses(rel.Schema, rel.Name)
 	}}
 }
@@ -198,16 +198,8 @@ func (c *planner) effect(q *resolve.Query) (effect Effect) {
 // replace puts the sub-select in a relation's place.
 func (c *planner) replace(ref *resolve.Ref, v *view, q *resolve.Query) {
 	unqualify(ref, q)
-	if v.target {
-		ref.Var.Schemaname = ref.Relation.Schema
-		return
-	}
-	if v.plain {
-		ref.Var.Schemaname, ref.Var.Catalogname = ref.Relation.Schema, ""
-		return
-	}
-	if v.bare {
-		ref.Var.Schemaname, ref.Var.Catalogname = ref.Relation.Schema, ""
+	if v.target || v.plain || v.bare {
+		standAs(ref)
 		return
 	}
 	sel := &pg_query.SelectStmt{
@@ -459,6 +451,11 @@ func qualify(q *resolve.Query) {
 	}
 }
 
+// serials are what columns can be declared as, though no types.
+var serials = []string{"serial", "serial2", "serial4", "serial8", "smallserial", "bigserial"}
+
 // onlyBare tells whether a type has no name with a schema that the grammar
 // gives back as it is: pg_catalog.bpchar is written as char, which is char(1).
-func onlyBare(schema, name string) bool { return schema == "pg_catalog" && name == "bpchar" }
+func onlyBare(schema, name string) bool {
+	return schema == "pg_catalog" && name == "bpchar" || schema == "" && slices.Contains(serials, name)
+}

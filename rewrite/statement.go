@@ -30,7 +30,18 @@ type planner struct {
 // restrictions may send, and refuses the rest.
 func (c *planner) statement(n *pg_query.Node) (*pg_query.Node, error) {
 	command := commandName(n)
+	if into := selectInto(n); into != nil {
+		n = &pg_query.Node{Node: &pg_query.Node_CreateTableAsStmt{CreateTableAsStmt: into}}
+	}
 	switch v := n.Node.(type) {
+	case *pg_query.Node_CreateStmt:
+		return n, c.createTable(v.CreateStmt)
+	case *pg_query.Node_CreateTableAsStmt:
+		return n, c.createTableAs(v.CreateTableAsStmt)
+	case *pg_query.Node_DropStmt:
+		return n, c.dropTemporary(v.DropStmt)
+	case *pg_query.Node_TruncateStmt:
+		return n, c.truncateTemporary(v.TruncateStmt)
 	case *pg_query.Node_SelectStmt, *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt, *pg_query.Node_MergeStmt:
 		effect, cursor, err := c.topQuery(n)
 		c.step(command, effect, cursor)
@@ -124,16 +135,28 @@ func (c *planner) deferredSettings(command string) error {
 
 // execute lets EXECUTE through as it is: its parameters may be expressions
 // without relations only.
-func (c *planner) execute(x *pg_query.ExecuteStmt) (Effect, error) {
-	sel := &pg_query.SelectStmt{LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
-	for _, p := range x.Params {
-		sel.TargetList = append(sel.TargetList, pg_query.MakeResTargetNodeWithVal(p, -1))
+func (c *planner) execute(x *pg_query.ExecuteStmt) (effect Effect, err error) {
+	for i, p := range x.Params {
+		value, more, err := c.expression(p)
+		if err != nil {
+			return 0, err
+		}
+		x.Params[i], effect = value, effect|more
+	}
+	c.changed = true
+	return effect | Executes, nil
+}
+
+// expression decides an expression that stands outside a query.
+func (c *planner) expression(n *pg_query.Node) (*pg_query.Node, Effect, error) {
+	target := pg_query.MakeResTargetNodeWithVal(n, -1)
+	sel := &pg_query.SelectStmt{
+		TargetList:  []*pg_query.Node{target},
+		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT,
+		Op:          pg_query.SetOperation_SETOP_NONE,
 	}
 	effect, err := c.query(&pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}})
-	for i, t := range sel.TargetList {
-		x.Params[i] = t.GetResTarget().Val
-	}
-	return effect | Executes, err
+	return target.GetResTarget().Val, effect, err
 }
 
 func (c *planner) transaction(t *pg_query.TransactionStmt) error {

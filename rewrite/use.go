@@ -137,7 +137,7 @@ func (c *planner) use(u resolve.Use, v *view) error {
 		// Nothing stands there that a mask could replace.
 		return refuseUnsupported("name the columns", "the whole row of %s cannot be used so while it is written", rel.QualifiedName())
 	}
-	if rel.Governed() {
+	if rel.Governed() && !isTemporary(rel) {
 		c.plan.addColumn(ColumnUse{Name: name, Class: t.Class, Show: showName(t), Rule: t.Rule, Because: t.Because})
 	}
 	if t.Show == policy.ShowClear {

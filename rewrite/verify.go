@@ -119,6 +119,24 @@ func (v *verifier) judge(m proto.Message, s *sight) bool {
 	case *pg_query.DeclareCursorStmt:
 		v.walk(n.Query, s.later())
 		return false
+	case *pg_query.CreateStmt:
+		v.ownTemporary(n.Relation)
+		v.each(n.TableElts, s)
+		return false
+	case *pg_query.CreateTableAsStmt:
+		v.ownTemporary(n.Into.GetRel())
+		v.walk(n.Query, s.later())
+		return false
+	case *pg_query.DropStmt:
+		v.ownObjects(n)
+		return false
+	case *pg_query.TruncateStmt:
+		for _, r := range n.Relations {
+			if rel, _ := v.templateOf(r.GetRangeVar()); rel == nil || !isTemporary(rel) {
+				v.wrong("TRUNCATE of what is no temporary table")
+			}
+		}
+		return false
 	case *pg_query.LockStmt:
 		for _, r := range n.Relations {
 			if rel, _ := v.templateOf(r.GetRangeVar()); rel == nil || !rel.Governed() || !v.mayLock(rel) {
@@ -195,9 +213,9 @@ func (v *verifier) relation(rv *pg_query.RangeVar, s *sight) {
 		}
 		return
 	}
-	rel, ok := v.engine.Catalog.Relation(nil, rv.Schemaname, rv.Relname)
+	rel, t := v.templateOf(rv)
+	ok := rel != nil
 	if ok && rel.Governed() {
-		_, t := v.templateOf(rv)
 		ok = t != nil && t.bare && t.access.Ops.Has(policy.Select) && len(rv.GetAlias().GetColnames()) == 0
 	} else {
 		ok = ok && openRelation(rel)

@@ -101,8 +101,8 @@ func (v *verifier) holdsBare(n *pg_query.Node) bool {
 	if ts := n.GetRangeTableSample(); ts != nil {
 		rv = ts.Relation.GetRangeVar()
 	}
-	rel, ok := v.engine.Catalog.Relation(nil, rv.GetSchemaname(), rv.GetRelname())
-	return ok && rel.Governed()
+	rel, _ := v.templateOf(rv)
+	return rel != nil && rel.Governed()
 }
 
 // target adds a relation that stands as it is to what is in sight.
@@ -188,6 +188,14 @@ func isZero(n *pg_query.Node) bool {
 // templateOf gives the template of the relation that a name means, nil when it
 // has none.
 func (v *verifier) templateOf(rv *pg_query.RangeVar) (*catalog.Relation, *template) {
+	if rv == nil {
+		return nil, nil
+	}
+	if rv.Schemaname == temporarySchema {
+		if rel := v.session.temporary(rv.Relname); rel != nil {
+			return rel, temporaryTemplate(rel)
+		}
+	}
 	rel, ok := v.engine.Catalog.Relation(nil, rv.Schemaname, rv.Relname)
 	if !ok || rv.Schemaname == "" {
 		return nil, nil

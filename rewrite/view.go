@@ -47,6 +47,9 @@ type templateKey struct {
 
 // template gives the access's view of a relation, made at its first use.
 func (e *Engine) template(a *policy.Access, rel *catalog.Relation) (*template, error) {
+	if isTemporary(rel) {
+		return temporaryTemplate(rel), nil
+	}
 	key := templateKey{a.ID, rel.OID}
 	if t, ok := e.templates.Load(key); ok {
 		return t.(*template), nil

@@ -140,6 +140,9 @@ func (c *planner) writtenColumns(t *resolve.Target, v *view, _ *resolve.Query) e
 		if v.filter[i] && assigned(t, i) != nil && !keepable(t, i) {
 			return refuse("leave it out of SET", "column %s decides which rows you see and may not be changed", name)
 		}
+		if isTemporary(t.Ref.Relation) {
+			continue
+		}
 		c.plan.addColumn(ColumnUse{Name: name, Class: treatment.Class, Show: showName(treatment), Write: true, Rule: treatment.Rule, Because: treatment.Because})
 	}
 	return nil

@@ -136,6 +136,11 @@ func (r *resolver) relation(rv *pg_query.RangeVar) (*catalog.Relation, error) {
 	if rv.Catalogname != "" && rv.Catalogname != r.in.Catalog.Database {
 		return nil, &Error{Code: "0A000", Message: fmt.Sprintf("cross-database references are not implemented: \"%s.%s\"", rv.Catalogname, name), Pos: rv.Location}
 	}
+	if (rv.Schemaname == "" || rv.Schemaname == "pg_temp") && r.in.Temporary != nil {
+		if rel := r.in.Temporary(rv.Relname); rel != nil {
+			return rel, nil
+		}
+	}
 	rel, ok := r.in.Catalog.Relation(r.in.Path, rv.Schemaname, rv.Relname)
 	if !ok {
 		return nil, &Error{Code: "42P01", Message: fmt.Sprintf("relation %q does not exist", name), Pos: rv.Location, Name: name}

@@ -174,6 +174,8 @@ func unsupported(format string, args ...any) error {
 type Input struct {
 	Catalog *catalog.Snapshot
 	Path    []string // current_schemas(true)
+	// Temporary finds the session's temporary tables. nil: there are none.
+	Temporary func(name string) *catalog.Relation
 	// Expand tells which views are replaced by their queries, so that what
 	// holds for the relations in those holds here as well. nil: none.
 	Expand func(*catalog.Relation) bool
@@ -191,6 +193,20 @@ func Resolve(in Input, stmt *pg_query.Node) (*Query, error) {
 // Relation finds the relation that a name means.
 func Relation(in Input, rv *pg_query.RangeVar) (*catalog.Relation, error) {
 	return (&resolver{in: in}).relation(rv)
+}
+
+// TypeName resolves a type's name, and gives it its schema.
+func TypeName(in Input, t *pg_query.TypeName) error {
+	r := &resolver{in: in, q: &Query{}}
+	if err := r.typeName(t); err != nil {
+		return err
+	}
+	for _, found := range r.q.Types {
+		if len(t.Names) == 1 && found.Schema != "" {
+			t.Names = []*pg_query.Node{pg_query.MakeStrNode(found.Schema), t.Names[0]}
+		}
+	}
+	return nil
 }
 
 // Expr resolves an expression over the columns of one relation, as a row
