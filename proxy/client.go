@@ -350,7 +350,9 @@ func (s *session) planFor(purpose string, text []byte) (rewrite.Ready, error) {
 	if err != nil {
 		return rewrite.Ready{}, rewrite.RefuseAccess(err)
 	}
-	p, err := s.engine.Plan(rewrite.Session{Access: access, Path: s.plans.Path, Foreign: s.foreign}, string(text))
+	session := s.plans
+	session.Access = access
+	p, err := s.engine.Plan(session, string(text))
 	return rewrite.Ready{Plan: p}, err
 }
 

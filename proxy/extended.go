@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/pgveil/pgveil/proxy/wire"
@@ -19,7 +20,7 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 		return newFatal("08P01", "malformed Parse message")
 	}
 	f := s.take(flightParse)
-	made, err := s.make(ctx, text)
+	made, err := s.makeTyped(ctx, text, b.Rest())
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
 	}
@@ -37,6 +38,24 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 	}
 	s.toS.Pass(frame)
 	return nil
+}
+
+// makeTyped is make for a text with parameters of the types that the end of a
+// Parse message names.
+func (s *session) makeTyped(ctx context.Context, text, types []byte) (named, error) {
+	if free(s.plans.Access) || len(types) <= len(noParams) {
+		return s.make(ctx, text)
+	}
+	oids := make([]uint32, 0, (len(types)-len(noParams))/4)
+	for rest := types[len(noParams):]; len(rest) >= 4; rest = rest[4:] {
+		oids = append(oids, binary.BigEndian.Uint32(rest))
+	}
+	s.plans.Parameters = rewrite.DeclaredParameters(oids)
+	s.lookup.Declare(s.plans.Parameters)
+	made, err := s.make(ctx, text)
+	s.plans.Parameters = 0
+	s.lookup.Declare(0)
+	return made, err
 }
 
 func (s *session) bind(ctx context.Context, frame []byte) error {
@@ -103,7 +122,7 @@ func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 }
 
 func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*named, error) {
-	again, err := s.make(ctx, []byte(st.asked))
+	again, err := s.makeTyped(ctx, []byte(st.asked), st.params)
 	if err != nil {
 		return nil, err
 	}

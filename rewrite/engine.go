@@ -41,6 +41,8 @@ func New(cat *catalog.Snapshot, set *policy.Set, cacheBytes int) *Engine {
 type Session struct {
 	Access *policy.Access
 	Path   []string // current_schemas(true) of the server's session
+	// Parameters tells what is known of the types of the text's parameters.
+	Parameters resolve.Parameters
 	// Temporary are the temporary tables that it made, by their names on the
 	// server.
 	Temporary []*catalog.Relation

@@ -1,12 +1,15 @@
 package rewrite
 
+import "github.com/pgveil/pgveil/rewrite/resolve"
+
 // Lookup plans the statements of one session. It is Engine.Plan with memory of
 // its own, so that texts that were planned before, or whose form was, cost no
 // allocation. It serves one goroutine.
 type Lookup struct {
 	engine  *Engine
 	session Session
-	path    string
+	path    string    // the session's key
+	keys    [3]string // of the session, for each that may be known of parameters
 	lits    literals
 	sql     []byte
 }
@@ -22,8 +25,17 @@ type Ready struct {
 
 // Use sets for which engine and session statements are planned from now on.
 func (l *Lookup) Use(e *Engine, s Session) {
-	l.engine, l.session, l.path = e, s, s.key()
+	l.engine, l.session = e, s
+	for p := range l.keys {
+		s.Parameters = resolve.Parameters(p)
+		l.keys[p] = s.key()
+	}
+	l.path = l.keys[l.session.Parameters]
 }
+
+// Declare says what is known of the parameters of the texts that are planned
+// from now on.
+func (l *Lookup) Declare(p resolve.Parameters) { l.session.Parameters, l.path = p, l.keys[p] }
 
 // Plan decides what becomes of a text, as Engine.Plan does. hit tells whether
 // it was known.

@@ -101,6 +101,7 @@ func (c *planner) look(w *work) error {
 			return err
 		}
 		w.views[ref] = v
+		c.hides = c.hides || !v.plain && !v.template.bare
 	}
 	return nil
 }
@@ -175,7 +176,7 @@ func (c *planner) reserved(w *work) error {
 // input says what names are resolved against. A view stands for its query,
 // unless the policy says what the view itself shows.
 func (c *planner) input() resolve.Input {
-	return resolve.Input{Catalog: c.engine.Catalog, Path: c.session.Path, Temporary: c.session.temporaryNamed, Expand: func(rel *catalog.Relation) bool {
+	return resolve.Input{Catalog: c.engine.Catalog, Path: c.session.Path, Parameters: c.session.Parameters, Temporary: c.session.temporaryNamed, Expand: func(rel *catalog.Relation) bool {
 		return rel.Governed() && !c.session.Access.Discloses(rel.Schema, rel.Name)
 	}}
 }

@@ -9,7 +9,8 @@ import (
 // explain decides EXPLAIN. The plan is that of what is sent, without anything
 // that was counted: costs, row estimates and buffers come from statistics and
 // sizes, which hidden rows and values are part of. EXPLAIN ANALYZE counts rows
-// that filters removed, so it is open only where nothing is hidden.
+// that filters removed and pages that hidden columns fill, so it is open only over
+// relations of which nothing is hidden.
 func (c *planner) explain(x *pg_query.ExplainStmt) error {
 	analyze, err := explainOptions(x)
 	if err != nil {
@@ -32,7 +33,7 @@ func (c *planner) explain(x *pg_query.ExplainStmt) error {
 	default:
 		return refuseUnsupported("explain a query", "EXPLAIN of %s is not open to callers with restrictions", commandName(x.Query))
 	}
-	if analyze && c.plan.Decision != Allowed {
+	if analyze && (c.plan.Decision != Allowed || c.hides) {
 		return refuse("use EXPLAIN without ANALYZE", "EXPLAIN ANALYZE counts rows, and some are hidden or masked for you")
 	}
 	if !analyze {

@@ -22,6 +22,7 @@ type planner struct {
 	changed bool   // the statement's tree is not what the client sent
 	effects Effect // of functions that it calls
 
+	hides bool // something of a relation is hidden
 	leaky bool // some predicate could raise an error or have an effect that depends on a row it looks at
 	slots map[*pg_query.ColumnRef]slot
 }
@@ -117,12 +118,27 @@ func (c *planner) prepare(p *pg_query.PrepareStmt) error {
 	if queryOf(p.Query) != p.Query {
 		return refuseUnsupported("prepare a query", "PREPARE of %s is not open to callers with restrictions", commandName(p.Query))
 	}
+	c.session.Parameters = declaredTypes(p.Argtypes)
 	effect, err := c.query(p.Query)
 	c.step("PREPARE", effect|Prepares, p.Name)
 	if err != nil {
 		return err
 	}
 	return c.deferredSettings("PREPARE")
+}
+
+// declaredTypes tells what PREPARE says of its parameters.
+func declaredTypes(types []*pg_query.Node) resolve.Parameters {
+	known := resolve.ParametersInferred
+	for _, n := range types {
+		names := n.GetTypeName().GetNames()
+		name := names[len(names)-1].GetString_().GetSval()
+		if !resolve.PlainType(name) || len(names) > 1 && names[0].GetString_().GetSval() != "pg_catalog" {
+			return resolve.ParametersOdd
+		}
+		known = resolve.ParametersPlain
+	}
+	return known
 }
 
 // deferredSettings refuses set_config in what runs later, under a name.

@@ -99,6 +99,9 @@ func (s Session) temporaryNamed(name string) *catalog.Relation {
 // are planned. No name holds a zero byte.
 func (s Session) key() string {
 	key := strings.Join(s.Path, "\x00")
+	if s.Parameters != resolve.ParametersInferred {
+		key += fmt.Sprintf("\x00$%d", s.Parameters)
+	}
 	for _, rel := range s.Temporary {
 		key += "\x00\x00" + rel.Name
 		for _, c := range rel.Columns {

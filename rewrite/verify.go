@@ -233,7 +233,11 @@ func (v *verifier) function(f *pg_query.FuncCall, s *sight) {
 	if len(f.Funcname) > 1 {
 		schema = f.Funcname[0].GetString_().GetSval()
 	}
-	found := v.engine.Catalog.Funcs(v.session.Path, schema, name)
+	all := v.engine.Catalog.Funcs(v.session.Path, schema, name)
+	found := resolve.Callable(all, f)
+	if len(found) == 0 {
+		found = all
+	}
 	for _, fn := range found {
 		if !v.openFunction(fn) {
 			v.wrong("function %s.%s is not open", fn.Schema, fn.Name)

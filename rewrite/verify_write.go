@@ -19,6 +19,7 @@ type written struct {
 	*template
 	relation *catalog.Relation
 	alias    string
+	inserted bool // its statement is an INSERT
 }
 
 // target gives the target that a statement names, and what is in sight where it
@@ -52,6 +53,7 @@ func (v *verifier) insert(ins *pg_query.InsertStmt, s *sight) {
 	if t == nil {
 		return
 	}
+	t.inserted = true
 	v.insertedColumns(t, ins.Cols)
 	if len(ins.Cols) == 0 && ins.SelectStmt != nil {
 		v.insertedByPosition(t, widthOf(ins.SelectStmt.GetSelectStmt()))
@@ -261,7 +263,8 @@ func (t *written) generates() bool {
 }
 
 // kept gives X out of CASE WHEN X IS NOT DISTINCT FROM mask THEN column ELSE X
-// END; nil when a value is something else.
+// END, where both sides of the comparison may be cast; nil when a value is
+// something else.
 func (v *verifier) kept(t *written, column int, val *pg_query.Node) *pg_query.Node {
 	c := val.GetCaseExpr()
 	if c == nil || c.Arg != nil || len(c.Args) != 1 {
@@ -269,12 +272,27 @@ func (v *verifier) kept(t *written, column int, val *pg_query.Node) *pg_query.No
 	}
 	when := c.Args[0].GetCaseWhen()
 	e := when.GetExpr().GetAExpr()
-	at, ok := v.places[e.GetRexpr().GetColumnRef()]
+	mask := e.GetRexpr()
+	if mask.GetTypeCast() != nil {
+		mask = mask.GetTypeCast().Arg
+	}
+	at, ok := v.places[mask.GetColumnRef()]
 	if e.GetKind() != pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT || !ok || at.relation != t.relation || at.column != column || at.alias != t.alias ||
-		!isReference(when.Result, t.alias, t.relation.Columns[column].Name) || !parse.Equal(e.Lexpr, c.Defresult) {
+		!isReference(when.Result, t.alias, t.relation.Columns[column].Name) || !isCastOf(e.Lexpr, c.Defresult) {
 		return nil
 	}
 	return c.Defresult
+}
+
+// isCastOf tells whether an expression is another one, cast any number of times.
+func isCastOf(n, of *pg_query.Node) bool {
+	for !parse.Equal(n, of) {
+		if n.GetTypeCast() == nil {
+			return false
+		}
+		n = n.GetTypeCast().Arg
+	}
+	return true
 }
 
 func isReference(n *pg_query.Node, alias, column string) bool {
@@ -291,7 +309,7 @@ func (t *written) unchanged(column string, where *pg_query.Node) bool {
 // keeps tells whether a condition is column IS NOT DISTINCT FROM a plain value.
 func (t *written) keeps(column string, n *pg_query.Node) bool {
 	e := n.GetAExpr()
-	return e.GetKind() == pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT && isReference(e.GetLexpr(), t.alias, column) && isPlain(e.Rexpr, t.alias, column)
+	return e.GetKind() == pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT && isReference(e.GetLexpr(), t.alias, column) && isPlain(e.Rexpr, t.alias, column, t.inserted)
 }
 
 // filteredBy judges the condition on a target's rows: the template's is part of

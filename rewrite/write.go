@@ -156,15 +156,15 @@ func keepable(t *resolve.Target, column int) bool {
 	if t.Stmt.GetMergeStmt() != nil || currentOf(t.Stmt) != nil || slices.Contains(t.Parts, column) {
 		return false
 	}
-	return isPlain(assigned(t, column), t.Ref.Alias, t.Ref.Relation.Columns[column].Name)
+	return isPlain(assigned(t, column), t.Ref.Alias, t.Ref.Relation.Columns[column].Name, t.Stmt.GetInsertStmt() != nil)
 }
 
 // isPlain tells whether a value is a constant, what an INSERT brought, or the
 // column that it is assigned to.
-func isPlain(n *pg_query.Node, alias, column string) bool {
+func isPlain(n *pg_query.Node, alias, column string, inserted bool) bool {
 	fields := n.GetColumnRef().GetFields()
 	return resolve.IsConstant(n) || isReference(n, alias, column) || len(fields) == 1 && fields[0].GetString_().GetSval() == column ||
-		len(fields) > 0 && fields[0].GetString_().GetSval() == "excluded"
+		inserted && len(fields) > 0 && fields[0].GetString_().GetSval() == "excluded" && alias != "excluded"
 }
 
 // assigned gives what SET assigns to a column, nil when it does not.
@@ -338,22 +338,59 @@ func (c *planner) protect(t *resolve.Target, v *view, q *resolve.Query) error {
 		if volatileCall(rt.Val, q) {
 			return refuseUnsupported("give the value itself", "%s is masked for you and cannot be assigned what differs at each call", name)
 		}
-		if typ := t.Ref.Relation.Columns[i].Type; typ.Kind == 'c' {
-			rt.Val = castTo(rt.Val, typ) // beside a row a parameter would be of type record
-		} else if typ.Base == "varchar" && rt.Val.GetParamRef() != nil {
-			rt.Val = castTo(rt.Val, catalog.Type{Schema: "pg_catalog", Name: "varchar"}) // beside the mask it would be text
-		}
 		column := &pg_query.Node{}
 		setColumnRef(column, t.Ref.Alias, rt.Name)
-		unchanged := pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT,
-			[]*pg_query.Node{pg_query.MakeStrNode("=")}, rt.Val, c.slot(v, t.Ref.Relation, i, t.Ref.Alias), -1)
+		unchanged, err := sameAs(rt.Val, c.slot(v, t.Ref.Relation, i, t.Ref.Alias), t.Ref.Relation.Columns[i].Type)
+		if err != nil {
+			return err
+		}
 		rt.Val = caseWhen(unchanged, column, rt.Val)
 	}
 	return nil
 }
 
+// unequal are the types without an operator = that tells two values apart:
+// that of boxes compares areas.
+var unequal = []string{"json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"}
+
+// sameAs gives the condition that a value is a mask, once it is of the column's
+// type: compared as it comes, text would keep the blanks at the end of char, and
+// numeric the digits that real has not. A parameter gets the column's type so.
+func sameAs(value, mask *pg_query.Node, typ catalog.Type) (*pg_query.Node, error) {
+	value, err := asColumn(value, typ)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(unequal, typ.Base) {
+		text := catalog.Type{Schema: "pg_catalog", Name: "text"}
+		value, mask = castTo(value, text), castTo(mask, text)
+	}
+	return pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT, []*pg_query.Node{pg_query.MakeStrNode("=")}, value, mask, -1), nil
+}
+
+// asColumn casts a value to a column's type; to what a domain is made of, for a
+// mask need not pass its checks.
+func asColumn(n *pg_query.Node, typ catalog.Type) (*pg_query.Node, error) {
+	switch {
+	case typ.Kind == 'd':
+		return castTo(n, catalog.Type{Schema: "pg_catalog", Name: typ.Base}), nil
+	case typ.Mod < 0:
+		return castTo(n, typ), nil
+	}
+	node, err := canonical("SELECT NULL::" + typ.SQL)
+	if err != nil {
+		return nil, fmt.Errorf("type %s: internal error: %w", typ.SQL, err)
+	}
+	cast := node.GetSelectStmt().TargetList[0].GetResTarget().Val
+	cast.GetTypeCast().Arg = n
+	return cast, nil
+}
+
 func castTo(n *pg_query.Node, t catalog.Type) *pg_query.Node {
 	names := []*pg_query.Node{pg_query.MakeStrNode(t.Schema), pg_query.MakeStrNode(t.Name)}
+	if onlyBare(t.Schema, t.Name) {
+		names = names[1:]
+	}
 	return &pg_query.Node{Node: &pg_query.Node_TypeCast{TypeCast: &pg_query.TypeCast{
 		Arg: n, TypeName: &pg_query.TypeName{Names: names, Typemod: -1},
 	}}}

@@ -127,7 +127,10 @@ func (r *resolver) subLink(l *pg_query.SubLink, s *scope, as UseKind) error {
 	if err := r.expr(l.Testexpr, s, as); err != nil {
 		return err
 	}
-	_, _, err := r.subquery(l.Subselect, s)
+	cols, _, err := r.subquery(l.Subselect, s)
+	if r.outputs != nil {
+		r.outputs[l] = cols
+	}
 	return err
 }
 

@@ -93,7 +93,7 @@ func (r *resolver) joinColumns(j *pg_query.JoinExpr, left, right []*item) (*item
 			return nil, nil, err
 		}
 		// The comparison that merges them is a condition like any other.
-		r.q.Leaky = r.q.Leaky || !comparable(lc) || !comparable(rc)
+		r.q.Leaky = r.q.Leaky || !mergeable(lc, rc)
 		r.use(lc, UseFilter, nil, -1)
 		r.use(rc, UseFilter, nil, -1)
 		joined.cols = append(joined.cols, column{name: name, sources: merge(slices.Clone(lc.sources), rc.sources...), plain: lc.plain && rc.plain})

@@ -4,66 +4,279 @@ import (
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/rewrite/parse"
 )
 
+// Parameters tells what is known of the types of a statement's parameters.
+type Parameters uint8
+
+// What is known of parameters' types.
+const (
+	ParametersInferred Parameters = iota // the server infers all of them from where they stand
+	ParametersPlain                      // the client declares some, all of which are plain types (see PlainType)
+	ParametersOdd                        // or others
+)
+
+// plainTypes are types that a parameter can have without a cast on the column
+// that it is compared with which could fail: numeric to float8 can, int8 to oid.
+var plainTypes = []string{
+	"bool", "bytea", "int2", "int4", "int8", "numeric", "text", "varchar", "bpchar", "name", "date", "time",
+	"timestamp", "timestamptz", "interval", "uuid", "json", "jsonb", "inet", "cidr", "macaddr",
+}
+
+// PlainType tells whether a type of pg_catalog, or an array of it, is a plain
+// one for a parameter to have.
+func PlainType(name string) bool { return slices.Contains(plainTypes, name) }
+
 // leaky tells whether a condition could raise an error, or have an effect,
-// that depends on the values it looks at. Such a condition must not see a row
-// before the row filter has passed it; the others may, which keeps indexes in
-// use. What is not known to be harmless is leaky.
+// that depends on the values it looks at, or on whether it is evaluated at all.
+// Such a condition must not see a row before the row filter has passed it; the
+// others may, which keeps indexes in use. What is not known to be harmless is
+// leaky.
 func (r *resolver) leaky(n *pg_query.Node, s *scope) bool {
 	switch v := n.GetNode().(type) {
-	case nil, *pg_query.Node_AConst, *pg_query.Node_ParamRef, *pg_query.Node_SqlvalueFunction:
+	case nil:
 		return false
-	case *pg_query.Node_ColumnRef:
-		return !r.plainColumn(v.ColumnRef, s)
-	case *pg_query.Node_TypeCast:
-		return !IsConstant(n)
-	case *pg_query.Node_AArrayExpr:
-		return !IsConstant(n) // arrays of different lengths do not go into one
-	case *pg_query.Node_List:
-		return r.anyLeaky(v.List.Items, s)
-	case *pg_query.Node_RowExpr:
-		return r.anyLeaky(v.RowExpr.Args, s)
 	case *pg_query.Node_BoolExpr:
-		return r.anyLeaky(v.BoolExpr.Args, s)
+		return slices.ContainsFunc(v.BoolExpr.Args, func(n *pg_query.Node) bool { return r.leaky(n, s) })
 	case *pg_query.Node_NullTest:
 		return r.leaky(v.NullTest.Arg, s)
 	case *pg_query.Node_BooleanTest:
 		return r.leaky(v.BooleanTest.Arg, s)
-	case *pg_query.Node_CoalesceExpr:
-		return r.anyLeaky(v.CoalesceExpr.Args, s)
 	case *pg_query.Node_AExpr:
-		return !comparison(v.AExpr) || r.anyLeaky([]*pg_query.Node{v.AExpr.Lexpr, v.AExpr.Rexpr}, s)
+		return !r.harmlessComparison(v.AExpr, s)
 	case *pg_query.Node_SubLink:
 		return r.leakySubLink(v.SubLink, s)
+	default:
+		_, ok := r.operand(n, s)
+		return !ok
+	}
+}
+
+// operand is one side of a comparison, as far as it is sure not to fail.
+type operand struct {
+	column *catalog.Type // of a relation's own column
+	schema string        // of a constant's type, where it is named
+	name   string
+	array  bool
+}
+
+// operand judges one side of a comparison. ok is false for what may fail when
+// it is evaluated: computing, casts of columns, casts at run time.
+func (r *resolver) operand(n *pg_query.Node, s *scope) (o operand, ok bool) {
+	switch v := n.GetNode().(type) {
+	case *pg_query.Node_ColumnRef:
+		if v.ColumnRef.Fields[len(v.ColumnRef.Fields)-1].GetAStar() != nil {
+			return o, false
+		}
+		c, err := r.columnOf(v.ColumnRef, s)
+		if err != nil || !comparable(c) {
+			return o, false
+		}
+		types := c.types()
+		same := !slices.ContainsFunc(types, func(t catalog.Type) bool { return t.Schema != types[0].Schema || t.Name != types[0].Name })
+		return operand{column: &types[0]}, same
+	case *pg_query.Node_AConst:
+		return o, true
+	case *pg_query.Node_ParamRef:
+		return o, r.in.Parameters < ParametersOdd && r.params[v.ParamRef.Number] == 1
+	case *pg_query.Node_SqlvalueFunction:
+		return operand{schema: "pg_catalog", name: valueFunctionType(v.SqlvalueFunction.Op)}, true
+	case *pg_query.Node_TypeCast:
+		return r.typed(v.TypeCast)
+	case *pg_query.Node_AArrayExpr:
+		return operand{array: true}, !slices.ContainsFunc(v.AArrayExpr.Elements, func(n *pg_query.Node) bool { return n.GetAConst() == nil })
+	case *pg_query.Node_CoalesceExpr:
+		return r.coalesced(v.CoalesceExpr.Args, s)
+	default:
+		return o, false
+	}
+}
+
+// typed judges a cast: of a literal, which is done when the statement is
+// parsed, or of a parameter, which then has that type.
+func (r *resolver) typed(t *pg_query.TypeCast) (o operand, ok bool) {
+	schema, name, err := qualifiedName(t.TypeName.GetNames(), r.in.Catalog.Database)
+	if err != nil {
+		return o, false
+	}
+	if schema == "" {
+		schema = r.in.Catalog.TypeSchema(r.in.Path, name)
+	}
+	o = operand{schema: schema, name: name, array: len(t.TypeName.ArrayBounds) > 0}
+	switch a := t.Arg.GetNode().(type) {
+	case *pg_query.Node_AConst:
+		text := a.AConst.GetSval() != nil || a.AConst.Isnull
+		return o, text || schema == "pg_catalog" && group(name) == "number"
+	case *pg_query.Node_ParamRef:
+		return o, schema == "pg_catalog" && len(t.TypeName.Typmods) == 0 && r.in.Parameters == ParametersInferred && r.params[a.ParamRef.Number] == 1
+	default:
+		return o, false
+	}
+}
+
+// coalesced judges COALESCE: a column and literals.
+func (r *resolver) coalesced(args []*pg_query.Node, s *scope) (o operand, ok bool) {
+	for i, n := range args {
+		next, ok := r.operand(n, s)
+		if !ok || next.name != "" || next.array || i > 0 && next.column != nil {
+			return o, false
+		}
+		if i == 0 {
+			o = next
+		}
+	}
+	return o, len(args) > 0
+}
+
+// harmlessComparison tells whether a comparison can raise no error.
+func (r *resolver) harmlessComparison(e *pg_query.A_Expr, s *scope) bool {
+	if !comparison(e) {
+		return false
+	}
+	for _, right := range rightSides(e) {
+		if left := e.Lexpr.GetRowExpr(); left != nil {
+			if !r.harmlessRows(left.Args, right.GetRowExpr().GetArgs(), s) {
+				return false
+			}
+			continue
+		}
+		array := e.Kind == pg_query.A_Expr_Kind_AEXPR_OP_ANY || e.Kind == pg_query.A_Expr_Kind_AEXPR_OP_ALL
+		if !r.harmlessPair(e.Lexpr, right, array, s) {
+			return false
+		}
+	}
+	return true
+}
+
+// rightSides gives what the left side of a comparison is compared with.
+func rightSides(e *pg_query.A_Expr) []*pg_query.Node {
+	if list := e.Rexpr.GetList(); list != nil {
+		return list.Items
+	}
+	return []*pg_query.Node{e.Rexpr}
+}
+
+func (r *resolver) harmlessRows(left, right []*pg_query.Node, s *scope) bool {
+	if len(left) != len(right) {
+		return false
+	}
+	for i := range left {
+		if !r.harmlessPair(left[i], right[i], false, s) {
+			return false
+		}
+	}
+	return true
+}
+
+// harmlessPair judges a comparison of two operands; array tells that the right
+// one is an array of what the left one is compared with.
+func (r *resolver) harmlessPair(left, right *pg_query.Node, array bool, s *scope) bool {
+	a, ok := r.operand(left, s)
+	b, ok2 := r.operand(right, s)
+	if !ok || !ok2 || a.array || b.array && !array {
+		return false
+	}
+	if array && (b.column != nil || b.name != "" && !b.array) {
+		return false
+	}
+	switch {
+	case a.column != nil && b.column != nil:
+		return fit(*a.column, *b.column)
+	case a.column != nil:
+		return b.name == "" || fits(*a.column, b.schema, b.name)
+	case b.column != nil:
+		return a.name == "" || fits(*b.column, a.schema, a.name)
 	default:
 		return true
 	}
 }
 
-func (r *resolver) anyLeaky(list []*pg_query.Node, s *scope) bool {
-	return slices.ContainsFunc(list, func(n *pg_query.Node) bool { return r.leaky(n, s) })
-}
-
-// plainColumn tells whether a reference is to a relation's own column of a
-// type of PostgreSQL's, whose comparisons raise no errors.
-func (r *resolver) plainColumn(ref *pg_query.ColumnRef, s *scope) bool {
-	if ref.Fields[len(ref.Fields)-1].GetAStar() != nil {
+// fits tells whether a column can be compared with something of a type without
+// a cast of the column that can fail.
+func fits(column catalog.Type, schema, name string) bool {
+	if column.Schema == schema && column.Name == name {
+		return true
+	}
+	if column.Schema != "pg_catalog" || schema != "pg_catalog" {
 		return false
 	}
-	c, err := r.columnOf(ref, s)
-	return err == nil && comparable(c)
+	g := group(column.Name)
+	switch {
+	case g == "" || g != group(name):
+		return false
+	case column.Name == "numeric":
+		return name != "float4" && name != "float8"
+	default:
+		return true
+	}
 }
 
-// comparable tells whether comparing a column raises no error: it is a
-// relation's own, of a type of PostgreSQL's.
+// group gives the family within which types are compared by operators of their
+// own, or by casts that widen; but for numeric and floats.
+func group(name string) string {
+	switch name {
+	case "int2", "int4", "int8", "numeric", "float4", "float8":
+		return "number"
+	case "text", "varchar", "bpchar", "name":
+		return "text"
+	case "date", "timestamp", "timestamptz":
+		return "time"
+	default:
+		return ""
+	}
+}
+
+func valueFunctionType(op pg_query.SQLValueFunctionOp) string {
+	switch op {
+	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_DATE:
+		return "date"
+	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP, pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP_N:
+		return "timestamptz"
+	case pg_query.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP, pg_query.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP_N:
+		return "timestamp"
+	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIME, pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIME_N:
+		return "timetz"
+	case pg_query.SQLValueFunctionOp_SVFOP_LOCALTIME, pg_query.SQLValueFunctionOp_SVFOP_LOCALTIME_N:
+		return "time"
+	default:
+		return "name"
+	}
+}
+
+// comparable tells whether comparing a column raises no error by itself: it is
+// a relation's own, of a type of PostgreSQL's.
 func comparable(c column) bool {
-	return c.plain && !slices.ContainsFunc(c.sources, func(src source) bool {
-		t := src.ref.Relation.Columns[src.column].Type
+	return c.plain && len(c.sources) > 0 && !slices.ContainsFunc(c.types(), func(t catalog.Type) bool {
 		return t.Schema != "pg_catalog" && t.Kind != 'e'
 	})
 }
+
+// types gives the types of a column's sources.
+func (c column) types() (types []catalog.Type) {
+	for _, src := range c.sources {
+		types = append(types, src.ref.Relation.Columns[src.column].Type)
+	}
+	return types
+}
+
+// mergeable tells whether two columns that USING merges compare without errors.
+func mergeable(a, b column) bool {
+	if !comparable(a) || !comparable(b) {
+		return false
+	}
+	for _, x := range a.types() {
+		if slices.ContainsFunc(b.types(), func(y catalog.Type) bool { return !fit(x, y) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// fit tells whether columns of two types can be compared without errors.
+func fit(a, b catalog.Type) bool { return fits(a, b.Schema, b.Name) && fits(b, a.Schema, a.Name) }
 
 func comparison(e *pg_query.A_Expr) bool {
 	switch e.Kind {
@@ -86,7 +299,7 @@ func (r *resolver) leakySubLink(l *pg_query.SubLink, s *scope) bool {
 		return true
 	}
 	sel := l.Subselect.GetSelectStmt()
-	if sel == nil || r.leaky(l.Testexpr, s) {
+	if sel == nil || l.SubLinkType == pg_query.SubLinkType_ANY_SUBLINK && !r.harmlessOutput(l, s) {
 		return true
 	}
 	plain := &pg_query.SelectStmt{
@@ -98,10 +311,23 @@ func (r *resolver) leakySubLink(l *pg_query.SubLink, s *scope) bool {
 		slices.ContainsFunc(sel.FromClause, func(n *pg_query.Node) bool { return !relationsOnly(n) })
 }
 
+// harmlessOutput tells whether comparing with what a sub-select gives raises no
+// error: its column, and what is compared with it, have types that fit.
+func (r *resolver) harmlessOutput(l *pg_query.SubLink, s *scope) bool {
+	o, ok := r.operand(l.Testexpr, s)
+	cols := r.outputs[l]
+	if !ok || o.array || len(cols) != 1 || !comparable(cols[0]) {
+		return false
+	}
+	return !slices.ContainsFunc(cols[0].types(), func(t catalog.Type) bool {
+		return o.column != nil && !fit(*o.column, t) || o.name != "" && !fits(t, o.schema, o.name)
+	})
+}
+
 // isOutput tells whether an output is a column or a constant.
 func isOutput(n *pg_query.Node) bool {
 	val := n.GetResTarget().GetVal()
-	return isColumnRef(val) || IsConstant(val)
+	return isColumnRef(val) || val.GetAConst() != nil
 }
 
 func relationsOnly(n *pg_query.Node) bool {

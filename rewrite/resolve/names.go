@@ -17,7 +17,7 @@ func (r *resolver) funcCall(n *pg_query.Node, f *pg_query.FuncCall, s *scope, as
 		return err
 	}
 	candidates := r.in.Catalog.Funcs(r.in.Path, schema, name)
-	found := callable(candidates, f)
+	found := Callable(candidates, f)
 	if len(found) == 0 && SeveralUnnested(f) {
 		found = candidates
 	}
@@ -50,8 +50,8 @@ func SeveralUnnested(f *pg_query.FuncCall) bool {
 	return len(f.Funcname) == 1 && f.Funcname[0].GetString_().GetSval() == "unnest" && len(f.Args) > 1
 }
 
-// callable gives the functions that take as many arguments as the call has.
-func callable(all []catalog.Func, f *pg_query.FuncCall) []catalog.Func {
+// Callable gives the functions that take as many arguments as the call has.
+func Callable(all []catalog.Func, f *pg_query.FuncCall) []catalog.Func {
 	n := len(f.Args)
 	if f.AggWithinGroup {
 		n += len(f.AggOrder)

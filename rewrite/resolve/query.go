@@ -17,8 +17,10 @@ import (
 	"fmt"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/rewrite/parse"
 )
 
 // Query is everything that one statement refers to.
@@ -174,6 +176,8 @@ func unsupported(format string, args ...any) error {
 type Input struct {
 	Catalog *catalog.Snapshot
 	Path    []string // current_schemas(true)
+	// Parameters tells what is known of the types of $1 and so on.
+	Parameters Parameters
 	// Temporary finds the session's temporary tables. nil: there are none.
 	Temporary func(name string) *catalog.Relation
 	// Expand tells which views are replaced by their queries, so that what
@@ -183,7 +187,13 @@ type Input struct {
 
 // Resolve resolves a SELECT, INSERT, UPDATE, DELETE or MERGE.
 func Resolve(in Input, stmt *pg_query.Node) (*Query, error) {
-	r := &resolver{in: in, q: &Query{}}
+	r := &resolver{in: in, q: &Query{}, params: map[int32]int{}, outputs: map[*pg_query.SubLink][]column{}}
+	parse.Walk(stmt, func(m proto.Message) bool {
+		if p, ok := m.(*pg_query.ParamRef); ok {
+			r.params[p.Number]++
+		}
+		return true
+	})
 	if _, err := r.query(stmt, &scope{}); err != nil {
 		return nil, err
 	}
@@ -227,6 +237,9 @@ type resolver struct {
 	in    Input
 	q     *Query
 	views int // that the current name lies in
+
+	params  map[int32]int                  // how often each parameter stands in the statement
+	outputs map[*pg_query.SubLink][]column // of sub-selects in expressions
 }
 
 func (r *resolver) newRef(rel *catalog.Relation, rv *pg_query.RangeVar, item *pg_query.Node) *Ref {
