@@ -80,6 +80,14 @@ func (t Treatment) applies(typ catalog.Type) error {
 type SubjectKey struct {
 	SQL     string   // an expression over the relation as pgveil_t
 	Columns []string // those of the relation that it looks at
+	Through []KeyColumns
+}
+
+// KeyColumns are the columns of a relation between that a subject's key is found
+// by.
+type KeyColumns struct {
+	Relation *catalog.Relation
+	Columns  []string
 }
 
 // SubjectKeys gives what names the data subjects of a relation's rows: of a
@@ -113,12 +121,12 @@ func (s *Set) subjectKeys(r *catalog.Relation) (keys []SubjectKey, ok bool) {
 // keysAlong follows one chain from the relation called alias.
 func (s *Set) keysAlong(c chain, r *catalog.Relation, alias string, depth int) (keys []SubjectKey) {
 	if r == c.subject.Relation {
-		return []SubjectKey{{alias + "." + quoteName(c.subject.Key), []string{c.subject.Key}}}
+		return []SubjectKey{{SQL: alias + "." + quoteName(c.subject.Key), Columns: []string{c.subject.Key}}}
 	}
 	inner := fmt.Sprintf("pgveil_%d", depth)
 	for _, way := range c.steps {
 		if i := slices.Index(way.refs, c.subject.Key); i >= 0 && way.to == c.subject.Relation {
-			keys = append(keys, SubjectKey{alias + "." + quoteName(way.columns[i]), way.columns[i : i+1]})
+			keys = append(keys, SubjectKey{SQL: alias + "." + quoteName(way.columns[i]), Columns: way.columns[i : i+1]})
 			continue
 		}
 		var conditions []string
@@ -132,7 +140,8 @@ func (s *Set) keysAlong(c chain, r *catalog.Relation, alias string, depth int) (
 		for _, key := range s.keysAlong(next, way.to, inner, depth+1) {
 			sql := fmt.Sprintf("(SELECT %s FROM %s.%s AS %s WHERE %s)",
 				key.SQL, quoteName(way.to.Schema), quoteName(way.to.Name), inner, strings.Join(conditions, " AND "))
-			keys = append(keys, SubjectKey{sql, way.columns})
+			between := KeyColumns{way.to, slices.Concat(way.refs, key.Columns)}
+			keys = append(keys, SubjectKey{SQL: sql, Columns: way.columns, Through: append(slices.Clone(key.Through), between)})
 		}
 	}
 	return keys

@@ -78,12 +78,12 @@ func TestSubjectKeys(t *testing.T) {
 		want  []SubjectKey
 		ok    bool
 	}{
-		{"customers", []SubjectKey{{`pgveil_t."id"`, []string{"id"}}}, true},
-		{"orders", []SubjectKey{{`pgveil_t."customer_id"`, []string{"customer_id"}}}, true},
-		{"orders_2026", []SubjectKey{{`pgveil_t."customer_id"`, []string{"customer_id"}}}, true},
-		{"order_lines", []SubjectKey{{order, []string{"order_id"}}}, true},
-		{"transfers", []SubjectKey{{`pgveil_t."payer"`, []string{"payer"}}, {`pgveil_t."payee"`, []string{"payee"}}}, true},
-		{"visits", []SubjectKey{{`pgveil_t."customer_ref"`, []string{"customer_ref"}}}, true},
+		{"customers", []SubjectKey{{SQL: `pgveil_t."id"`, Columns: []string{"id"}}}, true},
+		{"orders", []SubjectKey{{SQL: `pgveil_t."customer_id"`, Columns: []string{"customer_id"}}}, true},
+		{"orders_2026", []SubjectKey{{SQL: `pgveil_t."customer_id"`, Columns: []string{"customer_id"}}}, true},
+		{"order_lines", []SubjectKey{{SQL: order, Columns: []string{"order_id"}, Through: []KeyColumns{{mustRelation(t, cat, "crm", "orders"), []string{"id", "customer_id"}}}}}, true},
+		{"transfers", []SubjectKey{{SQL: `pgveil_t."payer"`, Columns: []string{"payer"}}, {SQL: `pgveil_t."payee"`, Columns: []string{"payee"}}}, true},
+		{"visits", []SubjectKey{{SQL: `pgveil_t."customer_ref"`, Columns: []string{"customer_ref"}}}, true},
 		{"Order Lines", nil, true},
 		{"customer_overview", nil, false},
 	} {

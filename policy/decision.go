@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/pgveil/pgveil/catalog"
@@ -104,4 +105,11 @@ type RelationAccess struct {
 	// hold as well, for every view: the subject's consent for the purpose.
 	Consent string
 	Because string // why Ops lacks what it lacks, for refusals
+}
+
+// HasAggregates tells whether a column is left to aggregates in some view.
+func (a *RelationAccess) HasAggregates() bool {
+	return slices.ContainsFunc(a.Views, func(v View) bool {
+		return slices.ContainsFunc(v.Columns, func(t Treatment) bool { return t.Show == ShowAggregate })
+	})
 }

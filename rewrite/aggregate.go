@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -51,7 +52,8 @@ func aggregated(column int) string { return fmt.Sprintf("pgveil_agg_%d", column)
 
 // leastSize fills in what the aggregates of a relation need. Where nobody knows
 // whose its rows are, its columns are refused.
-func (t *template) leastSize(a *policy.Access, rel *catalog.Relation) error {
+func (e *Engine) leastSize(t *template, a *policy.Access, rel *catalog.Relation) error {
+	t.least.columns = maps.Clone(e.leaning(a, rel))
 	if !slices.ContainsFunc(t.columns, shown.leftToAggregates) {
 		return nil
 	}
@@ -61,7 +63,9 @@ func (t *template) leastSize(a *policy.Access, rel *catalog.Relation) error {
 			c.Show, c.Because = policy.ShowRefuse, "the policy does not say whose data a row of "+rel.QualifiedName()+" is"
 		}
 	}
-	t.least.columns = map[string]bool{}
+	if t.least.columns == nil {
+		t.least.columns = map[string]bool{}
+	}
 	for _, k := range keys {
 		node, err := canonical("SELECT " + k.SQL)
 		if err != nil {
@@ -77,6 +81,33 @@ func (t *template) leastSize(a *policy.Access, rel *catalog.Relation) error {
 		}
 	}
 	return nil
+}
+
+// leaning gives the columns of a relation by which subjects are found of rows
+// elsewhere that the access sees in aggregates only.
+func (e *Engine) leaning(a *policy.Access, rel *catalog.Relation) map[string]bool {
+	found, ok := e.between.Load(a.ID)
+	if !ok {
+		columns := map[*catalog.Relation]map[string]bool{}
+		for _, other := range e.Catalog.Relations() {
+			if !other.Governed() || !a.Relation(other).HasAggregates() {
+				continue
+			}
+			keys, _ := a.SubjectKeys(other)
+			for _, k := range keys {
+				for _, between := range k.Through {
+					for _, c := range between.Columns {
+						if columns[between.Relation] == nil {
+							columns[between.Relation] = map[string]bool{}
+						}
+						columns[between.Relation][c] = true
+					}
+				}
+			}
+		}
+		found, _ = e.between.LoadOrStore(a.ID, columns)
+	}
+	return found.(map[*catalog.Relation]map[string]bool)[rel]
 }
 
 func (s shown) leftToAggregates() bool { return s.treatment.Show == policy.ShowAggregate }

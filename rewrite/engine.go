@@ -23,6 +23,7 @@ type Engine struct {
 	plans     *cache[planned] // by text
 	shared    *cache[*shared] // by form; nil for a form that came once
 	templates sync.Map        // templateKey → *template
+	between   sync.Map        // an access's ID → what leaning gives
 }
 
 // planned is what Plan gave for a text.

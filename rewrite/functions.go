@@ -151,7 +151,8 @@ func (c *planner) openFunction(f catalog.Func) bool {
 // listedSetting tells whether an argument is a name out of pg_settings, which
 // lists the server's own settings and none of pgveil's.
 func listedSetting(arg *pg_query.Node, q *resolve.Query) bool {
-	return slices.ContainsFunc(q.Uses, func(u resolve.Use) bool {
+	fields := arg.GetColumnRef().GetFields()
+	return len(fields) > 0 && fields[len(fields)-1].GetString_().GetSval() == "name" && slices.ContainsFunc(q.Uses, func(u resolve.Use) bool {
 		rel := u.Ref.Relation
 		return u.Node == arg && rel.Schema == "pg_catalog" && rel.Name == "pg_settings" && rel.Columns[u.Column].Name == "name"
 	})

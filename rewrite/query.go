@@ -385,7 +385,7 @@ func (c *planner) group(w *work) error {
 }
 
 func groupsByKey(g resolve.Grouping, ref *resolve.Ref, v *view) bool {
-	if len(ref.Relation.PrimaryKey) == 0 || ref.Positional {
+	if len(ref.Relation.PrimaryKey) == 0 || ref.Renamed {
 		return false
 	}
 	for _, k := range ref.Relation.PrimaryKey {

@@ -114,7 +114,7 @@ func (s Session) key() string {
 // ownName gives a temporary table the name that it has on the server.
 func ownName(rv *pg_query.RangeVar) error {
 	if rv.Schemaname != "" && rv.Schemaname != temporarySchema || rv.Schemaname == "" && rv.Relpersistence != "t" {
-		return refuseUnsupported("make it a temporary table", "tables are not open to callers with restrictions to make")
+		return refuseUnsupported("make it a temporary table", "CREATE TABLE is open to callers with restrictions for temporary tables only")
 	}
 	if len(TemporaryPrefix)+len(rv.Relname) > maxName {
 		return &Refusal{Code: "42622", Message: fmt.Sprintf("the name of a temporary table has %d bytes at most", maxName-len(TemporaryPrefix))}
@@ -132,7 +132,7 @@ func (c *planner) createTable(t *pg_query.CreateStmt) error {
 		return err
 	}
 	if !plain {
-		return refuseUnsupported("name its columns", "a temporary table like another one, or with options, is not open to callers with restrictions")
+		return refuseUnsupported("name its columns", "a temporary table that is part of another one, or has options, is not open to callers with restrictions")
 	}
 	for _, n := range t.TableElts {
 		var constraints []*pg_query.Node
@@ -145,7 +145,7 @@ func (c *planner) createTable(t *pg_query.CreateStmt) error {
 		case *pg_query.Node_Constraint:
 			constraints = []*pg_query.Node{n}
 		default:
-			return refuseUnsupported("name its columns", "%T in a temporary table is not open to callers with restrictions", e)
+			return refuseUnsupported("name its columns", "a temporary table like another one is not open to callers with restrictions")
 		}
 		if err := c.constraints(constraints); err != nil {
 			return err
@@ -171,6 +171,9 @@ func (c *planner) constraints(list []*pg_query.Node) error {
 		case pg_query.ConstrType_CONSTR_NULL, pg_query.ConstrType_CONSTR_NOTNULL,
 			pg_query.ConstrType_CONSTR_PRIMARY, pg_query.ConstrType_CONSTR_UNIQUE:
 		case pg_query.ConstrType_CONSTR_DEFAULT:
+			if holdsSubLink(con.RawExpr) {
+				return refuseUnsupported("use a plain expression", "a sub-select in DEFAULT is not open to callers with restrictions")
+			}
 			value, _, err := c.expression(con.RawExpr)
 			if err != nil {
 				return err

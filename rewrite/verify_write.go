@@ -186,7 +186,9 @@ func (v *verifier) part(t *written, rt *pg_query.ResTarget, s *sight) {
 // insertedByPosition judges the first columns of a target.
 func (v *verifier) insertedByPosition(t *written, n int) {
 	for i := range min(n, len(t.columns)) {
-		v.writable(t, t.relation.Columns[i].Name)
+		if c := t.relation.Columns[i]; !c.Generated {
+			v.writable(t, c.Name)
+		}
 	}
 }
 

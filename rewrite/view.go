@@ -79,7 +79,7 @@ func (e *Engine) makeTemplate(a *policy.Access, rel *catalog.Relation) (*templat
 			targets = append(targets, expr+" AS "+quoteIdent(rel.Columns[i].Name))
 		}
 	}
-	if err := t.leastSize(a, rel); err != nil {
+	if err := e.leastSize(t, a, rel); err != nil {
 		return nil, err
 	}
 	sql := "SELECT " + strings.Join(targets, ", ") + " FROM " + quoteIdent(rel.Schema) + "." + quoteIdent(rel.Name) + " AS " + inner

@@ -124,8 +124,10 @@ func (c *planner) writtenColumns(t *resolve.Target, v *view, _ *resolve.Query) e
 	columns := t.Columns
 	if t.All {
 		columns = nil
-		for i := range v.columns {
-			columns = append(columns, i)
+		for i, c := range t.Ref.Relation.Columns {
+			if !c.Generated { // by the server, whatever is given
+				columns = append(columns, i)
+			}
 		}
 	}
 	for _, i := range columns {

@@ -255,11 +255,12 @@ func (r *resolver) targetList(list *[]*pg_query.Node, s *scope, target *Target) 
 			return nil, false, err
 		} else if star != nil {
 			for _, c := range star.cols {
+				if c.base && slices.ContainsFunc(c.sources, func(src source) bool { return src.ref.Item == nil }) {
+					return nil, false, unsupported("* over a relation that is written, in a query inside,")
+				}
 				r.use(c, UseStar, nil, rt.Location)
-			}
-			for _, c := range derived(star.cols) {
-				c.star = true
-				cols = append(cols, c)
+				c.star = c.star || c.base // what a query inside names cannot be missing
+				cols = append(cols, derived([]column{c})...)
 			}
 			opaque = opaque || star.opaque
 			continue
