@@ -53,7 +53,9 @@ type Type struct {
 	SQL    string // as format_type spells it, schema-qualified when outside pg_catalog: "character varying(20)"
 	Kind   byte   // pg_type.typtype: 'b' base, 'c' composite, 'd' domain, 'e' enum, 'r' range, 'm' multirange
 	Elem   uint32 // of true arrays: the element type's OID, else 0
-	Base   string // of domains: the base type's name in pg_catalog ("text"); else Name
+	Base   string // of domains: the name of the type at the bottom ("text"); else Name
+
+	BaseSchema string // of domains: the schema of Base; else ""
 }
 
 // ForeignKey is a constraint of the relation that holds it.

@@ -11,6 +11,7 @@ type Snapshot struct {
 	Database      string
 	ServerVersion int // server_version_num: 150018
 
+	schemas   []string
 	relations map[string]map[string]*Relation // schema, name
 	byOID     map[uint32]*Relation
 	funcs     map[string][]Func   // name
@@ -23,6 +24,7 @@ type Snapshot struct {
 type Parts struct {
 	Database      string
 	ServerVersion int
+	Schemas       []string // every schema, also one that holds nothing
 	Relations     []Relation
 	Funcs         []Func
 	Types         []Name // every type, also array and composite types
@@ -37,6 +39,7 @@ func New(p Parts) *Snapshot {
 	s := &Snapshot{
 		Database:      p.Database,
 		ServerVersion: p.ServerVersion,
+		schemas:       p.Schemas,
 		relations:     map[string]map[string]*Relation{},
 		byOID:         map[uint32]*Relation{},
 		funcs:         map[string][]Func{},
@@ -138,10 +141,8 @@ func (s *Snapshot) OperatorSchemas(name string) []string {
 	return schemas
 }
 
-// HasSchema tells whether any relation, function or type lies in the schema.
-func (s *Snapshot) HasSchema(schema string) bool {
-	return len(s.relations[schema]) > 0
-}
+// HasSchema tells whether there is a schema of that name, be it empty.
+func (s *Snapshot) HasSchema(schema string) bool { return slices.Contains(s.schemas, schema) }
 
 func first(path, schemas []string) string {
 	for _, p := range path {

@@ -10,6 +10,7 @@ import (
 func snapshot() *catalog.Snapshot {
 	return catalog.New(catalog.Parts{
 		Database: "crm", ServerVersion: 180000,
+		Schemas: []string{"crm", "empty", "pg_catalog", "public"},
 		Relations: []catalog.Relation{
 			{OID: 3, Schema: "public", Name: "orders"},
 			{OID: 2, Schema: "crm", Name: "orders", Columns: []catalog.Column{{Name: "id"}, {Name: "total"}}},
@@ -114,7 +115,7 @@ func TestTypesAndOperators(t *testing.T) {
 	if got := s.OperatorSchemas("="); !slices.Equal(got, []string{"pg_catalog", "crm"}) {
 		t.Errorf("OperatorSchemas(=) = %v", got)
 	}
-	if !s.HasSchema("crm") || s.HasSchema("nowhere") {
+	if !s.HasSchema("crm") || !s.HasSchema("empty") || s.HasSchema("nowhere") {
 		t.Error("HasSchema knows the wrong schema")
 	}
 }

@@ -277,12 +277,12 @@ func (b *builder) order() {
 }
 
 // comparable gives an error when the operator that compares a reference is not
-// known: the catalog does not say in which schema lies what a domain is made of.
+// known: the catalog does not say of which kind the type below a domain is.
 func (b *builder) comparable() error {
 	for _, e := range b.graph.links {
 		for _, name := range e.Columns {
 			c, ok := e.From.Column(name)
-			if ok && c.Type.Kind == 'd' && !b.cat.HasType("pg_catalog", c.Type.Base) {
+			if ok && c.Type.Kind == 'd' && c.Type.BaseSchema != "pg_catalog" {
 				return fmt.Errorf("%s.%s is of a domain over %s: not supported", e.From.QualifiedName(), name, c.Type.Base)
 			}
 		}

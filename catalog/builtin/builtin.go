@@ -44,6 +44,7 @@ func read() Contents {
 	if err := gob.NewDecoder(z).Decode(&c); err != nil {
 		panic("builtin: " + err.Error())
 	}
+	c.Parts.Schemas = slices.Clip(c.Parts.Schemas)
 	c.Parts.Relations = slices.Clip(c.Parts.Relations)
 	c.Parts.Funcs = slices.Clip(c.Parts.Funcs)
 	c.Parts.Types = slices.Clip(c.Parts.Types)

@@ -19,6 +19,8 @@ package ddl
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 
@@ -103,6 +105,7 @@ func (b *builder) newOID() uint32 {
 
 func (b *builder) parts() catalog.Parts {
 	parts := builtin.Parts()
+	parts.Schemas = slices.Sorted(maps.Keys(b.schemas))
 	for _, r := range b.relations {
 		sortForeignKeys(r)
 		parts.Relations = append(parts.Relations, *r)

@@ -107,6 +107,7 @@ func dump(t *testing.T, database string) string {
 // description is parts without what two databases cannot have in common: OIDs
 // and the order in which things were made.
 type description struct {
+	Schemas   []string
 	Relations map[string]relation
 	Funcs     []function
 	Types     []string
@@ -128,7 +129,7 @@ func describeParts(p catalog.Parts) description {
 	for _, r := range p.Relations {
 		names[r.OID] = r.QualifiedName()
 	}
-	d := description{Relations: map[string]relation{}}
+	d := description{Schemas: p.Schemas, Relations: map[string]relation{}}
 	for _, r := range p.Relations {
 		if r.Governed() {
 			d.Relations[r.QualifiedName()] = describeRelation(r, names)

@@ -18,7 +18,7 @@ func (b *builder) addRelation(r *catalog.Relation) error {
 	}
 	r.OID = b.newOID()
 	if r.Kind != catalog.Sequence {
-		row, err := b.addType(name, 'c', "")
+		row, err := b.addType(name, 'c', catalog.Name{})
 		if err != nil {
 			return err
 		}

@@ -192,7 +192,7 @@ func (b *builder) createExtension(s *pg.CreateExtensionStmt) error {
 		if _, has := b.types[at]; has && s.GetIfNotExists() {
 			continue
 		}
-		if _, err := b.addType(at, 'b', ""); err != nil {
+		if _, err := b.addType(at, 'b', catalog.Name{}); err != nil {
 			return err
 		}
 	}

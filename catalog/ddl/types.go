@@ -1,6 +1,7 @@
 package ddl
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -10,13 +11,14 @@ import (
 	"github.com/pgveil/pgveil/catalog"
 )
 
-// addType makes a type and the type of its arrays, and gives the former.
-func (b *builder) addType(at catalog.Name, kind byte, base string) (catalog.Type, error) {
+// addType makes a type and the type of its arrays, and gives the former. Of
+// domains, base is the type at the bottom.
+func (b *builder) addType(at catalog.Name, kind byte, base catalog.Name) (catalog.Type, error) {
 	if t, ok := b.types[at]; ok {
 		return t, fmt.Errorf("type %s.%s already exists", at.Schema, at.Name)
 	}
 	t := catalog.Type{
-		OID: b.newOID(), Schema: at.Schema, Name: at.Name, Mod: -1, Kind: kind, Base: base,
+		OID: b.newOID(), Schema: at.Schema, Name: at.Name, Mod: -1, Kind: kind, Base: base.Name, BaseSchema: base.Schema,
 		SQL: quoteIdent(at.Schema) + "." + quoteIdent(at.Name),
 	}
 	if t.Base == "" {
@@ -57,7 +59,7 @@ func (b *builder) createEnum(s *pg.CreateEnumStmt) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.addType(at, 'e', "")
+	_, err = b.addType(at, 'e', catalog.Name{})
 	return err
 }
 
@@ -70,7 +72,7 @@ func (b *builder) createDomain(s *pg.CreateDomainStmt) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.addType(at, 'd', over.Base)
+	_, err = b.addType(at, 'd', catalog.Name{Schema: cmp.Or(over.BaseSchema, over.Schema), Name: over.Base})
 	return err
 }
 

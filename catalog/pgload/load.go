@@ -68,6 +68,7 @@ func (l *loader) load(ctx context.Context, tx pgx.Tx) error {
 		what string
 		load func(context.Context, pgx.Tx) error
 	}{
+		{"schemas", l.loadSchemas},
 		{"types", l.loadTypes},
 		{"relations", l.loadRelations},
 		{"columns", l.loadColumns},

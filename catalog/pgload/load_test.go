@@ -55,6 +55,8 @@ func TestColumns(t *testing.T) {
 		CREATE SCHEMA crm;
 		CREATE DOMAIN crm.inner_email AS varchar(80);
 		CREATE DOMAIN crm.email AS crm.inner_email;
+		CREATE EXTENSION citext;
+		CREATE DOMAIN crm.loose AS citext;
 		CREATE TYPE crm."Stage" AS ENUM ('lead');
 		CREATE TABLE crm.customers (
 			gone  int,
@@ -62,28 +64,42 @@ func TestColumns(t *testing.T) {
 			name  varchar(20) NOT NULL DEFAULT '',
 			email crm.email,
 			stage crm."Stage"[],
+			loose crm.loose,
 			upper text GENERATED ALWAYS AS (upper(name)) STORED,
 			PRIMARY KEY (name, id));
 		ALTER TABLE crm.customers DROP COLUMN gone`)
 	r := find(t, load(t, conn), "crm", "customers")
 	var got []string
 	for _, c := range r.Columns {
-		got = append(got, fmt.Sprintf("%d %s %s mod=%d %s %s %c elem=%t null=%t default=%t generated=%t identity=%d",
-			c.Num, c.Name, c.Type.Name, c.Type.Mod, c.Type.SQL, c.Type.Base, c.Type.Kind,
+		got = append(got, fmt.Sprintf("%d %s %s mod=%d %s %s.%s %c elem=%t null=%t default=%t generated=%t identity=%d",
+			c.Num, c.Name, c.Type.Name, c.Type.Mod, c.Type.SQL, c.Type.BaseSchema, c.Type.Base, c.Type.Kind,
 			c.Type.Elem != 0, !c.NotNull, c.HasDefault, c.Generated, c.Identity))
 	}
 	want := []string{
-		`2 id int8 mod=-1 bigint int8 b elem=false null=false default=true generated=false identity=97`,
-		`3 name varchar mod=24 character varying(20) varchar b elem=false null=false default=true generated=false identity=0`,
-		`4 email email mod=-1 crm.email varchar d elem=false null=true default=false generated=false identity=0`,
-		`5 stage _Stage mod=-1 crm."Stage"[] _Stage b elem=true null=true default=false generated=false identity=0`,
-		`6 upper text mod=-1 text text b elem=false null=true default=true generated=true identity=0`,
+		`2 id int8 mod=-1 bigint .int8 b elem=false null=false default=true generated=false identity=97`,
+		`3 name varchar mod=24 character varying(20) .varchar b elem=false null=false default=true generated=false identity=0`,
+		`4 email email mod=-1 crm.email pg_catalog.varchar d elem=false null=true default=false generated=false identity=0`,
+		`5 stage _Stage mod=-1 crm."Stage"[] ._Stage b elem=true null=true default=false generated=false identity=0`,
+		`6 loose loose mod=-1 crm.loose public.citext d elem=false null=true default=false generated=false identity=0`,
+		`7 upper text mod=-1 text .text b elem=false null=true default=true generated=true identity=0`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("columns (-want +got):\n%s", diff)
 	}
 	if !slices.Equal(r.PrimaryKey, []int{1, 0}) {
 		t.Errorf("primary key = %v, want name, id by their indexes: [1 0]", r.PrimaryKey)
+	}
+}
+
+// A schema counts that holds nothing, too.
+func TestSchemas(t *testing.T) {
+	conn := connect(t, `CREATE SCHEMA crm; CREATE SCHEMA "Empty"; CREATE TEMP TABLE t (i int)`)
+	parts, err := pgload.Parts(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"Empty", "crm", "information_schema", "pg_catalog", "public"}; !slices.Equal(parts.Schemas, want) {
+		t.Errorf("schemas = %q, want %q", parts.Schemas, want)
 	}
 }
 

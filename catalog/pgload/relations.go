@@ -11,6 +11,8 @@ import (
 )
 
 var (
+	//go:embed sql/schemas.sql
+	schemasSQL string
 	//go:embed sql/relations.sql
 	relationsSQL string
 	//go:embed sql/columns.sql
@@ -20,6 +22,14 @@ var (
 	//go:embed sql/parents.sql
 	parentsSQL string
 )
+
+func (l *loader) loadSchemas(ctx context.Context, tx pgx.Tx) error {
+	var name string
+	return each(ctx, tx, schemasSQL, []any{&name}, func() error {
+		l.parts.Schemas = append(l.parts.Schemas, name)
+		return nil
+	})
+}
 
 func (l *loader) loadRelations(ctx context.Context, tx pgx.Tx) error {
 	l.relations = map[uint32]int{}

@@ -54,18 +54,22 @@ func (l *loader) loadTypes(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	for oid, t := range l.types {
-		t.Base = l.baseName(t)
+		bottom := l.bottom(t)
+		t.Base = bottom.Name
+		if t.Kind == 'd' {
+			t.BaseSchema = bottom.Schema
+		}
 		l.types[oid] = t
 	}
 	return nil
 }
 
-// baseName follows a domain, which may be over another one, to the bottom.
-func (l *loader) baseName(t typeRow) string {
+// bottom follows a domain, which may be over another one, to its base type.
+func (l *loader) bottom(t typeRow) typeRow {
 	for t.base != 0 {
 		t = l.types[t.base]
 	}
-	return t.Name
+	return t
 }
 
 func (l *loader) loadFuncs(ctx context.Context, tx pgx.Tx) error {

@@ -58,6 +58,7 @@ func read(ctx context.Context, conn *pgx.Conn) (builtin.Contents, error) {
 		return builtin.Contents{}, err
 	}
 	parts.Database = ""
+	parts.Schemas = slices.DeleteFunc(parts.Schemas, func(name string) bool { return !catalog.SystemSchema(name) })
 	parts.Relations = slices.DeleteFunc(parts.Relations, func(r catalog.Relation) bool { return r.Governed() })
 	parts.Funcs = slices.DeleteFunc(parts.Funcs, func(f catalog.Func) bool { return !catalog.SystemSchema(f.Schema) })
 	parts.Operators = slices.DeleteFunc(parts.Operators, func(n catalog.Name) bool { return !catalog.SystemSchema(n.Schema) })

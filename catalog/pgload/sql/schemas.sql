@@ -1,0 +1,4 @@
+SELECT nspname
+  FROM pg_namespace
+ WHERE nspname !~ '^pg_(temp_|toast)'
+ ORDER BY nspname
