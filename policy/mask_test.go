@@ -108,7 +108,9 @@ func builtin(name string, mod int32) catalog.Type {
 func TestApplies(t *testing.T) {
 	array := builtin("_text", -1)
 	array.Elem = 25
-	domain := catalog.Type{Schema: "crm", Name: "address", Base: "text", Mod: -1, SQL: "crm.address", Kind: 'd'}
+	over := func(schema, name string) catalog.Type {
+		return catalog.Type{Schema: "crm", Name: "address", BaseSchema: schema, Base: name, Mod: -1, SQL: "crm.address", Kind: 'd'}
+	}
 	enum := catalog.Type{Schema: "crm", Name: "text", Base: "text", Mod: -1, SQL: "crm.text", Kind: 'e'}
 	citext := catalog.Type{Schema: "public", Name: "citext", Base: "citext", Mod: -1, SQL: "public.citext", Kind: 'b'}
 	numeric := func(p, s int32) catalog.Type { return builtin("numeric", p<<16|s&0x7ff+4) }
@@ -122,7 +124,10 @@ func TestApplies(t *testing.T) {
 		{"redact", array, ""},
 		{"redact", enum, "not defined"},
 		{"redact", builtin("point", -1), "not defined"},
-		{"email", domain, ""},
+		{"email", over("pg_catalog", "text"), ""},
+		{"email", over("public", "citext"), ""},
+		{"email", over("crm", "text"), "not defined"},
+		{"email", over("pg_catalog", "_text"), "not defined"},
 		{"email", citext, ""},
 		{"email", enum, "not defined"},
 		{"email", array, "not defined"},

@@ -84,19 +84,27 @@ var familyByName = map[string]Family{
 }
 
 // FamilyOf gives the family of a type; a domain has that of its base type.
-// citext is known by its name wherever its extension was installed: nobody but
-// a superuser can make another base type that is called so.
 func FamilyOf(t catalog.Type) Family {
 	switch {
 	case t.Kind == 'd':
-		return familyByName[t.Base]
+		return familyNamed(t.BaseSchema, t.Base)
 	case t.Kind != 'b':
 		return FamilyOther
 	case t.Elem != 0:
 		return FamilyArray
-	case t.Schema == "pg_catalog":
-		return familyByName[t.Name]
-	case t.Name == "citext":
+	default:
+		return familyNamed(t.Schema, t.Name)
+	}
+}
+
+// familyNamed knows citext by its name wherever its extension was installed:
+// nobody but a superuser can make another base type that is called so. With a
+// domain over an enum of that name every mask is an error of the server.
+func familyNamed(schema, name string) Family {
+	switch {
+	case schema == "pg_catalog":
+		return familyByName[name]
+	case name == "citext":
 		return FamilyText
 	default:
 		return FamilyOther

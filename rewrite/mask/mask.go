@@ -100,14 +100,12 @@ func null(t catalog.Type) string {
 // of their own become text.
 func value(t catalog.Type, ref string) string {
 	switch {
-	case t.Base == "bpchar":
+	case t.Base == "bpchar", t.Base == "citext":
 		return sql("CAST($ref AS #text)", "$ref", ref)
 	case t.Base == "cidr":
 		return sql("CAST($ref AS #inet)", "$ref", ref)
 	case t.Kind == 'd':
 		return sql("CAST($ref AS #"+t.Base+")", "$ref", ref)
-	case policy.FamilyOf(t) == policy.FamilyText && t.Schema != "pg_catalog":
-		return sql("CAST($ref AS #text)", "$ref", ref)
 	default:
 		return ref
 	}
@@ -121,7 +119,7 @@ func typed(expr string, t catalog.Type) string {
 		return sql("#bpchar($e, -1, true)", "$e", expr)
 	}
 	if t.Kind == 'd' {
-		return sql("CAST($e AS #"+t.Base+")", "$e", expr)
+		return "CAST(" + expr + " AS " + qualified(t.BaseSchema, t.Base) + ")"
 	}
 	return "CAST(" + expr + " AS " + typeName(t) + ")"
 }
@@ -132,10 +130,14 @@ func typeName(t catalog.Type) string {
 	if t.Mod >= 0 {
 		return t.SQL
 	}
-	if t.Schema == "pg_catalog" { // where no name needs quotes
-		return "pg_catalog." + t.Name
+	return qualified(t.Schema, t.Name)
+}
+
+func qualified(schema, name string) string {
+	if schema == "pg_catalog" { // where no name needs quotes
+		return "pg_catalog." + name
 	}
-	return quoteName(t.Schema) + "." + quoteName(t.Name)
+	return quoteName(schema) + "." + quoteName(name)
 }
 
 // sql expands a template: # before a function, type, collation or operator puts
