@@ -24,8 +24,9 @@ type columnKey struct {
 
 // classify puts every column into the class with the most specific pattern
 // for it. Two classes that want a column equally are a problem: which of them
-// comes first in a file must not decide what is shown.
-func (c *compiler) classify() {
+// comes first in a file must not decide what is shown. The claims that won are
+// returned.
+func (c *compiler) classify() map[columnKey]*claim {
 	claims := map[columnKey]*claim{}
 	for _, name := range slices.Sorted(maps.Keys(c.doc.classes)) {
 		for _, p := range c.doc.classes[name].columns {
@@ -43,6 +44,7 @@ func (c *compiler) classify() {
 		}
 		c.set.tables[key.relation].classes[key.index] = best.class
 	}
+	return claims
 }
 
 func (c *compiler) claim(claims map[columnKey]*claim, key columnKey, class string, p pattern) {
@@ -91,44 +93,6 @@ func matchColumns(found []columnKey, r *catalog.Relation, p pattern) []columnKey
 	}
 	return found
 }
-
-// inherit gives the columns of partitions and inheritance children that nobody
-// classified the class of their parent's. Reading the parent reads the
-// children's rows, so one that is of another class there would leak.
-func (c *compiler) inherit() {
-	done := map[*table]bool{}
-	for _, t := range c.set.governed {
-		c.inheritInto(t, done)
-	}
-}
-
-func (c *compiler) inheritInto(t *table, done map[*table]bool) {
-	if done[t] {
-		return
-	}
-	done[t] = true
-	for _, oid := range t.relation.Parents {
-		r, ok := c.cat.RelationByOID(oid)
-		parent := c.set.tables[r]
-		if !ok || parent == nil {
-			continue
-		}
-		c.inheritInto(parent, done)
-		for i, class := range parent.classes {
-			j := t.relation.ColumnIndex(r.Columns[i].Name)
-			switch {
-			case j < 0 || class == "":
-			case t.classes[j] == "":
-				t.classes[j] = class
-			case t.classes[j] != class:
-				c.add(c.classPos(t.classes[j]), "%s.%s is %q, but %q in %s, through which its rows are read as well",
-					t.relation.QualifiedName(), t.relation.Columns[j].Name, t.classes[j], class, r.QualifiedName())
-			}
-		}
-	}
-}
-
-func (c *compiler) classPos(name string) Pos { return c.doc.classes[name].name.pos }
 
 // rules checks the names in the rules, and that every mask is defined for the
 // columns it may have to mask.

@@ -81,8 +81,7 @@ func Compile(d *Document, cat *catalog.Snapshot, options ...Option) (*Set, error
 	}
 	c := &compiler{set: s, doc: d, cat: cat}
 	c.tables()
-	c.classify()
-	c.inherit()
+	c.inherit(c.classify())
 	c.subjects()
 	c.roles()
 	c.rules()
