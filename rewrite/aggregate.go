@@ -212,8 +212,7 @@ func (c *planner) useHidden(u resolve.Use, v *view, t policy.Treatment, name str
 		c.plan.addColumn(ColumnUse{Name: name, Class: t.Class, Show: showName(t), Rule: t.Rule, Because: t.Because})
 		return nil
 	case u.As == resolve.UseStar && !u.Ref.Positional && !(v.target && u.Node == nil && !u.Derived):
-		c.plan.Decision = Masked
-		c.plan.addReason(name + " is left out: " + whyHidden(t))
+		c.leaveOut(name, t)
 		return nil
 	case left:
 		r := c.refuseColumn(name, "used", t)
@@ -224,6 +223,12 @@ func (c *planner) useHidden(u resolve.Use, v *view, t policy.Treatment, name str
 	default:
 		return c.refuseColumn(name, "used", t)
 	}
+}
+
+// leaveOut says that * or its like stands for one column less.
+func (c *planner) leaveOut(name string, t policy.Treatment) {
+	c.plan.Decision = Masked
+	c.plan.addReason(name + " is left out: " + whyHidden(t))
 }
 
 func whyHidden(t policy.Treatment) string {

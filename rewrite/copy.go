@@ -1,8 +1,11 @@
 package rewrite
 
 import (
+	"slices"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
+	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/rewrite/resolve"
 )
@@ -20,7 +23,11 @@ func (c *planner) copy(cp *pg_query.CopyStmt) error {
 		return refuse("ask for the rows that you need in a query", "COPY is refused for your roles")
 	}
 	if cp.Relation != nil {
-		cp.Query = copyQuery(cp)
+		columns, err := c.copied(cp)
+		if err != nil {
+			return err
+		}
+		cp.Query = copyQuery(cp.Relation, columns)
 		cp.Relation, cp.Attlist = nil, nil
 	}
 	if queryOf(cp.Query) != cp.Query {
@@ -33,22 +40,45 @@ func (c *planner) copy(cp *pg_query.CopyStmt) error {
 
 // copyQuery gives the query that COPY table TO means. COPY leaves out the
 // tables that inherit from it.
-func copyQuery(cp *pg_query.CopyStmt) *pg_query.Node {
-	cp.Relation.Inh = false
+func copyQuery(table *pg_query.RangeVar, columns []*pg_query.Node) *pg_query.Node {
+	table.Inh = false
 	sel := &pg_query.SelectStmt{
-		FromClause:  []*pg_query.Node{{Node: &pg_query.Node_RangeVar{RangeVar: cp.Relation}}},
+		FromClause:  []*pg_query.Node{{Node: &pg_query.Node_RangeVar{RangeVar: table}}},
 		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT,
 		Op:          pg_query.SetOperation_SETOP_NONE,
 	}
-	for _, a := range cp.Attlist {
-		ref := pg_query.MakeColumnRefNode([]*pg_query.Node{a}, -1)
+	for _, column := range columns {
+		ref := pg_query.MakeColumnRefNode([]*pg_query.Node{column}, -1)
 		sel.TargetList = append(sel.TargetList, pg_query.MakeResTargetNodeWithVal(ref, -1))
 	}
-	if len(cp.Attlist) == 0 {
-		star := pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeAStarNode()}, -1)
-		sel.TargetList = []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(star, -1)}
-	}
 	return &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}}
+}
+
+// copied gives the columns that COPY table TO sends: those named, or those that
+// * stands for, but for generated ones.
+func (c *planner) copied(cp *pg_query.CopyStmt) ([]*pg_query.Node, error) {
+	if len(cp.Attlist) > 0 {
+		return cp.Attlist, nil
+	}
+	rel, ok := c.engine.Catalog.Relation(c.session.Path, cp.Relation.Schemaname, cp.Relation.Relname)
+	if !ok || !slices.ContainsFunc(rel.Columns, func(c catalog.Column) bool { return c.Generated }) {
+		return []*pg_query.Node{pg_query.MakeAStarNode()}, nil
+	}
+	t, err := c.engine.template(c.session.Access, rel)
+	if err != nil {
+		return nil, err
+	}
+	var names []*pg_query.Node
+	for i, column := range rel.Columns {
+		switch treatment := t.columns[i].treatment; {
+		case column.Generated:
+		case treatment.Visible():
+			names = append(names, pg_query.MakeStrNode(column.Name))
+		default:
+			c.leaveOut(rel.QualifiedName()+"."+column.Name, treatment)
+		}
+	}
+	return names, nil
 }
 
 func (c *planner) copyIn(cp *pg_query.CopyStmt) error {

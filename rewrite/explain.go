@@ -175,7 +175,7 @@ func (x *explanation) relations(sql string) []*catalog.Relation {
 	for _, st := range stmts {
 		n := queryOf(st.Node)
 		if cp := st.Node.GetCopyStmt(); cp.GetRelation() != nil {
-			n = copyQuery(cp)
+			n = copyQuery(cp.Relation, nil)
 		}
 		if n == nil {
 			continue
