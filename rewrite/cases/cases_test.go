@@ -28,6 +28,7 @@ func TestCases(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
+	var all Tally
 	for _, path := range files {
 		t.Run(strings.TrimPrefix(path, "../../testdata/cases/"), func(t *testing.T) {
 			f, err := Load(path)
@@ -39,9 +40,11 @@ func TestCases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			all = all.Add(tally)
 			if tally.Failed > 0 || tally.Skipped > 0 {
 				t.Errorf("%d failed, %d skipped\n%s", tally.Failed, tally.Skipped, report.String())
 			}
 		})
 	}
+	t.Logf("%d cases passed, %d compared with the twin, %d not run on a server this old", all.Passed, all.Compared, all.Older)
 }
