@@ -201,6 +201,9 @@ func (b *benign) same(ctx context.Context, c *Case, in *input) error {
 	if !slices.Equal(want.answer, got.answer) {
 		return fmt.Errorf("sent: %s\n- on what the caller sees, + as planned:\n%s", p.SQL, strings.Join(changes(diff(want.answer, got.answer)), "\n"))
 	}
+	if in != nil && strings.HasPrefix(got.answer[len(got.answer)-1], "error ") {
+		return fmt.Errorf("nothing was compared but an %s", got.answer[len(got.answer)-1])
+	}
 	return left(want, got)
 }
 
