@@ -38,11 +38,14 @@ test-race: needs-gcc needs-postgres ## all tests under the race detector
 
 .PHONY: test-matrix
 test-matrix: needs-gcc ## all tests on PostgreSQL 14 to 18 (VERSIONS="16 18"), from the npm registry
-	@for v in $(VERSIONS); do \
+	@failed=; for v in $(VERSIONS); do \
 		bin="$$(.ci/postgres $$v)"; \
 		echo "== $$("$$bin/postgres" --version)"; \
-		PGVEIL_POSTGRES_BIN="$$bin" PGVEIL_TEST_POSTGRES_BIN="$$bin" go test -count=1 ./...; \
-	done
+		export PGVEIL_POSTGRES_BIN="$$bin" PGVEIL_TEST_POSTGRES_BIN="$$bin"; \
+		ok=yes; go test -count=1 ./... || ok=; \
+		go test -count=1 -v -run '^TestCases$$' ./rewrite/cases | sed -n 's/.*: \(.* cases passed\)/\1/p' || ok=; \
+		[ "$$ok" ] || failed="$$failed $$v"; \
+	done; [ -z "$$failed" ] || { echo "failed on PostgreSQL$$failed" >&2; exit 1; }
 
 .PHONY: cases
 cases: needs-gcc needs-postgres ## the .case files, on a server and on the twins
