@@ -375,7 +375,7 @@ func sameAs(value, mask *pg_query.Node, typ catalog.Type) (*pg_query.Node, error
 func asColumn(n *pg_query.Node, typ catalog.Type) (*pg_query.Node, error) {
 	switch {
 	case typ.Kind == 'd':
-		return castTo(n, catalog.Type{Schema: "pg_catalog", Name: typ.Base}), nil
+		return castTo(n, catalog.Type{Schema: typ.BaseSchema, Name: typ.Base}), nil
 	case typ.Mod < 0:
 		return castTo(n, typ), nil
 	}
