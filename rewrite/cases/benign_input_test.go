@@ -68,6 +68,15 @@ func TestBenignInput(t *testing.T) {
 		{user: "sam", sql: "COPY activities (id, kind, user_id, subject, happened_at) FROM STDIN", rows: "7001\tcall\t1\tone\t2025-05-05\n7002\tnote\t2\ttwo\t2026-05-05\n"},
 		{user: "sam", sql: "COPY stages FROM STDIN (DELIMITER ',')", rows: "9,Nine,9,90,f,f\n"},
 		{user: "bea", sql: "COPY payments (invoice_id, paid_on, amount, method) FROM STDIN", rows: "1001\t2026-06-06\t5\tsepa\n"},
+		{user: "sam", sql: "UPDATE contacts SET phone = $1, title = $2, score = $3 WHERE id = $4 RETURNING id, title, score", parameters: "+49 999|Boss|5|3"},
+		{user: "sam", sql: "UPDATE contacts SET title = $2, birth_date = $3, last_ip = $4, preferences = $5, photo = $6, mobile = coalesce($7, mobile), notes = $8 WHERE id = $1", parameters: `3|x@y.example|1999-09-09|10.0.0.1|{"a":2}|\x01|+2|fresh`},
+		{user: "sam", sql: "UPDATE accounts SET iban = $1, vat_id = $2, annual_revenue = $3, contract = $4, rating = $5 WHERE id = $6 AND version = $7 RETURNING version", parameters: "DE1|DE2|99|[2026-01-01,2027-01-01)|AAA|3|1"},
+		{user: "sam", sql: "UPDATE payments SET card_last4 = $1, payer_iban = $2 WHERE id = $3 RETURNING id", parameters: "9999|FR1|2"},
+		{user: "alice", sql: "UPDATE contacts SET title = $1, phone = $2 WHERE id = $3 RETURNING id", parameters: "T|+1|5"},
+		{user: "bea", sql: "UPDATE payments SET amount = $1, payer_iban = $2 WHERE id = $3", parameters: "1.5|DE77|1"},
+		{user: "sam", sql: "SELECT id, name, similarity(name, $1) AS s FROM accounts WHERE name % $1 ORDER BY s DESC, id", parameters: "Globx Corp"},
+		{user: "sam", sql: "SELECT show_trgm($1)", parameters: "abc"},
+		{user: "sam", sql: "SELECT id FROM accounts WHERE $1 <% name OR word_similarity($1, name) > 0.8 ORDER BY id", parameters: "tyrell"},
 	} {
 		t.Run(tt.sql, func(t *testing.T) {
 			in := &input{rows: tt.rows}
