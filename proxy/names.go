@@ -60,8 +60,17 @@ func (s *session) checkNames(p *rewrite.Plan) error {
 		if made != nil && made.plan.Access.ID != s.accessFor(made.plan).ID {
 			return refuseOtherAccess(what, []byte(step.Name))
 		}
+		if writesCurrent(step) && (made != nil && made.plan.Has(rewrite.Unfiltered) || p.Has(rewrite.Unfiltered)) {
+			return &rewrite.Refusal{Code: "0A000", Message: fmt.Sprintf("the current row of cursor %q may be one that is not open to be written", step.Name), Hint: "name the row by its key"}
+		}
 	}
 	return nil
+}
+
+// writesCurrent tells whether a step is an UPDATE or DELETE of a cursor's current
+// row, to which no row filter can be added: the cursor must have passed them.
+func writesCurrent(step rewrite.Step) bool {
+	return step.Effect&rewrite.Fetches != 0 && step.Effect&rewrite.Writes != 0
 }
 
 // madeBefore tells whether the same text makes the name that a step uses.

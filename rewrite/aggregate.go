@@ -300,7 +300,7 @@ func (v *view) keepsGroups(t *resolve.Target) error {
 	rel := t.Ref.Relation
 	for i, c := range v.columns {
 		column := &rel.Columns[i]
-		if c.leftToAggregates() && (column.Generated || column.HasDefault && t.Command == "INSERT") && t.Command != "DELETE" {
+		if c.leftToAggregates() && (column.Generated || column.HasDefault && slices.Contains(performed(t), inserts)) && t.Command != "DELETE" {
 			return refuse("ask for a role that may see it", "%s on %s could make up a group of %s.%s, which you see in aggregates only",
 				t.Command, rel.QualifiedName(), rel.QualifiedName(), column.Name)
 		}

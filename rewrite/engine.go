@@ -119,6 +119,7 @@ const (
 	Copies                         // data in from the client
 	Resets                         // everything: DISCARD ALL
 	Temporaries                    // temporary tables come or go
+	Unfiltered                     // rows come by ways that pass over row filters: disclosed views, functions
 )
 
 // Has tells whether any of the given effects is among the plan's.

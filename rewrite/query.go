@@ -184,6 +184,14 @@ func (c *planner) input() resolve.Input {
 func (c *planner) effect(q *resolve.Query) (effect Effect) {
 	for _, ref := range q.Refs {
 		c.plan.Governed = c.plan.Governed || ref.Relation.Governed()
+		if derives(ref.Relation) && ref.Relation.Governed() {
+			effect |= Unfiltered
+		}
+	}
+	for _, f := range q.Funcs {
+		if slices.ContainsFunc(f.Found, func(f catalog.Func) bool { return !catalog.SystemSchema(f.Schema) }) {
+			effect |= Unfiltered
+		}
 	}
 	for _, u := range q.Uses {
 		if u.Ref.Relation.Governed() && c.engine.class(u) != openClass {

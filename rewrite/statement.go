@@ -84,7 +84,10 @@ func (c *planner) statement(n *pg_query.Node) (*pg_query.Node, error) {
 		return n, readableSetting(v.VariableShowStmt.Name)
 	case *pg_query.Node_DiscardStmt:
 		c.step(command, discardEffect(v.DiscardStmt), "")
-	case *pg_query.Node_ConstraintsSetStmt, *pg_query.Node_ListenStmt, *pg_query.Node_UnlistenStmt, *pg_query.Node_NotifyStmt:
+	case *pg_query.Node_ConstraintsSetStmt:
+		c.plan.Governed = true // deferred checks and triggers run, and say what they find
+		c.step(command, Writes, "")
+	case *pg_query.Node_ListenStmt, *pg_query.Node_UnlistenStmt, *pg_query.Node_NotifyStmt:
 		c.step(command, 0, "")
 	default:
 		return nil, refuseUnsupported("only a role with unrestricted access may", "%s is not open to callers with restrictions", command)

@@ -276,22 +276,24 @@ func (v *verifier) kept(t *written, column int, val *pg_query.Node) *pg_query.No
 	e := when.GetExpr().GetAExpr()
 	mask := e.GetRexpr()
 	if mask.GetTypeCast() != nil {
+		v.typeName(mask.GetTypeCast().TypeName)
 		mask = mask.GetTypeCast().Arg
 	}
 	at, ok := v.places[mask.GetColumnRef()]
 	if e.GetKind() != pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT || !ok || at.relation != t.relation || at.column != column || at.alias != t.alias ||
-		!isReference(when.Result, t.alias, t.relation.Columns[column].Name) || !isCastOf(e.Lexpr, c.Defresult) {
+		!isReference(when.Result, t.alias, t.relation.Columns[column].Name) || !v.isCastOf(e.Lexpr, c.Defresult) {
 		return nil
 	}
 	return c.Defresult
 }
 
 // isCastOf tells whether an expression is another one, cast any number of times.
-func isCastOf(n, of *pg_query.Node) bool {
+func (v *verifier) isCastOf(n, of *pg_query.Node) bool {
 	for !parse.Equal(n, of) {
 		if n.GetTypeCast() == nil {
 			return false
 		}
+		v.typeName(n.GetTypeCast().TypeName)
 		n = n.GetTypeCast().Arg
 	}
 	return true

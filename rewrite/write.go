@@ -17,6 +17,10 @@ import (
 // reaches.
 func (c *planner) filterTarget(t *resolve.Target, v *view, q *resolve.Query) error {
 	if currentOf(t.Stmt) != nil {
+		if v.where != nil && c.inherits(t.Ref.Relation) {
+			return refuseUnsupported("name the row by its key",
+				"WHERE CURRENT OF is not open for %s, which is part of an inheritance tree and filtered for you", t.Ref.Relation.QualifiedName())
+		}
 		return nil // nothing can be added; the row is one that the cursor showed
 	}
 	switch s := t.Stmt.Node.(type) {
@@ -35,6 +39,13 @@ func (c *planner) filterTarget(t *resolve.Target, v *view, q *resolve.Query) err
 		return fmt.Errorf("write: internal error: %T", s)
 	}
 	return nil
+}
+
+// inherits tells whether a relation is a child or a parent of others.
+func (c *planner) inherits(rel *catalog.Relation) bool {
+	return len(rel.Parents) > 0 || slices.ContainsFunc(c.engine.Catalog.Relations(), func(other *catalog.Relation) bool {
+		return slices.Contains(other.Parents, rel.OID)
+	})
 }
 
 // filterMerge makes rows that the filter hides rows that are not there: they

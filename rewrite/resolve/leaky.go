@@ -275,8 +275,11 @@ func mergeable(a, b column) bool {
 	return true
 }
 
-// fit tells whether columns of two types can be compared without errors.
-func fit(a, b catalog.Type) bool { return fits(a, b.Schema, b.Name) && fits(b, a.Schema, a.Name) }
+// fit tells whether columns of two types can be compared without errors. Texts
+// of two columns may have collations that do not go together.
+func fit(a, b catalog.Type) bool {
+	return fits(a, b.Schema, b.Name) && fits(b, a.Schema, a.Name) && group(a.Base) != "text"
+}
 
 func comparison(e *pg_query.A_Expr) bool {
 	switch e.Kind {
