@@ -68,3 +68,44 @@ func TestWhatTriggersSayIsWithheld(t *testing.T) {
 		})
 	}
 }
+
+// What is checked at the end of a transaction, or when SET CONSTRAINTS says so,
+// is reduced like what is checked at once.
+func TestWhatDeferredChecksSayIsWithheld(t *testing.T) {
+	f, database := shop(t)
+	dora := f.connect(t, database, "dora")
+	secret := strings.TrimSpace(text(t.Context(), dora, "SELECT ssn FROM customers WHERE id = 1"))
+	for _, sql := range []string{
+		`CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '%', OLD.ssn; RAISE EXCEPTION '%', OLD.ssn USING ERRCODE = 'check_violation'; END $$`,
+		`CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON customers DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late()`,
+	} {
+		if got := text(t.Context(), dora, sql); got != "" {
+			t.Fatal(got)
+		}
+	}
+	for _, end := range []string{"SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS late IMMEDIATE", "COMMIT"} {
+		t.Run(end, func(t *testing.T) {
+			var heard []string
+			config := f.config(t, database, "alice")
+			config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { heard = append(heard, fmt.Sprintf("%+v", *n)) }
+			conn, err := pgconn.ConnectConfig(t.Context(), &config.Config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close(t.Context()) }()
+			for _, sql := range []string{"BEGIN", "UPDATE customers SET first_name = 'x' WHERE id = 1"} {
+				if _, err := conn.Exec(t.Context(), sql).ReadAll(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err = conn.Exec(t.Context(), end).ReadAll()
+			var e *pgconn.PgError
+			if !errors.As(err, &e) || e.Code != "23514" {
+				t.Fatalf("%s: %v, want SQLSTATE 23514", end, err)
+			}
+			if all := fmt.Sprintf("%+v %v", *e, heard); strings.Contains(all, secret) {
+				t.Errorf("the client heard %s", all)
+			}
+		})
+	}
+}

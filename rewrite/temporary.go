@@ -15,7 +15,7 @@ import (
 )
 
 // A temporary table holds what its maker sees, so it is open to the session
-// that made it. On the server it goes under a name of its own: no function or
+// that made it, for as long as its role and purpose are the same. On the server it goes under a name of its own: no function or
 // trigger of the schema that looks for a table by a bare name finds a caller's
 // in its place, and fills it with what the caller may not see.
 
@@ -91,8 +91,12 @@ func (s Session) temporary(name string) *catalog.Relation {
 }
 
 // temporaryNamed finds a temporary table by the name that its maker gave it.
-func (s Session) temporaryNamed(name string) *catalog.Relation {
-	return s.temporary(TemporaryPrefix + name)
+func (s Session) temporaryNamed(name string) *catalog.Relation { return s.temporary(s.ownName(name)) }
+
+// ownName gives the name that a temporary table has on the server: another for
+// each access, since what one shows the next one may not.
+func (s Session) ownName(name string) string {
+	return fmt.Sprintf("%s%x_%s", TemporaryPrefix, s.Access.ID, name)
 }
 
 // key gives what of a session, beside its access, decides how its statements
@@ -111,15 +115,17 @@ func (s Session) key() string {
 	return key
 }
 
-// ownName gives a temporary table the name that it has on the server.
-func ownName(rv *pg_query.RangeVar) error {
+// makeOwn gives a temporary table that is made the name that it has on the
+// server.
+func (c *planner) makeOwn(rv *pg_query.RangeVar) error {
 	if rv.Schemaname != "" && rv.Schemaname != temporarySchema || rv.Schemaname == "" && rv.Relpersistence != "t" {
 		return refuseUnsupported("make it a temporary table", "CREATE TABLE is open to callers with restrictions for temporary tables only")
 	}
-	if len(TemporaryPrefix)+len(rv.Relname) > maxName {
-		return &Refusal{Code: "42622", Message: fmt.Sprintf("the name of a temporary table has %d bytes at most", maxName-len(TemporaryPrefix))}
+	name := c.session.ownName(rv.Relname)
+	if len(name) > maxName {
+		return &Refusal{Code: "42622", Message: fmt.Sprintf("the name %q is too long for a temporary table", rv.Relname), Hint: fmt.Sprintf("leave out %d bytes", len(name)-maxName)}
 	}
-	rv.Schemaname, rv.Relname, rv.Relpersistence = "", TemporaryPrefix+rv.Relname, "t"
+	rv.Schemaname, rv.Relname, rv.Relpersistence = "", name, "t"
 	return nil
 }
 
@@ -128,7 +134,7 @@ func ownName(rv *pg_query.RangeVar) error {
 func (c *planner) createTable(t *pg_query.CreateStmt) error {
 	plain := len(t.InhRelations)+len(t.Options)+len(t.Constraints) == 0 &&
 		t.Partbound == nil && t.Partspec == nil && t.OfTypename == nil && t.Tablespacename == "" && t.AccessMethod == ""
-	if err := ownName(t.Relation); err != nil {
+	if err := c.makeOwn(t.Relation); err != nil {
 		return err
 	}
 	if !plain {
@@ -153,7 +159,7 @@ func (c *planner) createTable(t *pg_query.CreateStmt) error {
 	}
 	c.changed = true
 	c.step("CREATE TABLE", Settings|Temporaries, "")
-	return nil
+	return c.deferredSettings("CREATE TABLE")
 }
 
 func (c *planner) columnType(t *pg_query.TypeName) error {
@@ -195,7 +201,7 @@ func (c *planner) createTableAs(t *pg_query.CreateTableAsStmt) error {
 	if t.Query.GetSelectStmt() == nil {
 		return refuseUnsupported("use a query", "CREATE TABLE AS %s is not open to callers with restrictions", commandName(t.Query))
 	}
-	if err := ownName(into.Rel); err != nil {
+	if err := c.makeOwn(into.Rel); err != nil {
 		return err
 	}
 	effect, err := c.query(t.Query)
@@ -232,13 +238,13 @@ func (c *planner) dropTemporary(d *pg_query.DropStmt) error {
 			names = append(names, part.GetString_().GetSval())
 		}
 		name := names[len(names)-1]
-		own := c.session.temporary(TemporaryPrefix+name) != nil
+		own := c.session.temporaryNamed(name) != nil
 		_, exists := c.engine.Catalog.Relation(c.session.Path, "", name)
 		if len(names) > 2 || len(names) == 2 && names[0] != temporarySchema || len(names) == 1 && !own && exists {
 			return refuse("drop temporary tables only", "your roles may not drop %s", strings.Join(names, "."))
 		}
 		n.Node = &pg_query.Node_List{List: &pg_query.List{Items: []*pg_query.Node{
-			pg_query.MakeStrNode(temporarySchema), pg_query.MakeStrNode(TemporaryPrefix + name),
+			pg_query.MakeStrNode(temporarySchema), pg_query.MakeStrNode(c.session.ownName(name)),
 		}}}
 	}
 	c.changed = true
@@ -278,7 +284,7 @@ func standAs(ref *resolve.Ref) {
 // ownTemporary judges the name that a statement which makes or drops temporary
 // tables has for one.
 func (v *verifier) ownTemporary(rv *pg_query.RangeVar) {
-	if rv.GetSchemaname() != "" || rv.GetRelpersistence() != "t" || !strings.HasPrefix(rv.GetRelname(), TemporaryPrefix) {
+	if rv.GetSchemaname() != "" || rv.GetRelpersistence() != "t" || !strings.HasPrefix(rv.GetRelname(), v.session.ownName("")) {
 		v.wrong("%s.%s is no temporary table", rv.GetSchemaname(), rv.GetRelname())
 	}
 }
@@ -288,7 +294,7 @@ func (v *verifier) ownObjects(d *pg_query.DropStmt) {
 	for _, n := range d.Objects {
 		items := n.GetList().GetItems()
 		if d.RemoveType != pg_query.ObjectType_OBJECT_TABLE || len(items) != 2 || items[0].GetString_().GetSval() != temporarySchema ||
-			!strings.HasPrefix(items[1].GetString_().GetSval(), TemporaryPrefix) {
+			!strings.HasPrefix(items[1].GetString_().GetSval(), v.session.ownName("")) {
 			v.wrong("DROP of what is no temporary table")
 		}
 	}

@@ -121,7 +121,7 @@ func (v *verifier) judge(m proto.Message, s *sight) bool {
 		return false
 	case *pg_query.CreateStmt:
 		v.ownTemporary(n.Relation)
-		v.each(n.TableElts, s)
+		v.each(n.TableElts, s.later())
 		return false
 	case *pg_query.CreateTableAsStmt:
 		v.ownTemporary(n.Into.GetRel())

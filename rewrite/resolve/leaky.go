@@ -49,9 +49,12 @@ func (r *resolver) leaky(n *pg_query.Node, s *scope) bool {
 		return !r.harmlessComparison(v.AExpr, s)
 	case *pg_query.Node_SubLink:
 		return r.leakySubLink(v.SubLink, s)
+	case *pg_query.Node_AConst:
+		return false
 	default:
-		_, ok := r.operand(n, s)
-		return !ok
+		// Without a column it has no use but to run before the row filter.
+		o, ok := r.operand(n, s)
+		return !ok || o.column == nil
 	}
 }
 
@@ -96,7 +99,8 @@ func (r *resolver) operand(n *pg_query.Node, s *scope) (o operand, ok bool) {
 }
 
 // typed judges a cast: of a literal, which is done when the statement is
-// parsed, or of a parameter, which then has that type.
+// parsed, or of a parameter, which then has that type. The checks of a domain
+// run later, but no column that is compared is of a domain.
 func (r *resolver) typed(t *pg_query.TypeCast) (o operand, ok bool) {
 	schema, name, err := qualifiedName(t.TypeName.GetNames(), r.in.Catalog.Database)
 	if err != nil {
@@ -121,6 +125,9 @@ func (r *resolver) typed(t *pg_query.TypeCast) (o operand, ok bool) {
 func (r *resolver) coalesced(args []*pg_query.Node, s *scope) (o operand, ok bool) {
 	for i, n := range args {
 		next, ok := r.operand(n, s)
+		if n.GetParamRef() != nil && r.in.Parameters != ParametersInferred {
+			return o, false // it could have a type that the column is cast to
+		}
 		if !ok || next.name != "" || next.array || i > 0 && next.column != nil {
 			return o, false
 		}
@@ -190,7 +197,7 @@ func (r *resolver) harmlessPair(left, right *pg_query.Node, array bool, s *scope
 	case b.column != nil:
 		return a.name == "" || fits(*b.column, a.schema, a.name)
 	default:
-		return true
+		return a.name == "" && b.name == "" && !b.array
 	}
 }
 
@@ -311,7 +318,7 @@ func (r *resolver) leakySubLink(l *pg_query.SubLink, s *scope) bool {
 	}
 	return !parse.Equal(sel, plain) ||
 		slices.ContainsFunc(sel.TargetList, func(n *pg_query.Node) bool { return !isOutput(n) }) ||
-		slices.ContainsFunc(sel.FromClause, func(n *pg_query.Node) bool { return !relationsOnly(n) })
+		slices.ContainsFunc(sel.FromClause, func(n *pg_query.Node) bool { return !relationsOnly(n, s) })
 }
 
 // harmlessOutput tells whether comparing with what a sub-select gives raises no
@@ -333,9 +340,12 @@ func isOutput(n *pg_query.Node) bool {
 	return isColumnRef(val) || val.GetAConst() != nil
 }
 
-func relationsOnly(n *pg_query.Node) bool {
+// relationsOnly tells whether a FROM item is made of relations. What a CTE
+// computes, it may compute when the first row gets to the condition.
+func relationsOnly(n *pg_query.Node, s *scope) bool {
 	if j := n.GetJoinExpr(); j != nil {
-		return relationsOnly(j.Larg) && relationsOnly(j.Rarg)
+		return relationsOnly(j.Larg, s) && relationsOnly(j.Rarg, s)
 	}
-	return n.GetRangeVar() != nil
+	rv := n.GetRangeVar()
+	return rv != nil && (rv.Schemaname != "" || s.ctes.find(rv.Relname) == nil)
 }
