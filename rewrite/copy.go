@@ -61,7 +61,8 @@ func (c *planner) copied(cp *pg_query.CopyStmt) ([]*pg_query.Node, error) {
 		return cp.Attlist, nil
 	}
 	rel, ok := c.engine.Catalog.Relation(c.session.Path, cp.Relation.Schemaname, cp.Relation.Relname)
-	if !ok || !slices.ContainsFunc(rel.Columns, func(c catalog.Column) bool { return c.Generated }) {
+	hidden := cp.Relation.Schemaname == "" && c.session.temporaryNamed(cp.Relation.Relname) != nil
+	if !ok || hidden || !slices.ContainsFunc(rel.Columns, func(c catalog.Column) bool { return c.Generated }) {
 		return []*pg_query.Node{pg_query.MakeAStarNode()}, nil
 	}
 	t, err := c.engine.template(c.session.Access, rel)
