@@ -1,6 +1,7 @@
 package rewrite_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/pgveil/pgveil/catalog"
@@ -32,9 +33,10 @@ users: {nina: {roles: [r]}}`})
 	}
 	e := rewrite.New(cat, set, 1<<16)
 	s := session(t, e, "nina", "work")
-	s.Temporary = []*catalog.Relation{{Schema: "pg_temp", Name: rewrite.TemporaryPrefix + "t", Columns: []catalog.Column{{Name: "other"}}}}
+	name := fmt.Sprintf("%s%x_t", rewrite.TemporaryPrefix, s.Access.ID)
+	s.Temporary = []*catalog.Relation{{Schema: "pg_temp", Name: name, Columns: []catalog.Column{{Name: "other"}}}}
 	for _, tt := range []struct{ sql, want string }{
-		{"COPY t TO STDOUT", "COPY (SELECT * FROM (SELECT pgveil_t.other AS other FROM ONLY pg_temp.pgveil_tmp_t pgveil_t) t) TO STDOUT"},
+		{"COPY t TO STDOUT", "COPY (SELECT * FROM (SELECT pgveil_t.other AS other FROM ONLY pg_temp." + name + " pgveil_t) t) TO STDOUT"},
 		{"COPY public.t TO STDOUT", "COPY (SELECT t.id FROM ONLY public.t) TO STDOUT"},
 	} {
 		p, err := e.Plan(s, tt.sql)

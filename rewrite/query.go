@@ -120,7 +120,7 @@ func (c *planner) uses(w *work) error {
 func (c *planner) rows(w *work) error {
 	for _, row := range w.query.Rows {
 		v := w.views[row.Ref]
-		if v.target || !row.Ref.Relation.Governed() || row.Ref.Renamed || row.Ref.Nullable() || slices.ContainsFunc(v.columns, func(s shown) bool { return !s.treatment.Visible() }) {
+		if v.target || !row.Ref.Relation.Governed() || row.Ref.Renamed || row.Ref.Nullable() || !v.typedRow(row.Ref.Relation) {
 			continue
 		}
 		var values []*pg_query.Node
@@ -130,6 +130,17 @@ func (c *planner) rows(w *work) error {
 		row.Node.Node = rowOf(row.Ref.Relation, values).Node
 	}
 	return nil
+}
+
+// typedRow tells whether what is shown of a relation makes a row of its type:
+// every column is there, and no mask has to pass the checks of a domain.
+func (t *template) typedRow(rel *catalog.Relation) bool {
+	for i, c := range t.columns {
+		if !c.treatment.Visible() || c.mask != nil && rel.Columns[i].Type.Kind == 'd' {
+			return false
+		}
+	}
+	return true
 }
 
 // rowOf gives a row of a relation's type. If the server knows of another column

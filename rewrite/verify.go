@@ -54,11 +54,12 @@ type verifier struct {
 // sight is what names mean at a place in the statement. It is never changed,
 // only replaced for the parts below.
 type sight struct {
-	ctes    map[string]bool
-	targets map[string]*written // by the name that the statement calls them
-	merged  map[string]bool     // columns that USING merged
-	natural bool                // NATURAL merged columns
-	stars   bool                // * covers FROM items only
+	ctes     map[string]bool
+	targets  map[string]*written // by the name that the statement calls them
+	settings map[string]bool     // names that stand for pg_settings
+	merged   map[string]bool     // columns that USING merged
+	natural  bool                // NATURAL merged columns
+	stars    bool                // * covers FROM items only
 
 	group    *written // of whose groups the query is, when of nothing else
 	deferred bool     // it runs later, under a name
@@ -243,7 +244,7 @@ func (v *verifier) function(f *pg_query.FuncCall, s *sight) {
 			v.wrong("function %s.%s is not open", fn.Schema, fn.Name)
 		}
 	}
-	if len(f.Args) > 0 && !openSettingCall(name, f.Args) || s.deferred && name == "set_config" {
+	if len(f.Args) > 0 && !s.openSettingCall(name, f.Args) || s.deferred && name == "set_config" {
 		v.wrong("%s cannot be followed here, or names a setting that is closed", name)
 	}
 	several := slices.ContainsFunc(found, func(fn catalog.Func) bool { return fn.Schema != found[0].Schema })
@@ -267,12 +268,12 @@ func (v *verifier) noCall(f *pg_query.FuncCall, name string) bool {
 
 // openSettingCall tells whether a call does not name a setting that is closed.
 // A name that is not written out is a column of pg_settings at most.
-func openSettingCall(function string, args []*pg_query.Node) bool {
+func (s *sight) openSettingCall(function string, args []*pg_query.Node) bool {
 	values, constant := constants(args[:1])
 	switch {
 	case function == "current_setting" && !constant:
 		fields := args[0].GetColumnRef().GetFields()
-		return len(fields) > 0 && fields[len(fields)-1].GetString_().GetSval() == "name"
+		return len(fields) == 2 && s.settings[fields[0].GetString_().GetSval()] && fields[1].GetString_().GetSval() == "name"
 	case function == "current_setting":
 		return readableSetting(values[0]) == nil
 	case function == "set_config" && constant && len(args) > 1:

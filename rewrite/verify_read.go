@@ -49,7 +49,7 @@ func (v *verifier) selectStmt(sel *pg_query.SelectStmt, s *sight) {
 func (v *verifier) below(sel *pg_query.SelectStmt, s *sight) *sight {
 	in := *s
 	in.stars = true
-	in.targets, in.merged = maps.Clone(s.targets), maps.Clone(s.merged)
+	in.targets, in.merged, in.settings = maps.Clone(s.targets), maps.Clone(s.merged), maps.Clone(s.settings)
 	in.group = v.groupOf(sel)
 	for _, n := range sel.FromClause {
 		v.from(n, &in)
@@ -67,7 +67,10 @@ func (v *verifier) from(n *pg_query.Node, s *sight) {
 			s.stars = false
 			return
 		}
-		alias = aliasOf(f.RangeVar)
+		if alias = aliasOf(f.RangeVar); f.RangeVar.Schemaname == "pg_catalog" && f.RangeVar.Relname == "pg_settings" && len(f.RangeVar.GetAlias().GetColnames()) == 0 {
+			s.listSettings(alias)
+			return
+		}
 	case *pg_query.Node_RangeSubselect:
 		alias = f.RangeSubselect.GetAlias().GetAliasname()
 	case *pg_query.Node_RangeFunction:
@@ -90,6 +93,7 @@ func (v *verifier) from(n *pg_query.Node, s *sight) {
 		}
 	}
 	delete(s.targets, alias)
+	delete(s.settings, alias)
 }
 
 // holdsBare tells whether a governed relation stands as it is in a join.
@@ -111,6 +115,15 @@ func (s *sight) target(t *written) {
 		s.targets = map[string]*written{}
 	}
 	s.targets[t.alias] = t
+}
+
+// listSettings adds a name for pg_settings.
+func (s *sight) listSettings(alias string) {
+	if s.settings == nil {
+		s.settings = map[string]bool{}
+	}
+	s.settings[alias] = true
+	delete(s.targets, alias)
 }
 
 // merge adds a column that USING merged.

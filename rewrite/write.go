@@ -215,6 +215,9 @@ func (c *planner) maskTarget(t *resolve.Target, v *view, q *resolve.Query) error
 		}
 	}
 	for _, row := range q.Rows {
+		if row.Ref == t.Ref && !v.typedRow(t.Ref.Relation) {
+			return refuseUnsupported("name the columns", "the whole row of %s cannot be used while it is written", t.Ref.Relation.QualifiedName())
+		}
 		if row.Ref == t.Ref {
 			row.Node.Node = c.row(t, v).Node
 		}
