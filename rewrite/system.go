@@ -51,6 +51,12 @@ var partCatalogs = map[string]struct {
 	"pg_stat_activity": {rows: inner + ".pid = pg_catalog.pg_backend_pid()"},
 	"pg_stat_ssl":      {rows: inner + ".pid = pg_catalog.pg_backend_pid()"},
 	"pg_stat_gssapi":   {rows: inner + ".pid = pg_catalog.pg_backend_pid()"},
+	"pg_locks":         {columns: map[string]string{"page": "NULL", "tuple": "NULL"}, rows: inner + ".pid = pg_catalog.pg_backend_pid()"},
+	// That there are settings and mappings, without what they hold.
+	"pg_db_role_setting": {columns: map[string]string{"setconfig": "NULL"}},
+	"pg_user_mappings":   {columns: map[string]string{"umoptions": "NULL"}},
+	// Large objects are closed: there are none.
+	"pg_largeobject_metadata": {rows: "false"},
 	// How many rows there were.
 	"pg_sequences": {columns: map[string]string{"last_value": "NULL"}},
 	// The session's own, whose texts are those that were sent.
