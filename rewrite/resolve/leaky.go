@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"slices"
+	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
@@ -64,6 +65,7 @@ type operand struct {
 	schema string        // of a constant's type, where it is named
 	name   string
 	array  bool
+	param  bool // its type is as the client declares it
 }
 
 // operand judges one side of a comparison. ok is false for what may fail when
@@ -84,7 +86,7 @@ func (r *resolver) operand(n *pg_query.Node, s *scope) (o operand, ok bool) {
 	case *pg_query.Node_AConst:
 		return o, true
 	case *pg_query.Node_ParamRef:
-		return o, r.in.Parameters < ParametersOdd && r.params[v.ParamRef.Number] == 1
+		return operand{param: r.in.Parameters != ParametersInferred}, r.in.Parameters < ParametersOdd && r.params[v.ParamRef.Number] == 1
 	case *pg_query.Node_SqlvalueFunction:
 		return operand{schema: "pg_catalog", name: valueFunctionType(v.SqlvalueFunction.Op)}, true
 	case *pg_query.Node_TypeCast:
@@ -151,11 +153,23 @@ func (r *resolver) harmlessComparison(e *pg_query.A_Expr, s *scope) bool {
 			continue
 		}
 		array := e.Kind == pg_query.A_Expr_Kind_AEXPR_OP_ANY || e.Kind == pg_query.A_Expr_Kind_AEXPR_OP_ALL
-		if !r.harmlessPair(e.Lexpr, right, array, s) {
+		if !r.harmlessPair(e.Lexpr, right, array, s) || e.Kind == pg_query.A_Expr_Kind_AEXPR_IN && !r.harmlessInList(e.Lexpr, right, s) {
 			return false
 		}
 	}
 	return true
+}
+
+// harmlessInList judges an item of IN (…) once more: the server gives all items
+// the type of the column, and casts between dates and times hang on the time
+// zone, so they are done at run time.
+func (r *resolver) harmlessInList(left, right *pg_query.Node, s *scope) bool {
+	a, _ := r.operand(left, s)
+	b, _ := r.operand(right, s)
+	if a.column == nil || group(a.column.Name) != "time" {
+		return true
+	}
+	return !b.param && (b.name == "" || b.name == a.column.Name)
 }
 
 // rightSides gives what the left side of a comparison is compared with.
@@ -193,12 +207,21 @@ func (r *resolver) harmlessPair(left, right *pg_query.Node, array bool, s *scope
 	case a.column != nil && b.column != nil:
 		return fit(*a.column, *b.column)
 	case a.column != nil:
-		return b.name == "" || fits(*a.column, b.schema, b.name)
+		return b.plainFor(*a.column)
 	case b.column != nil:
-		return a.name == "" || fits(*b.column, a.schema, a.name)
+		return a.plainFor(*b.column)
 	default:
 		return a.name == "" && b.name == "" && !b.array
 	}
+}
+
+// plainFor tells whether a constant or parameter compares with a column without
+// a cast of either that can fail when it is evaluated.
+func (o operand) plainFor(column catalog.Type) bool {
+	if o.param {
+		return column.Name != "float4" && column.Name != "float8" && column.Name != "oid"
+	}
+	return o.name == "" || fits(column, o.schema, o.name)
 }
 
 // fits tells whether a column can be compared with something of a type without
@@ -227,7 +250,7 @@ func group(name string) string {
 	switch name {
 	case "int2", "int4", "int8", "numeric", "float4", "float8":
 		return "number"
-	case "text", "varchar", "bpchar", "name":
+	case "text", "varchar", "bpchar":
 		return "text"
 	case "date", "timestamp", "timestamptz":
 		return "time"
@@ -253,18 +276,31 @@ func valueFunctionType(op pg_query.SQLValueFunctionOp) string {
 	}
 }
 
+// comparedTypes are types of pg_catalog whose comparisons raise no errors: those
+// of box overflow, those of json[] look for an operator that is not there.
+var comparedTypes = append([]string{"float4", "float8", "money", "oid", "timetz", "bit", "varbit", "char", "macaddr8"}, plainTypes...)
+
 // comparable tells whether comparing a column raises no error by itself: it is
-// a relation's own, of a type of PostgreSQL's.
+// a relation's own, of a type that is known for it, or an array of one.
 func comparable(c column) bool {
 	return c.plain && len(c.sources) > 0 && !slices.ContainsFunc(c.types(), func(t catalog.Type) bool {
-		return t.Schema != "pg_catalog" && t.Kind != 'e'
+		if t.Kind == 'e' || t.Name == "citext" {
+			return false
+		}
+		name := strings.TrimPrefix(t.Name, "_")
+		return t.Schema != "pg_catalog" || name == "json" || !slices.Contains(comparedTypes, name)
 	})
 }
 
-// types gives the types of a column's sources.
+// types gives the types of a column's sources; of a domain what it is made of,
+// as which it is compared.
 func (c column) types() (types []catalog.Type) {
 	for _, src := range c.sources {
-		types = append(types, src.ref.Relation.Columns[src.column].Type)
+		t := src.ref.Relation.Columns[src.column].Type
+		if t.Kind == 'd' {
+			t.Schema, t.Name = t.BaseSchema, t.Base
+		}
+		types = append(types, t)
 	}
 	return types
 }
@@ -285,7 +321,7 @@ func mergeable(a, b column) bool {
 // fit tells whether columns of two types can be compared without errors. Texts
 // of two columns may have collations that do not go together.
 func fit(a, b catalog.Type) bool {
-	return fits(a, b.Schema, b.Name) && fits(b, a.Schema, a.Name) && group(a.Base) != "text"
+	return fits(a, b.Schema, b.Name) && fits(b, a.Schema, a.Name) && group(strings.TrimPrefix(a.Name, "_")) != "text"
 }
 
 func comparison(e *pg_query.A_Expr) bool {

@@ -379,7 +379,7 @@ func (r *resolver) whole(it *item) {
 }
 
 // where resolves WHERE, setting apart the conjuncts that a match mode of
-// equality could serve.
+// equality could serve: those that look at the value and cannot fail.
 func (r *resolver) where(clause *pg_query.Node, s *scope) error {
 	for _, c := range Conjuncts(clause) {
 		mark := len(r.q.Uses)
@@ -392,7 +392,7 @@ func (r *resolver) where(clause *pg_query.Node, s *scope) error {
 			u := &r.q.Uses[i]
 			conjunct.Uses = append(conjunct.Uses, i)
 			conjunct.Local = conjunct.Local && sameLevel(s, u.Ref)
-			if ref != nil && u.Node == ref && sameLevel(s, u.Ref) {
+			if ref != nil && !conjunct.Leaky && u.Node == ref && sameLevel(s, u.Ref) {
 				u.As = UseEquality
 				u.Match = &Match{Conjunct: c, Reference: ref, Nullable: u.Ref.outer}
 			}
