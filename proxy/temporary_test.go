@@ -21,6 +21,7 @@ func TestTemporaryTables(t *testing.T) {
 			"INSERT INTO s (n) VALUES (1), (2)", "INSERT INTO s (email) SELECT email FROM customers WHERE id = 1", "UPDATE s SET n = n + 1 WHERE s.n > 1", "DELETE FROM s x WHERE x.n = 1 RETURNING *", "SELECT * FROM s ORDER BY id"},
 			"2|x|3.00\n3|***|\n"},
 		{"joined with what is governed", []string{"CREATE TEMP TABLE hot AS SELECT id FROM customers WHERE id = 2", "UPDATE customers c SET region = 'EU' FROM hot WHERE hot.id = c.id RETURNING c.id, c.email"}, "2|***\n"},
+		{"locked", []string{"BEGIN", "CREATE TEMP TABLE hot AS SELECT id FROM customers", "LOCK TABLE hot", "SELECT count(*) > 0 FROM hot"}, "t\n"},
 		{"truncated", []string{"CREATE TEMP TABLE hot AS SELECT id FROM customers", "TRUNCATE hot", "SELECT count(*) FROM hot"}, "0\n"},
 		{"dropped", []string{"CREATE TEMP TABLE hot AS SELECT id FROM customers", "DROP TABLE hot", "SELECT count(*) FROM hot"}, "42P01"},
 		{"not there", []string{"DROP TABLE IF EXISTS hot", "SELECT 1"}, "1\n"},

@@ -37,6 +37,7 @@ users: {nina: {roles: [r]}}`})
 	s.Temporary = []*catalog.Relation{{Schema: "pg_temp", Name: name, Columns: []catalog.Column{{Name: "other"}}}}
 	for _, tt := range []struct{ sql, want string }{
 		{"COPY t TO STDOUT", "COPY (SELECT * FROM (SELECT pgveil_t.other AS other FROM ONLY pg_temp." + name + " pgveil_t) t) TO STDOUT"},
+		{"COPY t FROM STDIN", "COPY pg_temp." + name + " FROM STDIN"},
 		{"COPY public.t TO STDOUT", "COPY (SELECT t.id FROM ONLY public.t) TO STDOUT"},
 	} {
 		p, err := e.Plan(s, tt.sql)

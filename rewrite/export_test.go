@@ -487,14 +487,17 @@ func (m *mutant) filters(where *pg_query.Node) bool {
 // without takes the condition on rows out of a condition.
 func (m *mutant) without(where *pg_query.Node) *pg_query.Node {
 	isFilter := func(n *pg_query.Node) bool {
+		if len(n.GetCaseExpr().GetArgs()) == 1 {
+			n = n.GetCaseExpr().Args[0].GetCaseWhen().GetExpr() // of rows that the filter has passed
+		}
 		at, ok := m.slots[n.GetColumnRef()]
 		return ok && at.column == filterSlot
 	}
 	switch {
-	case isFilter(where):
-		return makeBool(true)
 	case where.GetCaseExpr() != nil:
 		return where.GetCaseExpr().Args[0].GetCaseWhen().Result
+	case isFilter(where):
+		return makeBool(true)
 	default:
 		b := where.GetBoolExpr()
 		b.Args = append(slices.DeleteFunc(slices.Clone(b.Args), isFilter), makeBool(true))

@@ -205,7 +205,7 @@ func (c *planner) lock(l *pg_query.LockStmt) error {
 		if !rel.Governed() || !c.mayLock(rel) {
 			return refuseRelation("lock", rel.QualifiedName(), "")
 		}
-		rv.Schemaname, rv.Catalogname = rel.Schema, ""
+		rv.Schemaname, rv.Catalogname, rv.Relname = rel.Schema, "", rel.Name
 	}
 	c.changed = true
 	return nil
@@ -213,7 +213,7 @@ func (c *planner) lock(l *pg_query.LockStmt) error {
 
 func (c *planner) mayLock(rel *catalog.Relation) bool {
 	ops := c.session.Access.Relation(rel).Ops
-	return ops.Has(policy.Insert) || ops.Has(policy.Update) || ops.Has(policy.Delete)
+	return isTemporary(rel) || ops.Has(policy.Insert) || ops.Has(policy.Update) || ops.Has(policy.Delete)
 }
 
 // transactionName gives the command tag of a transaction statement.

@@ -31,7 +31,9 @@ func (v *verifier) target(rv *pg_query.RangeVar, ops policy.Ops, s *sight, besid
 		return nil, s
 	}
 	w := &written{template: t, relation: rel, alias: aliasOf(rv)}
-	v.unreserved(w.alias)
+	if rv.Alias != nil {
+		v.unreserved(w.alias)
+	}
 	in := *s
 	in.targets = maps.Clone(s.targets)
 	for _, n := range beside {
@@ -246,7 +248,7 @@ func (v *verifier) assigned(t *written, list []*pg_query.Node, where *pg_query.N
 		if t.least.columns[rt.Name] || t.generates() {
 			v.wrong("groups of %s could be made up", t.relation.QualifiedName())
 		}
-		if t.filter[i] && !t.unchanged(rt.Name, where) {
+		if t.filter[i] && !v.unchanged(t, rt.Name, where) {
 			v.wrong("%s.%s decides which rows are seen", t.relation.QualifiedName(), rt.Name)
 		}
 		v.each([]*pg_query.Node{val}, s)
@@ -304,10 +306,14 @@ func isReference(n *pg_query.Node, alias, column string) bool {
 	return len(fields) == 2 && fields[0].GetString_().GetSval() == alias && fields[1].GetString_().GetSval() == column
 }
 
-// unchanged tells whether a condition demands that what is assigned to a
-// column is what it holds.
-func (t *written) unchanged(column string, where *pg_query.Node) bool {
-	return slices.ContainsFunc(resolve.Conjuncts(where), func(n *pg_query.Node) bool { return t.keeps(column, n) })
+// unchanged tells whether a condition demands, of rows that the filter has
+// passed, that what is assigned to a column is what it holds.
+func (v *verifier) unchanged(t *written, column string, where *pg_query.Node) bool {
+	return slices.ContainsFunc(resolve.Conjuncts(where), func(n *pg_query.Node) bool {
+		return v.filtersFirst(t, n) && slices.ContainsFunc(resolve.Conjuncts(n.GetCaseExpr().Args[0].GetCaseWhen().Result), func(n *pg_query.Node) bool {
+			return t.keeps(column, n)
+		})
+	})
 }
 
 // keeps tells whether a condition is column IS NOT DISTINCT FROM a plain value.
@@ -330,24 +336,13 @@ func (v *verifier) filteredBy(t *written, where *pg_query.Node, s *sight) {
 				v.targetCondition(t, c, s)
 			}
 		default:
-			others = others || !v.keepsFiltered(t, n)
+			others = true
 			v.targetCondition(t, n, s)
 		}
 	}
 	if !filtered || t.where != nil && others && v.leaky {
 		v.wrong("rows of %s are not filtered", t.relation.QualifiedName())
 	}
-}
-
-// keepsFiltered tells whether a condition holds a column of the row filter to
-// what it is.
-func (v *verifier) keepsFiltered(t *written, n *pg_query.Node) bool {
-	for i, c := range t.relation.Columns {
-		if t.filter[i] && t.keeps(c.Name, n) {
-			return true
-		}
-	}
-	return false
 }
 
 func (v *verifier) isFilter(t *written, n *pg_query.Node) bool {

@@ -25,13 +25,13 @@ func (c *planner) filterTarget(t *resolve.Target, v *view, q *resolve.Query) err
 	}
 	switch s := t.Stmt.Node.(type) {
 	case *pg_query.Node_UpdateStmt:
-		s.UpdateStmt.WhereClause = and(c.filtered(s.UpdateStmt.WhereClause, t, v, q), v.unchanged(t))
+		s.UpdateStmt.WhereClause = and(c.filtered(s.UpdateStmt.WhereClause, t, v, q), c.unchanged(t, v))
 	case *pg_query.Node_DeleteStmt:
 		s.DeleteStmt.WhereClause = c.filtered(s.DeleteStmt.WhereClause, t, v, q)
 	case *pg_query.Node_InsertStmt:
 		oc := s.InsertStmt.OnConflictClause
 		if oc.GetAction() == pg_query.OnConflictAction_ONCONFLICT_UPDATE {
-			oc.WhereClause = and(c.filtered(oc.WhereClause, t, v, q), v.unchanged(t))
+			oc.WhereClause = and(c.filtered(oc.WhereClause, t, v, q), c.unchanged(t, v))
 		}
 	case *pg_query.Node_MergeStmt:
 		return c.filterMerge(s.MergeStmt, t, v, q)
@@ -191,8 +191,9 @@ func assigned(t *resolve.Target, column int) *pg_query.Node {
 }
 
 // unchanged gives the condition that what SET assigns to the columns that the
-// row filter looks at is what they hold.
-func (v *view) unchanged(t *resolve.Target) (condition *pg_query.Node) {
+// row filter looks at is what they hold. It is asked of rows that the filter
+// has passed.
+func (c *planner) unchanged(t *resolve.Target, v *view) (condition *pg_query.Node) {
 	for i := range v.columns {
 		val := assigned(t, i)
 		if !v.filter[i] || val == nil {
@@ -203,7 +204,10 @@ func (v *view) unchanged(t *resolve.Target) (condition *pg_query.Node) {
 		condition = and(condition, pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT,
 			[]*pg_query.Node{pg_query.MakeStrNode("=")}, column, val, -1))
 	}
-	return condition
+	if condition == nil {
+		return nil
+	}
+	return caseWhen(c.slot(v, t.Ref.Relation, filterSlot, t.Ref.Alias), condition, makeBool(false))
 }
 
 // maskTarget replaces every reference to a masked column of the target by its
