@@ -267,8 +267,7 @@ func (t *written) generates() bool {
 }
 
 // kept gives X out of CASE WHEN X IS NOT DISTINCT FROM mask THEN column ELSE X
-// END, where both sides of the comparison may be cast; nil when a value is
-// something else.
+// END, where all but the column may be cast; nil when a value is something else.
 func (v *verifier) kept(t *written, column int, val *pg_query.Node) *pg_query.Node {
 	c := val.GetCaseExpr()
 	if c == nil || c.Arg != nil || len(c.Args) != 1 {
@@ -283,10 +282,18 @@ func (v *verifier) kept(t *written, column int, val *pg_query.Node) *pg_query.No
 	}
 	at, ok := v.places[mask.GetColumnRef()]
 	if e.GetKind() != pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT || !ok || at.relation != t.relation || at.column != column || at.alias != t.alias ||
-		!isReference(when.Result, t.alias, t.relation.Columns[column].Name) || !v.isCastOf(e.Lexpr, c.Defresult) {
+		!isReference(when.Result, t.alias, t.relation.Columns[column].Name) || !v.isCastOf(e.Lexpr, uncast(c.Defresult)) {
 		return nil
 	}
 	return c.Defresult
+}
+
+// uncast gives what an expression casts.
+func uncast(n *pg_query.Node) *pg_query.Node {
+	for n.GetTypeCast() != nil {
+		n = n.GetTypeCast().Arg
+	}
+	return n
 }
 
 // isCastOf tells whether an expression is another one, cast any number of times.

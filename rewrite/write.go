@@ -364,7 +364,7 @@ func (c *planner) protect(t *resolve.Target, v *view, q *resolve.Query) error {
 		if err != nil {
 			return err
 		}
-		rt.Val = caseWhen(unchanged, column, rt.Val)
+		rt.Val = caseWhen(unchanged, column, assignable(rt.Val, t.Ref.Relation.Columns[i].Type))
 	}
 	return nil
 }
@@ -388,14 +388,21 @@ func sameAs(value, mask *pg_query.Node, typ catalog.Type) (*pg_query.Node, error
 	return pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT, []*pg_query.Node{pg_query.MakeStrNode("=")}, value, mask, -1), nil
 }
 
-// asColumn casts a value to a column's type; to what a domain is made of, for a
+// assignable casts a value to a column's type without its length: CASE wants one
+// type where an assignment casts by itself. To what a domain is made of, for a
 // mask need not pass its checks.
+func assignable(n *pg_query.Node, typ catalog.Type) *pg_query.Node {
+	if typ.Kind == 'd' {
+		typ.Schema, typ.Name = typ.BaseSchema, typ.Base
+	}
+	return castTo(n, typ)
+}
+
+// asColumn casts a value to a column's type, as assignable does, with its
+// length.
 func asColumn(n *pg_query.Node, typ catalog.Type) (*pg_query.Node, error) {
-	switch {
-	case typ.Kind == 'd':
-		return castTo(n, catalog.Type{Schema: typ.BaseSchema, Name: typ.Base}), nil
-	case typ.Mod < 0:
-		return castTo(n, typ), nil
+	if typ.Kind == 'd' || typ.Mod < 0 {
+		return assignable(n, typ), nil
 	}
 	node, err := canonical("SELECT NULL::" + typ.SQL)
 	if err != nil {

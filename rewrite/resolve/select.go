@@ -241,6 +241,11 @@ func (r *resolver) groupKey(n *pg_query.Node, s *scope, cols []column) error {
 // RETURNING, target is what is written: a * over it is spelled out, because
 // the target stays what it is.
 func (r *resolver) targetList(list *[]*pg_query.Node, s *scope, target *Target) (cols []column, opaque bool, err error) {
+	for _, n := range *list {
+		if err := r.starOfRow(n.GetResTarget().GetVal(), s); err != nil {
+			return nil, false, err
+		}
+	}
 	if target != nil {
 		if err := r.spellOutStars(list, s, target); err != nil {
 			return nil, false, err
@@ -337,6 +342,21 @@ func merge(sources []source, more ...source) []source {
 		}
 	}
 	return sources
+}
+
+// starOfRow writes (name).*, where name means a row, as name.*.
+func (r *resolver) starOfRow(n *pg_query.Node, s *scope) error {
+	a := n.GetAIndirection()
+	ref := a.GetArg().GetColumnRef()
+	if ref == nil || len(a.Indirection) != 1 || a.Indirection[0].GetAStar() == nil {
+		return nil
+	}
+	it, err := r.wholeRow(ref, s)
+	if err != nil || it == nil || it.name == "" {
+		return err
+	}
+	n.Node = pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(it.name), a.Indirection[0]}, ref.Location).Node
+	return nil
 }
 
 // starColumns gives what a * or name.* in a target list stands for, nil when n
