@@ -121,6 +121,9 @@ func (c *planner) prepare(p *pg_query.PrepareStmt) error {
 	if queryOf(p.Query) != p.Query {
 		return refuseUnsupported("prepare a query", "PREPARE of %s is not open to callers with restrictions", commandName(p.Query))
 	}
+	if currentOf(p.Query) != nil {
+		return refuseUnsupported("send it as it is", "PREPARE of WHERE CURRENT OF is not open to callers with restrictions")
+	}
 	c.session.Parameters = declaredTypes(p.Argtypes)
 	effect, err := c.query(p.Query)
 	c.step("PREPARE", effect|Prepares, p.Name)

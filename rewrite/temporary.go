@@ -173,6 +173,11 @@ func (c *planner) columnType(t *pg_query.TypeName) error {
 func (c *planner) constraints(list []*pg_query.Node) error {
 	for _, n := range list {
 		con := n.GetConstraint()
+		if con.GetConname() != "" {
+			if con.Conname = c.session.ownName(con.Conname); len(con.Conname) > maxName {
+				return refuseUnsupported("give it a shorter name, or none", "the name of this constraint is too long for a temporary table")
+			}
+		}
 		switch con.GetContype() {
 		case pg_query.ConstrType_CONSTR_NULL, pg_query.ConstrType_CONSTR_NOTNULL,
 			pg_query.ConstrType_CONSTR_PRIMARY, pg_query.ConstrType_CONSTR_UNIQUE:
@@ -278,6 +283,14 @@ func standAs(ref *resolve.Ref) {
 	if rv.Relname != ref.Relation.Name {
 		rv.Alias = cmp.Or(rv.Alias, &pg_query.Alias{Aliasname: ref.Alias})
 		rv.Relname = ref.Relation.Name
+	}
+}
+
+// ownConstraint judges the name of a constraint of a temporary table, which the
+// index behind it has as well.
+func (v *verifier) ownConstraint(con *pg_query.Constraint) {
+	if con.Conname != "" && !strings.HasPrefix(con.Conname, v.session.ownName("")) {
+		v.wrong("the constraint %q of a temporary table", con.Conname)
 	}
 }
 

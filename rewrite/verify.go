@@ -138,6 +138,8 @@ func (v *verifier) judge(m proto.Message, s *sight) bool {
 			}
 		}
 		return false
+	case *pg_query.Constraint:
+		v.ownConstraint(n)
 	case *pg_query.LockStmt:
 		for _, r := range n.Relations {
 			if rel, _ := v.templateOf(r.GetRangeVar()); rel == nil || !rel.Governed() || !v.mayLock(rel) {

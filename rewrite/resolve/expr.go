@@ -233,13 +233,14 @@ func (r *resolver) pin(ref *pg_query.ColumnRef, c column, it *item, s *scope) er
 
 // owner gives the name of the one item that gave a join its column; "" when two
 // were merged into it.
-func (s *scope) owner(join *item, column string) (name string) {
+func (s *scope) owner(join *item, wanted string) (name string) {
 	for level := s; level != nil; level = level.parent {
 		if !slices.Contains(level.items, join) {
 			continue
 		}
 		for _, it := range level.items {
-			if _, has := it.column(column); has && it.hidden && it.name != "" && !it.onlyRef {
+			has := slices.ContainsFunc(it.cols, func(c column) bool { return c.name == wanted })
+			if has && it.hidden && it.name != "" && !it.onlyRef {
 				if name != "" {
 					return ""
 				}

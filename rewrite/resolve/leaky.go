@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/rewrite/parse"
@@ -41,7 +42,8 @@ func (r *resolver) leaky(n *pg_query.Node, s *scope) bool {
 	case nil:
 		return false
 	case *pg_query.Node_BoolExpr:
-		return slices.ContainsFunc(v.BoolExpr.Args, func(n *pg_query.Node) bool { return r.leaky(n, s) })
+		joins := v.BoolExpr.Boolop == pg_query.BoolExprType_AND_EXPR || isNotExists(v.BoolExpr)
+		return slices.ContainsFunc(v.BoolExpr.Args, func(n *pg_query.Node) bool { return r.leaky(n, s) || !joins && holdsSubLink(n) })
 	case *pg_query.Node_NullTest:
 		return r.leaky(v.NullTest.Arg, s)
 	case *pg_query.Node_BooleanTest:
@@ -57,6 +59,23 @@ func (r *resolver) leaky(n *pg_query.Node, s *scope) bool {
 		o, ok := r.operand(n, s)
 		return !ok || o.column == nil
 	}
+}
+
+// isNotExists tells whether a condition is NOT EXISTS (…). It, EXISTS and IN are
+// joins where they are AND-ed. Anywhere else a sub-select is run when the first
+// row gets there, and how long it runs can be told.
+func isNotExists(b *pg_query.BoolExpr) bool {
+	return b.Boolop == pg_query.BoolExprType_NOT_EXPR && b.Args[0].GetSubLink().GetSubLinkType() == pg_query.SubLinkType_EXISTS_SUBLINK
+}
+
+func holdsSubLink(n *pg_query.Node) bool {
+	found := false
+	parse.Walk(n, func(m proto.Message) bool {
+		_, sub := m.(*pg_query.SubLink)
+		found = found || sub
+		return !found
+	})
+	return found
 }
 
 // operand is one side of a comparison, as far as it is sure not to fail.
