@@ -48,7 +48,7 @@ const maxLiterals = 256
 // own.
 func (l *literals) split(text []byte) (ok bool) {
 	l.form, l.lits = l.form[:0], l.lits[:0]
-	if !plainStatement(text) || len(text) > 64<<10 || !utf8.Valid(text) {
+	if !plainStatement(text) || len(text) > 64<<10 || !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
 		return false
 	}
 	for i := 0; i < len(text); {
