@@ -304,7 +304,7 @@ func (c *planner) narrow(w *work) error {
 // the relation alone.
 func (v *view) narrow(ref *resolve.Ref, q *resolve.Query) {
 	for _, c := range q.Conjuncts {
-		if c.Leaky || !c.Local || len(c.Uses) == 0 || holdsSubLink(c.Node) {
+		if c.Leaky || !c.Local || len(c.Uses) == 0 || resolve.HoldsSubLink(c.Node) {
 			continue
 		}
 		mine := !slices.ContainsFunc(c.Uses, func(i int) bool {
@@ -330,16 +330,6 @@ func inside(c resolve.Conjunct, ref *resolve.Ref, q *resolve.Query) *pg_query.No
 		q.Uses[use].Node.Node = outside[i].Node
 	}
 	return n
-}
-
-func holdsSubLink(n *pg_query.Node) bool {
-	found := false
-	parse.Walk(n, func(m proto.Message) bool {
-		_, sub := m.(*pg_query.SubLink)
-		found = found || sub
-		return !found
-	})
-	return found
 }
 
 // and puts two conditions together, flat to the left as the parser does.

@@ -182,7 +182,7 @@ func (c *planner) constraints(list []*pg_query.Node) error {
 		case pg_query.ConstrType_CONSTR_NULL, pg_query.ConstrType_CONSTR_NOTNULL,
 			pg_query.ConstrType_CONSTR_PRIMARY, pg_query.ConstrType_CONSTR_UNIQUE:
 		case pg_query.ConstrType_CONSTR_DEFAULT:
-			if holdsSubLink(con.RawExpr) {
+			if resolve.HoldsSubLink(con.RawExpr) {
 				return refuseUnsupported("use a plain expression", "a sub-select in DEFAULT is not open to callers with restrictions")
 			}
 			value, _, err := c.expression(con.RawExpr)

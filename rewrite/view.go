@@ -117,7 +117,7 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 	if t.where == nil {
 		return nil
 	}
-	t.joins = holdsSubLink(sel.WhereClause)
+	t.joins = resolve.HoldsSubLink(sel.WhereClause)
 	q, err = resolve.Expr(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog"}}, rel, inner, sel.WhereClause)
 	if err != nil {
 		return fmt.Errorf("row filter of %s: %w", rel.QualifiedName(), err)

@@ -43,7 +43,7 @@ func (r *resolver) leaky(n *pg_query.Node, s *scope) bool {
 		return false
 	case *pg_query.Node_BoolExpr:
 		joins := v.BoolExpr.Boolop == pg_query.BoolExprType_AND_EXPR || isNotExists(v.BoolExpr)
-		return slices.ContainsFunc(v.BoolExpr.Args, func(n *pg_query.Node) bool { return r.leaky(n, s) || !joins && holdsSubLink(n) })
+		return slices.ContainsFunc(v.BoolExpr.Args, func(n *pg_query.Node) bool { return r.leaky(n, s) || !joins && HoldsSubLink(n) })
 	case *pg_query.Node_NullTest:
 		return r.leaky(v.NullTest.Arg, s)
 	case *pg_query.Node_BooleanTest:
@@ -68,7 +68,8 @@ func isNotExists(b *pg_query.BoolExpr) bool {
 	return b.Boolop == pg_query.BoolExprType_NOT_EXPR && b.Args[0].GetSubLink().GetSubLinkType() == pg_query.SubLinkType_EXISTS_SUBLINK
 }
 
-func holdsSubLink(n *pg_query.Node) bool {
+// HoldsSubLink tells whether an expression holds a sub-select.
+func HoldsSubLink(n *pg_query.Node) bool {
 	found := false
 	parse.Walk(n, func(m proto.Message) bool {
 		_, sub := m.(*pg_query.SubLink)
