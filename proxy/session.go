@@ -114,7 +114,7 @@ func (s *session) run(ctx context.Context) error {
 	return err
 }
 
-// guarded turns a panic into the end of this session, and of no other.
+// guarded turns a panic into the end of the one session that it is in.
 func (s *session) guarded(pump func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

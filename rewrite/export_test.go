@@ -295,6 +295,47 @@ var Mutations = []Mutation{
 	{"the row of a relation that stands as it is", overBare(func(rv *pg_query.RangeVar) *pg_query.Node {
 		return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(aliasOf(rv))}, -1)
 	})},
+	{"a file of the server's", func(m *mutant, n proto.Message) bool {
+		cp, ok := n.(*pg_query.CopyStmt)
+		if !ok || !m.here(true) {
+			return false
+		}
+		cp.Filename = "/tmp/rows"
+		return true
+	}},
+	{"a relation copied as it is", func(m *mutant, n proto.Message) bool {
+		cp, ok := n.(*pg_query.CopyStmt)
+		if !ok || !m.here(!cp.IsFrom) {
+			return false
+		}
+		cp.Query, cp.Relation = nil, &pg_query.RangeVar{Schemaname: "public", Relname: "orders", Inh: true, Relpersistence: "p"}
+		return true
+	}},
+	{"a table that inherits", func(m *mutant, n proto.Message) bool {
+		t, ok := n.(*pg_query.CreateStmt)
+		if !ok || !m.here(true) {
+			return false
+		}
+		rv := &pg_query.RangeVar{Schemaname: "public", Relname: "customers", Inh: true, Relpersistence: "p"}
+		t.InhRelations = []*pg_query.Node{{Node: &pg_query.Node_RangeVar{RangeVar: rv}}}
+		return true
+	}},
+	{"a table that lasts", func(m *mutant, n proto.Message) bool {
+		rv, ok := n.(*pg_query.RangeVar)
+		if !ok || !m.here(rv.Relpersistence == "t") {
+			return false
+		}
+		rv.Relpersistence = "p"
+		return true
+	}},
+	{"what lasts dropped", func(m *mutant, n proto.Message) bool {
+		d, ok := n.(*pg_query.DropStmt)
+		if !ok || !m.here(true) {
+			return false
+		}
+		d.Objects[0].GetList().Items = []*pg_query.Node{pg_query.MakeStrNode("public"), pg_query.MakeStrNode("orders")}
+		return true
+	}},
 	{"another relation written", func(m *mutant, n proto.Message) bool {
 		rv := targetOf(n)
 		if rv == nil || !m.here(true) {

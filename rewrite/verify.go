@@ -40,6 +40,7 @@ func (c *planner) verify(sql string, decided *pg_query.Node) (map[*pg_query.Colu
 		return nil, refuseUnsupported("say it another way", "this statement cannot be sent on as it was understood")
 	}
 	v := &verifier{planner: c, places: c.places(decided, read)}
+	v.kind(read)
 	v.walk(read, &sight{stars: true})
 	return v.places, v.err
 }
@@ -77,6 +78,19 @@ func (v *verifier) wrong(format string, args ...any) {
 	}
 }
 
+// kind judges what a statement is: of the kinds that the rest knows how to judge.
+func (v *verifier) kind(n *pg_query.Node) {
+	switch s := n.Node.(type) {
+	case *pg_query.Node_SelectStmt, *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt, *pg_query.Node_MergeStmt,
+		*pg_query.Node_CopyStmt, *pg_query.Node_PrepareStmt, *pg_query.Node_ExecuteStmt, *pg_query.Node_DeclareCursorStmt,
+		*pg_query.Node_CreateStmt, *pg_query.Node_CreateTableAsStmt, *pg_query.Node_DropStmt, *pg_query.Node_TruncateStmt, *pg_query.Node_LockStmt:
+	case *pg_query.Node_ExplainStmt:
+		v.kind(s.ExplainStmt.Query)
+	default:
+		v.wrong("%s is sent", commandName(n))
+	}
+}
+
 // walk judges everything below a message, but not the message itself.
 func (v *verifier) walk(m proto.Message, s *sight) {
 	parse.Walk(m, func(n proto.Message) bool {
@@ -110,6 +124,9 @@ func (v *verifier) judge(m proto.Message, s *sight) bool {
 		v.merge(n, s)
 		return false
 	case *pg_query.CopyStmt:
+		if n.IsProgram || n.Filename != "" || !n.IsFrom && n.Relation != nil {
+			v.wrong("COPY does more than give a query's rows, or take rows in")
+		}
 		if n.IsFrom {
 			v.copyFrom(n)
 			return false
@@ -121,6 +138,10 @@ func (v *verifier) judge(m proto.Message, s *sight) bool {
 		v.walk(n.Query, s.later())
 		return false
 	case *pg_query.CreateStmt:
+		plain := &pg_query.CreateStmt{Relation: n.Relation, TableElts: n.TableElts, Oncommit: n.Oncommit, IfNotExists: n.IfNotExists}
+		if !parse.Equal(n, plain) {
+			v.wrong("a temporary table that is more than its columns")
+		}
 		v.ownTemporary(n.Relation)
 		v.each(n.TableElts, s.later())
 		return false
