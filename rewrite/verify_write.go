@@ -137,8 +137,10 @@ func mergeOps(m *pg_query.MergeStmt) (ops policy.Ops) {
 			ops |= policy.Insert
 		case pg_query.CmdType_CMD_UPDATE:
 			ops |= policy.Update
-		default:
+		case pg_query.CmdType_CMD_DELETE:
 			ops |= policy.Delete
+		default:
+			ops |= policy.Insert | policy.Update | policy.Delete
 		}
 	}
 	return ops

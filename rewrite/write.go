@@ -112,12 +112,15 @@ func performed(t *resolve.Target) []operation {
 		var ops []operation
 		for _, n := range s.MergeStmt.MergeWhenClauses {
 			switch n.GetMergeWhenClause().CommandType {
+			case pg_query.CmdType_CMD_NOTHING:
 			case pg_query.CmdType_CMD_INSERT:
 				ops = append(ops, inserts)
 			case pg_query.CmdType_CMD_UPDATE:
 				ops = append(ops, updates)
 			case pg_query.CmdType_CMD_DELETE:
 				ops = append(ops, deletes)
+			default:
+				ops = append(ops, inserts, updates, deletes)
 			}
 		}
 		return ops
