@@ -51,7 +51,9 @@ func Create(ctx context.Context, dir string, server Server) error {
 	if err != nil {
 		return fmt.Errorf("create fixture: %w", err)
 	}
-	_, err = admin.Exec(ctx, "CREATE DATABASE "+filepath.Base(dir))
+	if _, err = admin.Exec(ctx, unhurried); err == nil {
+		_, err = admin.Exec(ctx, "CREATE DATABASE "+filepath.Base(dir))
+	}
 	if err := errors.Join(err, admin.Close(ctx)); err != nil {
 		return fmt.Errorf("create fixture: %w", err)
 	}
@@ -96,8 +98,15 @@ func Load(ctx context.Context, dir string, servers [2]Server) (*Fixture, error) 
 // Close ends the sessions that Load began.
 func (f *Fixture) Close(ctx context.Context) error { return f.free.close(ctx) }
 
+// unhurried takes away the time that statements are given on these servers: a
+// busy machine may take longer to load a fixture.
+const unhurried = "SET statement_timeout = 0"
+
 // runFiles runs files of a fixture, of which some may be missing.
 func runFiles(ctx context.Context, conn *pgx.Conn, dir string, names ...string) error {
+	if _, err := conn.Exec(ctx, unhurried); err != nil {
+		return err
+	}
 	for _, name := range names {
 		sql, err := os.ReadFile(filepath.Join(dir, name))
 		if errors.Is(err, os.ErrNotExist) && slices.Contains([]string{"roles.sql", "hidden.sql", "no rows"}, name) {
