@@ -10,6 +10,10 @@ import (
 // exact, only true; moving it costs a page to write with the next sync.
 const markEvery = time.Second
 
+// Durable tells whether every record up to seq is durable, without waiting for
+// it.
+func (l *Log) Durable(seq uint64) bool { return l.durable.Load() > seq }
+
 // Sync returns when every record up to seq is durable. All who wait share one
 // fdatasync, so it costs more of patience than of disk. An error of the disk
 // is final: the system may have dropped the pages that it could not write, so

@@ -12,45 +12,83 @@ import (
 	"github.com/pgveil/pgveil/rewrite"
 )
 
-const serverBuffer = 32 << 10
-
 // maxAnswer bounds answers that are looked into: errors, notices, parameters.
 const maxAnswer = 16 << 20
 
-// pumpServer reads the server's answers and passes them on.
-func (s *session) pumpServer(ctx context.Context) error {
-	for {
-		typ, n, ok, err := s.fromS.Head()
-		if err != nil {
-			return newFatal("08P01", "the server: %w", err)
-		}
-		want := wire.HeadLen
-		if ok && (typ != 'D' && typ != 'd' && typ != 'V' || s.answersProbe(typ)) {
-			want = n
-			if n > maxAnswer && typ != 'T' {
-				return newFatal("08P01", "the server sent a message %q of %d bytes", typ, n)
-			}
-		}
-		if s.fromS.Buffered() < want || !ok {
-			if err := s.flushAnswers(ctx); err != nil {
-				return err
-			}
-			if err := s.fromS.Fill(max(want, s.fromS.Buffered()+1)); err != nil {
-				return s.serverGone(err)
-			}
-			s.srv.metrics.fromServer.Add(float64(s.fromS.Arrived()))
-			continue
-		}
-		have := min(n, s.fromS.Buffered())
-		frame := s.fromS.Take(have)
-		pass, err := s.fromServer(ctx, typ, frame, n)
-		if err != nil {
-			return err
-		}
-		if err := s.passOn(ctx, pass, frame, n-have); err != nil {
-			return err
-		}
+// stepServer acts on the next message of the server's. need and errWaits are as
+// stepClient has them.
+func (s *session) stepServer(ctx context.Context) (need int, err error) {
+	if s.rest > 0 {
+		return s.passRestOn(), nil
 	}
+	typ, n, ok, err := s.fromS.Head()
+	if err != nil {
+		return 0, newFatal("08P01", "the server: %w", err)
+	}
+	if !ok {
+		return wire.HeadLen, nil
+	}
+	if s.streaming != nil && (typ == 'D' || typ == 'd') && s.passRows(typ) {
+		return 0, nil
+	}
+	want, err := s.serverWants(typ, n)
+	if err != nil {
+		return 0, err
+	}
+	if s.fromS.Buffered() < want {
+		return want, nil
+	}
+	have := min(n, s.fromS.Buffered())
+	frame := s.fromS.Take(have)
+	pass, err := s.fromServer(ctx, typ, frame, n)
+	if errors.Is(err, errWaits) {
+		s.fromS.Untake(have)
+		return 0, err
+	}
+	if err != nil {
+		return 0, err
+	}
+	if pass {
+		s.toC.Pass(frame)
+	}
+	s.rest, s.passing = n-have, pass
+	return 0, nil
+}
+
+// serverWants tells how much of a frame must be there to act on it: rows and
+// results nobody looks into.
+func (s *session) serverWants(typ byte, n int) (int, error) {
+	if (typ == 'D' || typ == 'd' || typ == 'V') && !s.answersProbe(typ) {
+		return wire.HeadLen, nil
+	}
+	if n > maxAnswer && typ != 'T' {
+		return 0, newFatal("08P01", "the server sent a message %q of %d bytes", typ, n)
+	}
+	return n, nil
+}
+
+// passRestOn passes to the client, or drops, what has come of a message whose
+// beginning was acted on.
+func (s *session) passRestOn() (need int) {
+	part := s.fromS.Take(min(s.rest, s.fromS.Buffered()))
+	s.rest -= len(part)
+	if s.passing {
+		s.toC.Pass(part)
+	}
+	return min(s.rest, 1)
+}
+
+// passRows passes on the rows that are there as a whole, behind another row of
+// the same answer. It tells whether there were any.
+func (s *session) passRows(typ byte) bool {
+	f := s.streaming
+	rows, n := s.fromS.Run(typ)
+	f.rows += int64(n)
+	f.bytes += int64(len(rows) - n*wire.HeadLen)
+	if typ == 'd' || f.relays() {
+		s.toC.Pass(rows)
+	}
+	return n > 0
 }
 
 // answersProbe tells whether a row is for the proxy itself, which reads it.
@@ -78,33 +116,17 @@ func (s *session) serverGone(err error) error {
 	return newFatal("08006", "the connection to the server was lost: %w", err)
 }
 
-// passOn sends a frame to the client, or drops it, with the rest of it that is
-// still on its way.
-func (s *session) passOn(ctx context.Context, pass bool, frame []byte, rest int) error {
-	if pass {
-		s.toC.Pass(frame)
-	}
-	for rest > 0 {
-		if err := s.flushAnswers(ctx); err != nil {
-			return err
-		}
-		if err := s.fromS.Fill(1); err != nil {
-			return s.serverGone(unexpectedEnd(err))
-		}
-		part := s.fromS.Take(min(rest, s.fromS.Buffered()))
-		rest -= len(part)
-		if pass {
-			s.toC.Pass(part)
-		}
-	}
-	return nil
-}
-
+// flushAnswers sends what the client is to get, once what the access log must
+// hold of it is durable.
 func (s *session) flushAnswers(ctx context.Context) error {
 	if !s.toC.Pending() {
 		return nil
 	}
-	if err := s.gate(ctx); err != nil {
+	err := s.gate(ctx)
+	if errors.Is(err, errWaits) {
+		return err
+	}
+	if err != nil {
 		return newFatal("58030", "the access log cannot be made durable: %w", err)
 	}
 	return s.toC.Flush()
@@ -140,7 +162,7 @@ func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int)
 			return false, f.probe.collect(frame)
 		}
 		s.streaming = f
-		return !f.own && f.privacy == nil, nil
+		return f.relays(), nil
 	case 'd':
 		f.rows++
 		f.bytes += int64(n - wire.HeadLen)
@@ -257,6 +279,9 @@ func (s *session) acknowledged(f *flight, typ byte) (bool, error) {
 func (s *session) completed(ctx context.Context, f *flight, typ byte, frame []byte) (bool, error) {
 	own := f.own
 	if f.privacy != nil {
+		if s.hurriedS {
+			return false, errWaits
+		}
 		own = true
 		if err := s.fulfil(ctx, f); err != nil {
 			return false, err

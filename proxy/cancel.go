@@ -90,7 +90,7 @@ func (srv *Server) cancel(ctx context.Context, body []byte) error {
 		return err
 	}
 	// The server closes the connection once it has acted.
-	return ignoreEOF(wire.NewReader(conn, 64).Fill(1))
+	return ignoreEOF(wire.NewReader(conn).Fill(1))
 }
 
 // busySoon tells whether the session has something to cancel. What was sent

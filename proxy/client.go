@@ -12,7 +12,6 @@ import (
 )
 
 const (
-	clientBuffer = 16 << 10
 	// maxNames bounds the names at the start of a Bind whose values are too
 	// long to be held: a name is an identifier of 63 bytes at most.
 	maxNames = 4 << 10
@@ -20,43 +19,66 @@ const (
 	maxControl = 64 << 10
 )
 
-// pumpClient reads what the client sends and forwards what may be.
-func (s *session) pumpClient(ctx context.Context) error {
-	for {
-		typ, n, ok, err := s.fromC.Head()
-		if err != nil {
-			return newFatal("08P01", "%w", err)
-		}
-		want := wire.HeadLen
-		if ok {
-			if want, err = clientWants(typ, n); err != nil {
-				return err
-			}
-		}
-		if s.fromC.Buffered() < want {
-			if err := s.toS.Flush(); err != nil {
-				return err
-			}
-			s.reading.Store(true)
-			err := s.fromC.Fill(want)
-			s.reading.Store(false)
-			if err == io.EOF {
-				// It may only have nothing more to say: what it asked for is answered.
-				s.toS.Frame('X')
-				return s.terminate()
-			}
-			if err != nil {
-				return err
-			}
-			s.srv.metrics.fromClient.Add(float64(s.fromC.Arrived()))
-			continue
-		}
-		have := min(n, s.fromC.Buffered())
-		frame := s.fromC.Take(have)
-		if err := s.fromClient(ctx, typ, frame, n-have); err != nil {
-			return err
-		}
+// stepClient acts on the next message of the client's. need is how many bytes
+// of it must be there before it can; 0 when it has acted, or after an error.
+//
+// After errWaits nothing has happened: whoever may wait must step again.
+func (s *session) stepClient(ctx context.Context) (need int, err error) {
+	if s.left > 0 {
+		return s.passRest(), nil
 	}
+	typ, n, ok, err := s.fromC.Head()
+	if err != nil {
+		return 0, newFatal("08P01", "%w", err)
+	}
+	if !ok {
+		return wire.HeadLen, nil
+	}
+	want, err := clientWants(typ, n)
+	if err != nil {
+		return 0, err
+	}
+	if s.fromC.Buffered() < want {
+		return want, nil
+	}
+	have := min(n, s.fromC.Buffered())
+	frame := s.fromC.Take(have)
+	s.left, s.dropping, s.hit = n-have, false, false
+	err = s.act(ctx, typ, frame)
+	switch {
+	case err == nil:
+	case errors.Is(err, errWaits):
+		s.fromC.Untake(have)
+		s.left = 0
+		return 0, err
+	case errors.Is(err, errSkipped):
+		s.dropping, err = true, nil
+	}
+	if s.hit {
+		s.srv.metrics.cacheHits.Inc()
+	}
+	return 0, err
+}
+
+// passRest passes on, or drops, what has come of a message that was decided by
+// its beginning.
+func (s *session) passRest() (need int) {
+	part := s.fromC.Take(min(s.left, s.fromC.Buffered()))
+	s.left -= len(part)
+	if !s.dropping {
+		s.toS.Pass(part)
+	}
+	return min(s.left, 1)
+}
+
+// clientEnds handles the end of what the client sends. It may only have nothing
+// more to say: what it asked for is answered.
+func (s *session) clientEnds() error {
+	if s.left > 0 || s.fromC.Buffered() > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	s.toS.Frame('X')
+	return s.part()
 }
 
 // clientWants tells how much of a frame must be there to decide on it: all of
@@ -75,17 +97,6 @@ func clientWants(typ byte, n int) (int, error) {
 		return 0, newFatal("54000", "message %q of %d bytes is longer than %d", typ, n, limit)
 	}
 	return n, nil
-}
-
-// fromClient acts on one frontend message. rest is how many bytes of it are
-// still to be read.
-func (s *session) fromClient(ctx context.Context, typ byte, frame []byte, rest int) error {
-	s.left = rest
-	err := s.act(ctx, typ, frame)
-	if errors.Is(err, errSkipped) {
-		return s.discard()
-	}
-	return err
 }
 
 // act is the closed switch over frontend messages.
@@ -112,7 +123,8 @@ func (s *session) act(ctx context.Context, typ byte, frame []byte) error {
 		s.toS.Pass(frame)
 		return nil
 	case 'd':
-		return s.relay(frame)
+		s.toS.Pass(frame)
+		return nil
 	case 'c', 'f':
 		s.copyEnd()
 		s.toS.Pass(frame)
@@ -121,27 +133,18 @@ func (s *session) act(ctx context.Context, typ byte, frame []byte) error {
 		return s.call(frame)
 	case 'X':
 		s.toS.Pass(frame)
-		return s.terminate()
+		return s.part()
 	default:
 		return newFatal("08P01", "message of type %q is not part of the protocol here", typ)
 	}
 }
 
-// noParams is the end of a Parse message that names no parameter types.
-// terminate ends the session once the server has answered what was asked
-// before, and closes the connection as it was told to.
-func (s *session) terminate() error {
+// part says that the client asks for nothing more. The server answers what was
+// asked before and closes the connection, as it was told to.
+func (s *session) part() error {
 	s.mu.Lock()
 	s.parting = true
 	s.mu.Unlock()
-	if err := s.toS.Flush(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for s.ended == nil {
-		s.settled.Wait()
-	}
 	return errTerminated
 }
 
@@ -151,44 +154,6 @@ func (s *session) passedOver(typ byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.skipping && typ != 'S' && typ != 'X'
-}
-
-// discard drops what is still to be read of the current message.
-func (s *session) discard() error {
-	for s.left > 0 {
-		if err := s.toS.Flush(); err != nil {
-			return err
-		}
-		if err := s.fromC.Fill(1); err != nil {
-			return unexpectedEnd(err)
-		}
-		s.left -= len(s.fromC.Take(min(s.left, s.fromC.Buffered())))
-	}
-	return nil
-}
-
-// relay passes a frame on whose rest may still be on its way.
-func (s *session) relay(frame []byte) error {
-	s.toS.Pass(frame)
-	for s.left > 0 {
-		if err := s.toS.Flush(); err != nil {
-			return err
-		}
-		if err := s.fromC.Fill(1); err != nil {
-			return unexpectedEnd(err)
-		}
-		part := s.fromC.Take(min(s.left, s.fromC.Buffered()))
-		s.toS.Pass(part)
-		s.left -= len(part)
-	}
-	return nil
-}
-
-func unexpectedEnd(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // push adds flights, all or none. After errSkipped the server would pass over
@@ -222,6 +187,13 @@ func (s *session) take(kind flightKind) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.queue.take(kind)
+}
+
+// giveBack puts away a flight that was not pushed.
+func (s *session) giveBack(f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue.recycle(f)
 }
 
 func (s *session) query(ctx context.Context, frame []byte) error {
@@ -270,6 +242,7 @@ func (s *session) make(ctx context.Context, text []byte) (named, error) {
 // replaces, and sends what makes it do so.
 func (s *session) refuse(f *flight, err error, poison func(*Refusal)) error {
 	if ended(err) {
+		s.giveBack(f)
 		return err
 	}
 	f.refusal = s.asRefusal(err)
@@ -285,10 +258,10 @@ func (s *session) refuse(f *flight, err error, poison func(*Refusal)) error {
 	return nil
 }
 
-// ended tells an error that ends the session from one that refuses a statement.
+// ended tells an error that is not about the statement from one that refuses it.
 func ended(err error) bool {
 	var f *fatal
-	return errors.As(err, &f) || errors.Is(err, errSkipped) || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled)
+	return errors.As(err, &f) || errors.Is(err, errWaits) || errors.Is(err, errSkipped) || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled)
 }
 
 // plan decides a text, after the settings it depends on are certain.
@@ -297,23 +270,44 @@ func (s *session) plan(ctx context.Context, text []byte) (rewrite.Ready, error) 
 		return rewrite.Ready{}, err
 	}
 	if purpose, ok := rewrite.CommentPurpose(text); ok && !s.plans.Access.Unrestricted {
+		if s.hurriedC {
+			return rewrite.Ready{}, errWaits
+		}
 		return s.planFor(purpose, text)
 	}
-	start := s.srv.now()
-	r, hit, err := s.lookup.Plan(text)
+	r, hit, err := s.lookup.Known(text)
 	if hit {
-		s.srv.metrics.cacheHits.Inc()
+		s.hit = true
 		return r, err
 	}
+	if s.hurriedC {
+		return rewrite.Ready{}, errWaits
+	}
+	return s.planAnew(ctx, text)
+}
+
+// planAnew decides a text that was not seen before.
+func (s *session) planAnew(ctx context.Context, text []byte) (rewrite.Ready, error) {
 	s.srv.metrics.cacheMisses.Inc()
+	start := s.srv.now()
+	r, err := s.planInTurn(text)
 	var refusal *rewrite.Refusal
 	if errors.As(err, &refusal) && refusal.Unknown != "" && s.srv.enforcer.refresh(ctx, s.engine) {
 		if err := s.settle(ctx, text); err != nil {
 			return rewrite.Ready{}, err
 		}
-		r, _, err = s.lookup.Plan(text)
+		r, err = s.planInTurn(text)
 	}
 	s.srv.metrics.planSeconds.Observe(s.srv.now().Sub(start).Seconds())
+	return r, err
+}
+
+// planInTurn plans when a processor is to be had: one is left to relay what
+// needs no planning.
+func (s *session) planInTurn(text []byte) (rewrite.Ready, error) {
+	s.srv.planning <- struct{}{}
+	defer func() { <-s.srv.planning }()
+	r, _, err := s.lookup.Plan(text)
 	return r, err
 }
 
@@ -333,15 +327,14 @@ func (s *session) call(frame []byte) error {
 	f := s.take(flightCall)
 	if !free(s.plans.Access) {
 		err := &rewrite.Refusal{Code: "42501", Message: "the fast-path function call is not open to callers with restrictions", Hint: "call the function in a query"}
-		if err := s.refuse(f, err, func(r *Refusal) { s.toS.Frame('Q', r.poison()) }); err != nil {
-			return err
-		}
-		return s.discard()
+		s.dropping = true
+		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('Q', r.poison()) })
 	}
 	if err := s.push(f); err != nil {
 		return err
 	}
-	return s.relay(frame)
+	s.toS.Pass(frame)
+	return nil
 }
 
 // planFor decides a text that says in a comment which purpose it is for.

@@ -67,12 +67,10 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 	f := s.take(flightBind)
 	st, err := s.current(ctx, name)
 	if err != nil {
-		if err := s.refuse(f, err, func(r *Refusal) {
+		s.dropping = true
+		return s.refuse(f, err, func(r *Refusal) {
 			s.toS.Frame('B', []byte{0}, r.poisonName(), []byte{0, 0, 0, 0, 0, 0})
-		}); err != nil {
-			return err
-		}
-		return s.discard()
+		})
 	}
 	if st != nil {
 		f.name(&s.portals, string(portal), &named{plan: st.plan, privacy: st.privacy})
@@ -80,7 +78,8 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 	if err := s.push(f); err != nil {
 		return err
 	}
-	return s.relay(frame)
+	s.toS.Pass(frame)
+	return nil
 }
 
 // keepText gives the text of a statement that may have to be planned again.

@@ -46,6 +46,9 @@ type flight struct {
 	changes []change // to be undone when it fails
 }
 
+// relays tells whether the client gets the rows that answer it.
+func (f *flight) relays() bool { return !f.own && f.privacy == nil }
+
 // change is a name that a flight gave a new meaning, before it is certain that
 // the server does so too.
 type change struct {
@@ -240,6 +243,11 @@ func (q *queue) pop() {
 	for i := range f.changes {
 		f.changes[i].settle()
 	}
+	q.recycle(f)
+}
+
+// recycle keeps a flight for reuse.
+func (q *queue) recycle(f *flight) {
 	if len(q.spare) < maxSpare {
 		changes := f.changes[:0]
 		clear(changes[:cap(changes)])

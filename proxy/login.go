@@ -48,7 +48,7 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 	s := &session{
 		srv: srv, id: newID(), client: st.conn, login: st.get("user"), database: st.get("database"),
 		app: st.get("application_name"), addr: address(st.conn.RemoteAddr()),
-		fromC: wire.NewReader(st.conn, clientBuffer), toC: wire.NewWriter(st.conn),
+		fromC: wire.NewReader(st.conn), toC: wire.NewWriter(st.conn),
 	}
 	s.log = srv.log.With("session", s.id, "login", s.login)
 	s.settled.L, s.tx, s.doubt = &s.mu, 'I', true
@@ -155,7 +155,7 @@ func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret 
 	if _, err := s.upstream.Write(srv.greeting(st, e)); err != nil {
 		return newFatal("08001", "the server cannot be reached: %w", err)
 	}
-	s.fromS, s.toS = wire.NewReader(s.upstream, serverBuffer), wire.NewWriter(s.upstream)
+	s.fromS, s.toS = wire.NewReader(s.upstream), wire.NewWriter(s.upstream)
 	err = auth.Login(ctx, authConn{s.fromS, s.toS}, s.login, secret, auth.LoginOptions{
 		Trust: srv.method == Trust, Binding: binding(s.upstream), Private: srv.upstream.private(s.upstream),
 	})

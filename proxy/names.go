@@ -17,6 +17,9 @@ func (s *session) meaning(n *names, name []byte) (*named, error) {
 	if free(s.plans.Access) || !n.uncertain(name, s.batch) {
 		return n.get(name), nil
 	}
+	if s.hurriedC {
+		return nil, errWaits
+	}
 	s.mu.Unlock()
 	err := s.toS.Flush()
 	s.mu.Lock()

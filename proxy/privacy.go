@@ -146,6 +146,9 @@ func (s *session) request(ctx context.Context, made *named) (*request, error) {
 	if made.privacy == nil {
 		return nil, nil
 	}
+	if s.hurriedC {
+		return nil, errWaits
+	}
 	if err := s.mayServe(*made.privacy, nil); err != nil {
 		return nil, withPlan(err, made.plan)
 	}

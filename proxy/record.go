@@ -11,6 +11,10 @@ import (
 // admit writes the statement's record, without which it is not sent. One that
 // changes governed data waits until the record is durable.
 func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
+	durably := s.srv.durable && p.Has(rewrite.Writes)
+	if durably && s.hurriedC {
+		return errWaits
+	}
 	f.plan = p
 	r := s.record(audit.KindStatement, p)
 	seq, err := s.srv.audit.Append(&r)
@@ -20,7 +24,7 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 	f.seq, f.logged = seq, true
 	f.durable = s.srv.durable && p.Has(rewrite.Reads|rewrite.Writes|rewrite.Executes|rewrite.Fetches)
 	s.srv.metrics.decided(p)
-	if s.srv.durable && p.Has(rewrite.Writes) {
+	if durably {
 		return s.srv.audit.Sync(ctx, seq)
 	}
 	return nil
@@ -129,6 +133,9 @@ func (s *session) gate(ctx context.Context) error {
 		return nil
 	}
 	seq := s.audited - 1
+	if s.hurriedS && !s.srv.audit.Durable(seq) {
+		return errWaits
+	}
 	s.audited = 0
 	start := time.Now()
 	err := s.srv.audit.Sync(ctx, seq)

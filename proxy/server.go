@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ type Options struct {
 
 	LoginTimeout    time.Duration
 	MaxUnauthorized int // connections that are not logged in yet
+	Loops           int // goroutines that relay sessions in clear; 0: by the number of processors
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -63,8 +65,10 @@ type Server struct {
 	metrics  *metrics
 	now      func() time.Time
 
-	cancels cancels
-	tasks   sync.WaitGroup
+	cancels  cancels
+	tasks    sync.WaitGroup
+	loops    loops
+	planning chan struct{} // one for each statement that is being planned
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -84,6 +88,10 @@ func New(o Options) (*Server, error) {
 		privacy: o.Privacy, tls: frontTLS(o.TLS), clearToo: o.ClearToo, method: o.Method, lookup: o.Lookup, mockKey: o.MockKey,
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
+		loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
+	}
+	if srv.loops.count <= 0 {
+		srv.loops.count = (runtime.GOMAXPROCS(0) + 1) / 2
 	}
 	if srv.timeout <= 0 {
 		srv.timeout = time.Minute
@@ -97,6 +105,11 @@ func New(o Options) (*Server, error) {
 // Serve accepts clients until the listener is closed or the context ends. It
 // does not wait for their sessions: Shutdown does.
 func (srv *Server) Serve(ctx context.Context, ln net.Listener) error {
+	srv.tasks.Add(1) // Shutdown waits: what is accepted until the end is in its count
+	defer srv.tasks.Done()
+	if err := srv.loops.start(srv); err != nil {
+		return err
+	}
 	stop := context.AfterFunc(ctx, func() { srv.closeListener(ln) })
 	defer stop()
 	for {
@@ -211,18 +224,34 @@ func (srv *Server) deny(conn net.Conn, err error) {
 	}
 }
 
-// attend runs a session to its end.
+// attend has a session served: to its end, or by a loop from now on.
 func (srv *Server) attend(ctx context.Context, s *session) {
+	t, err := srv.newLooped(ctx, s)
+	if err != nil {
+		s.log.Warn("a session is served without a loop", "err", err)
+	}
+	p := &pumps{s: s}
+	if s.via = p; t != nil {
+		s.via = t
+		srv.tasks.Add(1)
+	}
 	if !srv.enroll(s) {
-		s.goodbye(newFatal("57P03", "pgveil is shutting down"))
+		s.end(newFatal("57P03", "pgveil is shutting down"))
+	}
+	s.log.Debug("session begins", "addr", s.addr)
+	if t != nil {
+		t.loop.post(t)
 		return
 	}
-	defer srv.dismiss(s)
-	s.log.Debug("session begins", "addr", s.addr)
-	err := s.run(ctx)
-	s.goodbye(err)
-	if err != nil {
-		s.log.Info("session ended", "err", err)
+	p.run(ctx)
+	srv.leave(s, s.verdict())
+}
+
+// leave is the end of a session whose connections are closed.
+func (srv *Server) leave(s *session, reason error) {
+	srv.dismiss(s)
+	if reason != nil {
+		s.log.Info("session ended", "err", reason)
 	}
 	if err := srv.recordSession(audit.Record{Session: s.id, Login: s.login, User: s.plans.Access.User, Client: s.addr, Database: s.database, Message: "end"}); err != nil {
 		s.log.Error("recording the end of a session", "err", err)
@@ -244,6 +273,9 @@ func (srv *Server) enroll(s *session) bool {
 func (srv *Server) dismiss(s *session) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
+	if _, ok := srv.sessions[s]; !ok {
+		return
+	}
 	delete(srv.sessions, s)
 	srv.cancels.remove(s)
 	srv.metrics.sessions.Dec()
@@ -274,10 +306,12 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		srv.endSessions(func(s *session) bool { return s.idle() })
 		select {
 		case <-over:
+			srv.loops.stop()
 			return nil
 		case <-ctx.Done():
 			n := srv.endSessions(func(*session) bool { return true })
 			<-over
+			srv.loops.stop()
 			return fmt.Errorf("%d sessions were ended amid a transaction", n)
 		case <-tick.C:
 		}

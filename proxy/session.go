@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/rewrite"
@@ -24,23 +21,35 @@ type session struct {
 	log *slog.Logger
 	id  string
 
-	client, upstream net.Conn
-	fromC, fromS     *wire.Reader
-	toC              *wire.Writer // the server pump's, once both run
-	toS              *wire.Writer // the client pump's
+	client, upstream net.Conn  // until a loop takes them over
+	via              transport // how its bytes come and go, once it is logged in
+
+	fromC, fromS *wire.Reader
+	toC          *wire.Writer // the server half's
+	toS          *wire.Writer // the client half's
 
 	login, database, app, addr string
 	foreign                    bool      // in a database without a policy
 	key                        cancelKey // what the client must show to cancel
 	serverKey                  []byte    // what the server must be shown: process number and secret
 
-	// The client pump's own: what its statements are planned by.
-	engine *rewrite.Engine
-	plans  rewrite.Session
-	lookup rewrite.Lookup
-	left   int // bytes of the current message that are still to be read
+	// The client half's own.
+	engine   *rewrite.Engine // what its statements are planned by
+	plans    rewrite.Session
+	lookup   rewrite.Lookup
+	left     int  // bytes of the current message that are still to come
+	dropping bool // they are to be dropped
+	hit      bool // the current message's text was planned before
+	hurriedC bool // it must not wait: see errWaits
 
-	reading atomic.Bool // the client pump waits for bytes: nothing that arrived is unanswered but what the queue holds
+	// The server half's own.
+	streaming *flight // whose rows are arriving
+	rest      int     // bytes of the current message that are still to come
+	passing   bool    // the client gets them
+	audited   uint64  // highest record that answers in toC wait for, plus one
+	hurriedS  bool    // it must not wait
+
+	reading atomic.Bool // the client half waits for bytes: nothing that arrived is unanswered but what the queue holds
 
 	mu          sync.Mutex // guards all below
 	settled     sync.Cond  // something below changed
@@ -60,9 +69,14 @@ type session struct {
 	statements  names
 	portals     names
 	ended       error
+}
 
-	streaming *flight // the server pump's: whose rows are arriving
-	audited   uint64  // the server pump's: highest record that answers in toC wait for, plus one
+// transport carries a session's bytes, and calls its two halves: stepClient and
+// what that calls, stepServer and what that calls. Each half runs in one
+// goroutine at a time; both may run at once.
+type transport interface {
+	stop() error    // ends the transport soon; may be called from any goroutine, once
+	drained() error // returns when the client has been sent what was flushed, or the session ends
 }
 
 // errTerminated ends a session because the client said so.
@@ -96,14 +110,10 @@ func newFatal(code, format string, args ...any) *fatal {
 	return f
 }
 
-// run serves the session until it ends, and says how.
-func (s *session) run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.end(s.guarded(func() error { return s.pumpClient(ctx) })) })
-	g.Go(func() error { return s.end(s.guarded(func() error { return s.pumpServer(ctx) })) })
-	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
-	defer stop()
-	err := g.Wait()
+// verdict gives how a session ended: nil when that was its own or the server's
+// doing.
+func (s *session) verdict() error {
+	err := s.reason()
 	var f *fatal
 	if errors.As(err, &f) {
 		return err // whatever caused it, the client is told
@@ -115,17 +125,17 @@ func (s *session) run(ctx context.Context) error {
 }
 
 // guarded turns a panic into the end of the one session that it is in.
-func (s *session) guarded(pump func() error) (err error) {
+func (s *session) guarded(half func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic in a session", "panic", p, "stack", stack())
 			err = newFatal("XX000", "internal error in pgveil: the session ends")
 		}
 	}()
-	return pump()
+	return half()
 }
 
-// end records the first reason to end and wakes both pumps.
+// end records the first reason to end, and sees to it that both halves do.
 func (s *session) end(err error) error {
 	if err == nil {
 		err = io.EOF
@@ -138,11 +148,7 @@ func (s *session) end(err error) error {
 	s.settled.Broadcast()
 	s.mu.Unlock()
 	if first {
-		// Reads and writes of the pumps return at once; what the server pump
-		// still has for the client may leave.
-		past := time.Unix(1, 0)
-		err = errors.Join(s.upstream.SetDeadline(past), s.client.SetReadDeadline(past), s.client.SetWriteDeadline(time.Now().Add(lastWords)))
-		if err != nil && !errors.Is(err, net.ErrClosed) {
+		if err := s.via.stop(); err != nil {
 			s.log.Debug("ending session", "err", err)
 		}
 	}
@@ -158,22 +164,14 @@ func (s *session) reason() error {
 	return s.ended
 }
 
-// goodbye tells the client why the session ends, when that is not its own or
-// the server's doing, and closes both connections.
-func (s *session) goodbye(err error) {
+// lastWord gives the message that tells the client why its session ended; nil
+// when it knows, or would not understand it, amid another message.
+func (s *session) lastWord(err error) []byte {
 	var f *fatal
-	if errors.As(err, &f) {
-		s.toC = wire.NewWriter(s.client)
-		s.toC.Frame('E', wire.AppendFields(nil, f.fields("FATAL")))
-		if err := s.toC.Flush(); err != nil {
-			s.log.Debug("telling the client why its session ends", "err", err)
-		}
+	if !errors.As(err, &f) || s.rest > 0 && s.passing {
+		return nil
 	}
-	for _, c := range []net.Conn{s.client, s.upstream} {
-		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			s.log.Debug("closing a connection", "err", err)
-		}
-	}
+	return wire.AppendFrame(nil, 'E', wire.AppendFields(nil, f.fields("FATAL")))
 }
 
 // idle tells whether the session is between transactions with nothing asked.

@@ -15,6 +15,10 @@ import (
 // need be sent.
 var errSkipped = errors.New("the server passes over messages until Sync")
 
+// errWaits says that a message cannot be acted on without waiting, by somebody
+// who must not: nothing has happened yet.
+var errWaits = errors.New("the message has to wait")
+
 // probe is an own question to the server and its answer.
 type probe struct {
 	done    bool
@@ -44,6 +48,9 @@ func (s *session) settle(ctx context.Context, text []byte) error {
 	// migration say, nor is kept out when the policy does not fit it any more.
 	engine := s.srv.enforcer.Engine()
 	if !free(s.plans.Access) {
+		if s.hurriedC && s.srv.enforcer.stale.Load() {
+			return errWaits
+		}
 		var err error
 		if engine, err = s.srv.enforcer.current(ctx); err != nil {
 			return err
@@ -53,6 +60,9 @@ func (s *session) settle(ctx context.Context, text []byte) error {
 	doubt := s.doubt && !(s.tx == 'E' && s.queue.n == 0)
 	s.mu.Unlock()
 	if doubt && !s.plans.Access.Unrestricted && !independent(text) {
+		if s.hurriedC {
+			return errWaits
+		}
 		answer, err := s.ask(ctx)
 		if err != nil {
 			return err

@@ -39,7 +39,7 @@ func TestReaderWhole(t *testing.T) {
 		"in random pieces": &pieces{bytes.NewReader(stream)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := wire.NewReader(src, 64)
+			r := wire.NewReader(src)
 			var got []byte
 			for {
 				f, err := r.Whole(1 << 20)
@@ -79,7 +79,7 @@ func TestReaderRefuses(t *testing.T) {
 		{"a length over the caller's limit", "Q\x00\x00\x10\x00", wire.ErrFrame},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := wire.NewReader(bytes.NewReader([]byte(tt.bytes)), 16).Whole(1000)
+			_, err := wire.NewReader(bytes.NewReader([]byte(tt.bytes))).Whole(1000)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("Whole(%q) = %v, want %v", tt.bytes, err, tt.want)
 			}
@@ -92,7 +92,7 @@ func TestReaderGrowsByWhatArrives(t *testing.T) {
 	head := []byte("D\x3f\xff\xff\xff")
 	allocated := testing.Benchmark(func(b *testing.B) {
 		for range b.N {
-			_, _ = wire.NewReader(bytes.NewReader(head), 64).Whole(wire.MaxFrame)
+			_, _ = wire.NewReader(bytes.NewReader(head)).Whole(wire.MaxFrame)
 		}
 	}).AllocedBytesPerOp()
 	if allocated > 1<<10 {
@@ -102,7 +102,7 @@ func TestReaderGrowsByWhatArrives(t *testing.T) {
 
 // TestWriterKeepsOrder mixes every way to add bytes.
 func TestWriterKeepsOrder(t *testing.T) {
-	r := wire.NewReader(bytes.NewReader(frames()), 1<<16)
+	r := wire.NewReader(bytes.NewReader(frames()))
 	if err := r.Fill(300); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func (w *writes) Write(p []byte) (int, error) {
 // where it lies.
 func TestWriterPassesWithoutCopying(t *testing.T) {
 	stream := frames()
-	r := wire.NewReader(bytes.NewReader(stream), 1<<16)
+	r := wire.NewReader(bytes.NewReader(stream))
 	if err := r.Fill(len(stream)); err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("Q\x00\x00\x00\x03"), uint8(1))
 	f.Add([]byte("D\x3f\xff\xff\xffabc"), uint8(200))
 	f.Fuzz(func(t *testing.T, stream []byte, piece uint8) {
-		r := wire.NewReader(&limited{bytes.NewReader(stream), int(piece) + 1}, 16)
+		r := wire.NewReader(&limited{bytes.NewReader(stream), int(piece) + 1})
 		var got []byte
 		for {
 			b, err := r.Whole(1 << 16)
@@ -292,7 +292,7 @@ func BenchmarkPass(b *testing.B) {
 	b.SetBytes(int64(len(stream)))
 	b.ReportAllocs()
 	src := bytes.NewReader(nil)
-	r, w := wire.NewReader(src, 32<<10), wire.NewWriter(io.Discard)
+	r, w := wire.NewReader(src), wire.NewWriter(io.Discard)
 	for b.Loop() {
 		src.Reset(stream)
 		for {

@@ -1,0 +1,112 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// pumps serve a session by two goroutines, one for each direction, which wait
+// wherever they have to. They are for connections under TLS.
+type pumps struct{ s *session }
+
+// run serves the session until it ends, and closes its connections.
+func (p *pumps) run(ctx context.Context) {
+	s := p.s
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.end(s.guarded(func() error { return s.pumpClient(ctx) })) })
+	g.Go(func() error { return s.end(s.guarded(func() error { return s.pumpServer(ctx) })) })
+	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
+	defer stop()
+	_ = g.Wait() // the reason is the session's
+	if words := s.lastWord(s.verdict()); words != nil {
+		if _, err := s.client.Write(words); err != nil {
+			s.log.Debug("telling the client why its session ends", "err", err)
+		}
+	}
+	s.srv.closeConn(s.client)
+	s.srv.closeConn(s.upstream)
+}
+
+// stop makes reads and writes return at once; what the server pump still has
+// for the client may leave.
+func (p *pumps) stop() error {
+	past := time.Unix(1, 0)
+	err := errors.Join(p.s.upstream.SetDeadline(past), p.s.client.SetReadDeadline(past), p.s.client.SetWriteDeadline(time.Now().Add(lastWords)))
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// drained has nothing to wait for: the pumps' writes wait themselves.
+func (p *pumps) drained() error { return nil }
+
+// pumpClient reads what the client sends and forwards what may be.
+func (s *session) pumpClient(ctx context.Context) error {
+	for {
+		need, err := s.stepClient(ctx)
+		if errors.Is(err, errTerminated) {
+			return s.terminated()
+		}
+		if err != nil {
+			return err
+		}
+		if need == 0 {
+			continue
+		}
+		if err := s.toS.Flush(); err != nil {
+			return err
+		}
+		s.reading.Store(true)
+		err = s.fromC.Fill(need)
+		s.reading.Store(false)
+		if err == io.EOF {
+			if err := s.clientEnds(); !errors.Is(err, errTerminated) {
+				return err
+			}
+			return s.terminated()
+		}
+		if err != nil {
+			return err
+		}
+		s.srv.metrics.fromClient.Add(float64(s.fromC.Arrived()))
+	}
+}
+
+// terminated waits until the server has closed the connection.
+func (s *session) terminated() error {
+	if err := s.toS.Flush(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.ended == nil {
+		s.settled.Wait()
+	}
+	return errTerminated
+}
+
+// pumpServer reads the server's answers and passes them on.
+func (s *session) pumpServer(ctx context.Context) error {
+	for {
+		need, err := s.stepServer(ctx)
+		if err != nil {
+			return err
+		}
+		if need == 0 {
+			continue
+		}
+		if err := s.flushAnswers(ctx); err != nil {
+			return err
+		}
+		if err := s.fromS.Fill(need); err != nil {
+			return s.serverGone(err)
+		}
+		s.srv.metrics.fromServer.Add(float64(s.fromS.Arrived()))
+	}
+}
