@@ -41,17 +41,25 @@ type Config struct {
 type TLS struct {
 	Cert     string `yaml:"cert"`
 	Key      string `yaml:"key"`
-	Optional bool   `yaml:"optional"` // connections in clear are let in as well
+	Optional bool   `yaml:"optional"`     // connections in clear are let in as well
+	ClientCA string `yaml:"client_ca"`    // PEM file with who signs clients' certificates; absent: none are asked for
+	Clients  string `yaml:"client_certs"` // optional, verify-ca or verify-full
 }
 
 // Server is the PostgreSQL server behind the proxy.
 type Server struct {
-	Host     string `yaml:"host"` // a name or address; a path: the folder of its unix socket
-	Port     int    `yaml:"port"`
-	TLS      string `yaml:"tls"`           // verify-full, verify-ca, require or disable
-	CA       string `yaml:"ca"`            // PEM file; absent: the system's roots
-	Login    string `yaml:"login"`         // pgveil's own, to read the catalog (and, with scram, the verifiers)
-	Password string `yaml:"password_file"` // of that login; absent: none is needed
+	Host     Hosts         `yaml:"host"` // where it is: see Hosts
+	Port     int           `yaml:"port"` // of hosts that name none
+	Target   string        `yaml:"target_session_attrs"`
+	Balance  string        `yaml:"load_balance"`    // disable or random
+	Timeout  time.Duration `yaml:"connect_timeout"` // of each host, up to its first answer
+	TLS      string        `yaml:"tls"`             // verify-full, verify-ca, require or disable
+	Direct   bool          `yaml:"tls_direct"`      // TLS from the first byte
+	CA       string        `yaml:"ca"`              // PEM file; absent: the system's roots
+	Cert     string        `yaml:"cert"`            // pgveil's own certificate, where the server wants one
+	Key      string        `yaml:"key"`             // and its key
+	Login    string        `yaml:"login"`           // pgveil's own, to read the catalog (and, with scram, the verifiers)
+	Password string        `yaml:"password_file"`   // of that login; absent: none is needed
 }
 
 // Auth says how clients prove who they are.
@@ -83,7 +91,7 @@ type Log struct {
 
 func defaults() Config {
 	return Config{
-		Server: Server{Port: 5432, TLS: "verify-full"},
+		Server: Server{Port: 5432, TLS: "verify-full", Target: "any", Balance: "disable", Timeout: 10 * time.Second},
 		Auth:   Auth{Method: "scram"},
 		Audit:  Audit{Durability: "intent"},
 		Limits: Limits{LoginTimeout: time.Minute, Unauthenticated: 200, Drain: 30 * time.Second, Refresh: time.Minute, PlanCache: 64 << 20},
@@ -111,9 +119,9 @@ func Load(path string) (*Config, error) {
 
 // resolve makes paths relative to the file's folder.
 func (c *Config) resolve(dir string) {
-	paths := []*string{&c.Policy, &c.Key, &c.Audit.Dir, &c.Server.CA, &c.Server.Password}
+	paths := []*string{&c.Policy, &c.Key, &c.Audit.Dir, &c.Server.CA, &c.Server.Cert, &c.Server.Key, &c.Server.Password}
 	if c.TLS != nil {
-		paths = append(paths, &c.TLS.Cert, &c.TLS.Key)
+		paths = append(paths, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA)
 	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
@@ -153,11 +161,13 @@ func (c *Config) validate() error {
 	}
 	required("database", c.Database)
 	required("policy", c.Policy)
-	required("server.host", c.Server.Host)
+	required("server.host", strings.Join(c.Server.Host, ""))
 	required("server.login", c.Server.Login)
 	required("audit.dir", c.Audit.Dir)
 	required("key", c.Key)
 	oneOf("server.tls", c.Server.TLS, "verify-full", "verify-ca", "require", "disable")
+	oneOf("server.target_session_attrs", c.Server.Target, "any", "read-write", "read-only", "primary", "standby", "prefer-standby")
+	oneOf("server.load_balance", c.Server.Balance, "disable", "random")
 	oneOf("auth.method", c.Auth.Method, "scram", "passthrough", "trust")
 	oneOf("audit.durability", c.Audit.Durability, "intent", "relaxed")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -165,14 +175,53 @@ func (c *Config) validate() error {
 	if c.TLS != nil {
 		required("tls.cert", c.TLS.Cert)
 		required("tls.key", c.TLS.Key)
+		c.TLS.validate(bad)
 	}
-	if c.Server.Port < 1 || c.Server.Port > 65535 {
-		bad("server.port", "%d is not a port", c.Server.Port)
-	}
+	c.Server.validate(bad)
 	if c.Limits.LoginTimeout <= 0 || c.Limits.Unauthenticated <= 0 || c.Limits.Refresh <= 0 || c.Limits.PlanCache <= 0 || c.Limits.Drain < 0 {
 		bad("limits", "must be positive")
 	}
 	return errors.Join(errs...)
+}
+
+// validate checks what the keys for clients' certificates say together.
+func (t *TLS) validate(bad func(key, format string, args ...any)) {
+	switch t.Clients {
+	case "":
+		if t.ClientCA != "" {
+			bad("tls.client_certs", "is missing: say optional, verify-ca or verify-full beside client_ca")
+		}
+		return
+	case "optional":
+	case "verify-ca", "verify-full":
+		if t.Optional {
+			bad("tls.client_certs", "%s asks nothing of connections in clear: leave tls.optional out", t.Clients)
+		}
+	default:
+		bad("tls.client_certs", "%q is not one of optional, verify-ca, verify-full", t.Clients)
+	}
+	if t.ClientCA == "" {
+		bad("tls.client_ca", "is missing: client_certs needs to know who signs them")
+	}
+}
+
+// validate checks where the server is and how it is reached.
+func (s *Server) validate(bad func(key, format string, args ...any)) {
+	if s.Port < 1 || s.Port > 65535 {
+		bad("server.port", "%d is not a port", s.Port)
+	}
+	if _, err := s.Hosts(); err != nil && len(s.Host) > 0 {
+		bad("server.host", "%v", err)
+	}
+	if s.Timeout <= 0 {
+		bad("server.connect_timeout", "must be positive")
+	}
+	if (s.Cert == "") != (s.Key == "") {
+		bad("server.cert", "and server.key go together")
+	}
+	if s.TLS == "disable" && (s.Direct || s.Cert != "") {
+		bad("server.tls", "disable leaves no use for tls_direct and cert")
+	}
 }
 
 // Network takes a listening address apart.

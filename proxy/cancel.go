@@ -67,14 +67,14 @@ func (c *cancels) find(key cancelKey) *session {
 // answer. The client that asks learns nothing, whether there was such a session
 // or not.
 func (srv *Server) cancel(ctx context.Context, body []byte) error {
-	if len(body) < 8 {
+	if len(body) < 4+shortSecret || len(body) > 4+maxSecret {
 		return nil
 	}
 	s := srv.cancels.find(cancelKey{pid: binary.BigEndian.Uint32(body), secret: bytes.Clone(body[4:])})
 	if s == nil {
 		return nil
 	}
-	conn, err := srv.upstream.dial(ctx)
+	conn, err := srv.upstream.dial(ctx, s.peer())
 	if err != nil {
 		return err
 	}
@@ -91,6 +91,14 @@ func (srv *Server) cancel(ctx context.Context, body []byte) error {
 	}
 	// The server closes the connection once it has acted.
 	return ignoreEOF(wire.NewReader(conn).Fill(1))
+}
+
+// peer is the very server that the session is on: a host's name may stand for
+// several.
+func (s *session) peer() Host {
+	h := s.host
+	h.Address = s.upstream.RemoteAddr().String()
+	return h
 }
 
 // busySoon tells whether the session has something to cancel. What was sent

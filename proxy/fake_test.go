@@ -60,7 +60,7 @@ func newFakeServer(t testing.TB, login, after func(net.Conn)) *fakeServer {
 // instead puts the fake server behind a front, which has its catalog from the
 // true one.
 func (s *fakeServer) instead(o *proxy.Options) {
-	o.Upstream.Network, o.Upstream.Address = "tcp", s.ln.Addr().String()
+	o.Upstream.Hosts = []proxy.Host{{Network: "tcp", Address: s.ln.Addr().String()}}
 }
 
 func readStartup(r io.Reader) bool {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/proxy"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // TestSlowLogins ends what takes longer than a login may, and only that many
@@ -70,12 +72,25 @@ func TestTooManyLogins(t *testing.T) {
 	}
 }
 
-// TestCancelNeedsTheKey asks to cancel with keys that are wrong.
+// TestCancelNeedsTheKey asks to cancel with keys that are wrong, in each
+// version of the protocol, and then with the right one.
 func TestCancelNeedsTheKey(t *testing.T) {
 	w := newWireBase(t)
 	f := start(t, w.name, wireRestricted)
+	for _, version := range []string{"3.0", "3.2"} {
+		t.Run(version, func(t *testing.T) { cancelNeedsTheKey(t, w, f, version) })
+	}
+}
+
+func cancelNeedsTheKey(t *testing.T, w *wireBase, f *front, version string) {
 	ctx := t.Context()
-	conn := f.connect(t, w.name, "wire")
+	config := f.config(t, w.name, "wire")
+	config.MaxProtocolVersion = version
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
 	pid, secret := conn.PgConn().PID(), conn.PgConn().SecretKey()
 	done := make(chan string, 1)
 	go func() { done <- text(ctx, conn, "SELECT pg_sleep(30)") }()
@@ -87,7 +102,7 @@ func TestCancelNeedsTheKey(t *testing.T) {
 	}
 	wrong := bytes.Clone(secret)
 	wrong[len(wrong)-1] ^= 1
-	for _, k := range []string{key(pid, wrong), key(pid+1, secret), key(pid, nil), key(pid, secret[:2]), key(pid, append(bytes.Clone(secret), 0)), key(0, secret)} {
+	for _, k := range []string{key(pid, wrong), key(pid+1, secret), key(pid, nil), key(pid, secret[:2]), key(pid, secret[:len(secret)-1]), key(pid, append(bytes.Clone(secret), 0)), key(0, secret)} {
 		if got := told(t, f.dial(t), k); got != "" {
 			t.Errorf("a wrong key is answered %q", got)
 		}

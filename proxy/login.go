@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"net"
 	"time"
@@ -54,8 +53,16 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 	s.settled.L, s.tx, s.doubt = &s.mu, 'I', true
 	s.foreign = s.database != srv.database
 	s.plans.Foreign = s.foreign
-	st.negotiate(s.toC)
-	secret, err := srv.prove(ctx, s)
+	if srv.needsTLS(st.front, st.conn) {
+		return s, newFatal("28000", "connections must be under TLS")
+	}
+	if err := srv.negotiate(ctx, st, s.toC); err != nil {
+		return s, err
+	}
+	if err := srv.checkCert(st.conn, s.login); err != nil {
+		return s, err
+	}
+	secret, err := srv.prove(ctx, s, st.front)
 	if err != nil {
 		return s, err
 	}
@@ -65,9 +72,9 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 
 // needsTLS tells whether a connection would have to be under TLS and is not. A
 // unix socket does not leave the machine.
-func (srv *Server) needsTLS(c net.Conn) bool {
+func (srv *Server) needsTLS(f *front, c net.Conn) bool {
 	_, secured := c.(*tls.Conn)
-	return srv.tls != nil && !srv.clearToo && !secured && c.LocalAddr().Network() != "unix"
+	return f != nil && !srv.clearToo && !secured && c.LocalAddr().Network() != "unix"
 }
 
 func address(a net.Addr) string {
@@ -79,16 +86,13 @@ func address(a net.Addr) string {
 }
 
 // prove lets the client prove who it is.
-func (srv *Server) prove(ctx context.Context, s *session) (auth.Secret, error) {
+func (srv *Server) prove(ctx context.Context, s *session, f *front) (auth.Secret, error) {
 	c := authConn{s.fromC, s.toC}
-	if srv.needsTLS(s.client) {
-		return auth.Secret{}, newFatal("28000", "connections must be under TLS")
-	}
 	switch srv.method {
 	case SCRAM:
 		var bind auth.ChannelBinding
 		if _, ok := s.client.(*tls.Conn); ok {
-			bind = srv.binding
+			bind = f.binding
 		}
 		return auth.SCRAM(ctx, c, s.login, srv.lookup, bind, srv.mockKey)
 	case Passthrough:
@@ -143,42 +147,13 @@ func (srv *Server) admission(ctx context.Context, s *session, st *startup) entry
 // decisions are only recorded.
 func free(a *policy.Access) bool { return a.Unrestricted || a.Observe }
 
-// connect logs in to the server as the client, and relays what the server says
-// until it is ready.
-func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret auth.Secret) (err error) {
-	e := srv.admission(ctx, s, st)
-	if s.upstream, err = srv.upstream.dial(ctx); err != nil {
-		return newFatal("08001", "the server cannot be reached: %w", err)
-	}
-	stop := context.AfterFunc(ctx, func() { expire(s.upstream) })
-	defer stop()
-	if _, err := s.upstream.Write(srv.greeting(st, e)); err != nil {
-		return newFatal("08001", "the server cannot be reached: %w", err)
-	}
-	s.fromS, s.toS = wire.NewReader(s.upstream), wire.NewWriter(s.upstream)
-	err = auth.Login(ctx, authConn{s.fromS, s.toS}, s.login, secret, auth.LoginOptions{
-		Trust: srv.method == Trust, Binding: binding(s.upstream), Private: srv.upstream.private(s.upstream),
-	})
-	if err != nil {
-		return err
-	}
-	if e.denied != nil {
-		return e.denied
-	}
-	s.plans.Access, s.free = e.access, free(e.access)
-	s.lookup.Use(s.engine, s.plans)
-	s.toC.Frame('R', []byte{0, 0, 0, 0})
-	return s.welcome()
-}
-
 // greeting gives the StartupMessage for the server: what the client asked for,
 // with the keys of keyed masks where there are masks. A login that will be
 // denied asks for nothing but to be checked.
 func (srv *Server) greeting(st *startup, e entry) []byte {
 	switch {
 	case e.denied != nil:
-		bare := &startup{params: []param{{"user", st.get("user")}, {"database", st.get("database")}}}
-		return bare.message(nil)
+		return st.bare().message(nil)
 	case e.access.Unrestricted:
 		return st.message(nil)
 	default:
@@ -213,40 +188,6 @@ func checkStartup(st *startup, settings []param) error {
 		}
 	}
 	return nil
-}
-
-// welcome relays what the server says between AuthenticationOk and its first
-// ReadyForQuery. The cancel key that the client gets has a secret of our own.
-func (s *session) welcome() error {
-	for {
-		frame, err := s.fromS.Whole(maxAnswer)
-		if err != nil {
-			return newFatal("08006", "the connection to the server was lost: %w", err)
-		}
-		switch frame[0] {
-		case 'S':
-			if err := s.parameter(frame); err != nil {
-				return err
-			}
-			s.toC.Copy(frame)
-		case 'N':
-			s.toC.Copy(frame)
-		case 'K':
-			b := wire.BodyOf(frame)
-			s.serverKey = append([]byte(nil), b.Rest()...)
-			if len(s.serverKey) < 8 {
-				return newFatal("08P01", "the server: malformed BackendKeyData")
-			}
-			s.key = cancelKey{pid: binary.BigEndian.Uint32(s.serverKey), secret: newSecret()}
-			s.toC.Frame('K', s.serverKey[:4], s.key.secret)
-		case 'E':
-			return &auth.ServerError{Body: append([]byte(nil), frame[wire.HeadLen:]...)}
-		case 'Z':
-			return nil // the client is told once its login is recorded
-		default:
-			return newFatal("08P01", "the server sent a message of type %q before it was ready", frame[0])
-		}
-	}
 }
 
 // deny tells a client why it does not get in, in the words that it may hear.

@@ -107,7 +107,7 @@ func startOn(t testing.TB, database, text string, ln net.Listener, edits ...func
 	if f.Enforcer, err = proxy.NewEnforcer(t.Context(), f.loader(admin), versionOf(admin)); err != nil {
 		t.Fatal(err)
 	}
-	upstream := func(o *proxy.Options) { o.Upstream.Network, o.Upstream.Address = "unix", socket(server) }
+	upstream := func(o *proxy.Options) { o.Upstream.Hosts = []proxy.Host{{Network: "unix", Address: socket(server)}} }
 	f.run(t, database, ln, append([]func(*proxy.Options){upstream}, edits...))
 	return f
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,7 @@ type Options struct {
 
 	TLS      *tls.Config // towards clients; nil: in clear only
 	ClearToo bool        // with TLS: connections in clear are let in as well
+	Certs    Certs       // of clients under TLS
 	Method   Method
 	Lookup   auth.Lookup       // of SCRAM
 	MockKey  []byte            // of SCRAM: see auth.SCRAM
@@ -47,14 +49,14 @@ type Options struct {
 // Server accepts clients and serves their sessions.
 type Server struct {
 	database string
-	upstream Upstream
+	upstream *servers
 	enforcer *Enforcer
 	audit    *audit.Log
 	durable  bool
 	privacy  *dsar.Service
-	tls      *tls.Config
+	front    atomic.Pointer[front] // TLS towards clients; nil: none
 	clearToo bool
-	binding  auth.ChannelBinding
+	certs    Certs
 	method   Method
 	lookup   auth.Lookup
 	mockKey  []byte
@@ -84,8 +86,8 @@ func New(o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	srv := &Server{
-		database: o.Database, upstream: o.Upstream, enforcer: o.Enforcer, audit: o.Audit, durable: o.Durable,
-		privacy: o.Privacy, tls: frontTLS(o.TLS), clearToo: o.ClearToo, method: o.Method, lookup: o.Lookup, mockKey: o.MockKey,
+		database: o.Database, upstream: newServers(o.Upstream), enforcer: o.Enforcer, audit: o.Audit, durable: o.Durable,
+		privacy: o.Privacy, clearToo: o.ClearToo, certs: o.Certs, method: o.Method, lookup: o.Lookup, mockKey: o.MockKey,
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
 		loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
@@ -96,9 +98,7 @@ func New(o Options) (*Server, error) {
 	if srv.timeout <= 0 {
 		srv.timeout = time.Minute
 	}
-	if srv.tls != nil && len(srv.tls.Certificates) > 0 && srv.tls.Certificates[0].Leaf != nil {
-		srv.binding = auth.EndPoint(srv.tls.Certificates[0].Leaf)
-	}
+	srv.front.Store(newFront(o.TLS))
 	return srv, nil
 }
 

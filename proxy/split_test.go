@@ -89,7 +89,7 @@ func relay(dst, src net.Conn, size int) {
 func TestSplitReads(t *testing.T) {
 	w := newWireBase(t)
 	through := func(o *proxy.Options) {
-		o.Upstream.Network, o.Upstream.Address = "unixpacket", splitter(t, socket(pgtest.Server(t)))
+		o.Upstream.Hosts = []proxy.Host{{Network: "unixpacket", Address: splitter(t, socket(pgtest.Server(t)))}}
 	}
 	everybody := startOn(t, w.name, wireUnrestricted, splitting{listen(t)}, through)
 	clerk := startOn(t, w.name, wireRestricted, splitting{listen(t)}, through)

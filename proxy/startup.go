@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/rewrite"
 )
 
@@ -34,9 +32,11 @@ const (
 
 // startup is what a client says before it logs in.
 type startup struct {
-	conn   net.Conn
-	params []param // in the order sent
-	minor  int     // of the protocol version asked for
+	conn    net.Conn
+	front   *front   // TLS towards clients when the connection began
+	params  []param  // in the order sent, without protocol options
+	options []string // names of protocol options: none is known
+	minor   int      // of the protocol version asked for and, once negotiated, of the one spoken
 }
 
 type param struct{ name, value string }
@@ -58,8 +58,9 @@ var errCancelled = errors.New("cancel request")
 // exactly what it expects, so nothing sent in clear is taken as under TLS.
 func (srv *Server) greet(ctx context.Context, conn net.Conn) (*startup, error) {
 	askedTLS, askedGSS := false, false
+	front := srv.front.Load()
 	for {
-		code, body, secured, err := srv.packet(ctx, conn, !askedTLS)
+		code, body, secured, err := front.packet(ctx, conn, !askedTLS)
 		if err != nil {
 			return nil, err
 		}
@@ -70,7 +71,7 @@ func (srv *Server) greet(ctx context.Context, conn net.Conn) (*startup, error) {
 				return nil, newFatal("08P01", "TLS was asked for twice")
 			}
 			askedTLS = true
-			if conn, err = srv.offerTLS(ctx, conn); err != nil {
+			if conn, err = front.offer(ctx, conn); err != nil {
 				return nil, err
 			}
 		case gssCode:
@@ -84,20 +85,20 @@ func (srv *Server) greet(ctx context.Context, conn net.Conn) (*startup, error) {
 		case cancelCode:
 			return nil, errors.Join(errCancelled, srv.cancel(ctx, body))
 		default:
-			return srv.startupMessage(conn, code, body)
+			return startupMessage(conn, front, code, body)
 		}
 	}
 }
 
 // packet reads one packet of the startup phase. A connection that begins with
 // a TLS handshake is secured first, where that may be.
-func (srv *Server) packet(ctx context.Context, conn net.Conn, mayTLS bool) (code uint32, body []byte, secured net.Conn, err error) {
+func (f *front) packet(ctx context.Context, conn net.Conn, mayTLS bool) (code uint32, body []byte, secured net.Conn, err error) {
 	var head [8]byte
 	if _, err := io.ReadFull(conn, head[:1]); err != nil {
 		return 0, nil, conn, err
 	}
-	if head[0] == tlsHandshake && mayTLS && srv.tls != nil {
-		if conn, err = srv.directTLS(ctx, conn, head[0]); err != nil {
+	if head[0] == tlsHandshake && mayTLS && f != nil {
+		if conn, err = f.direct(ctx, conn, head[0]); err != nil {
 			return 0, nil, conn, err
 		}
 		if _, err := io.ReadFull(conn, head[:1]); err != nil {
@@ -116,22 +117,22 @@ func (srv *Server) packet(ctx context.Context, conn net.Conn, mayTLS bool) (code
 	return binary.BigEndian.Uint32(head[4:]), body, conn, err
 }
 
-func (srv *Server) offerTLS(ctx context.Context, conn net.Conn) (net.Conn, error) {
-	if _, ok := conn.(*tls.Conn); ok || srv.tls == nil {
+func (f *front) offer(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	if _, ok := conn.(*tls.Conn); ok || f == nil {
 		_, err := conn.Write([]byte{'N'})
 		return conn, err
 	}
 	if _, err := conn.Write([]byte{'S'}); err != nil {
 		return conn, err
 	}
-	c := tls.Server(conn, srv.tls)
+	c := tls.Server(conn, f.config)
 	return c, c.HandshakeContext(ctx)
 }
 
-// directTLS secures a connection that begins with the handshake. The client
+// direct secures a connection that begins with the handshake. The client
 // must then say which protocol it means.
-func (srv *Server) directTLS(ctx context.Context, conn net.Conn, first byte) (net.Conn, error) {
-	c := tls.Server(&prefixed{Conn: conn, r: io.MultiReader(bytes.NewReader([]byte{first}), conn)}, srv.tls)
+func (f *front) direct(ctx context.Context, conn net.Conn, first byte) (net.Conn, error) {
+	c := tls.Server(&prefixed{Conn: conn, r: io.MultiReader(bytes.NewReader([]byte{first}), conn)}, f.config)
 	if err := c.HandshakeContext(ctx); err != nil {
 		return conn, err
 	}
@@ -150,11 +151,11 @@ type prefixed struct {
 func (p *prefixed) Read(b []byte) (int, error) { return p.r.Read(b) }
 
 // startupMessage takes a StartupMessage apart.
-func (srv *Server) startupMessage(conn net.Conn, version uint32, body []byte) (*startup, error) {
+func startupMessage(conn net.Conn, front *front, version uint32, body []byte) (*startup, error) {
 	if version>>16 != 3 {
-		return nil, newFatal("0A000", "unsupported frontend protocol %d.%d: pgveil supports 3.0", version>>16, version&0xffff)
+		return nil, refuseVersion(conn, version)
 	}
-	st := &startup{conn: conn, minor: int(version & 0xffff)}
+	st := &startup{conn: conn, front: front, minor: int(version & 0xffff)}
 	for {
 		name, rest, ok := bytes.Cut(body, []byte{0})
 		if !ok {
@@ -170,13 +171,38 @@ func (srv *Server) startupMessage(conn net.Conn, version uint32, body []byte) (*
 		if !ok {
 			return nil, newFatal("08P01", "invalid startup packet layout: parameter without a value")
 		}
-		if slices.ContainsFunc(st.params, func(p param) bool { return p.name == string(name) }) {
-			return nil, newFatal("08P01", "startup parameter %q is given twice", name)
+		if err := st.add(string(name), string(value)); err != nil {
+			return nil, err
 		}
-		st.params = append(st.params, param{string(name), string(value)})
 		body = rest
 	}
 	return st, st.check()
+}
+
+// refuseVersion refuses another protocol in PostgreSQL's words, which protocols
+// 1 and 2 know as a text alone.
+func refuseVersion(conn net.Conn, version uint32) error {
+	major, minor := version>>16, version&0xffff
+	f := newFatal("0A000", "unsupported frontend protocol %d.%d: server supports 3.0 to 3.%d", major, minor, newestMinor)
+	if major != 1 && major != 2 {
+		return f
+	}
+	_, err := fmt.Fprintf(conn, "EFATAL:  %s\n\x00", f.Message)
+	return errors.Join(errors.New(f.Message), err)
+}
+
+// add takes one parameter. Which of two values would count is the server's
+// business to decide, and must not be ours to guess: it is refused.
+func (s *startup) add(name, value string) error {
+	if strings.HasPrefix(name, "_pq_.") {
+		s.options = append(s.options, name)
+		return nil
+	}
+	if slices.ContainsFunc(s.params, func(p param) bool { return p.name == name }) {
+		return newFatal("08P01", "startup parameter %q is given twice", name)
+	}
+	s.params = append(s.params, param{name, value})
+	return nil
 }
 
 func (s *startup) check() error {
@@ -191,28 +217,6 @@ func (s *startup) check() error {
 		s.params = append(slices.DeleteFunc(s.params, func(p param) bool { return p.name == "database" }), param{"database", user})
 	}
 	return nil
-}
-
-// negotiate tells a client that asked for a newer protocol, or for protocol
-// options, what it gets.
-func (s *startup) negotiate(w *wire.Writer) {
-	var unknown []byte
-	count := 0
-	s.params = slices.DeleteFunc(s.params, func(p param) bool {
-		if strings.HasPrefix(p.name, "_pq_.") {
-			unknown = append(append(unknown, p.name...), 0)
-			count++
-			return true
-		}
-		return false
-	})
-	if s.minor == 0 && count == 0 {
-		return
-	}
-	var b []byte
-	b = binary.BigEndian.AppendUint32(b, protocol3)
-	b = binary.BigEndian.AppendUint32(b, uint32(count))
-	w.Frame('v', b, unknown)
 }
 
 // settings gives every run-time parameter that the client asks for at startup.
@@ -299,6 +303,11 @@ func purpose(settings []param) string {
 	return value
 }
 
+// bare is a startup that asks for nothing but to be let in.
+func (s *startup) bare() *startup {
+	return &startup{params: []param{{"user", s.get("user")}, {"database", s.get("database")}}, minor: s.minor}
+}
+
 // message gives the StartupMessage for the server: the client's own
 // parameters, and the keys of keyed masks.
 func (s *startup) message(keys map[string]string) []byte {
@@ -313,16 +322,6 @@ func (s *startup) message(keys map[string]string) []byte {
 	body = append(body, 0)
 	var b []byte
 	b = binary.BigEndian.AppendUint32(b, uint32(8+len(body)))
-	b = binary.BigEndian.AppendUint32(b, protocol3)
+	b = binary.BigEndian.AppendUint32(b, uint32(protocol3+s.minor))
 	return append(b, body...)
-}
-
-// newSecret makes the secret of a cancel key, of the length that protocol 3.0
-// has.
-func newSecret() []byte {
-	secret := make([]byte, 4)
-	if _, err := rand.Read(secret); err != nil {
-		panic(fmt.Sprintf("proxy: no randomness: %v", err)) // crypto/rand documents that it never fails
-	}
-	return secret
 }

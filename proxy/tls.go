@@ -4,6 +4,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
+
+	"github.com/pgveil/pgveil/proxy/auth"
 )
 
 // verifyChain checks a server's certificate without its name.
@@ -23,13 +26,62 @@ func verifyChain(cs tls.ConnectionState, roots *x509.CertPool) error {
 // Encryption".
 const alpn = "postgresql"
 
-// frontTLS completes the configuration towards clients.
-func frontTLS(c *tls.Config) *tls.Config {
+// Certs says what clients under TLS must show of a certificate. The chain of
+// one that is shown is verified in any case.
+type Certs uint8
+
+// The demands, after the clientcert option of PostgreSQL's pg_hba.conf.
+const (
+	CertsOptional Certs = iota // nothing; the login proves who it is
+	CertsOfCA                  // a certificate besides
+	CertsOfLogin               // one with the login as its common name
+)
+
+// front is TLS towards clients, as it was when their connection began.
+type front struct {
+	config  *tls.Config
+	binding auth.ChannelBinding // of the certificate
+}
+
+// newFront completes the configuration towards clients; nil is none.
+func newFront(c *tls.Config) *front {
 	if c == nil {
 		return nil
 	}
-	c = c.Clone()
-	c.MinVersion = tls.VersionTLS12
-	c.NextProtos = []string{alpn}
-	return c
+	f := &front{config: c.Clone()}
+	f.config.MinVersion = tls.VersionTLS12
+	f.config.NextProtos = []string{alpn}
+	if len(c.Certificates) > 0 && c.Certificates[0].Leaf != nil {
+		f.binding = auth.EndPoint(c.Certificates[0].Leaf)
+	}
+	return f
+}
+
+// SetTLS puts other certificates, keys and authorities in force, towards
+// clients and towards the server, for connections from now on. TLS itself is
+// not switched on or off by it.
+func (srv *Server) SetTLS(clients, servers *tls.Config) {
+	if clients != nil && srv.front.Load() != nil {
+		srv.front.Store(newFront(clients))
+	}
+	srv.upstream.tls.Store(servers)
+}
+
+// checkCert holds a client's certificate against its login.
+func (srv *Server) checkCert(conn net.Conn, login string) error {
+	c, ok := conn.(*tls.Conn)
+	if !ok || srv.certs == CertsOptional {
+		return nil
+	}
+	shown := c.ConnectionState().PeerCertificates
+	switch {
+	case len(shown) == 0:
+		return newFatal("28000", "connection requires a valid client certificate")
+	case srv.certs == CertsOfCA:
+		return nil
+	case srv.certs == CertsOfLogin && shown[0].Subject.CommonName == login:
+		return nil
+	default:
+		return newFatal("28000", "certificate authentication failed for user %q", login)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -16,8 +15,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -97,6 +94,7 @@ type process struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	audit    *audit.Log
+	own      *dialer
 	catalog  *connection // pgveil's own, for the catalog
 	verify   *auth.AuthQuery
 	enforcer *proxy.Enforcer
@@ -128,11 +126,10 @@ func (p *process) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	connConfig, err := serverConfig(p.cfg)
-	if err != nil {
+	if p.own, err = newDialer(p.cfg); err != nil {
 		return err
 	}
-	p.catalog = &connection{config: connConfig}
+	p.catalog = &connection{open: p.own.open}
 	p.enforcer, err = proxy.NewEnforcer(ctx, p.loadEngine, func(ctx context.Context) (version uint64, err error) {
 		err = p.catalog.use(ctx, func(c *pgx.Conn) error { version, err = pgload.Version(ctx, c); return err })
 		return version, err
@@ -197,7 +194,7 @@ func (p *process) loadEngine(ctx context.Context) (*rewrite.Engine, error) {
 func (p *process) options(key []byte) (proxy.Options, error) {
 	o := proxy.Options{
 		Database: p.cfg.Database, Enforcer: p.enforcer, Audit: p.audit, Durable: p.cfg.Audit.Durability == "intent",
-		Privacy: &dsar.Service{Connect: p.catalog.open, Current: func() (*policy.Set, *catalog.Snapshot) {
+		Privacy: &dsar.Service{Connect: p.own.open, Current: func() (*policy.Set, *catalog.Snapshot) {
 			e := p.enforcer.Engine()
 			return e.Policy, e.Catalog
 		}},
@@ -208,20 +205,18 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	if o.MaskKeys, err = mask.Settings(derive(key, "masks")); err != nil {
 		return o, err
 	}
-	if o.Upstream, err = upstream(p.cfg); err != nil {
-		return o, err
-	}
+	o.Upstream = p.own.upstream
 	if t := p.cfg.TLS; t != nil {
-		cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-		if err != nil {
-			return o, fmt.Errorf("tls: %w", err)
+		if o.TLS, err = clientsTLS(t); err != nil {
+			return o, err
 		}
-		o.TLS, o.ClearToo = &tls.Config{Certificates: []tls.Certificate{cert}}, t.Optional
+		o.ClearToo, o.Certs = t.Optional, certs(t.Clients)
 	}
 	switch p.cfg.Auth.Method {
 	case "scram":
 		o.Method = proxy.SCRAM
-		p.verify = auth.NewAuthQuery(p.catalog.config, p.cfg.Auth.Query)
+		p.verify = auth.NewAuthQuery(p.own.open, p.cfg.Auth.Query)
+		p.verify.Keep = time.Second
 		o.Lookup = p.verify.Lookup
 	case "passthrough":
 		o.Method = proxy.Passthrough
@@ -297,6 +292,7 @@ func (p *process) keepFresh(ctx context.Context, hup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hup:
+			p.reloadTLS()
 			p.reload(ctx, "SIGHUP")
 		case <-tick.C:
 			if fresh, err := p.enforcer.Look(ctx); err != nil && ctx.Err() == nil {
@@ -324,6 +320,22 @@ func (p *process) reload(ctx context.Context, why string) {
 	if _, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "reload: " + why, Generation: generation}); err != nil {
 		p.log.Error("recording the reload", "err", err)
 	}
+}
+
+// reloadTLS puts certificates and keys in force as they now are, for
+// connections from now on: all of them, or none.
+func (p *process) reloadTLS() {
+	servers, err := serverTLS(&p.cfg.Server)
+	var clients *tls.Config
+	if err == nil && p.cfg.TLS != nil {
+		clients, err = clientsTLS(p.cfg.TLS)
+	}
+	if err != nil {
+		p.log.Error("certificates not reloaded: those in force stay in force", "err", err)
+		return
+	}
+	p.own.setTLS(servers)
+	p.server.SetTLS(clients, servers)
 }
 
 // gauges registers what is read when somebody asks.
@@ -384,91 +396,4 @@ func derive(key []byte, use string) []byte {
 	h := hmac.New(sha256.New, key)
 	h.Write([]byte("pgveil " + use))
 	return h.Sum(nil)
-}
-
-// serverConfig gives how pgveil itself connects to the governed database.
-func serverConfig(cfg *config.Config) (*pgx.ConnConfig, error) {
-	c, err := pgx.ParseConfig("")
-	if err != nil {
-		return nil, err
-	}
-	c.Host, c.Port, c.Database, c.User = cfg.Server.Host, uint16(cfg.Server.Port), cfg.Database, cfg.Server.Login
-	c.Fallbacks, c.TLSConfig, c.Password = nil, nil, ""
-	c.RuntimeParams = map[string]string{"application_name": "pgveil", "search_path": "pg_catalog"}
-	if cfg.Server.Password != "" {
-		text, err := os.ReadFile(cfg.Server.Password)
-		if err != nil {
-			return nil, fmt.Errorf("server.password_file: %w", err)
-		}
-		c.Password = strings.TrimRight(string(text), "\r\n")
-	}
-	up, err := upstream(cfg)
-	if err != nil {
-		return nil, err
-	}
-	if up.Mode != proxy.NoTLS {
-		c.TLSConfig = up.ClientTLS()
-	}
-	return c, nil
-}
-
-func upstream(cfg *config.Config) (proxy.Upstream, error) {
-	u := proxy.Upstream{Network: "tcp", Host: cfg.Server.Host, Timeout: 10 * time.Second}
-	u.Address = net.JoinHostPort(cfg.Server.Host, strconv.Itoa(cfg.Server.Port))
-	u.Mode = map[string]proxy.TLSMode{"verify-full": proxy.VerifyFull, "verify-ca": proxy.VerifyCA, "require": proxy.RequireTLS, "disable": proxy.NoTLS}[cfg.Server.TLS]
-	if strings.HasPrefix(cfg.Server.Host, "/") {
-		u.Network, u.Mode = "unix", proxy.NoTLS
-		u.Address = filepath.Join(cfg.Server.Host, ".s.PGSQL."+strconv.Itoa(cfg.Server.Port))
-	}
-	if cfg.Server.CA != "" {
-		pem, err := os.ReadFile(cfg.Server.CA)
-		if err != nil {
-			return u, fmt.Errorf("server.ca: %w", err)
-		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return u, fmt.Errorf("server.ca: %s holds no certificate", cfg.Server.CA)
-		}
-		u.TLS = &tls.Config{RootCAs: roots}
-	}
-	return u, nil
-}
-
-// connection is pgveil's own connection to the server, opened when it is
-// needed and again when it broke.
-type connection struct {
-	config *pgx.ConnConfig
-
-	mu   sync.Mutex
-	conn *pgx.Conn
-}
-
-func (c *connection) open(ctx context.Context) (*pgx.Conn, error) {
-	return pgx.ConnectConfig(ctx, c.config.Copy())
-}
-
-func (c *connection) use(ctx context.Context, f func(*pgx.Conn) error) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.conn == nil || c.conn.IsClosed() || c.conn.Ping(ctx) != nil {
-		conn, err := c.open(ctx)
-		if err != nil {
-			return err
-		}
-		c.conn = conn
-	}
-	return f(c.conn)
-}
-
-func (c *connection) close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.conn == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	return c.conn.Close(ctx)
 }

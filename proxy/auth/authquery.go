@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -34,8 +35,8 @@ type AuthQuery struct {
 	// It is set before the first Lookup.
 	Keep time.Duration
 
-	config *pgx.ConnConfig
-	query  string
+	open  func(context.Context) (*pgx.Conn, error)
+	query string
 
 	turn chan struct{} // holds one token: who has it may use conn
 	conn *pgx.Conn     // nil before the first lookup
@@ -44,32 +45,41 @@ type AuthQuery struct {
 	kept map[string]keptVerifier // roles that exist only, so guesses cannot fill it
 }
 
+// maxKept bounds how many verifiers are kept.
+const maxKept = 1000
+
 type keptVerifier struct {
 	Verifier
 	until time.Time
 }
 
-// NewAuthQuery returns an AuthQuery that logs in by config. The query takes the
-// user name as $1 and returns one column: the verifier, in no or in one row. An
-// empty query is DefaultQuery.
-func NewAuthQuery(config *pgx.ConnConfig, query string) *AuthQuery {
-	config = config.Copy()
-	config.RuntimeParams["search_path"] = "pg_catalog"  // set at login: it outranks ALTER ROLE … SET
-	config.DefaultQueryExecMode = pgx.QueryExecModeExec // one round trip, nothing prepared to lose
+// NewAuthQuery returns an AuthQuery over connections that open makes. The query
+// takes the user name as $1 and returns one column: the verifier, in no or in
+// one row. An empty query is DefaultQuery.
+func NewAuthQuery(open func(context.Context) (*pgx.Conn, error), query string) *AuthQuery {
 	if query == "" {
 		query = DefaultQuery
 	}
-	q := &AuthQuery{config: config, query: query, turn: make(chan struct{}, 1), kept: map[string]keptVerifier{}}
+	q := &AuthQuery{open: open, query: query, turn: make(chan struct{}, 1), kept: map[string]keptVerifier{}}
 	q.leave()
 	return q
 }
 
 // Lookup is a [Lookup]. A role whose password is not a SCRAM verifier counts as
-// having none.
+// having none. Of several lookups of a user at once one asks, and those who wait
+// for their turn behind it take its verifier.
 func (q *AuthQuery) Lookup(ctx context.Context, user string) (Verifier, error) {
 	if v, ok := q.recall(user); ok {
 		return v, nil
 	}
+	if err := q.wait(ctx); err != nil {
+		return Verifier{}, err
+	}
+	defer q.leave()
+	if v, ok := q.recall(user); ok {
+		return v, nil
+	}
+	asked := time.Now()
 	text, err := q.ask(ctx, user)
 	if err != nil {
 		return Verifier{}, err
@@ -78,7 +88,7 @@ func (q *AuthQuery) Lookup(ctx context.Context, user string) (Verifier, error) {
 	if err != nil {
 		return Verifier{}, fmt.Errorf("%w: %w", ErrNoVerifier, err)
 	}
-	q.keep(user, v)
+	q.keep(user, v, asked)
 	return v, nil
 }
 
@@ -106,13 +116,9 @@ func (q *AuthQuery) wait(ctx context.Context) error {
 
 func (q *AuthQuery) leave() { q.turn <- struct{}{} }
 
-// ask waits for its turn and queries. A connection that turns out to be broken
+// ask queries; the caller has its turn. A connection that turns out to be broken
 // when used again is replaced once: the server may have restarted since.
 func (q *AuthQuery) ask(ctx context.Context, user string) (string, error) {
-	if err := q.wait(ctx); err != nil {
-		return "", err
-	}
-	defer q.leave()
 	used := q.conn != nil && !q.conn.IsClosed()
 	if err := q.connect(ctx); err != nil {
 		return "", err
@@ -131,9 +137,14 @@ func (q *AuthQuery) connect(ctx context.Context) error {
 	if q.conn != nil && !q.conn.IsClosed() {
 		return nil
 	}
-	conn, err := pgx.ConnectConfig(ctx, q.config)
+	conn, err := q.open(ctx)
 	if err != nil {
 		return fmt.Errorf("connect for auth_query: %w", err)
+	}
+	// A query of the operator's may leave schemas out: the path is ours,
+	// whatever settings the role has.
+	if _, err := conn.Exec(ctx, "SET search_path = pg_catalog"); err != nil {
+		return errors.Join(fmt.Errorf("connect for auth_query: %w", err), conn.Close(ctx))
 	}
 	q.conn = conn
 	return nil
@@ -141,7 +152,9 @@ func (q *AuthQuery) connect(ctx context.Context) error {
 
 // row returns the one value of the one row.
 func (q *AuthQuery) row(ctx context.Context, user string) (string, error) {
-	rows, _ := q.conn.Query(ctx, q.query, user) // the error comes again from the rows
+	// One round trip, with nothing prepared that could be lost. The error comes
+	// again from the rows.
+	rows, _ := q.conn.Query(ctx, q.query, pgx.QueryExecModeExec, user)
 	text, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[*string])
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -161,11 +174,18 @@ func (q *AuthQuery) recall(user string) (Verifier, bool) {
 	return k.Verifier, ok && time.Now().Before(k.until)
 }
 
-func (q *AuthQuery) keep(user string, v Verifier) {
+// keep remembers a verifier that was asked for at that time.
+func (q *AuthQuery) keep(user string, v Verifier, asked time.Time) {
 	if q.Keep <= 0 {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.kept[user] = keptVerifier{v, time.Now().Add(q.Keep)}
+	if len(q.kept) >= maxKept {
+		now := time.Now()
+		maps.DeleteFunc(q.kept, func(_ string, k keptVerifier) bool { return !now.Before(k.until) })
+	}
+	if len(q.kept) < maxKept {
+		q.kept[user] = keptVerifier{v, asked.Add(q.Keep)}
+	}
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -76,7 +77,7 @@ func TestAuthQueryOutages(t *testing.T) {
 		{"two columns", t.Context(), base, "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			q := NewAuthQuery(tt.config, tt.query)
+			q := NewAuthQuery(opener(tt.config), tt.query)
 			defer q.Close(context.Background())
 			if _, err := q.Lookup(tt.ctx, "alice"); err == nil || errors.Is(err, ErrNoVerifier) {
 				t.Errorf("Lookup = %v, want an outage", err)
@@ -100,6 +101,67 @@ func TestAuthQueryKeeps(t *testing.T) {
 	q.kept["alice"] = kept
 	if _, err := q.Lookup(t.Context(), "alice"); err == nil {
 		t.Error("Lookup of a verifier kept too long = nil, want the server's error")
+	}
+}
+
+// TestAuthQueryKeepsNoRefusal asks anew for whom there was no verifier: the
+// role may be made, or get its password, at any moment.
+func TestAuthQueryKeepsNoRefusal(t *testing.T) {
+	q := authQuery(t)
+	q.Keep = time.Hour
+	for _, user := range []string{"nobody", "bare", "old", "past"} {
+		if _, err := q.Lookup(t.Context(), user); !errors.Is(err, ErrNoVerifier) {
+			t.Errorf("Lookup(%q) = %v, want %v", user, err, ErrNoVerifier)
+		}
+	}
+	if len(q.kept) != 0 {
+		t.Errorf("%d users without a verifier are kept", len(q.kept))
+	}
+}
+
+// TestAuthQueryKeepsABoundedNumber fills what is kept: only what is too old
+// makes room.
+func TestAuthQueryKeepsABoundedNumber(t *testing.T) {
+	q := authQuery(t)
+	q.Keep = time.Hour
+	now := time.Now()
+	for i := range maxKept + 10 {
+		q.keep(strconv.Itoa(i), Verifier{}, now)
+	}
+	if len(q.kept) != maxKept {
+		t.Errorf("%d are kept, want %d", len(q.kept), maxKept)
+	}
+	for name := range q.kept {
+		q.kept[name] = keptVerifier{until: now}
+	}
+	q.keep("one more", Verifier{}, now)
+	if len(q.kept) != 1 {
+		t.Errorf("%d are kept once all others are too old, want 1", len(q.kept))
+	}
+}
+
+// TestAuthQueryAsksOnce lets many ask for one user at once, with a query that
+// counts.
+func TestAuthQueryAsksOnce(t *testing.T) {
+	q := authQuery(t)
+	q.Keep = time.Hour
+	admin := pgtest.Connect(t, server(t).DSN("postgres", pgserver.Superuser))
+	if _, err := admin.Exec(t.Context(), "CREATE SEQUENCE lookups"); err != nil {
+		t.Fatal(err)
+	}
+	q.query = "SELECT rolpassword FROM pg_authid WHERE rolname = $1 AND nextval('public.lookups') > 0"
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			if _, err := q.Lookup(t.Context(), "alice"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	var times int
+	if err := admin.QueryRow(t.Context(), "SELECT last_value FROM lookups").Scan(&times); err != nil || times != 1 {
+		t.Errorf("the server was asked %d times, %v, want once", times, err)
 	}
 }
 

@@ -151,13 +151,17 @@ func encrypt(conn net.Conn, caFile string) (net.Conn, ChannelBinding, error) {
 	return secure, EndPoint(secure.ConnectionState().PeerCertificates[0]), nil
 }
 
+func opener(config *pgx.ConnConfig) func(context.Context) (*pgx.Conn, error) {
+	return func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, config) }
+}
+
 func authQuery(t testing.TB) *AuthQuery {
 	t.Helper()
 	config, err := pgx.ParseConfig(server(t).HostDSN("postgres", "service", "service"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := NewAuthQuery(config, "")
+	q := NewAuthQuery(opener(config), "")
 	t.Cleanup(func() { q.Close(context.Background()) }) // the backend may have gone first
 	return q
 }

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgveil/pgveil/config"
+	"github.com/pgveil/pgveil/proxy"
+)
+
+// dialer opens connections of pgveil's own to the governed database.
+type dialer struct {
+	base  *pgx.ConnConfig // all but the hosts
+	hosts []config.Host   // as in upstream
+
+	mu       sync.Mutex
+	upstream proxy.Upstream
+}
+
+func newDialer(cfg *config.Config) (*dialer, error) {
+	c, err := pgx.ParseConfig("")
+	if err != nil {
+		return nil, err
+	}
+	c.Database, c.User, c.Password = cfg.Database, cfg.Server.Login, ""
+	c.ConnectTimeout, c.SSLNegotiation = cfg.Server.Timeout, ""
+	c.RuntimeParams = map[string]string{"application_name": "pgveil", "search_path": "pg_catalog"}
+	if cfg.Server.Direct {
+		c.SSLNegotiation = "direct"
+	}
+	if cfg.Server.Password != "" {
+		text, err := os.ReadFile(cfg.Server.Password)
+		if err != nil {
+			return nil, fmt.Errorf("server.password_file: %w", err)
+		}
+		c.Password = strings.TrimRight(string(text), "\r\n")
+	}
+	d := &dialer{base: c}
+	if d.hosts, err = cfg.Server.Hosts(); err != nil {
+		return nil, fmt.Errorf("server.host: %w", err)
+	}
+	d.upstream, err = upstream(&cfg.Server)
+	return d, err
+}
+
+func (d *dialer) setTLS(c *tls.Config) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.upstream.TLS = c
+}
+
+// open connects to the first host that can be reached: one that takes writes,
+// whose catalog is never behind, or else any.
+func (d *dialer) open(ctx context.Context) (*pgx.Conn, error) {
+	c := d.config()
+	if len(d.hosts) > 1 {
+		primary := c.Copy()
+		primary.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+		if conn, err := pgx.ConnectConfig(ctx, primary); err == nil || ctx.Err() != nil {
+			return conn, err
+		}
+	}
+	return pgx.ConnectConfig(ctx, c)
+}
+
+func (d *dialer) config() *pgx.ConnConfig {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.base.Copy()
+	c.Fallbacks, c.ValidateConnect = nil, nil
+	for i, h := range d.hosts {
+		f := &pgconn.FallbackConfig{Host: h.Name, Port: uint16(h.Port), TLSConfig: d.upstream.ClientTLS(d.upstream.Hosts[i])}
+		if i == 0 {
+			c.Host, c.Port, c.TLSConfig = f.Host, f.Port, f.TLSConfig
+			continue
+		}
+		c.Fallbacks = append(c.Fallbacks, f)
+	}
+	return c
+}
+
+// connection is pgveil's own connection to the server, opened when it is
+// needed and again when it broke.
+type connection struct {
+	open func(context.Context) (*pgx.Conn, error)
+
+	mu   sync.Mutex
+	conn *pgx.Conn
+}
+
+func (c *connection) use(ctx context.Context, f func(*pgx.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil || c.conn.IsClosed() || c.conn.Ping(ctx) != nil {
+		conn, err := c.open(ctx)
+		if err != nil {
+			return err
+		}
+		c.conn = conn
+	}
+	return f(c.conn)
+}
+
+func (c *connection) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return c.conn.Close(ctx)
+}
