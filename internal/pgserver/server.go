@@ -38,6 +38,7 @@ type Options struct {
 	Settings   map[string]string // postgresql.conf, over ours
 	FastUnsafe bool              // for tests: a crash of the machine may lose data, and Stop does not write it back
 	TLS        bool              // offer TLS, by a certificate of a throwaway CA (CAFile)
+	Standby    bool              // stay in recovery and take no writes; Dir is the copy of a cluster that was stopped
 }
 
 // Server is a running PostgreSQL server. Its methods may be called from any
@@ -121,11 +122,19 @@ func (s *Server) start(ctx context.Context, o Options) error {
 			return err
 		}
 	}
+	if o.Standby {
+		if err := os.WriteFile(filepath.Join(s.data, "standby.signal"), nil, 0o600); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(s.account.own(s.data), s.account.own(s.work)); err != nil {
 		return err
 	}
 	for attempt := 1; ; attempt++ {
 		err := s.launch(ctx, o)
+		if err == nil && o.Standby {
+			return nil
+		}
 		if err == nil {
 			return s.setPassword(ctx)
 		}
