@@ -27,12 +27,7 @@ type pair struct{ primary, standby *pgserver.Server }
 func newPair(t *testing.T, database string) pair {
 	t.Helper()
 	dir := t.TempDir()
-	// The servers' own user must get to its folders.
-	for at := dir; at != os.TempDir() && len(at) > 1; at = filepath.Dir(at) {
-		if err := os.Chmod(at, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	readable(t, dir)
 	first, second := filepath.Join(dir, "primary"), filepath.Join(dir, "standby")
 	primary := startServer(t, pgserver.Options{Dir: first})
 	admin := pgtest.Connect(t, primary.DSN("postgres", pgserver.Superuser))
@@ -48,6 +43,16 @@ func newPair(t *testing.T, database string) pair {
 	return pair{
 		startServer(t, pgserver.Options{Dir: first}),
 		startServer(t, pgserver.Options{Dir: second, Standby: true}),
+	}
+}
+
+// readable lets the servers' own user into a folder of the test's.
+func readable(t *testing.T, dir string) {
+	t.Helper()
+	for at := dir; at != os.TempDir() && len(at) > 1; at = filepath.Dir(at) {
+		if err := os.Chmod(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
