@@ -21,8 +21,9 @@ import (
 
 // Config is a valid configuration. Callers must not change it.
 type Config struct {
-	Listen   []string `yaml:"listen"`   // host:port, or unix:/path
-	TLS      *TLS     `yaml:"tls"`      // towards clients; absent: in clear
+	Listen   []string `yaml:"listen"`      // host:port, unix:/path, or unix:@name
+	Mode     string   `yaml:"socket_mode"` // permissions of unix sockets, octal
+	TLS      *TLS     `yaml:"tls"`         // towards clients; absent: in clear
 	Admin    string   `yaml:"admin"`    // host:port of metrics and health; absent: none
 	Pprof    bool     `yaml:"pprof"`    // profiles on the admin address; they hold what is in memory
 	Database string   `yaml:"database"` // the database that the policy is for
@@ -91,6 +92,7 @@ type Log struct {
 
 func defaults() Config {
 	return Config{
+		Mode:   "0700",
 		Server: Server{Port: 5432, TLS: "verify-full", Target: "any", Balance: "disable", Timeout: 10 * time.Second},
 		Auth:   Auth{Method: "scram"},
 		Audit:  Audit{Durability: "intent"},
@@ -128,6 +130,11 @@ func (c *Config) resolve(dir string) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+	for i, a := range c.Listen {
+		if path, ok := strings.CutPrefix(a, unixPrefix); ok && path != "" && path[0] != '@' && !filepath.IsAbs(path) {
+			c.Listen[i] = unixPrefix + filepath.Join(dir, path)
+		}
+	}
 }
 
 // validate gives every problem, each with its key.
@@ -153,6 +160,9 @@ func (c *Config) validate() error {
 		if _, _, err := Network(a); err != nil {
 			bad("listen", "%v", err)
 		}
+	}
+	if _, err := c.SocketMode(); err != nil {
+		bad("socket_mode", "%v", err)
 	}
 	if c.Admin != "" {
 		if _, _, err := net.SplitHostPort(c.Admin); err != nil {
@@ -222,15 +232,4 @@ func (s *Server) validate(bad func(key, format string, args ...any)) {
 	if s.TLS == "disable" && (s.Direct || s.Cert != "") {
 		bad("server.tls", "disable leaves no use for tls_direct and cert")
 	}
-}
-
-// Network takes a listening address apart.
-func Network(address string) (network, addr string, err error) {
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		return "unix", path, nil
-	}
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		return "", "", err
-	}
-	return "tcp", address, nil
 }

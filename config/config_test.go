@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -66,6 +67,22 @@ func TestLoadTellsEveryProblem(t *testing.T) {
 		{"bad words", strings.NewReplacer("scram", "guess", "audit: {dir: audit}", "audit: {dir: audit, durability: maybe}").Replace(good), []string{`auth.method: "guess" is not one of scram, passthrough, trust`, "audit.durability"}},
 		{"a bad address", strings.Replace(good, "127.0.0.1:6432", "localhost", 1), []string{"listen: "}},
 		{"half a certificate", strings.Replace(good, ", key: server.key", "", 1), []string{"tls.key: is missing"}},
+		{"a bad list of hosts", strings.Replace(good, "db.example", "'a:5432, b:port'", 1), []string{`server.host: "b:port" is not a host and its port`}},
+		{"an empty host", strings.Replace(good, "db.example", "'a,,b'", 1), []string{"server.host: an empty name"}},
+		{"no host in a list", strings.Replace(good, "db.example", "[]", 1), []string{"server.host: is missing"}},
+		{"hosts that are no names", strings.Replace(good, "db.example", "{a: b}", 1), []string{"pgveil.yaml"}},
+		{"an address in half brackets", strings.Replace(good, "db.example", "'[::1'", 1), []string{"server.host: "}},
+		{"bad words about hosts", strings.Replace(good, "ca: root.crt", "target_session_attrs: master, load_balance: yes, connect_timeout: 0s", 1), []string{`server.target_session_attrs: "master" is not one of any, read-write`, "server.load_balance", "server.connect_timeout: must be positive"}},
+		{"a certificate without its key", strings.Replace(good, "ca: root.crt", "cert: pgveil.crt", 1), []string{"server.cert: and server.key go together"}},
+		{"direct TLS without TLS", strings.Replace(good, "ca: root.crt", "tls: disable, tls_direct: true", 1), []string{"server.tls: disable leaves no use for tls_direct and cert"}},
+		{"clients' certificates of nobody", strings.Replace(good, "key: server.key", "key: server.key, client_certs: verify-full", 1), []string{"tls.client_ca: is missing"}},
+		{"an authority and no demand", strings.Replace(good, "key: server.key", "key: server.key, client_ca: ca.crt", 1), []string{"tls.client_certs: is missing"}},
+		{"a demand that is none", strings.Replace(good, "key: server.key", "key: server.key, client_ca: ca.crt, client_certs: require", 1), []string{`tls.client_certs: "require" is not one of`}},
+		{"certificates in clear", strings.Replace(good, "key: server.key", "key: server.key, client_ca: ca.crt, client_certs: verify-ca, optional: true", 1), []string{"tls.client_certs: verify-ca asks nothing of connections in clear"}},
+		{"a socket without a name", strings.Replace(good, "unix:/run/pgveil.sock", "unix:", 1), []string{`listen: "unix:" names no socket`}},
+		{"a socket with a long name", strings.Replace(good, "unix:/run/pgveil.sock", "unix:/"+strings.Repeat("x", 107), 1), []string{"longer than the 107 bytes"}},
+		{"a mode in decimal", good + "socket_mode: 0789\n", []string{`socket_mode: "0789" is not a mode`}},
+		{"a mode with more than permissions", good + "socket_mode: 01777\n", []string{"socket_mode"}},
 		{"a negative limit", strings.Replace(good, "10s", "-10s", 1), []string{"limits: must be positive"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -79,6 +96,51 @@ func TestLoadTellsEveryProblem(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestHosts(t *testing.T) {
+	for _, tt := range []struct {
+		host string // as YAML
+		want []Host
+	}{
+		{"db.example", []Host{{"db.example", 5432}}},
+		{"db.example:5433", []Host{{"db.example", 5433}}},
+		{"'a, b:5433 ,c'", []Host{{"a", 5432}, {"b", 5433}, {"c", 5432}}},
+		{"[a, 'b:5433']", []Host{{"a", 5432}, {"b", 5433}}},
+		{"10.0.0.1:5433", []Host{{"10.0.0.1", 5433}}},
+		{"'::1'", []Host{{"::1", 5432}}},
+		{"'[::1]'", []Host{{"::1", 5432}}},
+		{"'[::1]:5433,fe80::1'", []Host{{"::1", 5433}, {"fe80::1", 5432}}},
+		{"/run/postgresql", []Host{{"/run/postgresql", 5432}}},
+		{"'/run/postgresql:5433'", []Host{{"/run/postgresql", 5433}}},
+	} {
+		c, err := Load(write(t, strings.Replace(good, "host: db.example", "host: "+tt.host, 1)))
+		if err != nil {
+			t.Errorf("host: %s: %v", tt.host, err)
+			continue
+		}
+		if got, err := c.Server.Hosts(); err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("host: %s is %v, %v, want %v", tt.host, got, err, tt.want)
+		}
+	}
+	if got := (Host{"/run/postgresql", 5433}).Socket(); got != "/run/postgresql/.s.PGSQL.5433" {
+		t.Errorf("socket %q", got)
+	}
+}
+
+func TestSockets(t *testing.T) {
+	path := write(t, strings.Replace(good, "unix:/run/pgveil.sock", `unix:pgveil.sock", "unix:@pgveil", "[::1]:6432`, 1)+"socket_mode: 0770\n")
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"127.0.0.1:6432", "unix:" + filepath.Join(filepath.Dir(path), "pgveil.sock"), "unix:@pgveil", "[::1]:6432"}
+	if !slices.Equal(c.Listen, want) {
+		t.Errorf("listen on %q, want %q", c.Listen, want)
+	}
+	if mode, err := c.SocketMode(); err != nil || mode != 0o770 {
+		t.Errorf("mode %v, %v", mode, err)
 	}
 }
 

@@ -111,7 +111,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 	if err := p.start(ctx); err != nil {
 		return err
 	}
-	listeners, err := listen(cfg.Listen)
+	listeners, err := listen(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -353,14 +353,14 @@ func (p *process) gauges() {
 		gauge("pgveil_audit_refused", "Records that the access log could not take.", func(s audit.Stats) float64 { return float64(s.Refused) }))
 }
 
-func listen(addresses []string) ([]net.Listener, error) {
+func listen(ctx context.Context, cfg *config.Config) ([]net.Listener, error) {
+	mode, err := cfg.SocketMode()
+	if err != nil {
+		return nil, err
+	}
 	var listeners []net.Listener
-	for _, a := range addresses {
-		network, addr, err := config.Network(a)
-		if err != nil {
-			return nil, err
-		}
-		ln, err := net.Listen(network, addr)
+	for _, a := range cfg.Listen {
+		ln, err := listenAt(ctx, a, mode)
 		if err != nil {
 			for _, open := range listeners {
 				err = errors.Join(err, open.Close())
