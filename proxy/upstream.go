@@ -164,13 +164,11 @@ func askTLS(conn net.Conn) error {
 
 // config completes the TLS configuration for one host.
 func (u *Upstream) config(base *tls.Config, h Host) *tls.Config {
-	c := base.Clone()
-	if c == nil {
-		c = &tls.Config{}
+	if base == nil {
+		base = &tls.Config{}
 	}
-	c.MinVersion = tls.VersionTLS12
+	c := postgresTLS(base)
 	c.ServerName = h.Name
-	c.NextProtos = []string{alpn}
 	switch u.Mode {
 	case RequireTLS:
 		c.InsecureSkipVerify = true
