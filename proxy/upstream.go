@@ -82,7 +82,7 @@ func (u *servers) begin(ctx context.Context, h Host, startup []byte) (net.Conn, 
 		return nil, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { expire(conn) })
-	r := wire.NewReader(conn, serverBuffer)
+	r := wire.NewReader(conn)
 	_, err = conn.Write(startup)
 	if err == nil {
 		err = r.Fill(wire.HeadLen)
