@@ -95,6 +95,7 @@ var layers = map[string]may{
 		why:     "puts everything together, a file a verb; not what tests and demos are made of",
 	},
 
+	"internal/faulty":     {why: "a network that fails on purpose, for tests alone: it knows connections, not what they carry"},
 	"internal/pgserver":   {modules: list(pgx), why: "a private PostgreSQL: for tests, the demo and benchmarks, not for the product"},
 	"internal/pgtest":     {ours: list("internal/pgserver"), modules: list(pgx), why: "fixtures on a private PostgreSQL, for tests alone"},
 	"internal/wirescript": {modules: list(pgx + "/pgproto3"), why: "scripts of messages in tests: a second implementation of the protocol than the one under test"},
