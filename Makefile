@@ -63,6 +63,10 @@ fuzz: needs-gcc ## each fuzz target for a while (FUZZTIME=1m)
 		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$${file%/*}" </dev/null; \
 	done
 
+.PHONY: faults
+faults: needs-gcc needs-postgres ## cut sessions at every byte, on both sides of pgveil
+	go test -count=1 -v -timeout 0 -run '^TestCuts$$' ./proxy -every-byte
+
 .PHONY: bench
 bench: needs-gcc needs-postgres ## compare with a direct connection and other proxies (BENCH=--quick)
 	go run ./bench $(BENCH)

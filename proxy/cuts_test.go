@@ -1,0 +1,366 @@
+package proxy_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/pgveil/pgveil/internal/faulty"
+	"github.com/pgveil/pgveil/internal/pgserver"
+	"github.com/pgveil/pgveil/internal/pgtest"
+	"github.com/pgveil/pgveil/proxy"
+)
+
+// A session's connections are cut at every byte, or at a few of them: see
+// TestCuts.
+var everyByte = flag.Bool("every-byte", false, "cut each stream at every byte, or at 2000 where it is longer")
+
+// rig is a front between two networks that fail on purpose.
+type rig struct {
+	*front
+	database  string
+	near, far *faulty.Relay // to the client and to the server
+	server    *pgx.Conn     // sees who is logged in
+	rest      footprint     // of no session at all
+}
+
+func newRig(t *testing.T, network, address string, edits ...func(*proxy.Options)) *rig {
+	t.Helper()
+	r := &rig{database: pgtest.Database(t, "shop")}
+	r.far = relayTo(t, network, address)
+	r.front = start(t, r.database, shopPolicy, append(edits, func(o *proxy.Options) {
+		o.Upstream.Network, o.Upstream.Address = "tcp", r.far.Addr()
+	})...)
+	r.near = relayTo(t, "tcp", r.Addr)
+	r.server = pgtest.Connect(t, pgtest.Server(t).DSN(r.database, pgserver.Superuser))
+	return r
+}
+
+func relayTo(t *testing.T, network, address string) *faulty.Relay {
+	t.Helper()
+	r, err := faulty.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// footprint is what sessions take up. All is in this process but the server's
+// own part.
+type footprint struct{ sessions, goroutines, files, backends int }
+
+func (r *rig) footprint(t *testing.T) footprint {
+	t.Helper()
+	f := footprint{sessions: r.Sessions(), goroutines: runtime.NumGoroutine()}
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.files = len(files)
+	const sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+	if err := r.server.QueryRow(t.Context(), sql).Scan(&f.backends); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func (f footprint) within(rest footprint) bool {
+	return f.sessions <= rest.sessions && f.goroutines <= rest.goroutines && f.files <= rest.files && f.backends <= rest.backends
+}
+
+// rests waits until nothing is left of any session.
+func (r *rig) rests(t *testing.T) {
+	t.Helper()
+	late := time.After(5 * time.Second)
+	for tick := time.Tick(time.Millisecond); ; {
+		f := r.footprint(t)
+		if f.within(r.rest) {
+			return
+		}
+		select {
+		case <-tick:
+		case <-late:
+			all := make([]byte, 1<<20)
+			t.Fatalf("left behind: %+v, want %+v\n%s", f, r.rest, all[:runtime.Stack(all, true)])
+		}
+	}
+}
+
+// scene is a session that is cut.
+type scene struct {
+	name  string
+	under string // the settings of pgveil, as TestCuts has them
+	user  string
+	login bool // it is the login that is cut, else what comes after it
+	play  func(net.Conn) error
+}
+
+// line is one of the four streams of a session.
+type line struct {
+	name  string
+	far   bool // between pgveil and the server
+	forth bool // away from the client
+}
+
+var lines = []line{{"client to pgveil", false, true}, {"pgveil to client", false, false}, {"pgveil to server", true, true}, {"server to pgveil", true, false}}
+
+// cut is where and how a session's connection ends.
+type cut struct {
+	line
+	end   faulty.End
+	after int
+}
+
+func (c cut) String() string { return fmt.Sprintf("%v after byte %d from %s", c.end, c.after, c.name) }
+
+func (c cut) scripts() (all [4]faulty.Script) {
+	if i := slices.Index(lines, c.line); i >= 0 {
+		all[i] = faulty.Script{End: c.end, After: c.after}
+	}
+	return all
+}
+
+// taken is what a session came to: what passed on each line, and the records
+// of the access log that it made.
+type taken struct {
+	cut      cut
+	streams  [4][]byte
+	from, to uint64
+}
+
+// act plays a scene with a cut in it, up to the end of the session.
+func (r *rig) act(t *testing.T, s scene, c cut) taken {
+	t.Helper()
+	return r.under(t, s, c, c.scripts())
+}
+
+// under plays a scene under scripts, one for each line. The client always
+// learns of the end: it never waits for what does not come.
+func (r *rig) under(t *testing.T, s scene, c cut, scripts [4]faulty.Script) taken {
+	t.Helper()
+	r.near.Set(scripts[0], scripts[1])
+	r.far.Set(scripts[2], scripts[3])
+	took := taken{cut: c, from: r.Audit.Stats().Appended}
+	err := r.talk(t.Context(), s)
+	var late net.Error
+	if errors.As(err, &late) && late.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v: the client waits: %v", c, err)
+	}
+	r.rests(t)
+	took.to = r.Audit.Stats().Appended
+	took.streams[0], took.streams[1] = r.near.Passed()
+	took.streams[2], took.streams[3] = r.far.Passed()
+	return took
+}
+
+// talk is the client's part of a scene.
+func (r *rig) talk(ctx context.Context, s scene) error {
+	config, err := pgconn.ParseConfig(fmt.Sprintf("postgres://%s:%[1]s-password@%s/%s?sslmode=disable&connect_timeout=5", s.user, r.near.Addr(), r.database))
+	if err != nil {
+		return err
+	}
+	logged, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	hijacked, err := logged.Hijack()
+	if err != nil {
+		return err
+	}
+	conn := hijacked.Conn
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	if err := s.play(conn); err != nil {
+		return err
+	}
+	return say(conn, 0, &pgproto3.Terminate{})
+}
+
+// say sends messages and reads up to one of a type; type 0 is the end.
+func say(conn net.Conn, until byte, messages ...pgproto3.Message) error {
+	if _, err := conn.Write(encode(messages...)); err != nil {
+		return err
+	}
+	for {
+		var head [5]byte
+		if _, err := io.ReadFull(conn, head[:]); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(io.Discard, conn, int64(binary.BigEndian.Uint32(head[1:]))-4); err != nil || head[0] == until {
+			return err
+		}
+	}
+}
+
+func scenes() []scene {
+	query := func(sql string) func(net.Conn) error {
+		return func(c net.Conn) error { return say(c, 'Z', &pgproto3.Query{String: sql}) }
+	}
+	run := func(sql string) []pgproto3.Message {
+		return []pgproto3.Message{&pgproto3.Parse{Query: sql}, &pgproto3.Bind{}, &pgproto3.Describe{ObjectType: 'P'}, &pgproto3.Execute{}}
+	}
+	pipeline := func(texts ...string) func(net.Conn) error {
+		var all []pgproto3.Message
+		for _, sql := range texts {
+			all = append(all, run(sql)...)
+		}
+		return func(c net.Conn) error { return say(c, 'Z', append(all, &pgproto3.Sync{})...) }
+	}
+	const masked = "SELECT id, email FROM customers WHERE id < 4 ORDER BY id"
+	return []scene{
+		{"login", "SCRAM", "dora", true, func(net.Conn) error { return nil }},
+		{"query", "trust", "dora", false, query("SELECT 1; SELECT 2")},
+		{"pipeline", "trust", "dora", false, pipeline("SELECT 1", "SELECT 2", "SELECT 3")},
+		{"error amid a pipeline", "trust", "dora", false, pipeline("SELECT 1", "SELECT 1/0", "SELECT 3")},
+		{"large row", "trust", "dora", false, query("SELECT repeat('x', 70000)")},
+		{"COPY in", "trust", "dora", false, copyIn},
+		{"COPY out", "trust", "dora", false, query("COPY (SELECT id, status FROM orders WHERE id < 4) TO STDOUT")},
+		{"masked", "trust", "alice", false, query(masked)},
+		{"masked pipeline", "trust", "alice", false, pipeline(masked, "UPDATE orders SET status = 'paid' WHERE id = 1")},
+		{"masked, durable", "durable", "alice", false, pipeline(masked, "UPDATE orders SET status = 'paid' WHERE id = 1")},
+		{"refused amid a pipeline", "trust", "alice", false, pipeline(masked, "SELECT ssn FROM customers", "SELECT 1")},
+	}
+}
+
+func copyIn(c net.Conn) error {
+	if err := say(c, 'G', &pgproto3.Query{String: "COPY orders (customer_id, placed_at, status, total) FROM STDIN"}); err != nil {
+		return err
+	}
+	row := &pgproto3.CopyData{Data: []byte("1\t2026-01-01\tnew\t10.00\n")}
+	return say(c, 'Z', row, row, row, &pgproto3.CopyDone{})
+}
+
+// TestCuts cuts the connections of sessions, on both sides of pgveil and in
+// both directions, by an orderly end, a reset and the end of one direction: at
+// a few bytes of each, with -every-byte at each of them (make faults).
+// After each nothing may be left of the session, here or on the server; the
+// client has got nothing but a beginning of what it gets otherwise, and is told
+// when the server was lost; and what reached the server is in the access log.
+func TestCuts(t *testing.T) {
+	server := pgtest.Server(t)
+	for _, tt := range []struct {
+		name    string
+		address []string
+		edit    func(*testing.T) func(*proxy.Options)
+	}{
+		{"trust", []string{"unix", socket(server)}, func(*testing.T) func(*proxy.Options) { return func(*proxy.Options) {} }},
+		{"SCRAM", []string{"tcp", server.Addr()}, func(t *testing.T) func(*proxy.Options) { return scram(t) }},
+		{"durable", []string{"unix", socket(server)}, func(*testing.T) func(*proxy.Options) { return func(o *proxy.Options) { o.Durable = true } }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, tt.address[0], tt.address[1], tt.edit(t))
+			for _, s := range scenes() {
+				if s.under == tt.name {
+					t.Run(s.name, func(t *testing.T) { r.cuts(t, s) })
+				}
+			}
+		})
+	}
+}
+
+// cuts plays a scene as it is, with its bytes in pieces, and then with each of
+// its cuts.
+func (r *rig) cuts(t *testing.T, s scene) {
+	r.rest = footprint{1 << 20, 1 << 20, 1 << 20, 1 << 20}
+	r.act(t, s, cut{})
+	r.rest = r.settled(t) // what the first one left for reuse is there
+	whole := r.act(t, s, cut{})
+	want := framesOf(whole.streams[1])
+	all := []taken{whole, r.inPieces(t, s, len(whole.streams[1]))}
+	for _, l := range lines {
+		for _, end := range []faulty.End{faulty.Close, faulty.Reset, faulty.HalfClose} {
+			for _, after := range places(whole.streams[slices.Index(lines, l)], l, end, s.login) {
+				all = append(all, r.act(t, s, cut{l, end, after}))
+			}
+		}
+	}
+	known := 0
+	for _, k := range all {
+		err := errors.Join(k.judge(want), k.checkRecords(t, r.AuditDir))
+		switch {
+		case err != nil && !*everyByte && slices.ContainsFunc(forgiven, func(f error) bool { return errors.Is(err, f) }):
+			known++
+		case err != nil:
+			t.Errorf("%v: %v", k.cut, err)
+		}
+	}
+	t.Logf("%d cuts; %d showed faults that are known", len(all)-2, known)
+}
+
+// inPieces plays a scene with writes of a byte, or of a few where it is long.
+func (r *rig) inPieces(t *testing.T, s scene, n int) taken {
+	script := faulty.Script{Split: 1 + n/4000, Stall: 20 * time.Millisecond, At: n / 2}
+	return r.under(t, s, cut{}, [4]faulty.Script{script, script, script, script})
+}
+
+// settled gives the footprint of no session once it has stopped shrinking.
+func (r *rig) settled(t *testing.T) footprint {
+	t.Helper()
+	last, same := r.footprint(t), 0
+	for range time.Tick(2 * time.Millisecond) {
+		f := r.footprint(t)
+		if same++; f != last {
+			same = 0
+		}
+		if last = f; same == 25 {
+			break
+		}
+	}
+	return last
+}
+
+// places gives the bytes after which a stream is cut: within its login or
+// behind it.
+func places(stream []byte, l line, how faulty.End, login bool) (all []int) {
+	from, to := loginEnd(stream, l.forth), len(stream)
+	if login {
+		from, to = 0, from
+	}
+	step := max(1, (to-from)/2000)
+	if !*everyByte {
+		step = max(1, (to-from)/2)
+		from += step * (int(how) - 1) / 3 // elsewhere by each end
+	}
+	for at := from; at < to; at += step {
+		all = append(all, at)
+	}
+	return all
+}
+
+// loginEnd finds where a login ends: at the first ReadyForQuery, or behind the
+// StartupMessage and the messages of SASL.
+func loginEnd(stream []byte, forth bool) (n int) {
+	if forth {
+		n = int(binary.BigEndian.Uint32(stream))
+	}
+	for _, f := range framesOf(stream[n:]) {
+		if forth && f[0] != 'p' {
+			break
+		}
+		n += len(f)
+		if f[0] == 'Z' {
+			break
+		}
+	}
+	return n
+}
