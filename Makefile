@@ -66,6 +66,7 @@ fuzz: needs-gcc ## each fuzz target for a while (FUZZTIME=1m)
 .PHONY: faults
 faults: needs-gcc needs-postgres ## cut sessions at every byte, on both sides of pgveil
 	go test -count=1 -v -timeout 0 -run '^TestCuts$$' ./proxy -every-byte
+	go test -count=1 -v -timeout 0 -run "^TestRestarts$$" ./cmd/pgveil -restarts 10
 
 .PHONY: bench
 bench: needs-gcc needs-postgres ## compare with a direct connection and other proxies (BENCH=--quick)

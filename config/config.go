@@ -23,11 +23,12 @@ import (
 type Config struct {
 	Listen   []string `yaml:"listen"`      // host:port, unix:/path, or unix:@name
 	Mode     string   `yaml:"socket_mode"` // permissions of unix sockets, octal
+	Overlap  bool     `yaml:"overlap"`     // another process may start with the same file while this one ends
 	TLS      *TLS     `yaml:"tls"`         // towards clients; absent: in clear
-	Admin    string   `yaml:"admin"`    // host:port of metrics and health; absent: none
-	Pprof    bool     `yaml:"pprof"`    // profiles on the admin address; they hold what is in memory
-	Database string   `yaml:"database"` // the database that the policy is for
-	Policy   string   `yaml:"policy"`   // folder or file
+	Admin    string   `yaml:"admin"`       // host:port of metrics and health; absent: none
+	Pprof    bool     `yaml:"pprof"`       // profiles on the admin address; they hold what is in memory
+	Database string   `yaml:"database"`    // the database that the policy is for
+	Policy   string   `yaml:"policy"`      // folder or file
 	Server   Server   `yaml:"server"`
 	Auth     Auth     `yaml:"auth"`
 	Audit    Audit    `yaml:"audit"`

@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,6 +101,9 @@ func runAudit(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	case err != nil:
 		fmt.Fprintf(stderr, "pgveil audit %s: %v\n", verb, err)
 		return 2
+	}
+	if beside := c.beside(); beside != "" && verb != "verify" {
+		fmt.Fprintf(stderr, "note: %s holds records of processes that ran beside others; --dir shows them\n", beside)
 	}
 	if err := c.run(ctx); err != nil {
 		fmt.Fprintf(stderr, "pgveil audit %s: %v\n", verb, err)
@@ -261,13 +266,36 @@ func (c *auditCommand) run(ctx context.Context) error {
 	}
 }
 
+// verify checks the log, and the chain beside it where there is one. Heads that
+// were remembered are those of the log itself.
 func (c *auditCommand) verify(ctx context.Context) error {
+	err := c.verifyChain(ctx, c.dir, c.heads)
+	beside := c.beside()
+	if err != nil || beside == "" {
+		return err
+	}
+	if _, err := fmt.Fprintf(c.stdout, "beside, %s: ", beside); err != nil {
+		return err
+	}
+	return c.verifyChain(ctx, beside, nil)
+}
+
+// beside gives the folder of the log's second chain, "" where there is none.
+func (c *auditCommand) beside() string {
+	dir := filepath.Join(c.dir, besideDir)
+	if _, err := os.Stat(dir); err != nil {
+		return ""
+	}
+	return dir
+}
+
+func (c *auditCommand) verifyChain(ctx context.Context, dir string, heads []audit.Head) error {
 	start := time.Now()
 	var rep audit.Report
 	done := make(chan error, 1)
 	go func() {
 		var err error
-		rep, err = audit.Verify(c.dir, c.heads...)
+		rep, err = audit.Verify(dir, heads...)
 		done <- err
 	}()
 	select {

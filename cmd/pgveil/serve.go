@@ -12,7 +12,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -111,7 +110,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 	if err := p.start(ctx); err != nil {
 		return err
 	}
-	listeners, err := listen(ctx, cfg)
+	listeners, err := doors(cfg)
 	if err != nil {
 		return err
 	}
@@ -119,9 +118,11 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 }
 
 func (p *process) start(ctx context.Context) (err error) {
-	if p.audit, err = audit.Open(p.cfg.Audit.Dir, audit.Options{}); err != nil {
+	var dir, other string
+	if p.audit, dir, other, err = openLog(p.cfg); err != nil {
 		return err
 	}
+	p.log.Info("access log", "dir", dir)
 	key, err := readKey(p.cfg.Key)
 	if err != nil {
 		return err
@@ -148,7 +149,7 @@ func (p *process) start(ctx context.Context) (err error) {
 	if p.server, err = proxy.New(options); err != nil {
 		return err
 	}
-	_, err = p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "start", Generation: p.enforcer.Engine().Policy.Generation()})
+	_, err = p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: started(other), Generation: p.enforcer.Engine().Policy.Generation()})
 	return err
 }
 
@@ -227,7 +228,7 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 }
 
 // run serves until a signal or a failure, then drains.
-func (p *process) run(ctx context.Context, listeners []net.Listener) error {
+func (p *process) run(ctx context.Context, listeners []*door) error {
 	sessions, endSessions := context.WithCancel(context.Background())
 	defer endSessions()
 	accepting, stopAccepting := context.WithCancel(ctx)
@@ -239,7 +240,7 @@ func (p *process) run(ctx context.Context, listeners []net.Listener) error {
 		tasks.Go(func() { failed <- p.server.Serve(sessions, ln) })
 	}
 	if p.cfg.Admin != "" {
-		ln, err := net.Listen("tcp", p.cfg.Admin)
+		ln, err := open(p.cfg.Admin, 0, p.cfg.Overlap)
 		if err != nil {
 			return fmt.Errorf("admin: %w", err)
 		}
@@ -252,35 +253,18 @@ func (p *process) run(ctx context.Context, listeners []net.Listener) error {
 	tasks.Go(func() {
 		config.Watch(accepting, 2*time.Second, func() { p.reload(accepting, "policy files changed") }, p.cfg.Policy)
 	})
+	p.tell("READY=1")
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	p.tell("STOPPING=1")
 	stopAccepting()
-	for _, ln := range listeners {
-		if closeErr := ln.Close(); closeErr != nil && !errors.Is(closeErr, net.ErrClosed) {
-			p.log.Error("closing a listener", "err", closeErr)
-		}
-	}
-	err = errors.Join(err, p.drain())
+	p.drain(listeners)
 	endSessions()
 	tasks.Wait()
 	return err
-}
-
-// drain waits for transactions to end, as long as the configuration says, or
-// until a second signal.
-func (p *process) drain() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.Limits.Drain)
-	defer cancel()
-	p.log.Info("draining", "sessions", p.server.Sessions())
-	if err := p.server.Shutdown(ctx); err != nil {
-		p.log.Warn("drain", "err", err)
-	}
-	return nil
 }
 
 // keepFresh reloads on SIGHUP and looks at the catalog on a timer.
@@ -351,25 +335,6 @@ func (p *process) gauges() {
 		gauge("pgveil_audit_lag_records", "Records that are not durable yet.", func(s audit.Stats) float64 { return float64(s.Lag()) }),
 		gauge("pgveil_audit_bytes", "Bytes of the access log.", func(s audit.Stats) float64 { return float64(s.Bytes) }),
 		gauge("pgveil_audit_refused", "Records that the access log could not take.", func(s audit.Stats) float64 { return float64(s.Refused) }))
-}
-
-func listen(ctx context.Context, cfg *config.Config) ([]net.Listener, error) {
-	mode, err := cfg.SocketMode()
-	if err != nil {
-		return nil, err
-	}
-	var listeners []net.Listener
-	for _, a := range cfg.Listen {
-		ln, err := listenAt(ctx, a, mode)
-		if err != nil {
-			for _, open := range listeners {
-				err = errors.Join(err, open.Close())
-			}
-			return nil, err
-		}
-		listeners = append(listeners, ln)
-	}
-	return listeners, nil
 }
 
 // readKey reads the secret that keyed masks and mock salts are derived from.

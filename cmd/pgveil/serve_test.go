@@ -225,7 +225,7 @@ func TestStaleSockets(t *testing.T) {
 		{stale, ""}, {filepath.Join(dir, "new"), ""},
 		{used, "somebody listens on " + used}, {file, "is there and is no socket"}, {filepath.Join(dir, "no", "folder"), "no such file"},
 	} {
-		ln, err := listenAt(t.Context(), "unix:"+tt.path, 0o600)
+		ln, err := listenUnix(tt.path, 0o600)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("listen on %s: %v, want %q", tt.path, err, tt.want)
 		}
