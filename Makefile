@@ -64,9 +64,9 @@ fuzz: needs-gcc ## each fuzz target for a while (FUZZTIME=1m)
 	done
 
 .PHONY: faults
-faults: needs-gcc needs-postgres ## cut sessions at every byte, on both sides of pgveil
+faults: needs-gcc needs-postgres ## cut sessions at every byte on both sides of pgveil; restarts, 10,000 connections
 	go test -count=1 -v -timeout 0 -run '^TestCuts$$' ./proxy -every-byte
-	go test -count=1 -v -timeout 0 -run "^TestRestarts$$" ./cmd/pgveil -restarts 10
+	go test -count=1 -v -timeout 0 -run '^(TestRestarts|TestConnectionsComeAndGo)$$' ./cmd/pgveil -restarts 10 -connections 10000
 
 .PHONY: bench
 bench: needs-gcc needs-postgres ## compare with a direct connection and other proxies (BENCH=--quick)

@@ -184,14 +184,21 @@ var (
 	admin   = regexp.MustCompile(`msg=admin address=(\S+)`)
 )
 
-// says gives an address that the process has told of in its log.
+// address gives one that the process tells of in its log, which may come later
+// than what it tells its service manager.
 func (r *running) address(t *testing.T, of *regexp.Regexp) string {
 	t.Helper()
-	m := of.FindStringSubmatch(r.output.String())
-	if m == nil {
-		t.Fatalf("no address in\n%s", r.output.String())
+	late := time.After(10 * time.Second)
+	for tick := time.Tick(time.Millisecond); ; {
+		if m := of.FindStringSubmatch(r.output.String()); m != nil {
+			return m[1]
+		}
+		select {
+		case <-tick:
+		case <-late:
+			t.Fatalf("no address in\n%s", r.output.String())
+		}
 	}
-	return m[1]
 }
 
 // connect logs in at an address.

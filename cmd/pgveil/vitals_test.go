@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// vitals is what a process takes up.
+type vitals struct{ files, goroutines, sessions, memory int }
+
+func (r *running) vitals(t *testing.T) vitals {
+	t.Helper()
+	answer, err := http.Get("http://" + r.address(t, admin) + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := answer.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	metric := func(name string) int {
+		for line := range strings.Lines(string(text)) {
+			if value, ok := strings.CutPrefix(line, name+" "); ok {
+				f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return int(f)
+			}
+		}
+		t.Fatalf("no metric %s", name)
+		return 0
+	}
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", r.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vitals{files: len(files), goroutines: metric("go_goroutines"), sessions: metric("pgveil_sessions"), memory: metric("process_resident_memory_bytes")}
+}
+
+// settles waits until no session is there and what is left of them stays the
+// same.
+func (r *running) settles(t *testing.T) {
+	t.Helper()
+	last, same := vitals{}, 0
+	late := time.After(20 * time.Second)
+	for tick := time.Tick(20 * time.Millisecond); same < 10; {
+		v := r.vitals(t)
+		v.memory = 0
+		if same++; v != last || v.sessions > 0 {
+			same = 0
+		}
+		last = v
+		select {
+		case <-tick:
+		case <-late:
+			t.Fatalf("it does not settle: %+v\n%s", v, r.output.String())
+		}
+	}
+}
