@@ -3,9 +3,8 @@
 // What goes in is a mask, the column and a reference to it; what comes out is
 // an expression in its place. For last(4) on a text column:
 //
-//	CAST(CASE WHEN length(t.card) > 4
-//	     THEN repeat('*', length(t.card) - 4) || right(t.card, 4)
-//	     ELSE repeat('*', length(t.card)) END AS text)
+//	CAST(lpad(right(t.card, CASE WHEN length(t.card) > 4 THEN 4 ELSE 0 END),
+//	     LEAST(length(t.card), 100000000), '*') AS text)
 //
 // Every expression holds to this:
 //

@@ -12,6 +12,7 @@ import (
 type column struct {
 	typ    catalog.Type
 	family policy.Family
+	ref    string // the column itself
 	value  string // an expression for the value, in a type that the functions here take
 }
 
@@ -29,7 +30,7 @@ func Expr(m policy.Mask, class string, rel *catalog.Relation, c *catalog.Column,
 	if m.Kind == policy.MaskToken && class == "" {
 		return "", fmt.Errorf("masking %s.%s: mask token needs a class", rel.QualifiedName(), c.Name)
 	}
-	col := column{typ: c.Type, family: policy.FamilyOf(c.Type), value: value(c.Type, ref)}
+	col := column{typ: c.Type, family: policy.FamilyOf(c.Type), ref: ref, value: value(c.Type, ref)}
 	own := label("hash", rel.Schema, rel.Name, c.Name)
 	body, ok := col.masked(m, own, label("token", class))
 	if !ok {
@@ -55,9 +56,9 @@ func (c column) masked(m policy.Mask, own, shared string) (body string, ok bool)
 	case policy.MaskYear:
 		return c.year(), true
 	case policy.MaskBucket:
-		return c.step(m.Args[0], ""), true
+		return c.step(m.Args[0], false), true
 	case policy.MaskRound:
-		return c.step(m.Args[0], half(m.Args[0])), true
+		return c.step(m.Args[0], true), true
 	case policy.MaskMonth:
 		return c.month(), true
 	case policy.MaskIP:

@@ -128,6 +128,7 @@ const schema = `
 	CREATE DOMAIN address AS text NOT NULL CHECK (VALUE ~ '^[^@*]+@[^@]+$');
 	CREATE DOMAIN cents AS numeric(10,2) CHECK (VALUE > 0);
 	CREATE DOMAIN born AS date CHECK (VALUE > '1900-02-02');
+	CREATE DOMAIN code AS char(6);
 	CREATE DOMAIN "Odd ""Name" AS varchar(9);
 	CREATE DOMAIN mailbox AS citext NOT NULL CHECK (VALUE ~ '@');
 	CREATE COLLATION loose (provider = icu, locale = 'und', deterministic = false);`
@@ -156,6 +157,7 @@ var typeCases = []struct {
 	{"text COLLATE loose", nastyTexts},
 	{"address", []string{"a@b", "jane@example.com"}},
 	{`"Odd ""Name"`, fitting(9)},
+	{"code", fitting(6)},
 	{"mailbox", []string{"@", "Jane@Example.com"}},
 	{"int2", append(nastyNumbers, "32767", "-32768", "32765")},
 	{"int4", append(nastyNumbers, "2147483647", "-2147483648")},

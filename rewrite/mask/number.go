@@ -8,21 +8,65 @@ import (
 	"github.com/pgveil/pgveil/policy"
 )
 
-// half is what round adds before it looks for the lower edge: ties go up.
-func half(n int) string { return strconv.FormatFloat(float64(n)/2, 'f', -1, 64) }
+// step gives the greatest multiple of n that is no greater than the value, or,
+// of the nearest ones, that is no smaller than the other: ties go up. What is
+// beyond the outermost multiples that the type holds becomes those.
+func (c column) step(n int, nearest bool) string {
+	if c.family == policy.FamilyInteger {
+		return c.integerStep(int64(n), nearest)
+	}
+	shift := ""
+	if nearest {
+		shift = strconv.FormatFloat(float64(n)/2, 'f', -1, 64)
+	}
+	return c.decimalStep(n, shift)
+}
 
-// step gives the greatest multiple of n that is no greater than the value plus
-// shift, which may be empty.
-//
-// It divides whole numbers only. Quotients of such by n differ from a whole
-// number by 1/n or nothing, and 1/n is more than what the division rounds off:
-// double precision is exact enough for four-byte integers, and numeric keeps as
-// many decimals as the ten that n is written with. Values are brought between
-// the outermost multiples that the type holds first, so nothing can overflow.
-// NaN counts as the largest number, as PostgreSQL sorts it.
-func (c column) step(n int, shift string) string {
+// integerStep divides integers, which rounds towards zero; so from negative
+// ones n - 1 is taken first. As ties go up, and multiples are whole numbers,
+// what is nearest is the step of the value plus the whole part of n/2. Both
+// sums are bounded so that neither they nor what is below can overflow.
+func (c column) integerStep(n int64, nearest bool) string {
+	least, most := c.integers()
+	shift := int64(0)
+	if nearest {
+		shift = n / 2
+	}
+	down := n - 1 - shift
+	bound := least/n*n + down
+	negative := sql("GREATEST($v, $bound) #- $down", "$v", c.value, "$bound", number(bound), "$down", number(down))
+	rest := "ELSE " + c.value // NULL comes here
+	if nearest {
+		rest = sql("WHEN $v #>= $edge THEN LEAST($v, $most) #+ $shift", "$v", c.value,
+			"$edge", number(-shift), "$most", number(most-shift), "$shift", number(shift))
+	}
+	return sql("CASE WHEN $v #< $edge THEN $negative $rest END #/ $n #* $n", "$v", c.value,
+		"$edge", number(-shift), "$negative", negative, "$rest", rest, "$n", number(n))
+}
+
+// integers gives the least and the greatest value of an integer column.
+func (c column) integers() (least, most int64) {
+	switch c.typ.Base {
+	case "int2":
+		return math.MinInt16, math.MaxInt16
+	case "int4":
+		return math.MinInt32, math.MaxInt32
+	default:
+		return math.MinInt64, math.MaxInt64
+	}
+}
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }
+
+// decimalStep divides whole numbers only, after shift, which may be empty, was
+// added. Quotients of such by n differ from a whole number by 1/n or nothing,
+// and 1/n is more than what the division rounds off: numeric keeps as many
+// decimals as the ten that n is written with. Values are brought between the
+// outermost multiples that the type holds first, so nothing can overflow. NaN
+// counts as the largest number, as PostgreSQL sorts it.
+func (c column) decimalStep(n int, shift string) string {
 	calc := "float8"
-	if c.typ.Base == "int8" || c.typ.Base == "numeric" {
+	if c.typ.Base == "numeric" {
 		calc = "numeric"
 	}
 	value := "CAST($v AS #" + calc + ")"
@@ -44,12 +88,6 @@ func (c column) step(n int, shift string) string {
 // holds; limited is false when there is no such bound.
 func (c column) multiples(n int) (low, high string, limited bool) {
 	switch c.typ.Base {
-	case "int2":
-		return within(n, math.MinInt16, math.MaxInt16)
-	case "int4":
-		return within(n, math.MinInt32, math.MaxInt32)
-	case "int8":
-		return within(n, math.MinInt64, math.MaxInt64)
 	case "float4":
 		return "-3e38", "3e38", true
 	case "float8":
@@ -57,11 +95,6 @@ func (c column) multiples(n int) (low, high string, limited bool) {
 	default:
 		return c.numericMultiples(n)
 	}
-}
-
-func within(n int, least, most int64) (low, high string, limited bool) {
-	step := int64(n)
-	return strconv.FormatInt(least/step*step, 10), strconv.FormatInt(most/step*step, 10), true
 }
 
 // numericMultiples does so for numeric(p, s), which holds p digits, s of them
@@ -86,7 +119,7 @@ func power10(n int) *big.Int {
 // date's.
 func (c column) ageBand(n int) string {
 	if c.family == policy.FamilyInteger {
-		return c.step(n, "")
+		return c.step(n, false)
 	}
 	return c.firstDay("GREATEST($y #- #mod($y, "+strconv.Itoa(n)+"), 1)", "1")
 }

@@ -1,30 +1,72 @@
 package mask
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
+
+// Analysing and planning an expression costs the server about a microsecond
+// for each function, operator and cast in it, in every statement anew. So these
+// masks are written with few of them.
 
 // ifLonger gives the expression for texts of more than n characters, and stars
 // for those that are no longer than what a mask would keep of them.
 func (c column) ifLonger(n int, expr string, pairs ...string) string {
-	return sql("CASE WHEN #length($v) #> $n THEN "+expr+" ELSE #repeat('*', #length($v)) END",
-		append(pairs, "$v", c.value, "$n", strconv.Itoa(n))...)
+	return sql("CASE WHEN $len #> $n THEN "+expr+" ELSE #repeat('*', $len) END",
+		append(pairs, "$len", c.length(), "$v", c.value, "$n", strconv.Itoa(n))...)
+}
+
+// length counts characters. That of char(n) leaves out the blanks at the end,
+// as its value as text does.
+func (c column) length() string {
+	if c.typ.Base == "bpchar" {
+		return sql("#length($ref)", "$ref", c.ref)
+	}
+	return sql("#length($v)", "$v", c.value)
+}
+
+// keepOne keeps n characters on one side: what end gives of the text, filled up
+// by pad to the text's length. It takes none of a text that is no longer.
+func (c column) keepOne(pad, end string, n int) string {
+	return sql(pad+"("+end+"($v, CASE WHEN $len #> $n THEN $n ELSE 0 END), $most, '*')",
+		"$v", c.value, "$len", c.length(), "$n", strconv.Itoa(n), "$most", c.paddable())
+}
+
+// maxPadded bounds what texts are filled up to: filling up reserves four bytes
+// for each character, and the server reserves no more than 1 GB.
+const maxPadded = 100_000_000
+
+// paddable is the text's length, up to what it can be filled up to. Types with
+// a length of their own hold less.
+func (c column) paddable() string {
+	if c.typ.Mod >= 0 {
+		return c.length()
+	}
+	return "LEAST(" + c.length() + ", " + strconv.Itoa(maxPadded) + ")"
 }
 
 // keepEnds keeps m characters on the left and n on the right.
 func (c column) keepEnds(m, n int) string {
-	expr := "#repeat('*', #length($v) #- $n)"
-	if m > 0 {
-		expr = "#left($v, $l) #|| " + expr
+	switch {
+	case n == 0:
+		return c.keepOne("#rpad", "#left", m)
+	case m == 0:
+		return c.keepOne("#lpad", "#right", n)
+	default:
+		return c.ifLonger(m+n, "#overlay($v, #repeat('*', $len #- $n), $from)", "$from", strconv.Itoa(m+1))
 	}
-	if n > 0 {
-		expr += " #|| #right($v, $r)"
-	}
-	return c.ifLonger(m+n, expr, "$l", strconv.Itoa(m), "$r", strconv.Itoa(n))
 }
 
 // keepInside stars m characters on the left and n on the right.
 func (c column) keepInside(m, n int) string {
-	return c.ifLonger(m+n, "#repeat('*', $m) #|| #substr($v, $from, #length($v) #- $n) #|| #repeat('*', $r)",
-		"$m", strconv.Itoa(m), "$from", strconv.Itoa(m+1), "$r", strconv.Itoa(n))
+	expr := "#substr($v, $from, $len #- $n)"
+	if m > 0 {
+		expr = literal(strings.Repeat("*", m)) + " #|| " + expr
+	}
+	if n > 0 {
+		expr += " #|| " + literal(strings.Repeat("*", n))
+	}
+	return c.ifLonger(m+n, expr, "$from", strconv.Itoa(m+1))
 }
 
 // prefix keeps the first n characters and not even the length of the rest.

@@ -180,7 +180,7 @@ func TestInitials(t *testing.T) {
 // longer than what the server can search or translate.
 func TestLongTexts(t *testing.T) {
 	var lengths []string
-	for _, mask := range []string{"scrub", "initials", "email", "phone", "ip", "prefix(3)"} {
+	for _, mask := range []string{"scrub", "initials", "email", "phone", "ip", "prefix(3)", "first(2)", "last(4)", "inner(1, 1)"} {
 		lengths = append(lengths, "length("+expr(t, parseMask(t, mask), &textTable, &textColumn)+")")
 	}
 	conn := connect(t)
