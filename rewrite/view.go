@@ -96,6 +96,7 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 		return fmt.Errorf("view of %s: internal error: %w", rel.QualifiedName(), err)
 	}
 	sel := node.GetSelectStmt()
+	foldIntegers(sel)
 	q, err := resolve.Resolve(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog", rel.Schema}}, node)
 	if err != nil {
 		return fmt.Errorf("view of %s: %w", rel.QualifiedName(), err)
