@@ -47,7 +47,7 @@ func Parse(sql string) ([]Statement, error) {
 	if err := check(sql); err != nil {
 		return nil, err
 	}
-	tree, err := pg_query.Parse(sql)
+	tree, err := read(sql)
 	if err != nil {
 		return nil, syntaxError(err)
 	}
@@ -56,6 +56,26 @@ func Parse(sql string) ([]Statement, error) {
 		stmts[i] = Statement{Node: raw.Stmt, Text: rawText(sql, raw)}
 	}
 	return stmts, nil
+}
+
+// maxJSON is the longest text whose tree is read as JSON, which takes some ten
+// times the memory of protobuf.
+const maxJSON = 256 << 10
+
+// read has the C parser read a text, and gives its tree.
+func read(sql string) (*pg_query.ParseResult, error) {
+	if len(sql) > maxJSON {
+		return pg_query.Parse(sql)
+	}
+	json, err := parser.ParseToJSON(sql)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := decode(json)
+	if err != nil {
+		return pg_query.Parse(sql)
+	}
+	return tree, nil
 }
 
 // ParseOne parses a text that must hold exactly one statement.
