@@ -34,9 +34,10 @@ func checkDecoded(t *testing.T, sql string) bool {
 	return true
 }
 
-// TestDecodeAsProtobuf reads every paragraph of the case files, fixtures and
-// documents that is SQL.
-func TestDecodeAsProtobuf(t *testing.T) {
+// eachText calls check with every paragraph of the case files, fixtures and
+// documents, of which it says whether it is SQL.
+func eachText(t *testing.T, check func(sql string) bool) {
+	t.Helper()
 	count := 0
 	err := filepath.WalkDir("../../testdata", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -48,12 +49,9 @@ func TestDecodeAsProtobuf(t *testing.T) {
 		}
 		for _, paragraph := range strings.Split(string(text), "\n\n") {
 			sql, _, _ := strings.Cut(paragraph, "\n----")
-			if checkDepth(sql) != nil {
-				continue
-			}
 			_, rest, _ := strings.Cut(sql, "\n") // the verb of a case stands above
 			for _, s := range []string{sql, rest} {
-				if checkDecoded(t, s) {
+				if checkDepth(s) == nil && check(s) {
 					count++
 				}
 			}
@@ -63,10 +61,14 @@ func TestDecodeAsProtobuf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if count < 1000 {
-		t.Errorf("only %d texts are SQL", count)
-	}
 	t.Logf("%d texts", count)
+	if count < 500 {
+		t.Error("that is too few to mean anything")
+	}
+}
+
+func TestDecodeAsProtobuf(t *testing.T) {
+	eachText(t, func(sql string) bool { return checkDecoded(t, sql) })
 }
 
 func TestDecodeText(t *testing.T) {
