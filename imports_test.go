@@ -97,6 +97,7 @@ var layers = map[string]may{
 
 	"internal/faulty":     {why: "a network that fails on purpose, for tests alone: it knows connections, not what they carry"},
 	"internal/pgserver":   {modules: list(pgx), why: "a private PostgreSQL: for tests, the demo and benchmarks, not for the product"},
+	"internal/veil":       {why: "starts and ends the built program, for those who judge it from outside"},
 	"internal/pgtest":     {ours: list("internal/pgserver"), modules: list(pgx), why: "fixtures on a private PostgreSQL, for tests alone"},
 	"internal/wirescript": {modules: list(pgx + "/pgproto3"), why: "scripts of messages in tests: a second implementation of the protocol than the one under test"},
 
@@ -106,7 +107,8 @@ var layers = map[string]may{
 		ours: list("catalog/pgload internal/pgserver policy rewrite"), modules: list(pgx, "golang.org/x/sync"),
 		why: "measures the built program from outside, and plans alone from inside",
 	},
-	"clients": {ours: list("internal/pgserver"), modules: list(pgx), why: "runs other programs through the built program"},
+	"clients": {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "runs other programs through the built program"},
+	"suites":  {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "runs other projects' tests through the built program"},
 }
 
 // guarded are packages of the standard library that only some may import.
@@ -116,7 +118,7 @@ var guarded = map[string]may{
 	"math/rand":    {why: "salts, keys and ids are from crypto/rand"},
 	"math/rand/v2": {ours: list("demo bench rewrite/twins"), why: "rows and statements that are made again the same; salts, keys and ids are from crypto/rand"},
 	"unsafe":       {ours: list("proxy"), why: "one look at bytes as text, without a copy"},
-	"os/exec":      {ours: list("internal/pgserver demo/tour bench clients"), why: "the product starts no programs"},
+	"os/exec":      {ours: list("internal/pgserver internal/veil demo/tour bench clients suites"), why: "the product starts no programs"},
 	"net/http":     {ours: list("cmd/pgveil demo/tour bench clients"), why: "metrics and health are cmd's: a session has no other way out than its server"},
 	"plugin":       {why: "what enforces is in this tree"},
 }

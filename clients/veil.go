@@ -1,22 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/pgveil/pgveil/internal/pgserver"
+	"github.com/pgveil/pgveil/internal/veil"
 )
 
 // configuration is a pgveil as one would run it: SCRAM and TLS on both sides.
@@ -42,19 +35,13 @@ func (s *stage) behind(ctx context.Context, fixture string, use func(port int) e
 	}
 	v, err := s.startVeil(ctx, fixture)
 	if err != nil {
-		return fmt.Errorf("start pgveil: %w", err)
+		return err
 	}
-	return errors.Join(use(v.port), v.stop())
+	return errors.Join(use(v.Port()), v.Stop())
 }
 
-// veil is a running pgveil.
-type veil struct {
-	cmd  *exec.Cmd
-	port int
-	done chan error // what it logged as errors, when it has ended
-}
-
-func (s *stage) startVeil(ctx context.Context, fixture string) (*veil, error) {
+// startVeil writes what pgveil needs to a folder of its own and starts it there.
+func (s *stage) startVeil(ctx context.Context, fixture string) (*veil.Veil, error) {
 	dir, err := os.MkdirTemp(s.work, fixture+"-")
 	if err != nil {
 		return nil, err
@@ -70,60 +57,5 @@ func (s *stage) startVeil(ctx context.Context, fixture string) (*veil, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &veil{cmd: exec.CommandContext(ctx, s.pgveil, "serve", "--config", filepath.Join(dir, "pgveil.yaml")), done: make(chan error, 1)}
-	log, err := v.cmd.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := v.cmd.Start(); err != nil {
-		return nil, err
-	}
-	listening := make(chan int, 1)
-	go func() { v.done <- watch(log, listening) }()
-	select {
-	case v.port = <-listening:
-		return v, nil
-	case err := <-v.done:
-		return nil, errors.Join(err, v.cmd.Wait())
-	}
-}
-
-// stop ends pgveil and tells whether it had anything to complain of.
-func (v *veil) stop() error {
-	if err := v.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stop pgveil: %w", err)
-	}
-	late := time.AfterFunc(20*time.Second, func() { _ = v.cmd.Process.Kill() })
-	defer late.Stop()
-	err := <-v.done // the pipe must be read to its end before Wait closes it
-	if exit := v.cmd.Wait(); exit != nil {
-		err = errors.Join(err, fmt.Errorf("stop pgveil: %w", exit))
-	}
-	return err
-}
-
-// watch reads pgveil's log to its end. It tells the port once, and gives the
-// lines that somebody would have to act on.
-func watch(log io.Reader, listening chan<- int) error {
-	var errs []error
-	lines := bufio.NewScanner(log)
-	for lines.Scan() {
-		var entry struct{ Level, Msg, Address string }
-		if err := json.Unmarshal(lines.Bytes(), &entry); err != nil || entry.Level == "ERROR" {
-			errs = append(errs, fmt.Errorf("pgveil says: %s", lines.Text()))
-			continue
-		}
-		if entry.Msg == "listening" {
-			_, port, err := net.SplitHostPort(entry.Address)
-			if err != nil {
-				return err
-			}
-			n, err := strconv.Atoi(port)
-			if err != nil {
-				return err
-			}
-			listening <- n
-		}
-	}
-	return errors.Join(append(errs, lines.Err())...)
+	return veil.Start(ctx, s.pgveil, dir)
 }

@@ -258,6 +258,17 @@ func (s *Server) shutdown() error {
 	return s.leash.slip()
 }
 
+// Command prepares a program to run as the operating system user that the
+// server runs as: one that shares files with the server, and that, as root,
+// would be refused or would be let do too much. It gets nothing of this
+// process's environment but the PATH.
+func (s *Server) Command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
+	return s.account.command(ctx, dir, name, args...)
+}
+
+// Own gives a file, or a folder and all that is in it, to that user.
+func (s *Server) Own(path string) error { return s.account.own(path) }
+
 // DSN gives a connection string for the socket, where any role of the server
 // logs in without a password.
 func (s *Server) DSN(database, user string) string {

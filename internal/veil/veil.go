@@ -1,0 +1,93 @@
+package veil
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// stopTimeout is how long pgveil may take to end before it is killed.
+const stopTimeout = 20 * time.Second
+
+// Veil is a running pgveil.
+type Veil struct {
+	cmd  *exec.Cmd
+	port int
+	done chan error // what it logged as errors, when it has ended
+}
+
+// Start starts the binary with the pgveil.yaml of the folder, and returns when
+// it listens. It ends by Stop, or with the context.
+func Start(ctx context.Context, binary, dir string) (*Veil, error) {
+	v := &Veil{
+		cmd:  exec.CommandContext(ctx, binary, "serve", "--config", filepath.Join(dir, "pgveil.yaml")),
+		done: make(chan error, 1),
+	}
+	log, err := v.cmd.StderrPipe()
+	if err != nil {
+		return nil, fmt.Errorf("starting pgveil: %w", err)
+	}
+	if err := v.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting pgveil: %w", err)
+	}
+	listening := make(chan int, 1)
+	go func() { v.done <- watch(log, listening) }()
+	select {
+	case v.port = <-listening:
+		return v, nil
+	case err := <-v.done:
+		return nil, fmt.Errorf("starting pgveil: %w", errors.Join(err, v.cmd.Wait()))
+	}
+}
+
+// Port gives the port of the address that pgveil listens on.
+func (v *Veil) Port() int { return v.port }
+
+// Stop ends pgveil and tells whether it had anything to complain of.
+func (v *Veil) Stop() error {
+	if err := v.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stopping pgveil: %w", err)
+	}
+	late := time.AfterFunc(stopTimeout, func() { _ = v.cmd.Process.Kill() })
+	defer late.Stop()
+	err := <-v.done // the pipe must be read to its end before Wait closes it
+	if exit := v.cmd.Wait(); exit != nil {
+		err = errors.Join(err, fmt.Errorf("stopping pgveil: %w", exit))
+	}
+	return err
+}
+
+// watch reads pgveil's log to its end. It tells the port once, and gives the
+// lines that somebody would have to act on.
+func watch(log io.Reader, listening chan<- int) error {
+	var errs []error
+	lines := bufio.NewScanner(log)
+	for lines.Scan() {
+		var entry struct{ Level, Msg, Address string }
+		if err := json.Unmarshal(lines.Bytes(), &entry); err != nil || entry.Level == "ERROR" {
+			errs = append(errs, fmt.Errorf("pgveil says: %s", lines.Text()))
+			continue
+		}
+		if entry.Msg == "listening" {
+			_, port, err := net.SplitHostPort(entry.Address)
+			if err != nil {
+				return err
+			}
+			n, err := strconv.Atoi(port)
+			if err != nil {
+				return err
+			}
+			listening <- n
+		}
+	}
+	return errors.Join(append(errs, lines.Err())...)
+}

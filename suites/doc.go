@@ -1,0 +1,2 @@
+// Suites is being written.
+package main

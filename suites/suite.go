@@ -1,0 +1,29 @@
+package main
+
+import "context"
+
+// suite is somebody's tests of PostgreSQL, or of a client of it.
+type suite struct {
+	name, about string
+
+	database string            // the one that pgveil governs; its schema changes under the tests
+	setup    string            // SQL that the suite wants run in it first
+	settings map[string]string // of the server
+	users    []string          // logins beside the superuser
+
+	run func(context.Context, *stage) (results, error)
+}
+
+// suites gives all of them.
+func suites() []suite {
+	return []suite{
+		{
+			name: "regress", about: "PostgreSQL's regression tests: SQL by psql",
+			database: "regression", run: regress,
+		},
+		{
+			name: "isolation", about: "PostgreSQL's isolation tests: sessions that wait for one another",
+			database: "isolation_regression", run: isolation,
+		},
+	}
+}
