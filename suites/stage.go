@@ -24,7 +24,7 @@ import (
 const configuration = `listen: ["127.0.0.1:0"]
 database: %[1]s
 policy: policy.yaml
-tls: {cert: %[2]s/server.crt, key: %[2]s/server.key}
+tls: {cert: %[2]s/server.crt, key: %[2]s/server.key, optional: true}
 server: {host: 127.0.0.1, port: %[3]d, tls: verify-full, ca: %[2]s/ca.crt, login: %[4]s, password_file: password}
 auth: {method: scram}
 audit: {dir: audit, durability: relaxed}
@@ -134,10 +134,14 @@ func (st *stage) exec(ctx context.Context, database, sql string) error {
 
 // env says to libpq, and to those that read what it reads, where to connect.
 func (st *stage) env() []string {
+	mode := "verify-full"
+	if st.suite.clear {
+		mode = "disable"
+	}
 	return []string{
 		"PGHOST=127.0.0.1", "PGPORT=" + strconv.Itoa(st.port()), "PGDATABASE=" + st.suite.database,
 		"PGUSER=" + pgserver.Superuser, "PGPASSWORD=" + st.server.Password(), "PGPASSFILE=/dev/null",
-		"PGSSLMODE=verify-full", "PGSSLROOTCERT=" + st.server.CAFile(), "HOME=" + st.dir, "TZ=UTC",
+		"PGSSLMODE=" + mode, "PGSSLROOTCERT=" + st.server.CAFile(), "HOME=" + st.dir, "TZ=UTC",
 	}
 }
 

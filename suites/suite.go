@@ -10,6 +10,7 @@ type suite struct {
 	setup    string            // SQL that the suite wants run in it first
 	settings map[string]string // of the server
 	users    []string          // logins beside the superuser
+	clear    bool              // connections are in clear, unless a test wants otherwise
 
 	run func(context.Context, *stage) (results, error)
 }
@@ -23,7 +24,16 @@ func suites() []suite {
 		},
 		{
 			name: "isolation", about: "PostgreSQL's isolation tests: sessions that wait for one another",
-			database: "isolation_regression", run: isolation,
+			database: "isolation_regression", clear: true, run: isolation,
+		},
+		{
+			name: "pgx", about: "tests of pgx v5, Go",
+			database: "pgx_test", setup: pgx5Setup, users: []string{"pgx_ssl", "pgx_scram"}, run: pgx5,
+		},
+		{
+			name: "pq", about: "tests of lib/pq, Go",
+			database: "pqgo", setup: pqSetup, clear: true,
+			users: []string{"pqgo", "pqgossl", "pqgosslcert", "pqgopassword", "pqgoscram"}, run: pq,
 		},
 	}
 }
