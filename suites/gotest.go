@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -74,9 +76,9 @@ func parseGoTest(log, module string) (results, error) {
 		if err := d.Decode(&e); err != nil {
 			return nil, fmt.Errorf("reading what go test says: %w", err)
 		}
-		name := strings.TrimPrefix(strings.TrimPrefix(e.Package, module), "/")
+		name := path.Join(".", strings.TrimPrefix(e.Package, module))
 		if e.Test != "" {
-			name += "." + temporary.ReplaceAllString(e.Test, "TMP")
+			name = path.Join(name, temporary.ReplaceAllString(e.Test, "TMP"))
 		}
 		switch e.Action {
 		case "pass", "fail", "skip":
@@ -86,7 +88,7 @@ func parseGoTest(log, module string) (results, error) {
 	return r, nil
 }
 
-// pgx runs the tests of pgx, which is told of each way to log in by a
+// pgx5 runs the tests of pgx, which is told of each way to log in by a
 // connection string of its own.
 func pgx5(ctx context.Context, st *stage) (results, error) {
 	as := func(user, password string) string {
@@ -111,15 +113,8 @@ CREATE USER pgx_scram WITH SUPERUSER PASSWORD 'secret';
 CREATE USER " tricky, ' } "" \\ test user " SUPERUSER PASSWORD 'secret';
 `
 
-// pq runs the tests of lib/pq, which reads what libpq reads.
+// pq runs the tests of lib/pq, which go by names of their own if not told
+// otherwise, and which find it if they are.
 func pq(ctx context.Context, st *stage) (results, error) {
-	return goModule{"github.com/lib/pq", "v1.12.3"}.test(ctx, st, st.env()...)
+	return goModule{"github.com/lib/pq", "v1.12.3"}.test(ctx, st, "PGPORT="+strconv.Itoa(st.port()))
 }
-
-const pqSetup = `
-CREATE ROLE pqgo LOGIN SUPERUSER PASSWORD 'wordpass';
-CREATE ROLE pqgossl LOGIN PASSWORD 'wordpass';
-CREATE ROLE pqgosslcert LOGIN PASSWORD 'wordpass';
-CREATE ROLE pqgopassword LOGIN PASSWORD 'wordpass';
-CREATE ROLE pqgoscram LOGIN PASSWORD 'wordpass';
-`

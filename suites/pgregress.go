@@ -18,19 +18,15 @@ func regress(ctx context.Context, st *stage) (results, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := st.copySource(p, "src/test/regress")
+	dir, err := p.copySource(st, "src/test/regress")
 	if err != nil {
 		return nil, err
 	}
-	if err := p.compile(ctx, st, dir, "regress"); err != nil {
+	if err := p.library(ctx, st, dir); err != nil {
 		return nil, err
 	}
-	for _, library := range []string{"autoinc.so", "refint.so"} {
-		if err := os.Symlink(filepath.Join(p.lib, library), filepath.Join(dir, library)); err != nil {
-			return nil, err
-		}
-	}
-	return p.regress(ctx, st, dir, "regress/pg_regress", "--schedule=parallel_schedule", "--max-connections=10", "--dlpath="+dir)
+	return p.regress(ctx, st, dir, "regress/pg_regress",
+		"--use-existing", "--schedule=parallel_schedule", "--max-connections=10", "--dlpath="+dir)
 }
 
 func isolation(ctx context.Context, st *stage) (results, error) {
@@ -38,11 +34,77 @@ func isolation(ctx context.Context, st *stage) (results, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := st.copySource(p, "src/test/isolation")
+	dir, err := p.copySource(st, "src/test/isolation")
 	if err != nil {
 		return nil, err
 	}
-	return p.regress(ctx, st, dir, "isolation/pg_isolation_regress", "--schedule=isolation_schedule")
+	return p.regress(ctx, st, dir, "isolation/pg_isolation_regress", "--use-existing", "--schedule=isolation_schedule")
+}
+
+// contrib runs the tests of the extensions that come with PostgreSQL. Each
+// begins with a database made anew, by pg_regress and through pgveil: it
+// cannot be the one that pgveil governs.
+func contrib(ctx context.Context, st *stage) (results, error) {
+	p, err := st.postgres(ctx)
+	if err != nil {
+		return nil, err
+	}
+	core, err := p.copySource(st, "src/test/regress")
+	if err != nil {
+		return nil, err
+	}
+	if err := p.library(ctx, st, core); err != nil {
+		return nil, err
+	}
+	makefiles, err := filepath.Glob(filepath.Join(p.source, "contrib/*/Makefile"))
+	if err != nil {
+		return nil, err
+	}
+	all := results{}
+	for _, makefile := range makefiles {
+		text, err := os.ReadFile(makefile)
+		if err != nil {
+			return nil, err
+		}
+		name := filepath.Base(filepath.Dir(makefile))
+		tests := installTests(string(text))
+		if len(tests) == 0 || unfit.MatchString(name) {
+			continue
+		}
+		dir, err := p.copySource(st, "contrib/"+name)
+		if err != nil {
+			return nil, err
+		}
+		args := append([]string{"--dbname=contrib_regression", "--dlpath=" + core}, tests...)
+		got, err := p.regress(ctx, st, dir, "regress/pg_regress", args...)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		for test, o := range got {
+			all[name+"/"+test] = o
+		}
+	}
+	return all, nil
+}
+
+// unfit are the extensions whose tests need a language that is not installed,
+// or connect back to the server at the default place for its socket.
+var unfit = regexp.MustCompile(`_pl(perl|python)$|^dblink$|^postgres_fdw$`)
+
+// installTests reads in a Makefile which tests an extension has for a server
+// that runs already.
+func installTests(makefile string) []string {
+	makefile = strings.ReplaceAll(makefile, "\\\n", " ")
+	if strings.Contains(makefile, "\nNO_INSTALLCHECK") {
+		return nil
+	}
+	var tests []string
+	for line := range strings.Lines(makefile) {
+		if list, ok := strings.CutPrefix(line, "REGRESS = "); ok {
+			tests = strings.Fields(list)
+		}
+	}
+	return tests
 }
 
 // postgres is PostgreSQL as installed, for servers and for extensions of them,
@@ -66,7 +128,7 @@ func (st *stage) postgres(ctx context.Context) (*postgres, error) {
 
 // copySource copies a folder of the source to where the server's user, who
 // runs the tests, and the server itself may read and write.
-func (st *stage) copySource(p *postgres, folder string) (string, error) {
+func (p *postgres) copySource(st *stage, folder string) (string, error) {
 	dir := filepath.Join(st.dir, filepath.Base(folder))
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join(p.source, folder))); err != nil {
 		return "", fmt.Errorf("copying the tests: %w", err)
@@ -74,21 +136,27 @@ func (st *stage) copySource(p *postgres, folder string) (string, error) {
 	return dir, st.server.Own(dir)
 }
 
-// compile makes name.so of name.c in the folder.
-func (p *postgres) compile(ctx context.Context, st *stage, dir, name string) error {
-	gcc := st.server.Command(ctx, dir, "gcc", "-shared", "-fPIC", "-O1", "-w", "-I"+p.headers, "-o", name+".so", name+".c")
-	_, err := st.output(gcc, "gcc.log", false)
-	return err
+// library makes the library of the core tests in their folder, and puts those
+// beside it that they load from the same place.
+func (p *postgres) library(ctx context.Context, st *stage, dir string) error {
+	gcc := st.server.Command(ctx, dir, "gcc", "-shared", "-fPIC", "-w", "-I"+p.headers, "-o", "regress.so", "regress.c")
+	if _, err := st.output(gcc, "gcc.log", false); err != nil {
+		return err
+	}
+	for _, name := range []string{"autoinc.so", "refint.so"} {
+		if err := os.Symlink(filepath.Join(p.lib, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // regress runs pg_regress or a kin of it in the folder of its tests.
 func (p *postgres) regress(ctx context.Context, st *stage, dir, program string, args ...string) (results, error) {
-	args = append([]string{
-		"--use-existing", "--dbname=" + st.suite.database, "--inputdir=" + dir, "--outputdir=" + dir, "--bindir=" + p.bin,
-	}, args...)
+	args = append([]string{"--dbname=" + st.suite.database, "--inputdir=" + dir, "--outputdir=" + dir, "--bindir=" + p.bin}, args...)
 	cmd := st.server.Command(ctx, dir, filepath.Join(p.lib, "pgxs/src/test", program), args...)
 	cmd.Env = append(cmd.Env, st.env()...)
-	log, err := st.output(cmd, "log", true)
+	log, err := st.output(cmd, filepath.Base(dir)+".log", true)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +166,7 @@ func (p *postgres) regress(ctx context.Context, st *stage, dir, program string, 
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
-		if err := os.WriteFile(filepath.Join(st.keep, name+".out"), text, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(st.keep, filepath.Base(dir)+"."+name+".out"), text, 0o644); err != nil {
 			return nil, err
 		}
 		got[name] = outcome{o.status, string(text)}

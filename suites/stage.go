@@ -26,7 +26,7 @@ database: %[1]s
 policy: policy.yaml
 tls: {cert: %[2]s/server.crt, key: %[2]s/server.key, optional: true}
 server: {host: 127.0.0.1, port: %[3]d, tls: verify-full, ca: %[2]s/ca.crt, login: %[4]s, password_file: password}
-auth: {method: scram}
+auth: {method: %[5]s}
 audit: {dir: audit, durability: relaxed}
 key: key
 log: {format: json}
@@ -41,6 +41,9 @@ var usual = map[string]string{
 	"max_prepared_transactions": "10",
 }
 
+// trustful is the pg_hba.conf of a server that asks nobody for a password.
+const trustful = "local all all trust\nhost all all 127.0.0.1/32 trust\n"
+
 // stage is a server for one run of a suite, with pgveil before it unless the
 // run is direct.
 type stage struct {
@@ -53,12 +56,21 @@ type stage struct {
 }
 
 func (r *runner) newStage(ctx context.Context, s suite, way, keep string) (*stage, error) {
-	st := &stage{runner: r, suite: s, keep: keep}
+	dir, err := os.MkdirTemp("", "pgveil-suite-")
+	if err != nil {
+		return nil, err
+	}
+	st := &stage{runner: r, suite: s, dir: dir, keep: keep}
 	settings := maps.Clone(usual)
 	maps.Copy(settings, s.settings)
-	var err error
+	if s.trust {
+		settings["hba_file"] = filepath.Join(dir, "pg_hba.conf")
+	}
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(filepath.Join(dir, "pg_hba.conf"), []byte(trustful), 0o644)); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
 	if st.server, err = pgserver.Start(ctx, pgserver.Options{FastUnsafe: true, TLS: true, Settings: settings}); err != nil {
-		return nil, err
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if err = st.prepare(ctx); err == nil && way != "direct" {
 		st.veil, err = st.startVeil(ctx)
@@ -69,11 +81,8 @@ func (r *runner) newStage(ctx context.Context, s suite, way, keep string) (*stag
 	return st, nil
 }
 
-// prepare makes the run's folder and the suite's database.
-func (st *stage) prepare(ctx context.Context) (err error) {
-	if st.dir, err = os.MkdirTemp("", "pgveil-suite-"); err != nil {
-		return err
-	}
+// prepare makes the suite's database.
+func (st *stage) prepare(ctx context.Context) error {
 	if err := st.server.Own(st.dir); err != nil {
 		return err
 	}
@@ -86,6 +95,10 @@ func (st *stage) prepare(ctx context.Context) (err error) {
 // startVeil starts pgveil with a policy that restricts nobody.
 func (st *stage) startVeil(ctx context.Context) (*veil.Veil, error) {
 	dir := filepath.Join(st.dir, "pgveil")
+	method := "scram"
+	if st.suite.trust {
+		method = "trust"
+	}
 	policy := "version: 1\nmode: enforce\nroles: {dba: {unrestricted: true}}\nusers:\n"
 	for _, user := range append([]string{pgserver.Superuser}, st.suite.users...) {
 		policy += fmt.Sprintf("  %q: {roles: [dba]}\n", user)
@@ -93,7 +106,7 @@ func (st *stage) startVeil(ctx context.Context) (*veil.Veil, error) {
 	certs := filepath.Dir(st.server.CAFile())
 	err := os.Mkdir(dir, 0o700)
 	for name, text := range map[string]string{
-		"pgveil.yaml": fmt.Sprintf(configuration, st.suite.database, certs, st.server.Port(), pgserver.Superuser),
+		"pgveil.yaml": fmt.Sprintf(configuration, st.suite.database, certs, st.server.Port(), pgserver.Superuser, method),
 		"policy.yaml": policy,
 		"key":         strings.Repeat("5e", 32),
 		"password":    st.server.Password(),

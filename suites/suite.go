@@ -11,6 +11,7 @@ type suite struct {
 	settings map[string]string // of the server
 	users    []string          // logins beside the superuser
 	clear    bool              // connections are in clear, unless a test wants otherwise
+	trust    bool              // nobody is asked for a password
 
 	run func(context.Context, *stage) (results, error)
 }
@@ -27,13 +28,20 @@ func suites() []suite {
 			database: "isolation_regression", clear: true, run: isolation,
 		},
 		{
+			name: "contrib", about: "the tests of PostgreSQL's own extensions",
+			database: "governed", run: contrib,
+		},
+		{
+			name: "libpq", about: "libpq's tests of pipelines, message by message",
+			database: "libpq", run: libpq,
+		},
+		{
 			name: "pgx", about: "tests of pgx v5, Go",
 			database: "pgx_test", setup: pgx5Setup, users: []string{"pgx_ssl", "pgx_scram"}, run: pgx5,
 		},
 		{
 			name: "pq", about: "tests of lib/pq, Go",
-			database: "pqgo", setup: pqSetup, clear: true,
-			users: []string{"pqgo", "pqgossl", "pqgosslcert", "pqgopassword", "pqgoscram"}, run: pq,
+			database: "pqgo", setup: "CREATE ROLE pqgo LOGIN SUPERUSER", users: []string{"pqgo"}, trust: true, run: pq,
 		},
 	}
 }
