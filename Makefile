@@ -7,6 +7,7 @@ FUZZTIME ?= 10s
 PORT ?= 0
 STATEMENTS ?= 100000
 SEED ?= 1
+SUITES ?= libpq pgx pq contrib
 VERSIONS ?= 14 15 16 17 18
 PARSER := github.com/pganalyze/pg_query_go/v6/parser
 # Our own Go files; nothing that was downloaded.
@@ -76,6 +77,18 @@ bench: needs-gcc needs-postgres ## compare with a direct connection and other pr
 clients: build needs-postgres ## run psql, pg_dump, pgbench and drivers through pgveil (CLIENTS="psql node")
 	go run ./clients $(CLIENTS)
 
+.PHONY: regress
+regress: build needs-postgres needs-suites ## PostgreSQL's regression tests, directly and through pgveil: a minute or two
+	go run ./suites regress
+
+.PHONY: isolation
+isolation: build needs-postgres needs-suites ## PostgreSQL's isolation tests, likewise
+	go run ./suites isolation
+
+.PHONY: suites
+suites: build needs-postgres needs-suites ## the tests of drivers and extensions, likewise: ten minutes (SUITES="pgx libpq")
+	go run ./suites $(SUITES)
+
 .PHONY: gofmt
 gofmt: ## tell which files gofmt would change
 	@files="$$(gofmt -l $$($(SOURCES)))"; [ -z "$$files" ] || { echo "gofmt would change:"; echo "$$files"; exit 1; }
@@ -91,6 +104,6 @@ lint: gofmt needs-gcc ## gofmt, go vet and staticcheck
 clean: ## remove what was built and downloaded into this tree
 	rm -rf bin .cache
 
-.PHONY: needs-gcc needs-postgres needs-sqlsmith
-needs-gcc needs-postgres needs-sqlsmith: needs-%:
+.PHONY: needs-gcc needs-postgres needs-sqlsmith needs-suites
+needs-gcc needs-postgres needs-sqlsmith needs-suites: needs-%:
 	@.ci/needs $*

@@ -15,12 +15,11 @@ import (
 
 func main() {
 	pgveil := flag.String("pgveil", "bin/pgveil", "the binary under test")
-	verbose := flag.Bool("v", false, "show every test and what it came to")
 	flag.Usage = usage
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	r, err := newRunner(*pgveil, *verbose)
+	r, err := newRunner(*pgveil)
 	if err == nil {
 		err = r.runAll(ctx, flag.Args())
 	}
@@ -34,7 +33,7 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprintf(flag.CommandLine.Output(), "Usage: suites [-pgveil BINARY] [-v] SUITE...\n\n")
+	fmt.Fprintf(flag.CommandLine.Output(), "Usage: suites [-pgveil BINARY] SUITE...\n\n")
 	for _, s := range suites() {
 		fmt.Fprintf(flag.CommandLine.Output(), "  %-10s %s\n", s.name, s.about)
 	}
@@ -42,19 +41,18 @@ func usage() {
 
 // runner runs suites on both ways to a server and compares what they come to.
 type runner struct {
-	root    string // of this tree
-	pgveil  string // the binary
-	kept    string // folder in which results are kept
-	known   known
-	verbose bool
+	root   string // of this tree
+	pgveil string // the binary
+	kept   string // folder in which results are kept
+	known  known
 }
 
-func newRunner(pgveil string, verbose bool) (*runner, error) {
+func newRunner(pgveil string) (*runner, error) {
 	root, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{root: root, kept: filepath.Join(root, ".cache", "suites"), verbose: verbose}
+	r := &runner{root: root, kept: filepath.Join(root, ".cache", "suites")}
 	if r.pgveil, err = filepath.Abs(pgveil); err != nil {
 		return nil, err
 	}
@@ -111,7 +109,9 @@ func (r *runner) compare(ctx context.Context, s suite) (bool, error) {
 		fmt.Printf("%-10s %-7s %s in %.0f s\n", s.name, way, got.tally(), time.Since(start).Seconds())
 		both[i] = got
 	}
-	return r.report(s.name, both[0], both[1]), nil
+	text, same := verdict(s.name, both[0], both[1], r.known)
+	fmt.Print(text)
+	return same, nil
 }
 
 func (r *runner) run(ctx context.Context, s suite, way string) (_ results, err error) {
@@ -124,5 +124,9 @@ func (r *runner) run(ctx context.Context, s suite, way string) (_ results, err e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	return s.run(ctx, st)
+	got, err := s.run(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	return got, os.WriteFile(filepath.Join(keep, "results"), []byte(got.String()), 0o644)
 }

@@ -28,6 +28,15 @@ func (r results) tally() string {
 	return strings.Join(parts, ", ")
 }
 
+// String lists the tests by name, each with how it ended.
+func (r results) String() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(r)) {
+		fmt.Fprintf(&b, "%s  %s\n", name, r[name].status)
+	}
+	return b.String()
+}
+
 // known are the differences that are no faults, or not yet mended ones: the
 // reason by suite/test.
 type known map[string]string
@@ -53,33 +62,31 @@ func parseKnown(text string) (known, error) {
 	return k, nil
 }
 
-// report prints what differs and tells whether all of it is listed.
-func (r *runner) report(suite string, direct, through results) bool {
+// verdict tells what differs, and whether all of it is listed.
+func verdict(suite string, direct, through results, list known) (text string, same bool) {
 	names := maps.Clone(direct)
 	maps.Copy(names, through)
-	same, listed, unlisted := 0, 0, 0
+	alike, listed, unlisted := 0, 0, 0
+	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		d, t := direct[name], through[name]
-		reason := r.known[suite+"/"+name]
+		reason, known := list[suite+"/"+name]
 		switch {
+		case d == t && known:
+			alike++
+			fmt.Fprintf(&b, "  %s: the same this time, though listed: %s\n", name, reason)
 		case d == t:
-			same++
-			if r.verbose {
-				fmt.Printf("  %-50s %s\n", name, d.status)
-			}
-			if reason != "" {
-				fmt.Printf("  %s: the same this time, though listed: %s\n", name, reason)
-			}
-		case reason != "":
+			alike++
+		case known:
 			listed++
-			fmt.Printf("  %s: differs as listed: %s\n", name, reason)
+			fmt.Fprintf(&b, "  %s: differs as listed: %s\n", name, reason)
 		default:
 			unlisted++
-			fmt.Printf("  %s: DIFFERS\n%s", name, differ(d, t))
+			fmt.Fprintf(&b, "  %s: DIFFERS\n%s", name, differ(d, t))
 		}
 	}
-	fmt.Printf("%-10s %d tests the same, %d differ as listed, %d differ\n", suite, same, listed, unlisted)
-	return unlisted == 0
+	fmt.Fprintf(&b, "%-10s %d tests the same, %d differ as listed, %d differ\n", suite, alike, listed, unlisted)
+	return b.String(), unlisted == 0
 }
 
 // differ shows how two outcomes differ: by status, and by the first line that
