@@ -107,7 +107,7 @@ func (s *session) serverGone(err error) error {
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		s.mu.Lock()
-		expected := s.parting || s.queue.n == 0
+		expected := s.parting
 		s.mu.Unlock()
 		if expected {
 			return io.EOF

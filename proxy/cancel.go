@@ -74,7 +74,7 @@ func (srv *Server) cancel(ctx context.Context, body []byte) error {
 	if s == nil {
 		return nil
 	}
-	conn, err := srv.upstream.dial(ctx, s.peer())
+	conn, err := srv.upstream.dial(ctx, s.host)
 	if err != nil {
 		return err
 	}
@@ -93,21 +93,13 @@ func (srv *Server) cancel(ctx context.Context, body []byte) error {
 	return ignoreEOF(wire.NewReader(conn).Fill(1))
 }
 
-// peer is the very server that the session is on: a host's name may stand for
-// several.
-func (s *session) peer() Host {
-	h := s.host
-	h.Address = s.upstream.RemoteAddr().String()
-	return h
-}
-
 // busySoon tells whether the session has something to cancel. What was sent
 // right before the CancelRequest may still be on its way through the client
-// pump: that is waited for. It is not waited for what the client may send
+// half: that is waited for. It is not waited for what the client may send
 // later, which the CancelRequest does not mean.
 func (s *session) busySoon(ctx context.Context) bool {
 	const patience, step = 100 * time.Millisecond, time.Millisecond
-	waiting := 0 // looks in a row at which the pump had nothing to do
+	waiting := 0 // looks in a row at which the half had nothing to do
 	for waited := time.Duration(0); waited < patience && waiting < 2; waited += step {
 		if s.first() != nil {
 			return true

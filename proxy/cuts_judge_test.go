@@ -12,14 +12,11 @@ import (
 	"github.com/pgveil/pgveil/audit"
 )
 
-// Faults of the relay that are known, and by which make faults fails. A repair
-// takes its line out.
+// Faults that the judge tells apart by name.
 var (
 	errAmid   = errors.New("an error stands amid a message, which the client reads as a part of it")
 	errUntold = errors.New("the client, between statements, is not told that the server is gone")
 	errNoEnd  = errors.New("the end of a session that began is not recorded")
-
-	forgiven = []error{errAmid, errUntold, errNoEnd}
 )
 
 // judge looks at what the client got. want is what it gets without the cut.

@@ -130,6 +130,7 @@ func (srv *Server) Serve(ctx context.Context, ln net.Listener) error {
 			srv.tasks.Go(func() { srv.serve(ctx, conn) })
 		default:
 			srv.metrics.logins.WithLabelValues("too_many").Inc()
+			goodbyeTo(conn, newFatal("53300", "sorry, too many clients already"))
 			srv.closeConn(conn)
 		}
 	}
@@ -188,8 +189,9 @@ func (srv *Server) enter(ctx context.Context, conn net.Conn) (*session, error) {
 		return nil, err
 	}
 	s, err := srv.login(ctx, st)
-	if recErr := s.recordLogin(err); recErr != nil && err == nil {
-		err = newFatal("58030", "the access log cannot be written: %w", recErr)
+	began := err == nil
+	if recErr := s.recordLogin(err); recErr != nil && began {
+		began, err = false, newFatal("58030", "the access log cannot be written: %w", recErr)
 	}
 	if err == nil {
 		s.toC.Frame('Z', []byte{'I'})
@@ -204,6 +206,9 @@ func (srv *Server) enter(ctx context.Context, conn net.Conn) (*session, error) {
 		s.deny(err)
 		if s.upstream != nil {
 			srv.closeConn(s.upstream)
+		}
+		if began {
+			srv.recordEnd(s)
 		}
 		return nil, err
 	}
@@ -253,6 +258,10 @@ func (srv *Server) leave(s *session, reason error) {
 	if reason != nil {
 		s.log.Info("session ended", "err", reason)
 	}
+	srv.recordEnd(s)
+}
+
+func (srv *Server) recordEnd(s *session) {
 	if err := srv.recordSession(audit.Record{Session: s.id, Login: s.login, User: s.plans.Access.User, Client: s.addr, Database: s.database, Message: "end"}); err != nil {
 		s.log.Error("recording the end of a session", "err", err)
 	}

@@ -32,7 +32,7 @@ type session struct {
 	foreign                    bool      // in a database without a policy
 	key                        cancelKey // what the client must show to cancel
 	serverKey                  []byte    // what the server must be shown: process number and secret
-	host                       Host      // that upstream is a connection to
+	host                       Host      // the very server that it is on
 
 	// The client half's own.
 	engine   *rewrite.Engine // what its statements are planned by
