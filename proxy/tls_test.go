@@ -9,13 +9,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +20,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/proxy"
 )
@@ -170,8 +166,9 @@ func TestClientCertificates(t *testing.T) {
 }
 
 // mitm relays connections under TLS with a certificate of its own, to a place
-// that is also under TLS. It asks and is asked by SSLRequest.
-func mitm(t *testing.T, cert tls.Certificate, to string) (address string) {
+// that is also under TLS and is shown the same certificates as by a client. It
+// asks and is asked by SSLRequest.
+func mitm(t *testing.T, cert tls.Certificate, to string, shown ...tls.Certificate) (address string) {
 	t.Helper()
 	ln := listen(t)
 	var tasks sync.WaitGroup
@@ -181,7 +178,7 @@ func mitm(t *testing.T, cert tls.Certificate, to string) (address string) {
 			if err != nil {
 				return
 			}
-			tasks.Go(func() { intercept(conn, cert, to) })
+			tasks.Go(func() { intercept(conn, cert, to, shown) })
 		}
 	})
 	t.Cleanup(func() {
@@ -193,7 +190,7 @@ func mitm(t *testing.T, cert tls.Certificate, to string) (address string) {
 	return ln.Addr().String()
 }
 
-func intercept(conn net.Conn, cert tls.Certificate, to string) {
+func intercept(conn net.Conn, cert tls.Certificate, to string, shown []tls.Certificate) {
 	defer conn.Close()
 	request := make([]byte, 8)
 	if _, err := io.ReadFull(conn, request); err != nil {
@@ -213,7 +210,7 @@ func intercept(conn net.Conn, cert tls.Certificate, to string) {
 	if _, err := conn.Write(request[:1]); err != nil {
 		return
 	}
-	inner := tls.Client(up, &tls.Config{InsecureSkipVerify: true})
+	inner := tls.Client(up, &tls.Config{InsecureSkipVerify: true, Certificates: shown})
 	outer := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{cert}})
 	go func() {
 		_, _ = io.Copy(inner, outer)
@@ -259,100 +256,6 @@ func TestChannelBinding(t *testing.T) {
 			}
 		})
 	}
-}
-
-// secureServer starts a PostgreSQL that wants TLS, a password, and of clients a
-// certificate that ours signed.
-func secureServer(t *testing.T, ours *authority) *pgserver.Server {
-	t.Helper()
-	dir := t.TempDir()
-	hba, ca := filepath.Join(dir, "hba.conf"), filepath.Join(dir, "ca.crt")
-	for name, text := range map[string][]byte{
-		hba: []byte("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n"),
-		ca:  pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ours.cert.Raw}),
-	} {
-		if err := os.WriteFile(name, text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	readable(t, dir)
-	s := startServer(t, pgserver.Options{TLS: true, FastUnsafe: true, Settings: map[string]string{"hba_file": hba, "ssl_ca_file": ca}})
-	admin, err := pgx.Connect(t.Context(), s.DSN("postgres", pgserver.Superuser))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer admin.Close(t.Context())
-	exec(t, admin, "CREATE ROLE wire LOGIN PASSWORD 'wire-password'")
-	return s
-}
-
-// TestTLSWithTheServer logs in to a server that wants to see a certificate,
-// under every mode and under names that are its own and that are not.
-func TestTLSWithTheServer(t *testing.T) {
-	w := newWireBase(t)
-	ours := newAuthority(t)
-	server := secureServer(t, ours)
-	pemCA, err := os.ReadFile(server.CAFile())
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pemCA)
-	shown := []tls.Certificate{ours.client(t, "pgveil")}
-	here := func(name string) proxy.Host { return proxy.Host{Network: "tcp", Address: server.Addr(), Name: name} }
-	direct := "" // what becomes of direct TLS, which PostgreSQL knows since 17
-	if versionNumber(t, server) < 170000 {
-		direct = "08001"
-	}
-	for _, tt := range []struct {
-		name   string
-		mode   proxy.TLSMode
-		config *tls.Config
-		hosts  []proxy.Host
-		direct bool
-		want   string
-	}{
-		{"its name", proxy.VerifyFull, &tls.Config{RootCAs: roots, Certificates: shown}, []proxy.Host{here("localhost")}, false, ""},
-		{"its address", proxy.VerifyFull, &tls.Config{RootCAs: roots, Certificates: shown}, []proxy.Host{here("127.0.0.1")}, false, ""},
-		{"direct", proxy.VerifyFull, &tls.Config{RootCAs: roots, Certificates: shown}, []proxy.Host{here("localhost")}, true, direct},
-		{"another's name", proxy.VerifyFull, &tls.Config{RootCAs: roots, Certificates: shown}, []proxy.Host{here("elsewhere")}, false, "08001"},
-		{"no name", proxy.VerifyFull, &tls.Config{RootCAs: roots, Certificates: shown}, []proxy.Host{here("")}, false, "08001"},
-		{"a name for each host", proxy.VerifyFull, &tls.Config{RootCAs: roots, Certificates: shown}, []proxy.Host{here("elsewhere"), here("localhost")}, false, ""},
-		{"another's name, verify-ca", proxy.VerifyCA, &tls.Config{RootCAs: roots, Certificates: shown}, []proxy.Host{here("elsewhere")}, false, ""},
-		{"another authority, verify-ca", proxy.VerifyCA, &tls.Config{RootCAs: ours.roots(), Certificates: shown}, []proxy.Host{here("localhost")}, false, "08001"},
-		{"another authority, require", proxy.RequireTLS, &tls.Config{RootCAs: ours.roots(), Certificates: shown}, []proxy.Host{here("elsewhere")}, false, ""},
-		{"no certificate to show", proxy.VerifyFull, &tls.Config{RootCAs: roots}, []proxy.Host{here("localhost")}, false, "28000"},
-		{"in clear", proxy.NoTLS, nil, []proxy.Host{here("localhost")}, false, "28000"},
-		{"somebody between", proxy.RequireTLS, &tls.Config{Certificates: shown}, []proxy.Host{{Network: "tcp", Address: mitm(t, ours.own(), server.Addr())}}, false, "28000"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			f := start(t, w.name, wireUnrestricted, on(proxy.AnyServer, tt.hosts...), func(o *proxy.Options) {
-				o.Method, o.Upstream.Mode, o.Upstream.TLS, o.Upstream.Direct = proxy.Passthrough, tt.mode, tt.config, tt.direct
-			})
-			c := f.config(t, "postgres", "wire")
-			c.Password = "wire-password"
-			conn, err := pgx.ConnectConfig(t.Context(), c)
-			if code(err) != tt.want {
-				t.Errorf("login: %v, want %q", err, tt.want)
-			}
-			if err == nil {
-				conn.Close(t.Context())
-			}
-		})
-	}
-}
-
-func versionNumber(t *testing.T, s *pgserver.Server) (n int) {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), s.DSN("postgres", pgserver.Superuser))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	if err := conn.QueryRow(t.Context(), "SELECT current_setting('server_version_num')::int").Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 // TestCertificatesAreReplaced puts another certificate in force: who is there

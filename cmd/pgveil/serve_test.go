@@ -274,7 +274,7 @@ func TestRenewedCertificates(t *testing.T) {
 	cert, key := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	first := writeCertificate(t, cert, key)
 	s := serving(t, dir, fmt.Sprintf(`
-listen: ["127.0.0.1:0"]
+listen: ["127.0.0.1:0", "unix:s"]
 tls: {cert: tls.crt, key: tls.key}
 server: {host: 127.0.0.1, port: %d, tls: disable, login: pgveil, password_file: password_file}`, server.Port()))
 	address := s.wait(t, "listening address=")
@@ -287,6 +287,12 @@ server: {host: 127.0.0.1, port: %d, tls: disable, login: pgveil, password_file: 
 	}
 	if !trusts(first) {
 		t.Fatal("the first certificate is not served")
+	}
+	if _, err := login(t, "tcp", address, "SELECT 'x'", nil); err == nil {
+		t.Error("a login over TCP in clear is let in")
+	}
+	if _, err := login(t, "unix", filepath.Join(dir, "s"), "SELECT 'x'", nil); err != nil {
+		t.Errorf("a login over a unix socket, where there is no TLS: %v", err)
 	}
 	second := writeCertificate(t, cert, key)
 	hangUp(t)
