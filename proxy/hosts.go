@@ -21,14 +21,19 @@ const (
 	PreferStandby // a standby, or else any
 )
 
-// shunned is how long a host that failed is tried after all others.
-const shunned = 10 * time.Second
+const (
+	// shunned is how long a host that failed is tried after all others.
+	shunned = 10 * time.Second
+	// believed is how long it counts that a host speaks an old protocol: it may
+	// be upgraded. That it speaks the newest, each login finds out anew.
+	believed = time.Minute
+)
 
 // hostState is what is known of a host.
 type hostState struct {
 	failed time.Time // when it could last not be reached; zero: it can be, as far as is known
 	minor  int       // of the newest protocol version that both know, as it last said
-	asked  bool      // it has said so
+	said   time.Time // when it did; zero: never
 }
 
 // order gives the hosts in the order in which a login tries them: those that
@@ -81,15 +86,16 @@ func (u *servers) speaks(h Host, minor int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	state := u.known[h]
-	state.minor, state.asked = minor, true
+	state.minor, state.said = minor, time.Now()
 	u.known[h] = state
 }
 
-// spoken gives it, if the host has said.
+// spoken gives it, if the host has said and is still believed.
 func (u *servers) spoken(h Host) (minor int, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.known[h].minor, u.known[h].asked
+	state := u.known[h]
+	return state.minor, !state.said.IsZero() && (state.minor == newestMinor || time.Since(state.said) < believed)
 }
 
 // passes gives the targets to look for, one after the other.

@@ -104,8 +104,8 @@ func negotiated(body []byte, asked int) (int, error) {
 	}
 	version, options := binary.BigEndian.Uint32(body), binary.BigEndian.Uint32(body[4:])
 	minor := int(version & 0xffff)
-	// Servers before 18 may give the minor version alone, as the protocol's
-	// description once had it.
+	// The protocol's description can be read so that the minor version stands
+	// there alone.
 	if major := version >> 16; major != 3 && major != 0 || minor > asked || options != 0 {
 		return 0, fmt.Errorf("the server negotiates %d.%d with %d options where 3.%d was asked for", version>>16, minor, options, asked)
 	}
