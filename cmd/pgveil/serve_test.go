@@ -40,7 +40,7 @@ host  all all ::1/128 scram-sha-256
 
 // newServer starts a PostgreSQL with the roles alice, whom the policy of
 // serving knows, and pgveil.
-func newServer(t *testing.T) *pgserver.Server {
+func newServer(t *testing.T, secured bool) *pgserver.Server {
 	t.Helper()
 	dir := t.TempDir()
 	hba := filepath.Join(dir, "hba.conf")
@@ -48,7 +48,7 @@ func newServer(t *testing.T) *pgserver.Server {
 		t.Fatal(err)
 	}
 	s, err := pgserver.Start(t.Context(), pgserver.Options{
-		BinDir: os.Getenv(pgtest.EnvBin), FastUnsafe: true, Settings: map[string]string{"hba_file": hba, "listen_addresses": "127.0.0.1,::1"},
+		BinDir: os.Getenv(pgtest.EnvBin), FastUnsafe: true, TLS: secured, Settings: map[string]string{"hba_file": hba, "listen_addresses": "127.0.0.1,::1"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func login(t *testing.T, network, address, sql string, secured *tls.Config) (str
 // with and without a file, where pgveil itself reaches the server over each of
 // the first three.
 func TestListensAndConnectsEverywhere(t *testing.T) {
-	server := newServer(t)
+	server := newServer(t, false)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -196,6 +196,27 @@ server: {host: %s, port: %d, tls: disable, login: pgveil, password_file: passwor
 				t.Errorf("the socket is %v, %v", info.Mode(), err)
 			}
 		})
+	}
+}
+
+// TestServerUnderTLS reaches the server under TLS, for sessions and for pgveil's
+// own connections, by asking for it and, where the server knows that, directly.
+func TestServerUnderTLS(t *testing.T) {
+	server := newServer(t, true)
+	conn := pgtest.Connect(t, server.DSN("postgres", pgserver.Superuser))
+	var version int
+	if err := conn.QueryRow(t.Context(), "SELECT current_setting('server_version_num')::int").Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	for _, direct := range []bool{false, version >= 170000} {
+		s := serving(t, t.TempDir(), fmt.Sprintf(`
+listen: ["127.0.0.1:0"]
+server: {host: [127.0.0.1, localhost], port: %d, tls: verify-full, tls_direct: %t, ca: %s, login: pgveil, password_file: password_file}`,
+			server.Port(), direct, server.CAFile()))
+		got, err := login(t, "tcp", s.wait(t, "listening address="), "SELECT string_agg(DISTINCT ssl::text, ' ') FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_port > 0", nil)
+		if err != nil || got != "true" {
+			t.Errorf("direct %t: connections under TLS: %q, %v, want all", direct, got, err)
+		}
 	}
 }
 
@@ -269,7 +290,7 @@ func writeCertificate(t *testing.T, certFile, keyFile string) *x509.CertPool {
 // TestRenewedCertificates sends SIGHUP after the files of the certificate have
 // changed, first to a new one, then to rubbish.
 func TestRenewedCertificates(t *testing.T) {
-	server := newServer(t)
+	server := newServer(t, false)
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	first := writeCertificate(t, cert, key)
