@@ -20,6 +20,15 @@ func (e *elsewhere) Unwrap() error { return e.cause }
 // libpq it is the one refusal after which the next host is tried.
 const cannotConnectNow = "57P03"
 
+// passOver marks an error of a server that cannot take anybody yet.
+func passOver(err error) error {
+	var refused *auth.ServerError
+	if errors.As(err, &refused) && refused.Code() == cannotConnectNow {
+		return &elsewhere{err}
+	}
+	return err
+}
+
 // connect logs in as the client to the first host that serves it. A refusal of
 // the login itself is final: the hosts hold the same data.
 func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret auth.Secret) error {
@@ -31,7 +40,6 @@ func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret 
 			var next *elsewhere
 			switch {
 			case err == nil:
-				s.plans.Access, s.free = e.access, free(e.access)
 				s.lookup.Use(s.engine, s.plans)
 				s.toC.Frame('R', []byte{0, 0, 0, 0})
 				s.toC.Copy(said)
@@ -39,7 +47,7 @@ func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret 
 			case !errors.As(err, &next) || ctx.Err() != nil:
 				return err
 			}
-			s.log.Debug("host does not serve the login", "host", h.Address, "err", err)
+			s.log.Info("a host does not serve the login", "host", h.Address, "err", err)
 			tried = append(tried, err)
 		}
 	}
@@ -71,21 +79,18 @@ func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Hos
 		Trust: srv.method == Trust, Binding: binding(conn), Private: srv.upstream.private(conn),
 		Negotiated: func(body []byte) error { return srv.upstream.settles(h, body, st.minor) },
 	})
-	if err == nil && e.denied != nil {
+	if err != nil {
+		return nil, passOver(err)
+	}
+	if e.denied != nil {
 		return nil, e.denied
 	}
-	var is role
-	if err == nil {
-		said, is, err = s.welcome(st.minor)
-	}
+	s.plans.Access, s.free = e.access, free(e.access)
+	said, is, err := s.welcome(st.minor)
 	if err == nil && target != AnyServer {
 		err = s.checkTarget(target, is)
 	}
-	var refused *auth.ServerError
-	if errors.As(err, &refused) && refused.Code() == cannotConnectNow {
-		return nil, &elsewhere{err}
-	}
-	return said, err
+	return said, passOver(err)
 }
 
 // settles takes a NegotiateProtocolVersion during a login.

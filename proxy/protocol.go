@@ -50,8 +50,8 @@ func (srv *Server) negotiate(ctx context.Context, st *startup, w *wire.Writer) e
 	return nil
 }
 
-// newest gives the newest minor version of the host that the login will be
-// tried on first, and asks one that has not said yet.
+// newest gives the newest minor version of the first host that can be reached,
+// and asks one that has not said yet.
 func (srv *Server) newest(ctx context.Context, st *startup) (int, error) {
 	var errs []error
 	for _, h := range srv.upstream.order() {

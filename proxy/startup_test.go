@@ -292,3 +292,21 @@ func TestDirectTLS(t *testing.T) {
 		})
 	}
 }
+
+// TestStartupSettingsOfFreeCallers logs in with settings under which texts are
+// read in another way, which are open to callers from whom nothing is kept.
+func TestStartupSettingsOfFreeCallers(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	f := start(t, database, shopPolicy)
+	for _, set := range [][]string{{"standard_conforming_strings", "off"}, {"client_encoding", "SJIS"}} {
+		for user, want := range map[string]string{"dora": "", "alice": "42501"} {
+			conn, err := pgx.ConnectConfig(t.Context(), f.config(t, database, user, set...))
+			if code(err) != want {
+				t.Errorf("%s with %v: %v, want %q", user, set, err, want)
+			}
+			if err == nil {
+				conn.Close(t.Context())
+			}
+		}
+	}
+}
