@@ -82,7 +82,7 @@ func FuzzStartup(f *testing.F) {
 	f.Add(login(3<<16|9999, "user\x00dora\x00database\x00shop\x00replication\x00true\x00"))
 	f.Add(login(version30, "user\x00alice\x00database\x00shop\x00replication\x00true\x00"))
 	f.Add(login(version30, "user\x00crm_app\x00options\x00-c search_path=x --a=b\x00"))
-	f.Add(login(version30, "user\x00alice\x00user\x00dora\x00"))
+	f.Add(login(version30, "user\x00alice\x00database\x00shop\x00user\x00dora\x00"))
 	f.Add(login(2<<16, "user\x00alice\x00"))
 	f.Add(append([]byte(sslRequest+gssRequest), login(version32, "user\x00otto\x00database\x00shop\x00geqo\x00on\x00")...))
 	f.Add([]byte(packet(80877102, "\x00\x00\x00\x01"+strings.Repeat("k", 32))))
