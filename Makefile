@@ -8,6 +8,7 @@ PORT ?= 0
 STATEMENTS ?= 100000
 SEED ?= 1
 SUITES ?= libpq pgx pq contrib
+MINUTES ?= 30
 VERSIONS ?= 14 15 16 17 18
 PARSER := github.com/pganalyze/pg_query_go/v6/parser
 # Our own Go files; nothing that was downloaded.
@@ -68,6 +69,10 @@ fuzz: needs-gcc ## each fuzz target for a while (FUZZTIME=1m)
 faults: needs-gcc needs-postgres ## cut sessions at every byte on both sides of pgveil; restarts, 10,000 connections
 	go test -count=1 -v -timeout 0 -run '^TestCuts$$' ./proxy -every-byte
 	go test -count=1 -v -timeout 0 -run '^(TestRestarts|TestConnectionsComeAndGo)$$' ./cmd/pgveil -restarts 10 -connections 10000
+
+.PHONY: soak
+soak: build needs-postgres ## everything at once, for long: does memory stay constant (MINUTES=30)?
+	go run ./soak -minutes $(MINUTES)
 
 .PHONY: bench
 bench: needs-gcc needs-postgres ## compare with a direct connection and other proxies (BENCH=--quick)

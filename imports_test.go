@@ -109,6 +109,7 @@ var layers = map[string]may{
 	},
 	"clients": {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "runs other programs through the built program"},
 	"suites":  {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "runs other projects' tests through the built program"},
+	"soak":    {ours: list("internal/pgserver"), modules: list(pgx), why: "loads the built program from outside, and looks at what it takes up"},
 }
 
 // guarded are packages of the standard library that only some may import.
@@ -116,10 +117,10 @@ var guarded = map[string]may{
 	"testing":      {ours: list("internal/pgtest internal/wirescript"), why: "it registers flags, and has no place in the binary"},
 	"log":          {why: "log/slog has levels and attributes"},
 	"math/rand":    {why: "salts, keys and ids are from crypto/rand"},
-	"math/rand/v2": {ours: list("demo bench rewrite/twins"), why: "rows and statements that are made again the same; salts, keys and ids are from crypto/rand"},
+	"math/rand/v2": {ours: list("demo bench soak rewrite/twins"), why: "rows and statements that are made again the same; salts, keys and ids are from crypto/rand"},
 	"unsafe":       {ours: list("proxy"), why: "one look at bytes as text, without a copy"},
-	"os/exec":      {ours: list("internal/pgserver internal/veil demo/tour bench clients suites"), why: "the product starts no programs"},
-	"net/http":     {ours: list("cmd/pgveil demo/tour bench clients"), why: "metrics and health are cmd's: a session has no other way out than its server"},
+	"os/exec":      {ours: list("internal/pgserver internal/veil demo/tour bench clients suites soak"), why: "the product starts no programs"},
+	"net/http":     {ours: list("cmd/pgveil demo/tour bench clients soak"), why: "metrics and health are cmd's: a session has no other way out than its server"},
 	"plugin":       {why: "what enforces is in this tree"},
 }
 
