@@ -35,20 +35,27 @@ listen: ["%s"]
 admin: 127.0.0.1:0
 database: %s
 policy: %s
-server: {host: %q, port: %d, login: postgres}
-auth: {method: trust}
 audit: {dir: audit}
 key: key
-log: {format: text}
 `
+
+// How pgveil reaches the server: by its socket, where nobody needs a password,
+// or by its address, where a restart of the server finds it again.
+const (
+	bySocket  = "server: {host: %q, port: %d, login: postgres}\nauth: {method: trust}\n"
+	byAddress = "server: {host: 127.0.0.1, port: %d, tls: disable, login: postgres, password_file: password}\n"
+)
 
 // newSite makes a site on a copy of the shop; more is further configuration.
 func newSite(t *testing.T, server *pgserver.Server, database, listen, more string) *site {
 	t.Helper()
 	s := &site{server: server, database: database, dir: t.TempDir()}
 	policy := filepath.Join(pgtest.Fixture(t, "shop"), "policy.yaml")
-	config := fmt.Sprintf(siteConfig, listen, database, policy, server.SocketDir(), server.Port()) + more
-	for name, text := range map[string]string{"pgveil.yaml": config, "key": strings.Repeat("5e", 32)} {
+	config := fmt.Sprintf(siteConfig, listen, database, policy) + more
+	if !strings.Contains(more, "server:") {
+		config += fmt.Sprintf(bySocket, server.SocketDir(), server.Port())
+	}
+	for name, text := range map[string]string{"pgveil.yaml": config, "key": strings.Repeat("5e", 32), "password": server.Password()} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -203,7 +210,7 @@ func (r *running) address(t *testing.T, of *regexp.Regexp) string {
 
 // connect logs in at an address.
 func (s *site) connect(ctx context.Context, addr, user string) (*pgx.Conn, error) {
-	c, err := pgx.ParseConfig("postgres://" + user + "@" + addr + "/" + s.database + "?sslmode=disable&connect_timeout=20")
+	c, err := pgx.ParseConfig("postgres://" + user + ":" + user + "-password@" + addr + "/" + s.database + "?sslmode=disable&connect_timeout=20")
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func (w *writers) more(t *testing.T, rows int64) {
 	}
 }
 
-// check compares what was acknowledged with what is there, and that with the
+// check ends the writers and compares what was acknowledged with what is there, and that with the
 // access log.
 func (w *writers) check(t *testing.T) {
 	t.Helper()
@@ -133,7 +133,6 @@ func TestTermUnderLoad(t *testing.T) {
 	w := s.write(t, r.address(t, listens), false)
 	w.more(t, 300)
 	r.stop(t)
-	w.tasks.Wait()
 	w.check(t)
 }
 
@@ -150,16 +149,16 @@ func TestKilledUnderLoad(t *testing.T) {
 	<-r.exited
 	r = s.serve(t, "", file)
 	w.more(t, 300)
-	w.cancel()
-	w.tasks.Wait()
 	r.stop(t)
 	w.check(t)
 }
 
-// TestServerCrashUnderLoad kills one of the server's processes, at which it
-// ends all sessions and recovers: sessions are taken again.
-func TestServerCrashUnderLoad(t *testing.T) {
-	server, err := pgserver.Start(t.Context(), pgserver.Options{BinDir: os.Getenv(pgtest.EnvBin), FastUnsafe: true, Settings: map[string]string{"synchronous_commit": "on"}})
+// ownServer starts a server for a test that ends it.
+func ownServer(t *testing.T, o pgserver.Options) *pgserver.Server {
+	t.Helper()
+	o.BinDir, o.FastUnsafe = os.Getenv(pgtest.EnvBin), true
+	o.Settings = map[string]string{"synchronous_commit": "on"} // it loses nothing by its own end
+	server, err := pgserver.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +167,13 @@ func TestServerCrashUnderLoad(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s := newSite(t, server, "shop", "127.0.0.1:0", "")
+	return server
+}
+
+// TestServerCrashUnderLoad kills one of the server's processes, at which it
+// ends all sessions and recovers: sessions are taken again.
+func TestServerCrashUnderLoad(t *testing.T) {
+	s := newSite(t, ownServer(t, pgserver.Options{}), "shop", "127.0.0.1:0", "")
 	s.shop(t)
 	r := s.serve(t, "")
 	w := s.write(t, r.address(t, listens), true)
@@ -180,8 +185,28 @@ func TestServerCrashUnderLoad(t *testing.T) {
 		}
 		w.more(t, 200)
 	}
-	w.cancel()
-	w.tasks.Wait()
+	r.stop(t)
+	w.check(t)
+}
+
+// TestServerRestartUnderLoad shuts the server down at once, as by a loss of
+// power, and starts it again.
+func TestServerRestartUnderLoad(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the server is another user
+		t.Fatal(err)
+	}
+	first := ownServer(t, pgserver.Options{Dir: filepath.Join(dir, "data"), Password: "secret"})
+	s := newSite(t, first, "shop", "127.0.0.1:0", fmt.Sprintf(byAddress, first.Port()))
+	s.shop(t)
+	r := s.serve(t, "")
+	w := s.write(t, r.address(t, listens), true)
+	w.more(t, 200)
+	if err := first.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.server = ownServer(t, pgserver.Options{Dir: filepath.Join(dir, "data"), Port: first.Port(), Password: "secret"})
+	w.more(t, 200)
 	r.stop(t)
 	w.check(t)
 }
