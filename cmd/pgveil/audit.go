@@ -52,8 +52,9 @@ stands with its outcome.
   pgveil audit query --class national_id --since 2026-11-01 --until 2026-12-01
   pgveil audit query --column 'crm.customers.*' --json | jq -r .user | sort | uniq -c`,
 
-	"verify": `Checks the whole log. Exit status 0 means that every record is as it was
-written; 1, that one is not, and which.
+	"verify": `Checks the whole log, and the chain beside it that processes wrote while another
+one ended, where there is one. Exit status 0 means that every record is as it
+was written; 1, that one is not, and which.
 
   pgveil audit verify
   pgveil audit verify --head "$(tail -1 /mnt/elsewhere/heads)"`,
