@@ -19,10 +19,10 @@ var (
 	errNoEnd  = errors.New("the end of a session that began is not recorded")
 )
 
-// judge looks at what the client got. want is what it gets without the cut.
-func (k *taken) judge(want [][]byte) error {
-	rest := k.streams[1]
-	ready, told := false, false
+// judge looks at what the client got. want is what it gets without the cut;
+// ready says that the login is not in it.
+func (k *taken) judge(want [][]byte, ready bool) error {
+	rest, told := k.got, false
 	got := framesOf(rest)
 	for i, f := range got {
 		rest = rest[len(f):]
@@ -37,12 +37,12 @@ func (k *taken) judge(want [][]byte) error {
 		}
 		ready = ready || f[0] == 'Z'
 	}
-	return k.judgeEnd(want, got, rest, told)
+	return k.judgeEnd(want, got, rest, told, ready && (len(got) == 0 || got[len(got)-1][0] == 'Z'))
 }
 
 // judgeEnd looks at the end of what the client got. Amid a message it cannot be
 // told anything; before or behind one it must be, when the server was lost.
-func (k *taken) judgeEnd(want, got [][]byte, rest []byte, told bool) error {
+func (k *taken) judgeEnd(want, got [][]byte, rest []byte, told, idle bool) error {
 	switch {
 	case told && len(rest) > 0:
 		return fmt.Errorf("an error is followed by %.60q", rest)
@@ -52,7 +52,7 @@ func (k *taken) judgeEnd(want, got [][]byte, rest []byte, told bool) error {
 		return fmt.Errorf("the client got %.60q at last: %w", rest[max(0, len(rest)-60):], errAmid)
 	case !k.cut.far && k.cut.end != 0 || len(rest) > 0:
 		return nil
-	case len(got) > 0 && got[len(got)-1][0] == 'Z':
+	case idle:
 		return errUntold
 	default:
 		return fmt.Errorf("the client got %d of %d messages, and is not told that the server is gone", len(got), len(want))
