@@ -118,7 +118,7 @@ func (st *stage) postgres(ctx context.Context) (*postgres, error) {
 	}
 	p := &postgres{bin: bin, lib: filepath.Join(bin, "../lib")}
 	major := filepath.Base(filepath.Dir(bin))
-	p.headers = filepath.Join("/usr/include/postgresql", major, "server")
+	p.headers = filepath.Join(bin, "../../../../include/postgresql", major, "server")
 	if _, err := os.Stat(filepath.Join(p.headers, "postgres.h")); err != nil {
 		return nil, fmt.Errorf("postgresql-server-dev-%s is needed: %w", major, err)
 	}
@@ -169,7 +169,7 @@ func (p *postgres) regress(ctx context.Context, st *stage, dir, program string, 
 		if err := os.WriteFile(filepath.Join(st.keep, filepath.Base(dir)+"."+name+".out"), text, 0o644); err != nil {
 			return nil, err
 		}
-		got[name] = outcome{o.status, string(text)}
+		got[name] = outcome{o.status, strings.ReplaceAll(string(text), st.dir, "DIR")}
 	}
 	return got, nil
 }
