@@ -133,20 +133,17 @@ func (c *planner) slot(v *view, rel *catalog.Relation, column int, alias string)
 	return &pg_query.Node{Node: &pg_query.Node_ColumnRef{ColumnRef: ref}}
 }
 
-// places finds the slots in what the text with slots was read as. That is equal
-// to what was decided on, so their references come in the same order.
-func (c *planner) places(decided, read *pg_query.Node) map[*pg_query.ColumnRef]slot {
-	if len(c.slots) == 0 {
-		return nil
-	}
-	places := make(map[*pg_query.ColumnRef]slot, len(c.slots))
-	refs := columnRefs(read)
-	for i, ref := range columnRefs(decided) {
-		if s, ok := c.slots[ref]; ok {
-			places[refs[i]] = s
+// places finds the slots in what the text with slots was read as. same tells
+// whether that is equal to what was decided on; if not, places are worth
+// nothing.
+func (c *planner) places(decided, read *pg_query.Node) (places map[*pg_query.ColumnRef]slot, same bool) {
+	places = make(map[*pg_query.ColumnRef]slot, len(c.slots))
+	same = parse.EqualEach(decided, read, func(a, b *pg_query.ColumnRef) {
+		if s, ok := c.slots[a]; ok {
+			places[b] = s
 		}
-	}
-	return places
+	})
+	return places, same
 }
 
 // spell puts the slots' own texts in their places.

@@ -35,11 +35,12 @@ import (
 // gives the tree that the text was read as and the slots in that.
 func (c *planner) verify(sql string, decided *pg_query.Node) (map[*pg_query.ColumnRef]slot, error) {
 	read, err := parse.ParseOne(sql)
-	if err != nil || !parse.Equal(read, decided) {
+	places, same := c.places(decided, read)
+	if err != nil || !same {
 		// The deparser has gaps.
 		return nil, refuseUnsupported("say it another way", "this statement cannot be sent on as it was understood")
 	}
-	v := &verifier{planner: c, places: c.places(decided, read)}
+	v := &verifier{planner: c, places: places}
 	v.kind(read)
 	v.walk(read, &sight{stars: true})
 	return v.places, v.err

@@ -18,9 +18,21 @@ func Shape(sql string) (shape, fingerprint string, err error) {
 	if deepComments(sql) {
 		return "", "", &SyntaxError{Message: fmt.Sprintf("comments nest deeper than %d levels", maxComments)}
 	}
+	shape, ok := plainShape(sql)
+	if !ok {
+		if shape, err = scannedShape(sql); err != nil {
+			return "", "", err
+		}
+	}
+	shape = foldLists(shape)
+	return shape, fmt.Sprintf("%016x", pg_query.HashXXH3_64([]byte(shape), 0)), nil
+}
+
+// scannedShape goes by the tokens of the parser's own lexer.
+func scannedShape(sql string) (string, error) {
 	scan, err := pg_query.Scan(sql)
 	if err != nil {
-		return "", "", syntaxError(err)
+		return "", syntaxError(err)
 	}
 	var b strings.Builder
 	b.Grow(len(sql))
@@ -39,8 +51,7 @@ func Shape(sql string) (shape, fingerprint string, err error) {
 		b.WriteString(text)
 		end = t.End
 	}
-	shape = foldLists(b.String())
-	return shape, fmt.Sprintf("%016x", pg_query.HashXXH3_64([]byte(shape), 0)), nil
+	return b.String(), nil
 }
 
 // Comments gives the comments between slash and asterisk of a text, as the
