@@ -48,6 +48,21 @@ func BenchmarkAppend(b *testing.B) {
 	b.SetBytes(l.Stats().Bytes / int64(l.Stats().Appended))
 }
 
+// BenchmarkAppendEncoded appends what was encoded before, as repeated
+// statements of a session are.
+func BenchmarkAppendEncoded(b *testing.B) {
+	l := openLog(b, b.TempDir(), Options{})
+	defer closeLog(b, l)
+	rec := sample()
+	rec.Caller, rec.Statement = rec.EncodeCaller(), rec.EncodeStatement()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := l.Append(rec); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkAppendParallel(b *testing.B) {
 	l := openLog(b, b.TempDir(), Options{})
 	defer closeLog(b, l)

@@ -33,13 +33,16 @@ func appendBody(b []byte, r *Record) []byte {
 		b = append(b, `,"ref":`...)
 		b = strconv.AppendUint(b, r.Ref, 10)
 	}
-	b = appendCaller(b, r)
-	b = appendText(b, `,"command":`, r.Command)
-	b = appendText(b, `,"shape":`, r.Shape)
-	b = appendText(b, `,"fingerprint":`, r.Fingerprint)
-	b = appendText(b, `,"decision":`, r.Decision)
-	b = appendList(b, `,"reasons":`, r.Reasons)
-	b = appendColumns(b, r.Columns)
+	if r.Caller != "" {
+		b = append(b, r.Caller...)
+	} else {
+		b = appendCaller(b, r)
+	}
+	if r.Statement != "" {
+		b = append(b, r.Statement...)
+	} else {
+		b = appendStatement(b, r)
+	}
 	b = appendInt(b, `,"rows":`, r.Rows)
 	b = appendInt(b, `,"bytes":`, r.Bytes)
 	b = appendList(b, `,"subjects":`, r.Subjects)
@@ -61,6 +64,15 @@ func appendCaller(b []byte, r *Record) []byte {
 	b = appendText(b, `,"app":`, r.App)
 	b = appendText(b, `,"database":`, r.Database)
 	return appendText(b, `,"generation":`, r.Generation)
+}
+
+func appendStatement(b []byte, r *Record) []byte {
+	b = appendText(b, `,"command":`, r.Command)
+	b = appendText(b, `,"shape":`, r.Shape)
+	b = appendText(b, `,"fingerprint":`, r.Fingerprint)
+	b = appendText(b, `,"decision":`, r.Decision)
+	b = appendList(b, `,"reasons":`, r.Reasons)
+	return appendColumns(b, r.Columns)
 }
 
 func appendColumns(b []byte, columns []Column) []byte {
@@ -115,6 +127,14 @@ func appendList(b []byte, key string, list []string) []byte {
 	return append(b, ']')
 }
 
+// plain tells which bytes stand for themselves in a JSON string.
+var plain = func() (p [256]bool) {
+	for c := range p {
+		p[c] = c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\'
+	}
+	return p
+}()
+
 const hexDigits = "0123456789abcdef"
 
 // appendString writes a JSON string. Bytes that are not UTF-8, which clients
@@ -124,7 +144,7 @@ func appendString(b []byte, s string) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+		if plain[c] {
 			i++
 			continue
 		}

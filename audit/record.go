@@ -48,7 +48,22 @@ type Record struct {
 	SQLState string        `json:"sqlstate,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
 	Message  string        `json:"message,omitempty"` // of session, system and privacy records
+
+	// Caller and Statement spare Append the encoding of what a session's
+	// records, or those of one statement, have in common. Each is either empty
+	// or what EncodeCaller or EncodeStatement gives for this record.
+	Caller    Encoded `json:"-"`
+	Statement Encoded `json:"-"`
 }
+
+// Encoded is a part of a record as it stands in the log.
+type Encoded string
+
+// EncodeCaller encodes the fields from Session to Generation.
+func (r *Record) EncodeCaller() Encoded { return Encoded(appendCaller(nil, r)) }
+
+// EncodeStatement encodes the fields from Command to Columns.
+func (r *Record) EncodeStatement() Encoded { return Encoded(appendStatement(nil, r)) }
 
 // Column says how a statement used one classified column.
 type Column struct {

@@ -39,6 +39,7 @@ func appendTrimmed(b []byte, r *Record) []byte {
 // escaping, its lists about as much each, and every other text a quarter.
 func trimmed(r *Record, budget int) Record {
 	t := *r
+	t.Caller, t.Statement = "", ""
 	for _, s := range []*string{&t.ID, &t.Session, &t.Login, &t.User, &t.Purpose, &t.Ticket, &t.Client, &t.App, &t.Database,
 		&t.Generation, &t.Command, &t.Fingerprint, &t.Decision, &t.Tag, &t.SQLState, &t.Message} {
 		*s = cut(*s, budget/4)
