@@ -355,12 +355,9 @@ func (e *Engine) path(s Session, names []string) []string {
 // certain that the text says what was decided.
 func (c *planner) finish(n *pg_query.Node) (string, error) {
 	spellable(n)
-	sql, ok := parse.Write(n)
-	if !ok {
-		var err error
-		if sql, err = parse.Deparse(n); err != nil {
-			return "", fmt.Errorf("rewrite: internal error: %w", err)
-		}
+	sql, err := parse.Write(n)
+	if err != nil {
+		return "", fmt.Errorf("rewrite: internal error: %w", err)
 	}
 	places, err := c.verify(sql, n)
 	if err != nil {

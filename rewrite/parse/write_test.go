@@ -7,8 +7,8 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
-// checkWritten compares what Write and Deparse make of a text's first
-// statement, and tells whether Write knows it.
+// checkWritten compares what writePlain and Deparse make of a text's first
+// statement, and tells whether writePlain knows it.
 func checkWritten(t *testing.T, sql string) bool {
 	t.Helper()
 	stmts, err := Parse(sql)
@@ -16,7 +16,7 @@ func checkWritten(t *testing.T, sql string) bool {
 		return false
 	}
 	want, err := Deparse(stmts[0].Node)
-	got, ok := Write(stmts[0].Node)
+	got, ok := writePlain(stmts[0].Node)
 	if ok && (err != nil || got != want) {
 		t.Errorf("%q is written\n%s\nbut deparsed\n%s\n%v", sql, got, want, err)
 	}
@@ -65,7 +65,7 @@ func TestWriteLeavesToDeparse(t *testing.T) {
 		n, err := ParseOne(sql)
 		if err != nil {
 			t.Errorf("%s: %v", sql, err)
-		} else if got, ok := Write(n); ok {
+		} else if got, ok := writePlain(n); ok {
 			t.Errorf("%s is written %s", sql, got)
 		}
 	}
