@@ -105,13 +105,11 @@ func (s *session) serverGone(err error) error {
 	if reason := s.reason(); reason != nil {
 		return reason
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		s.mu.Lock()
-		expected := s.parting
-		s.mu.Unlock()
-		if expected {
-			return io.EOF
-		}
+	s.mu.Lock()
+	expected := s.parting
+	s.mu.Unlock()
+	if expected {
+		return io.EOF
 	}
 	return newFatal("08006", "the connection to the server was lost: %w", err)
 }
@@ -210,8 +208,13 @@ func (s *session) notification(frame []byte) (bool, error) {
 // unasked handles what the server says of its own accord.
 func (s *session) unasked(typ byte) (bool, error) {
 	switch typ {
-	case 'E', 'N':
-		return true, nil // it shuts down, or tells of something outside any statement
+	case 'E': // it ends the session
+		s.mu.Lock()
+		s.parting = true
+		s.mu.Unlock()
+		return true, nil
+	case 'N': // of something outside any statement
+		return true, nil
 	default:
 		return false, newFatal("08P01", "the server sent a message of type %q that nothing asked for", typ)
 	}

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"errors"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -32,6 +33,10 @@ func (r *rig) talk(ctx context.Context, s scene) error {
 		return err
 	}
 	logged, err := pgconn.ConnectConfig(ctx, config)
+	var told *pgconn.PgError
+	if r.sealed && errors.As(err, &told) {
+		r.opened = encode(&pgproto3.ErrorResponse{Severity: told.Severity, Code: told.Code})
+	}
 	if err != nil {
 		return err
 	}

@@ -124,6 +124,9 @@ func (t *looped) pushBacklogs() error {
 			continue
 		}
 		done, err := k.push()
+		if err != nil && k == &t.server {
+			return t.serverLost(err)
+		}
 		if err != nil {
 			return err
 		}
@@ -155,7 +158,7 @@ func (t *looped) serveClient() error {
 			continue
 		}
 		if err := s.toS.Flush(); err != nil {
-			return err
+			return t.serverLost(err)
 		}
 		s.fromC.Keep()
 		s.reading.Store(!t.client.readable)
@@ -180,7 +183,10 @@ func (t *looped) readClient() error {
 			return err
 		}
 		t.parted = true
-		return t.s.toS.Flush()
+		if err := t.s.toS.Flush(); err != nil {
+			return t.serverLost(err)
+		}
+		return nil
 	}
 	t.s.fromC.Added(n)
 	t.s.srv.metrics.fromClient.Add(float64(n))
@@ -225,12 +231,23 @@ func (t *looped) serveServer() error {
 	return nil
 }
 
+// serverLost ends the session because the server takes no more. What it has said
+// before, its reason perhaps, the client still gets.
+func (t *looped) serverLost(err error) error {
+	t.parted = true
+	t.server.readable, t.server.over = true, true
+	if err := t.serveServer(); err != nil {
+		return err
+	}
+	return t.s.serverGone(err)
+}
+
 // waitClient has the next message of the client's acted on by somebody who may
 // wait.
 func (t *looped) waitClient() error {
 	s := t.s
 	if err := s.toS.Flush(); err != nil {
-		return err
+		return t.serverLost(err)
 	}
 	s.fromC.Keep()
 	s.reading.Store(false)
@@ -238,10 +255,13 @@ func (t *looped) waitClient() error {
 	t.clientWaits.begin(t, func() error {
 		defer func() { s.hurriedC = true }()
 		_, err := s.stepClient(t.ctx)
-		if errors.Is(err, errTerminated) {
-			err = newFatal("XX000", "internal error: the end of a session had to wait")
+		if err != nil {
+			return err
 		}
-		return errors.Join(err, s.toS.Flush())
+		if err := s.toS.Flush(); err != nil {
+			return s.serverGone(err)
+		}
+		return nil
 	})
 	return nil
 }

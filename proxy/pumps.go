@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -27,9 +28,21 @@ func (p *pumps) run(ctx context.Context) {
 		if _, err := s.client.Write(words); err != nil {
 			s.log.Debug("telling the client why its session ends", "err", err)
 		}
+		discardArrived(s.client)
 	}
 	s.srv.closeConn(s.client)
 	s.srv.closeConn(s.upstream)
+}
+
+// discardArrived reads what the client has sent and nobody will: were it left,
+// the system would reset the connection, and the last words be lost.
+func discardArrived(conn net.Conn) {
+	if c, ok := conn.(*tls.Conn); ok {
+		conn = c.NetConn()
+	}
+	if conn.SetReadDeadline(time.Now().Add(time.Millisecond)) == nil {
+		_, _ = io.Copy(io.Discard, conn) // it ends by the deadline, at the latest
+	}
 }
 
 // stop makes reads and writes return at once; what the server pump still has
@@ -60,7 +73,7 @@ func (s *session) pumpClient(ctx context.Context) error {
 			continue
 		}
 		if err := s.toS.Flush(); err != nil {
-			return err
+			return s.serverGone(err)
 		}
 		s.reading.Store(true)
 		err = s.fromC.Fill(need)

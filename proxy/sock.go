@@ -121,6 +121,17 @@ func (k *sock) send(b []byte) (sent int, err error) {
 	return sent, nil
 }
 
+// discardArrived reads what the peer has sent and nobody will: were it left, the
+// system would reset the connection, and the last words be lost.
+func (k *sock) discardArrived() {
+	buf := make([]byte, 4<<10)
+	for k.readable = true; k.readable; {
+		if _, err := k.read(buf); err != nil {
+			return
+		}
+	}
+}
+
 func (k *sock) watch(events uint32) error {
 	return unix.EpollCtl(k.of.loop.epoll, unix.EPOLL_CTL_MOD, k.fd, &unix.EpollEvent{Events: events, Fd: int32(k.fd)})
 }
@@ -128,6 +139,7 @@ func (k *sock) watch(events uint32) error {
 // last sends what is left and says, waiting for the peer as long as that may
 // take at the end of a session.
 func (k *sock) last(words []byte) error {
+	defer k.discardArrived()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	left := append(k.backlog, words...)
