@@ -77,15 +77,8 @@ func (w *writers) sum() (n int64) {
 // more waits for so many further rows.
 func (w *writers) more(t *testing.T, rows int64) {
 	t.Helper()
-	late := time.After(30 * time.Second)
 	until := w.sum() + rows
-	for tick := time.Tick(5 * time.Millisecond); w.sum() < until; {
-		select {
-		case <-tick:
-		case <-late:
-			t.Fatalf("no rows any more, after %d", w.sum())
-		}
-	}
+	await(t, fmt.Sprintf("there are %d rows more", rows), func() bool { return w.sum() >= until })
 }
 
 // check ends the writers and compares what was acknowledged with what is there, and that with the
@@ -179,14 +172,41 @@ func TestServerCrashUnderLoad(t *testing.T) {
 	w := s.write(t, r.address(t, listens), true)
 	for range 3 {
 		w.more(t, 200)
-		pid := s.count(t, "SELECT pid FROM pg_stat_activity WHERE usename = 'dora' LIMIT 1")
-		if err := syscall.Kill(int(pid), syscall.SIGKILL); err != nil {
+		sessions := w.logins.Load()
+		if err := syscall.Kill(s.backend(t), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		w.more(t, 200)
+		await(t, "writers log in again", func() bool { return w.logins.Load() >= sessions+int64(len(w.acked)) })
 	}
+	w.more(t, 200)
 	r.stop(t)
 	w.check(t)
+}
+
+// backend gives the process of the server that a writer's session is in.
+func (s *site) backend(t *testing.T) (pid int) {
+	t.Helper()
+	conn := pgtest.Connect(t, s.server.DSN(s.database, pgserver.Superuser))
+	if err := conn.QueryRow(t.Context(), "SELECT pid FROM pg_stat_activity WHERE usename = 'dora' LIMIT 1").Scan(&pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// await waits for a condition.
+func await(t *testing.T, what string, met func() bool) {
+	t.Helper()
+	late := time.After(time.Minute)
+	for tick := time.Tick(5 * time.Millisecond); !met(); {
+		select {
+		case <-tick:
+		case <-late:
+			t.Fatalf("waiting until %s", what)
+		}
+	}
 }
 
 // TestServerRestartUnderLoad shuts the server down at once, as by a loss of
@@ -310,14 +330,7 @@ func TestOutOfFiles(t *testing.T) {
 		}
 		flood = append(flood, conn)
 	}
-	late := time.After(20 * time.Second)
-	for tick := time.Tick(10 * time.Millisecond); !strings.Contains(r.output.String(), "too many open files"); {
-		select {
-		case <-tick:
-		case <-late:
-			t.Fatalf("descriptors do not run out:\n%s", r.output.String())
-		}
-	}
+	await(t, "descriptors run out", func() bool { return strings.Contains(r.output.String(), "too many open files") })
 	for range 100 {
 		if _, err := there.Exec(t.Context(), "SELECT count(*) FROM orders"); err != nil {
 			t.Fatalf("a session that is there: %v", err)
