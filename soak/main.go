@@ -44,9 +44,6 @@ func (o *options) run(ctx context.Context) (err error) {
 	samples, err := s.watch(loading, length, l)
 	enough()
 	err = errors.Join(err, l.wait(), s.stop(), ctx.Err())
-	if err != nil {
-		return err
-	}
 	fmt.Println(l)
-	return judge(os.Stdout, samples)
+	return errors.Join(err, judge(os.Stdout, samples))
 }
