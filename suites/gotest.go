@@ -9,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 )
 
@@ -23,9 +22,15 @@ func (m goModule) test(ctx context.Context, st *stage, env ...string) (results, 
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-p=1", "./...")
+	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-p=1", "-vet=off", "./...")
 	cmd.Dir, cmd.Env = dir, append(foreignEnv(), env...)
 	cmd.Env = append(cmd.Env, "GOFLAGS=-mod=mod", "GOWORK=off")
+	stderr, err := os.Create(filepath.Join(st.keep, "stderr")) // what is fetched, which is no JSON
+	if err != nil {
+		return nil, err
+	}
+	defer stderr.Close()
+	cmd.Stderr = stderr
 	log, err := st.output(cmd, "log.json", true)
 	if err != nil {
 		return nil, err
@@ -86,35 +91,4 @@ func parseGoTest(log, module string) (results, error) {
 		}
 	}
 	return r, nil
-}
-
-// pgx5 runs the tests of pgx, which is told of each way to log in by a
-// connection string of its own.
-func pgx5(ctx context.Context, st *stage) (results, error) {
-	as := func(user, password string) string {
-		return fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s dbname=%s sslmode=verify-full sslrootcert=%s",
-			st.port(), user, password, st.suite.database, st.server.CAFile())
-	}
-	super := as("postgres", st.server.Password())
-	return goModule{"github.com/jackc/pgx/v5", "v5.12.0"}.test(ctx, st,
-		"PGX_TEST_DATABASE="+super, "PGX_TEST_TCP_CONN_STRING="+super,
-		"PGX_TEST_TLS_CONN_STRING="+as("pgx_ssl", "secret"),
-		"PGX_TEST_SCRAM_PASSWORD_CONN_STRING="+as("pgx_scram", "secret"),
-		"PGX_TEST_SCRAM_PLUS_CONN_STRING="+as("pgx_scram", "secret")+" channel_binding=require",
-	)
-}
-
-const pgx5Setup = `
-CREATE EXTENSION hstore;
-CREATE EXTENSION ltree;
-CREATE DOMAIN uint64 AS numeric(20,0);
-CREATE USER pgx_ssl WITH SUPERUSER PASSWORD 'secret';
-CREATE USER pgx_scram WITH SUPERUSER PASSWORD 'secret';
-CREATE USER " tricky, ' } "" \\ test user " SUPERUSER PASSWORD 'secret';
-`
-
-// pq runs the tests of lib/pq, which go by names of their own if not told
-// otherwise, and which find it if they are.
-func pq(ctx context.Context, st *stage) (results, error) {
-	return goModule{"github.com/lib/pq", "v1.12.3"}.test(ctx, st, "PGPORT="+strconv.Itoa(st.port()))
 }

@@ -163,7 +163,10 @@ func (st *stage) env() []string {
 // error if it is one that says so of tests that failed.
 func (st *stage) output(cmd *exec.Cmd, name string, mayFail bool) (string, error) {
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdout = &out
+	if cmd.Stderr == nil {
+		cmd.Stderr = &out
+	}
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}

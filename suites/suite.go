@@ -36,12 +36,24 @@ func suites() []suite {
 			database: "libpq", run: libpq,
 		},
 		{
-			name: "pgx", about: "tests of pgx v5, Go",
-			database: "pgx_test", setup: pgx5Setup, users: []string{"pgx_ssl", "pgx_scram"}, run: pgx5,
+			name: "pgx", about: "the tests of pgx v5, Go",
+			database: "pgx_test", setup: pgxSetup, users: pgxUsers, run: pgx5,
 		},
 		{
-			name: "pq", about: "tests of lib/pq, Go",
+			name: "pgx4", about: "the tests of pgx v4",
+			database: "pgx_test", setup: pgxSetup, users: pgxUsers, run: pgx4,
+		},
+		{
+			name: "pgconn", about: "the tests of pgconn, which pgx v4 is made of",
+			database: "pgx_test", setup: pgxSetup, users: pgxUsers, run: pgconn,
+		},
+		{
+			name: "pq", about: "the tests of lib/pq, Go",
 			database: "pqgo", setup: "CREATE ROLE pqgo LOGIN SUPERUSER", users: []string{"pqgo"}, trust: true, run: pq,
+		},
+		{
+			name: "go-pg", about: "the tests of go-pg, Go",
+			database: "gopg", setup: "CREATE EXTENSION hstore", trust: true, run: goPG,
 		},
 	}
 }
