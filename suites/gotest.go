@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -81,9 +80,9 @@ func parseGoTest(log, module string) (results, error) {
 		if err := d.Decode(&e); err != nil {
 			return nil, fmt.Errorf("reading what go test says: %w", err)
 		}
-		name := path.Join(".", strings.TrimPrefix(e.Package, module))
+		name := strings.TrimPrefix(strings.TrimPrefix(e.Package, module), "/")
 		if e.Test != "" {
-			name = path.Join(name, temporary.ReplaceAllString(e.Test, "TMP"))
+			name = strings.TrimPrefix(name+"/"+temporary.ReplaceAllString(e.Test, "TMP"), "/")
 		}
 		switch e.Action {
 		case "pass", "fail", "skip":

@@ -15,6 +15,16 @@ type outcome struct{ status, output string }
 // results are the outcomes of a run by the names of the tests.
 type results map[string]outcome
 
+// passed tells whether any test did.
+func (r results) passed() bool {
+	for _, o := range r {
+		if o.status == "ok" || o.status == "pass" {
+			return true
+		}
+	}
+	return false
+}
+
 // tally counts the outcomes: "215 ok, 2 FAILED".
 func (r results) tally() string {
 	counts := map[string]int{}

@@ -20,7 +20,8 @@ import (
 	"github.com/pgveil/pgveil/internal/veil"
 )
 
-// configuration is a pgveil as one would run it: SCRAM and TLS on both sides.
+// configuration is a pgveil as one would run it, with TLS on both sides and
+// mostly SCRAM.
 const configuration = `listen: ["127.0.0.1:0"]
 database: %[1]s
 policy: policy.yaml
@@ -49,10 +50,10 @@ const trustful = "local all all trust\nhost all all 127.0.0.1/32 trust\n"
 type stage struct {
 	*runner
 	suite  suite
-	server *pgserver.Server
-	veil   *veil.Veil // nil in a direct run
-	dir    string     // for the run's files; the server's user owns it
-	keep   string     // where results are kept
+	server *pgserver.Server // nil while it is not started
+	veil   *veil.Veil       // nil in a direct run
+	dir    string           // for the run's files; the server's user owns it
+	keep   string           // where results are kept
 }
 
 func (r *runner) newStage(ctx context.Context, s suite, way, keep string) (*stage, error) {
@@ -61,35 +62,38 @@ func (r *runner) newStage(ctx context.Context, s suite, way, keep string) (*stag
 		return nil, err
 	}
 	st := &stage{runner: r, suite: s, dir: dir, keep: keep}
-	settings := maps.Clone(usual)
-	maps.Copy(settings, s.settings)
-	if s.trust {
-		settings["hba_file"] = filepath.Join(dir, "pg_hba.conf")
-	}
-	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(filepath.Join(dir, "pg_hba.conf"), []byte(trustful), 0o644)); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	if st.server, err = pgserver.Start(ctx, pgserver.Options{FastUnsafe: true, TLS: true, Settings: settings}); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	if err = st.prepare(ctx); err == nil && way != "direct" {
-		st.veil, err = st.startVeil(ctx)
-	}
-	if err != nil {
+	if err := st.start(ctx, way); err != nil {
 		return nil, errors.Join(err, st.close())
 	}
 	return st, nil
 }
 
-// prepare makes the suite's database.
-func (st *stage) prepare(ctx context.Context) error {
+// start starts the server, makes the suite's database, and starts pgveil if
+// that is the way.
+func (st *stage) start(ctx context.Context, way string) (err error) {
+	settings := maps.Clone(usual)
+	if st.suite.trust {
+		settings["hba_file"] = filepath.Join(st.dir, "pg_hba.conf")
+		if err := errors.Join(os.WriteFile(settings["hba_file"], []byte(trustful), 0o644), os.Chmod(st.dir, 0o755)); err != nil {
+			return err
+		}
+	}
+	if st.server, err = pgserver.Start(ctx, pgserver.Options{FastUnsafe: true, TLS: true, Settings: settings}); err != nil {
+		return err
+	}
 	if err := st.server.Own(st.dir); err != nil {
 		return err
 	}
 	if err := st.exec(ctx, "postgres", "CREATE DATABASE "+st.suite.database+" TEMPLATE template0"); err != nil {
 		return err
 	}
-	return st.exec(ctx, st.suite.database, st.suite.setup)
+	if err := st.exec(ctx, st.suite.database, st.suite.setup); err != nil {
+		return err
+	}
+	if way != "direct" {
+		st.veil, err = st.startVeil(ctx)
+	}
+	return err
 }
 
 // startVeil starts pgveil with a policy that restricts nobody.
@@ -124,7 +128,10 @@ func (st *stage) close() error {
 	if st.veil != nil {
 		err = st.veil.Stop()
 	}
-	return errors.Join(err, st.server.Stop(), os.RemoveAll(st.dir))
+	if st.server != nil {
+		err = errors.Join(err, st.server.Stop())
+	}
+	return errors.Join(err, os.RemoveAll(st.dir))
 }
 
 // port gives the port that the suite's clients connect to.

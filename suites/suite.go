@@ -6,12 +6,11 @@ import "context"
 type suite struct {
 	name, about string
 
-	database string            // the one that pgveil governs; its schema changes under the tests
-	setup    string            // SQL that the suite wants run in it first
-	settings map[string]string // of the server
-	users    []string          // logins beside the superuser
-	clear    bool              // connections are in clear, unless a test wants otherwise
-	trust    bool              // nobody is asked for a password
+	database string   // the one that pgveil governs; its schema changes under the tests
+	setup    string   // SQL that the suite wants run in it first
+	users    []string // logins beside the superuser
+	clear    bool     // connections are in clear, unless a test wants otherwise
+	trust    bool     // nobody is asked for a password
 
 	run func(context.Context, *stage) (results, error)
 }

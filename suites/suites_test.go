@@ -51,11 +51,11 @@ func TestParseGoTest(t *testing.T) {
 {"Action":"run","Package":"m.example/v5/conn","Test":"TestClose"}
 {"Action":"output","Package":"m.example/v5/conn","Test":"TestClose","Output":"--- PASS: TestClose\n"}
 {"Action":"pass","Package":"m.example/v5/conn","Test":"TestClose"}
-{"Action":"skip","Package":"m.example/v5","Test":"TestAuth/md5"}
+{"Action":"skip","Package":"m.example/v5","Test":"TestAuth/../md5"}
 {"Action":"pass","Package":"m.example/v5"}
 {"Action":"fail","Package":"m.example/v5/conn"}
 `
-	want := results{"conn/TestClose": {status: "pass"}, "TestAuth/md5": {status: "skip"}, ".": {status: "pass"}, "conn": {status: "fail"}}
+	want := results{"conn/TestClose": {status: "pass"}, "TestAuth/../md5": {status: "skip"}, "": {status: "pass"}, "conn": {status: "fail"}}
 	got, err := parseGoTest(log, "m.example/v5")
 	if err != nil || !maps.Equal(got, want) {
 		t.Errorf("parseGoTest = %v, %v, want %v", got, err, want)
