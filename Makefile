@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 PORT ?= 0
 STATEMENTS ?= 100000
 SEED ?= 1
-SUITES ?= libpq pgx pq contrib
+SUITES ?= libpq pgx pgconn pgx4 pq contrib
 MINUTES ?= 30
 VERSIONS ?= 14 15 16 17 18
 PARSER := github.com/pganalyze/pg_query_go/v6/parser
@@ -91,7 +91,7 @@ isolation: build needs-postgres needs-suites ## PostgreSQL's isolation tests, li
 	go run ./suites isolation
 
 .PHONY: suites
-suites: build needs-postgres needs-suites ## the tests of drivers and extensions, likewise: ten minutes (SUITES="pgx libpq")
+suites: build needs-postgres needs-suites ## the tests of drivers and extensions, likewise: a quarter of an hour (SUITES="pgx libpq")
 	go run ./suites $(SUITES)
 
 .PHONY: gofmt

@@ -40,7 +40,7 @@ func libpq(ctx context.Context, st *stage) (results, error) {
 		if !cmd.ProcessState.Success() {
 			o.status = "failed"
 		}
-		if o.output, err = trace(dir, name); err != nil {
+		if o.output, err = st.trace(dir, name); err != nil {
 			return nil, err
 		}
 		got[name] = o
@@ -50,7 +50,7 @@ func libpq(ctx context.Context, st *stage) (results, error) {
 
 // trace gives the messages of a test whose messages do not depend on how fast
 // things go: one that PostgreSQL has an expectation for.
-func trace(dir, name string) (string, error) {
+func (st *stage) trace(dir, name string) (string, error) {
 	_, err := os.Stat(filepath.Join(dir, "traces", name+".trace"))
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
@@ -59,5 +59,8 @@ func trace(dir, name string) (string, error) {
 		return "", err
 	}
 	text, err := os.ReadFile(filepath.Join(dir, name+".trace"))
-	return string(text), err
+	if err != nil {
+		return "", err
+	}
+	return string(text), os.WriteFile(filepath.Join(st.keep, name+".trace"), text, 0o644)
 }
