@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/rewrite"
 )
 
@@ -35,8 +37,9 @@ func (s *session) recordRefusal(f *flight) error {
 	r := s.record(audit.KindStatement, f.refusal.Plan)
 	r.ID, r.Decision = f.refusal.ID, string(rewrite.Refused)
 	r.SQLState, r.Message = f.refusal.Code, f.refusal.Message
+	r.Statement = "" // the decision is not the plan's
 	if f.refusal.Rule != "" {
-		r.Reasons = append(r.Reasons, f.refusal.Rule)
+		r.Reasons = append(slices.Clip(r.Reasons), f.refusal.Rule)
 	}
 	s.srv.metrics.refused(f.refusal)
 	seq, err := s.srv.audit.Append(&r)
@@ -45,7 +48,8 @@ func (s *session) recordRefusal(f *flight) error {
 	return err
 }
 
-// record is the only place where a plan becomes an audit record.
+// record is the only place where a plan becomes an audit record. p is nil where
+// nothing was planned.
 func (s *session) record(kind audit.Kind, p *rewrite.Plan) audit.Record {
 	a := s.plans.Access
 	if p != nil {
@@ -55,6 +59,10 @@ func (s *session) record(kind audit.Kind, p *rewrite.Plan) audit.Record {
 		Kind: kind, Session: s.id, Login: s.login, User: a.User, Roles: a.Roles, Purpose: a.Purpose,
 		Client: s.addr, App: s.app, Database: s.database, Generation: s.engine.Policy.Generation(),
 	}
+	if s.caller.access != a || s.caller.engine != s.engine {
+		s.caller = caller{a, s.engine, r.EncodeCaller()}
+	}
+	r.Caller = s.caller.encoded
 	if p == nil {
 		return r
 	}
@@ -62,34 +70,41 @@ func (s *session) record(kind audit.Kind, p *rewrite.Plan) audit.Record {
 		r.Command = p.Steps[0].Command
 	}
 	r.Shape, r.Fingerprint, r.Decision, r.Reasons = p.Shape, p.Fingerprint, string(p.Decision), p.Reasons
-	r.Columns = s.columns(p)
+	if p.Has(rewrite.Executes | rewrite.Fetches) {
+		r.Columns = s.columnsMade(p)
+		return r
+	}
+	said := recordedOf(p, r)
+	r.Columns, r.Statement = said.columns, said.encoded
 	return r
 }
 
-// columns gives what a statement uses; of EXECUTE and FETCH, what was made
-// with the name they use.
-func (s *session) columns(p *rewrite.Plan) []audit.Column {
-	if p.Has(rewrite.Executes | rewrite.Fetches) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		var all []audit.Column
-		for _, step := range p.Steps {
-			for _, n := range []*names{&s.statements, &s.portals} {
-				if made := n.get([]byte(step.Name)); made != nil {
-					all = append(all, auditColumns(made.plan)...)
-				}
-			}
-		}
-		return all
-	}
-	return auditColumns(p)
+// caller is what a session's records say of who asks, encoded once.
+type caller struct {
+	access  *policy.Access
+	engine  *rewrite.Engine
+	encoded audit.Encoded
 }
 
-// auditColumns gives a plan's columns as the access log has them, made once.
-func auditColumns(p *rewrite.Plan) []audit.Column {
-	if cols, ok := p.Memo.Load().([]audit.Column); ok {
-		return cols
+// recorded is what every record of a plan says of it, made once.
+type recorded struct {
+	columns []audit.Column
+	encoded audit.Encoded
+}
+
+// recordedOf gives what records of a plan say of it. r is such a record without
+// its columns.
+func recordedOf(p *rewrite.Plan, r audit.Record) *recorded {
+	if said, ok := p.Memo.Load().(*recorded); ok {
+		return said
 	}
+	r.Columns = auditColumns(p)
+	said := &recorded{r.Columns, r.EncodeStatement()}
+	p.Memo.Store(said)
+	return said
+}
+
+func auditColumns(p *rewrite.Plan) []audit.Column {
 	cols := make([]audit.Column, len(p.Columns))
 	for i, c := range p.Columns {
 		cols[i] = audit.Column{Name: c.Name, Class: c.Class, Show: c.Show, Use: "read"}
@@ -97,8 +112,23 @@ func auditColumns(p *rewrite.Plan) []audit.Column {
 			cols[i].Use = "write"
 		}
 	}
-	p.Memo.Store(cols)
 	return cols
+}
+
+// columnsMade gives the columns of what EXECUTE and FETCH use: those of the
+// statements that were made with the names.
+func (s *session) columnsMade(p *rewrite.Plan) []audit.Column {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []audit.Column
+	for _, step := range p.Steps {
+		for _, n := range []*names{&s.statements, &s.portals} {
+			if made := n.get([]byte(step.Name)); made != nil {
+				all = append(all, auditColumns(made.plan)...)
+			}
+		}
+	}
+	return all
 }
 
 // recordOutcome writes how a statement ended, before the client learns it.
@@ -107,12 +137,15 @@ func (s *session) recordOutcome(f *flight) error {
 		return nil
 	}
 	r := audit.Record{
-		Kind: audit.KindOutcome, Ref: f.seq, Session: s.id, Login: s.login,
+		Kind: audit.KindOutcome, Ref: f.seq, Session: s.id, Login: s.login, Caller: s.answered,
 		Rows: f.rows, Bytes: f.bytes, Tag: f.tag, SQLState: f.state,
 		Duration: s.srv.now().Sub(f.start),
 	}
 	if f.refusal != nil {
 		return nil // the refusal's record says it all
+	}
+	if s.answered == "" {
+		s.answered = r.EncodeCaller()
 	}
 	s.srv.metrics.statementSeconds.Observe(r.Duration.Seconds())
 	_, err := s.srv.audit.Append(&r)

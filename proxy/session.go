@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/rewrite"
 )
@@ -42,13 +43,15 @@ type session struct {
 	dropping bool // they are to be dropped
 	hit      bool // the current message's text was planned before
 	hurriedC bool // it must not wait: see errWaits
+	caller   caller
 
 	// The server half's own.
-	streaming *flight // whose rows are arriving
-	rest      int     // bytes of the current message that are still to come
-	passing   bool    // the client gets them
-	audited   uint64  // highest record that answers in toC wait for, plus one
-	hurriedS  bool    // it must not wait
+	streaming *flight       // whose rows are arriving
+	rest      int           // bytes of the current message that are still to come
+	passing   bool          // the client gets them
+	audited   uint64        // highest record that answers in toC wait for, plus one
+	hurriedS  bool          // it must not wait
+	answered  audit.Encoded // what outcomes say of the session
 
 	reading atomic.Bool // the client half waits for bytes: nothing that arrived is unanswered but what the queue holds
 
