@@ -51,10 +51,6 @@ func pq(ctx context.Context, st *stage) (results, error) {
 	return goModule{"github.com/lib/pq", "v1.12.3"}.test(ctx, st, "PGPORT="+strconv.Itoa(st.port()))
 }
 
-func goPG(ctx context.Context, st *stage) (results, error) {
-	return goModule{"github.com/go-pg/pg/v10", "v10.11.0"}.test(ctx, st, "PGHOST=127.0.0.1", "PGPORT="+strconv.Itoa(st.port()))
-}
-
 // conninfo says to pgx where to connect, and as whom.
 func (st *stage) conninfo(user, password string) string {
 	return fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s dbname=%s sslmode=verify-full sslrootcert=%s",

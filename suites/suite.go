@@ -50,9 +50,5 @@ func suites() []suite {
 			name: "pq", about: "the tests of lib/pq, Go",
 			database: "pqgo", setup: "CREATE ROLE pqgo LOGIN SUPERUSER", users: []string{"pqgo"}, trust: true, run: pq,
 		},
-		{
-			name: "go-pg", about: "the tests of go-pg, Go",
-			database: "gopg", setup: "CREATE EXTENSION hstore", trust: true, run: goPG,
-		},
 	}
 }
