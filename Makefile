@@ -83,16 +83,16 @@ clients: build needs-postgres ## run psql, pg_dump, pgbench and drivers through 
 	go run ./clients $(CLIENTS)
 
 .PHONY: regress
-regress: build needs-postgres needs-suites ## PostgreSQL's regression tests, directly and through pgveil: a minute or two
-	go run ./suites regress
+regress: build needs-postgres needs-suites ## PostgreSQL's regression tests, directly and through pgveil: minutes (CLEAR=-clear: without TLS)
+	go run ./suites $(CLEAR) regress
 
 .PHONY: isolation
 isolation: build needs-postgres needs-suites ## PostgreSQL's isolation tests, likewise
-	go run ./suites isolation
+	go run ./suites $(CLEAR) isolation
 
 .PHONY: suites
 suites: build needs-postgres needs-suites ## the tests of drivers and extensions, likewise: a quarter of an hour (SUITES="pgx libpq")
-	go run ./suites $(SUITES)
+	go run ./suites $(CLEAR) $(SUITES)
 
 .PHONY: gofmt
 gofmt: ## tell which files gofmt would change

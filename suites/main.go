@@ -15,12 +15,14 @@ import (
 
 func main() {
 	pgveil := flag.String("pgveil", "bin/pgveil", "the binary under test")
+	inClear := flag.Bool("clear", false, "no TLS on either side, unless a test wants it")
 	flag.Usage = usage
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	r, err := newRunner(*pgveil)
 	if err == nil {
+		r.clear = *inClear
 		err = r.runAll(ctx, flag.Args())
 	}
 	if errors.Is(err, errDiffers) {
@@ -33,7 +35,7 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprintf(flag.CommandLine.Output(), "Usage: suites [-pgveil BINARY] SUITE...\n\n")
+	fmt.Fprintf(flag.CommandLine.Output(), "Usage: suites [-pgveil BINARY] [-clear] SUITE...\n\n")
 	for _, s := range suites() {
 		fmt.Fprintf(flag.CommandLine.Output(), "  %-10s %s\n", s.name, s.about)
 	}
@@ -45,6 +47,7 @@ type runner struct {
 	pgveil string // the binary
 	kept   string // folder in which results are kept
 	known  known
+	clear  bool // connections are in clear
 }
 
 func newRunner(pgveil string) (*runner, error) {
@@ -75,6 +78,9 @@ func (r *runner) runAll(ctx context.Context, names []string) error {
 		return errors.New("no suite is named")
 	}
 	all := suites()
+	for i := range all {
+		all[i].clear = all[i].clear || r.clear
+	}
 	same := true
 	for _, name := range names {
 		i := slices.IndexFunc(all, func(s suite) bool { return s.name == name })

@@ -26,7 +26,7 @@ const configuration = `listen: ["127.0.0.1:0"]
 database: %[1]s
 policy: policy.yaml
 tls: {cert: %[2]s/server.crt, key: %[2]s/server.key, optional: true}
-server: {host: 127.0.0.1, port: %[3]d, tls: verify-full, ca: %[2]s/ca.crt, login: %[4]s, password_file: password}
+server: {host: 127.0.0.1, port: %[3]d, tls: %[6]s, ca: %[2]s/ca.crt, login: %[4]s, password_file: password}
 auth: {method: %[5]s}
 audit: {dir: audit, durability: relaxed}
 key: key
@@ -99,9 +99,12 @@ func (st *stage) start(ctx context.Context, way string) (err error) {
 // startVeil starts pgveil with a policy that restricts nobody.
 func (st *stage) startVeil(ctx context.Context) (*veil.Veil, error) {
 	dir := filepath.Join(st.dir, "pgveil")
-	method := "scram"
+	method, mode := "scram", "verify-full"
 	if st.suite.trust {
 		method = "trust"
+	}
+	if st.suite.clear {
+		mode = "disable"
 	}
 	policy := "version: 1\nmode: enforce\nroles: {dba: {unrestricted: true}}\nusers:\n"
 	for _, user := range append([]string{pgserver.Superuser}, st.suite.users...) {
@@ -110,7 +113,7 @@ func (st *stage) startVeil(ctx context.Context) (*veil.Veil, error) {
 	certs := filepath.Dir(st.server.CAFile())
 	err := os.Mkdir(dir, 0o700)
 	for name, text := range map[string]string{
-		"pgveil.yaml": fmt.Sprintf(configuration, st.suite.database, certs, st.server.Port(), pgserver.Superuser, method),
+		"pgveil.yaml": fmt.Sprintf(configuration, st.suite.database, certs, st.server.Port(), pgserver.Superuser, method, mode),
 		"policy.yaml": policy,
 		"key":         strings.Repeat("5e", 32),
 		"password":    st.server.Password(),
