@@ -55,6 +55,7 @@ type Server struct {
 	Target   string        `yaml:"target_session_attrs"`
 	Balance  string        `yaml:"load_balance"`    // disable or random
 	Timeout  time.Duration `yaml:"connect_timeout"` // of each host, up to its first answer
+	Keep     int           `yaml:"keep_after"`      // how often an unnamed statement comes until the server keeps it; 0: never
 	TLS      string        `yaml:"tls"`             // verify-full, verify-ca, require or disable
 	Direct   bool          `yaml:"tls_direct"`      // TLS from the first byte
 	CA       string        `yaml:"ca"`              // PEM file; absent: the system's roots
@@ -94,7 +95,7 @@ type Log struct {
 func defaults() Config {
 	return Config{
 		Mode:   "0700",
-		Server: Server{Port: 5432, TLS: "verify-full", Target: "any", Balance: "disable", Timeout: 10 * time.Second},
+		Server: Server{Port: 5432, TLS: "verify-full", Target: "any", Balance: "disable", Timeout: 10 * time.Second, Keep: 5},
 		Auth:   Auth{Method: "scram"},
 		Audit:  Audit{Durability: "intent"},
 		Limits: Limits{LoginTimeout: time.Minute, Unauthenticated: 200, Drain: 30 * time.Second, Refresh: time.Minute, PlanCache: 64 << 20},
@@ -226,6 +227,9 @@ func (s *Server) validate(bad func(key, format string, args ...any)) {
 	}
 	if s.Timeout <= 0 {
 		bad("server.connect_timeout", "must be positive")
+	}
+	if s.Keep < 0 {
+		bad("server.keep_after", "must not be negative")
 	}
 	if (s.Cert == "") != (s.Key == "") {
 		bad("server.cert", "and server.key go together")

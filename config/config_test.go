@@ -72,7 +72,7 @@ func TestLoadTellsEveryProblem(t *testing.T) {
 		{"no host in a list", strings.Replace(good, "db.example", "[]", 1), []string{"server.host: is missing"}},
 		{"hosts that are no names", strings.Replace(good, "db.example", "{a: b}", 1), []string{"pgveil.yaml"}},
 		{"an address in half brackets", strings.Replace(good, "db.example", "'[::1'", 1), []string{"server.host: "}},
-		{"bad words about hosts", strings.Replace(good, "ca: root.crt", "target_session_attrs: master, load_balance: yes, connect_timeout: 0s", 1), []string{`server.target_session_attrs: "master" is not one of any, read-write`, "server.load_balance", "server.connect_timeout: must be positive"}},
+		{"bad words about hosts", strings.Replace(good, "ca: root.crt", "target_session_attrs: master, load_balance: yes, connect_timeout: 0s, keep_after: -1", 1), []string{`server.target_session_attrs: "master" is not one of any, read-write`, "server.load_balance", "server.connect_timeout: must be positive", "server.keep_after: must not be negative"}},
 		{"a certificate without its key", strings.Replace(good, "ca: root.crt", "cert: pgveil.crt", 1), []string{"server.cert: and server.key go together"}},
 		{"direct TLS without TLS", strings.Replace(good, "ca: root.crt", "tls: disable, tls_direct: true", 1), []string{"server.tls: disable leaves no use for tls_direct and cert"}},
 		{"clients' certificates of nobody", strings.Replace(good, "key: server.key", "key: server.key, client_certs: verify-full", 1), []string{"tls.client_ca: is missing"}},

@@ -263,11 +263,21 @@ func (s *session) described(f *flight, typ byte) (bool, error) {
 }
 
 func (s *session) acknowledged(f *flight, typ byte) (bool, error) {
-	want := map[byte]flightKind{'1': flightParse, '2': flightBind, '3': flightClose}[typ]
-	if f.kind != want {
+	want := flightClose
+	switch {
+	case typ == '1' || f.standIn:
+		want = flightParse
+	case typ == '2':
+		want = flightBind
+	}
+	if f.kind != want || f.standIn && typ != '3' {
 		return false, newFatal("08P01", "the server sent a message of type %q out of turn", typ)
 	}
 	own := f.own
+	if f.standIn {
+		s.toC.Frame('1')
+		own = true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.last {
@@ -355,6 +365,11 @@ func (s *session) failed(f *flight, frame []byte) (bool, error) {
 	}
 	f.failed = true
 	f.state = fieldOf(fields, wire.FieldCode)
+	if f.state == "0A000" || f.state == "26000" {
+		s.mu.Lock()
+		s.keeper.doubt = true
+		s.mu.Unlock()
+	}
 	fatal := slices.Contains([]string{"FATAL", "PANIC"}, fieldOf(fields, wire.FieldSeverityUnlocalized))
 	// An error of an own message that the client's depends on is the client's.
 	pass := !f.own || fatal || f.probe == nil || f.probe.inline
@@ -379,6 +394,9 @@ func (s *session) failed(f *flight, frame []byte) (bool, error) {
 	if f.kind == flightQuery || f.kind == flightCall || f.kind == flightSync {
 		f.undo()
 		return pass, nil
+	}
+	if f.kind == flightParse {
+		f.loseUnnamed()
 	}
 	s.skip()
 	return pass, nil

@@ -217,6 +217,9 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('Q', r.poison()) })
 	}
 	s.nameSteps(f, made.plan)
+	if s.keptName(nil) != "" {
+		f.name(&s.statements, "", nil) // a Query takes the unnamed statement away
+	}
 	if err := s.push(f); err != nil {
 		return err
 	}
@@ -251,6 +254,9 @@ func (s *session) refuse(f *flight, err error, poison func(*Refusal)) error {
 		s.log.Error("a refusal could not be recorded", "id", f.refusal.ID, "err", err)
 	}
 	f.plan, f.privacy, f.changes = nil, nil, nil
+	if f.unnamed {
+		f.name(&s.statements, "", nil)
+	}
 	if err := s.push(f); err != nil {
 		return err
 	}

@@ -20,7 +20,11 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 		return newFatal("08P01", "malformed Parse message")
 	}
 	f := s.take(flightParse)
+	f.unnamed = len(name) == 0
 	made, err := s.makeTyped(ctx, text, b.Rest())
+	if err == nil && s.ours(name) {
+		err = refuseOurs(name)
+	}
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
 	}
@@ -28,15 +32,27 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 	if params := b.Rest(); !bytes.Equal(params, noParams) {
 		st.params = bytes.Clone(params)
 	}
+	if f.unnamed {
+		st.kept, f.standIn = s.keep(&made, b.Rest())
+	}
 	f.name(&s.statements, string(name), st)
+	if st.kept != "" && !f.standIn {
+		f.name(&s.keeper.server, st.kept, st)
+	}
+	standIn := f.standIn
 	if err := s.push(f); err != nil {
 		return err
 	}
-	if st.plan.Changed {
+	switch {
+	case standIn:
+		s.toS.Frame('C', []byte{'S'}, nothing)
+	case st.kept != "":
+		s.toS.Frame('P', wire.CString(st.kept), made.text(), []byte{0}, b.Rest())
+	case st.plan.Changed:
 		s.toS.Frame('P', name, []byte{0}, made.text(), []byte{0}, b.Rest())
-		return nil
+	default:
+		s.toS.Pass(frame)
 	}
-	s.toS.Pass(frame)
 	return nil
 }
 
@@ -78,7 +94,16 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 	if err := s.push(f); err != nil {
 		return err
 	}
-	s.toS.Pass(frame)
+	if st == nil || st.kept == "" {
+		s.toS.Pass(frame)
+		return nil
+	}
+	s.toS.Head('B', len(frame)+s.left+len(st.kept))
+	s.toS.Copy(portal)
+	s.toS.Copy([]byte{0})
+	s.toS.Copy([]byte(st.kept))
+	s.toS.Copy([]byte{0})
+	s.toS.Pass(b.Rest())
 	return nil
 }
 
@@ -151,8 +176,16 @@ func (s *session) describe(frame []byte) error {
 	if err := s.known(kind, name); err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('D', []byte{kind}, r.poisonName()) })
 	}
+	kept := ""
+	if kind == 'S' {
+		kept = s.keptName(name)
+	}
 	if err := s.push(f); err != nil {
 		return err
+	}
+	if kept != "" {
+		s.toS.Frame('D', []byte{'S'}, wire.CString(kept))
+		return nil
 	}
 	s.toS.Pass(frame)
 	return nil
@@ -235,6 +268,13 @@ func (s *session) close(frame []byte) error {
 		return newFatal("08P01", "malformed Close message")
 	}
 	f := s.take(flightClose)
+	if kind == 'S' && s.ours(name) {
+		if err := s.push(f); err != nil {
+			return err
+		}
+		s.toS.Frame('C', []byte{'S'}, nothing)
+		return nil
+	}
 	if kind == 'S' {
 		f.name(&s.statements, string(name), nil)
 	} else {

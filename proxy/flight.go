@@ -33,6 +33,8 @@ type flight struct {
 	privacy *request // the data subject request that this flight carries
 	probe   *probe   // collects the answer of an own question
 	last    bool     // of a probe: its answer is complete
+	unnamed bool     // a Parse without a name: if it fails, the unnamed statement is gone
+	standIn bool     // a Close was sent in place of a Parse that is not needed: see keeper
 
 	seq     uint64 // of the statement's audit record
 	logged  bool
@@ -69,6 +71,7 @@ type named struct {
 	asked   string        // of those: what the client sent, when it may be planned again
 	sql     []byte        // what to send in place of the plan's own text; valid only while the message is handled
 	bySQL   bool          // made by PREPARE or DECLARE
+	kept    string        // of unnamed statements: the name under which the server keeps it
 	seq     uint64        // of portals: the audit record of their first execution
 	logged  bool
 }
@@ -173,6 +176,16 @@ func (f *flight) undo() {
 		}
 	}
 	f.changes = f.changes[:0]
+}
+
+// loseUnnamed notes that a Parse failed. If it has no name, the unnamed
+// statement before it is gone nevertheless.
+func (f *flight) loseUnnamed() {
+	for i := range f.changes {
+		if f.unnamed && f.changes[i].name == "" {
+			f.changes[i].from = nil
+		}
+	}
 }
 
 // settle makes a change certain.

@@ -128,7 +128,7 @@ func (f *front) run(t testing.TB, database string, ln net.Listener, edits []func
 	o := proxy.Options{
 		Database: database, Enforcer: f.Enforcer, Audit: f.Audit, Method: proxy.Trust, MaskKeys: keys,
 		Upstream:     proxy.Upstream{Mode: proxy.NoTLS, Timeout: 5 * time.Second},
-		LoginTimeout: 10 * time.Second, MaxUnauthorized: 50, Log: slog.New(slog.NewTextHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		LoginTimeout: 10 * time.Second, MaxUnauthorized: 50, KeepAfter: 1, Log: slog.New(slog.NewTextHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, edit := range edits {
 		edit(&o)

@@ -35,8 +35,13 @@ func refuseOtherAccess(what string, name []byte) error {
 
 // checkNames refuses EXECUTE and FETCH of what was made for another access.
 func (s *session) checkNames(p *rewrite.Plan) error {
-	if free(s.plans.Access) || !p.Has(rewrite.Executes|rewrite.Fetches|rewrite.Ends) {
+	if free(s.plans.Access) || !p.Has(rewrite.Prepares|rewrite.Forgets|rewrite.Executes|rewrite.Fetches|rewrite.Ends) {
 		return nil
+	}
+	for _, step := range p.Steps {
+		if step.Effect&(rewrite.Prepares|rewrite.Forgets|rewrite.Executes) != 0 && s.ours([]byte(step.Name)) {
+			return refuseOurs([]byte(step.Name))
+		}
 	}
 	s.mu.Lock()
 	unsettled := s.unsettled
@@ -93,6 +98,7 @@ func madeBefore(p *rewrite.Plan, use rewrite.Step) bool {
 // change settings.
 func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 	f.plan = p
+	s.settingsChange(p)
 	if p == nil || !p.Has(rewrite.Prepares|rewrite.Declares|rewrite.Forgets|rewrite.Settings|rewrite.Resets|rewrite.Ends) {
 		return
 	}
@@ -120,9 +126,11 @@ func (s *session) nameStep(f *flight, p *rewrite.Plan, i int) {
 	case step.Effect&rewrite.Declares != 0:
 		f.nameAt(i, &s.portals, step.Name, made)
 	case step.Effect&rewrite.Resets != 0:
+		f.forgetAt(i, &s.keeper.server)
 		f.forgetAt(i, &s.statements)
 		f.forgetAt(i, &s.portals)
 	case step.Effect&rewrite.Forgets != 0 && step.Name == "":
+		f.forgetAt(i, &s.keeper.server)
 		f.forgetAt(i, &s.statements)
 	case step.Effect&rewrite.Forgets != 0:
 		f.nameAt(i, &s.statements, step.Name, nil)

@@ -39,6 +39,7 @@ type Options struct {
 
 	LoginTimeout    time.Duration
 	MaxUnauthorized int // connections that are not logged in yet
+	KeepAfter       int // how often an unnamed statement of a caller with restrictions must come until the server keeps it; 0: never
 	Loops           int // goroutines that relay sessions in clear; 0: by the number of processors
 
 	Log     *slog.Logger
@@ -48,24 +49,25 @@ type Options struct {
 
 // Server accepts clients and serves their sessions.
 type Server struct {
-	database string
-	upstream *servers
-	enforcer *Enforcer
-	audit    *audit.Log
-	durable  bool
-	privacy  *dsar.Service
-	front    atomic.Pointer[front] // TLS towards clients; nil: none
-	clearToo bool
-	certs    Certs
-	method   Method
-	lookup   auth.Lookup
-	mockKey  []byte
-	maskKeys map[string]string
-	timeout  time.Duration
-	waiting  chan struct{} // one for each connection that is not logged in
-	log      *slog.Logger
-	metrics  *metrics
-	now      func() time.Time
+	database  string
+	upstream  *servers
+	enforcer  *Enforcer
+	audit     *audit.Log
+	durable   bool
+	privacy   *dsar.Service
+	keepAfter int
+	front     atomic.Pointer[front] // TLS towards clients; nil: none
+	clearToo  bool
+	certs     Certs
+	method    Method
+	lookup    auth.Lookup
+	mockKey   []byte
+	maskKeys  map[string]string
+	timeout   time.Duration
+	waiting   chan struct{} // one for each connection that is not logged in
+	log       *slog.Logger
+	metrics   *metrics
+	now       func() time.Time
 
 	cancels  cancels
 	tasks    sync.WaitGroup
@@ -90,7 +92,7 @@ func New(o Options) (*Server, error) {
 		privacy: o.Privacy, clearToo: o.ClearToo, certs: o.Certs, method: o.Method, lookup: o.Lookup, mockKey: o.MockKey,
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
-		loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
+		keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}
 	if srv.loops.count <= 0 {
 		srv.loops.count = (runtime.GOMAXPROCS(0) + 1) / 2

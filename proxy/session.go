@@ -44,6 +44,7 @@ type session struct {
 	hit      bool // the current message's text was planned before
 	hurriedC bool // it must not wait: see errWaits
 	caller   caller
+	keeper   keeper
 
 	// The server half's own.
 	streaming *flight       // whose rows are arriving

@@ -181,6 +181,7 @@ func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
 		return newFatal("42501", "standard_conforming_strings is off, which is not open to callers with restrictions")
 	}
 	s.plans.Path = path
+	s.forgetKept()
 	return s.identify(engine, answer[1])
 }
 
@@ -195,6 +196,9 @@ func (s *session) identify(engine *rewrite.Engine, purpose string) error {
 	}
 	if s.foreign && !free(access) {
 		return newFatal("42501", "database %q is not open to callers with restrictions", s.database)
+	}
+	if engine != s.engine || access != s.plans.Access {
+		s.forgetKept()
 	}
 	s.engine, s.plans.Access = engine, access
 	s.lookup.Use(engine, s.plans)

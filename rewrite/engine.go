@@ -120,6 +120,7 @@ const (
 	Resets                         // everything: DISCARD ALL
 	Temporaries                    // temporary tables come or go
 	Unfiltered                     // rows come by ways that pass over row filters: disclosed views, functions
+	Tunes                          // any run-time parameter may change
 )
 
 // Has tells whether any of the given effects is among the plan's.

@@ -42,22 +42,22 @@ var safeEncodings = []string{"utf8", "unicode", "sqlascii"}
 // set decides SET and RESET.
 func (c *planner) set(v *pg_query.VariableSetStmt) error {
 	name := strings.ToLower(v.Name)
-	var effect Effect
+	effect := Tunes
 	switch {
 	case v.Kind == pg_query.VariableSetKind_VAR_RESET_ALL:
-		effect = Settings
+		effect |= Settings
 	case v.Kind == pg_query.VariableSetKind_VAR_SET_MULTI:
 		if name != "transaction" && name != "session characteristics" {
 			return refuseSetting(name)
 		}
 	case slices.Contains(pathSettings, name):
-		effect = Settings
+		effect |= Settings
 		if err := c.checkPurpose(name, v); err != nil {
 			return err
 		}
 	case v.Kind == pg_query.VariableSetKind_VAR_RESET || v.Kind == pg_query.VariableSetKind_VAR_SET_DEFAULT:
 		if name == "role" || name == "session_authorization" {
-			effect = Settings
+			effect |= Settings
 		} else if strings.HasPrefix(name, "pgveil.") {
 			return refuseSetting(name)
 		}

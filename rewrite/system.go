@@ -60,7 +60,7 @@ var partCatalogs = map[string]struct {
 	// How many rows there were.
 	"pg_sequences": {columns: map[string]string{"last_value": "NULL"}},
 	// The session's own, whose texts are those that were sent.
-	"pg_prepared_statements": {columns: map[string]string{"statement": "NULL"}},
+	"pg_prepared_statements": {columns: map[string]string{"statement": "NULL"}, rows: "NOT pg_catalog.starts_with(" + inner + ".name, 'pgveil_kept_')"},
 	"pg_cursors":             {columns: map[string]string{"statement": "NULL"}},
 }
 

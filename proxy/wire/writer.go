@@ -48,6 +48,14 @@ func (w *Writer) Frame(typ byte, parts ...[]byte) {
 	w.buf = AppendFrame(w.buf, typ, parts...)
 }
 
+// Head adds the head of a frame of n bytes in all, whose body follows.
+func (w *Writer) Head(typ byte, n int) {
+	w.Keep()
+	w.append(nil)
+	w.buf = append(w.buf, typ)
+	w.buf = binary.BigEndian.AppendUint32(w.buf, uint32(n-1))
+}
+
 // AppendFrame appends a frame made of a type and the parts of its body.
 func AppendFrame(b []byte, typ byte, parts ...[]byte) []byte {
 	n := 4
