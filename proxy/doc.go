@@ -5,17 +5,21 @@
 //
 //	wire   frames, without looking into them
 //	auth   login on both sides
-//	guard  (later) limits
 //	proxy  sessions: what each message means, and what becomes of it
 //
 // # A session
 //
-// Two goroutines serve a session. The client pump reads what the client sends,
-// plans it and forwards it; the server pump reads the answers, counts them and
-// passes them on. Between them stands a queue of flights: messages that were
-// sent and are not answered yet, in order. All state that both use is guarded
-// by one mutex; both are closed switches, and what they do not know ends the
-// session.
+// A session has two halves. stepClient acts on what the client sends: plans it
+// and forwards it; stepServer acts on the answers: counts them and passes them
+// on. Between them stands a queue of flights: messages that were sent and are
+// not answered yet, in order. All state that both use is guarded by one mutex;
+// both are closed switches, and what they do not know ends the session.
+//
+// Halves know nothing of sockets. A transport calls them as bytes come: a loop
+// for sessions in clear, which serves many from one goroutine and never waits,
+// and two goroutines (pumps) for those under TLS. A loop has halves that must
+// not wait: where they would have to they return errWaits, with nothing done,
+// and are called again by a goroutine that may.
 //
 // A session ends in one of four ways: the client says Terminate or goes away;
 // the server goes away; pgveil cannot go on (a malformed frame, an answer that
