@@ -127,7 +127,10 @@ func (s *session) flushAnswers(ctx context.Context) error {
 	if err != nil {
 		return newFatal("58030", "the access log cannot be made durable: %w", err)
 	}
-	return s.toC.Flush()
+	if err := s.toC.Flush(); err != nil || s.hurriedS {
+		return err
+	}
+	return s.via.drained() // who makes up answers makes no more of them than the client takes
 }
 
 // fromServer acts on one backend message. n is its whole length. pass tells
