@@ -45,6 +45,10 @@ func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret 
 				s.toC.Copy(said)
 				return nil
 			case !errors.As(err, &next) || ctx.Err() != nil:
+				if said != nil {
+					s.toC.Frame('R', []byte{0, 0, 0, 0}) // the login itself was in order
+					s.toC.Copy(said)
+				}
 				return err
 			}
 			s.log.Info("a host does not serve the login", "host", h.Address, "err", err)
@@ -103,9 +107,10 @@ func (u *servers) settles(h Host, body []byte, asked int) error {
 }
 
 // welcome takes what the server says between AuthenticationOk and its first
-// ReadyForQuery, and gives it as the client shall hear it. The cancel key that
-// the client gets has a secret of our own.
+// ReadyForQuery, and gives it as the client shall hear it; also before an error
+// of the server's. The cancel key that the client gets has a secret of our own.
 func (s *session) welcome(minor int) (said []byte, is role, err error) {
+	said = []byte{}
 	for {
 		frame, err := s.fromS.Whole(maxAnswer)
 		if err != nil {
@@ -131,7 +136,7 @@ func (s *session) welcome(minor int) (said []byte, is role, err error) {
 			said = binary.BigEndian.AppendUint32(said, uint32(8+len(s.key.secret)))
 			said = append(append(said, key[:4]...), s.key.secret...)
 		case 'E':
-			return nil, is, &auth.ServerError{Body: append([]byte(nil), frame[wire.HeadLen:]...)}
+			return said, is, &auth.ServerError{Body: append([]byte(nil), frame[wire.HeadLen:]...)}
 		case 'Z':
 			return said, is, nil // the client is told once its login is recorded
 		default:
