@@ -49,7 +49,7 @@ func asRefusal(err error, text string) error {
 	var what *resolve.Unsupported
 	switch {
 	case errors.As(err, &syntax):
-		return &Refusal{Code: codeSyntax, Message: syntax.Message, Position: syntax.Position}
+		return &Refusal{Code: codeSyntax, Message: syntax.Message, Position: syntax.Position, Hint: "pgveil reads the grammar of PostgreSQL 17; what only newer servers know is open to roles with unrestricted access"}
 	case errors.As(err, &name):
 		return &Refusal{Code: name.Code, Message: name.Message, Position: character(text, name.Pos), Unknown: name.Name}
 	case errors.As(err, &what):
