@@ -84,6 +84,7 @@ type Limits struct {
 	Drain           time.Duration `yaml:"drain"`           // how long a shutdown waits for transactions
 	Refresh         time.Duration `yaml:"refresh"`         // how often the catalog is looked at
 	PlanCache       int           `yaml:"plan_cache"`      // bytes of statements and plans kept
+	Loops           int           `yaml:"loops"`           // goroutines that relay sessions in clear; 0: half as many as processors
 }
 
 // Log says what the process tells of itself, on standard error.
@@ -91,6 +92,9 @@ type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn or error
 	Format string `yaml:"format"` // text or json
 }
+
+// maxLoops is more than any machine has use for.
+const maxLoops = 1024
 
 func defaults() Config {
 	return Config{
@@ -192,6 +196,9 @@ func (c *Config) validate() error {
 	c.Server.validate(bad)
 	if c.Limits.LoginTimeout <= 0 || c.Limits.Unauthenticated <= 0 || c.Limits.Refresh <= 0 || c.Limits.PlanCache <= 0 || c.Limits.Drain < 0 {
 		bad("limits", "must be positive")
+	}
+	if c.Limits.Loops < 0 || c.Limits.Loops > maxLoops {
+		bad("limits.loops", "%d is not a number from 0 to %d", c.Limits.Loops, maxLoops)
 	}
 	return errors.Join(errs...)
 }

@@ -21,7 +21,7 @@ server: {host: db.example, ca: root.crt, login: pgveil, password_file: password}
 auth: {method: scram}
 audit: {dir: audit}
 key: pgveil.key
-limits: {login_timeout: 10s}
+limits: {login_timeout: 10s, loops: 3}
 `
 
 func write(t *testing.T, text string) string {
@@ -51,7 +51,7 @@ func TestLoadFillsInDefaultsAndPaths(t *testing.T) {
 			t.Errorf("%s = %q, want %q", tt.name, tt.got, tt.want)
 		}
 	}
-	if c.Limits.LoginTimeout != 10*time.Second || c.Limits.Unauthenticated != 200 || c.TLS.Optional || c.Pprof {
+	if c.Limits.LoginTimeout != 10*time.Second || c.Limits.Unauthenticated != 200 || c.Limits.Loops != 3 || c.TLS.Optional || c.Pprof {
 		t.Errorf("limits and switches = %+v, optional %v, pprof %v", c.Limits, c.TLS.Optional, c.Pprof)
 	}
 }
@@ -83,6 +83,8 @@ func TestLoadTellsEveryProblem(t *testing.T) {
 		{"a socket with a long name", strings.Replace(good, "unix:/run/pgveil.sock", "unix:/"+strings.Repeat("x", 107), 1), []string{"longer than the 107 bytes"}},
 		{"a mode in decimal", good + "socket_mode: 0789\n", []string{`socket_mode: "0789" is not a mode`}},
 		{"a mode with more than permissions", good + "socket_mode: 01777\n", []string{"socket_mode"}},
+		{"fewer loops than none", strings.Replace(good, "loops: 3", "loops: -1", 1), []string{"limits.loops: -1 is not a number from 0"}},
+		{"too many loops", strings.Replace(good, "loops: 3", "loops: 1025", 1), []string{"limits.loops: 1025 is not"}},
 		{"a negative limit", strings.Replace(good, "10s", "-10s", 1), []string{"limits: must be positive"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

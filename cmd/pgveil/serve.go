@@ -200,7 +200,7 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 			return e.Policy, e.Catalog
 		}},
 		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
-		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Log: p.log, Metrics: p.registry,
+		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Loops: p.cfg.Limits.Loops, Log: p.log, Metrics: p.registry,
 	}
 	var err error
 	if o.MaskKeys, err = mask.Settings(derive(key, "masks")); err != nil {
