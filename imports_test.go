@@ -91,8 +91,8 @@ var layers = map[string]may{
 		ours: list(
 			"audit catalog catalog/ddl catalog/pgload config dsar policy proxy proxy/auth rewrite rewrite/cases rewrite/mask",
 		),
-		modules: list(pgx, metrics, "golang.org/x/sys"),
-		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port",
+		modules: list(pgx, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit"),
+		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group",
 	},
 
 	"internal/faulty":     {why: "a network that fails on purpose, for tests alone: it knows connections, not what they carry"},

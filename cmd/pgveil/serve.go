@@ -67,7 +67,9 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprintf(stderr, "pgveil serve: %v\n", err)
 		return 1
 	}
-	if err := serve(ctx, cfg, newLogger(cfg.Log, stderr)); err != nil {
+	log := newLogger(cfg.Log, stderr)
+	boundMemory(log)
+	if err := serve(ctx, cfg, log); err != nil {
 		fmt.Fprintf(stderr, "pgveil serve: %v\n", err)
 		return 1
 	}

@@ -14,7 +14,8 @@ import (
 // vitals is what a process takes up.
 type vitals struct{ files, goroutines, sessions, memory int }
 
-func (r *running) vitals(t *testing.T) vitals {
+// metrics asks for all metrics and gives a way to read them.
+func (r *running) metrics(t *testing.T) func(name string) float64 {
 	t.Helper()
 	answer, err := http.Get("http://" + r.address(t, admin) + "/metrics")
 	if err != nil {
@@ -28,24 +29,29 @@ func (r *running) vitals(t *testing.T) vitals {
 		t.Fatal(err)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	metric := func(name string) int {
+	return func(name string) float64 {
 		for line := range strings.Lines(string(text)) {
 			if value, ok := strings.CutPrefix(line, name+" "); ok {
 				f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 				if err != nil {
 					t.Fatal(err)
 				}
-				return int(f)
+				return f
 			}
 		}
 		t.Fatalf("no metric %s", name)
 		return 0
 	}
+}
+
+func (r *running) vitals(t *testing.T) vitals {
+	t.Helper()
+	metric := r.metrics(t)
 	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", r.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return vitals{files: len(files), goroutines: metric("go_goroutines"), sessions: metric("pgveil_sessions"), memory: metric("process_resident_memory_bytes")}
+	return vitals{files: len(files), goroutines: int(metric("go_goroutines")), sessions: int(metric("pgveil_sessions")), memory: int(metric("process_resident_memory_bytes"))}
 }
 
 // settles waits until no session is there and what is left of them stays the
