@@ -82,7 +82,7 @@ var layers = map[string]may{
 	"proxy/wire": {why: "frames, not meanings: a leaf that both sides of a session share"},
 	"proxy/auth": {modules: list(pgx, "golang.org/x/text"), why: "logins: pgx to look verifiers up, text for SASLprep; knows no policy"},
 	"proxy": {
-		ours: list("audit dsar policy proxy/auth proxy/wire rewrite rewrite/parse"), modules: list(metrics, "golang.org/x/sync", "golang.org/x/sys"),
+		ours: list("audit dsar policy proxy/auth proxy/wire rewrite rewrite/parse"), modules: list(metrics, "golang.org/x/sys"),
 		why: "sessions: asks rewrite, never the catalog or pg_query; frames are ours, for pgx would decode what is only relayed; the event loop is epoll",
 	},
 

@@ -6,32 +6,57 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // pumps serve a session by two goroutines, one for each direction, which wait
 // wherever they have to. They are for connections under TLS.
-type pumps struct{ s *session }
+type pumps struct {
+	s      *session
+	ctx    context.Context
+	cancel context.CancelFunc
+	run    atomic.Int32 // how many of them do
+}
 
-// run serves the session until it ends, and closes its connections.
-func (p *pumps) run(ctx context.Context) {
+func newPumps(ctx context.Context, s *session) *pumps {
+	p := &pumps{s: s}
+	p.ctx, p.cancel = context.WithCancel(ctx)
+	return p
+}
+
+// start has the session served until it ends. It does not wait for that: the
+// stack of the goroutine that did the login has grown by handshakes, and would be
+// kept as long.
+func (p *pumps) start() {
 	s := p.s
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.end(s.guarded(func() error { return s.pumpClient(ctx) })) })
-	g.Go(func() error { return s.end(s.guarded(func() error { return s.pumpServer(ctx) })) })
-	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
-	defer stop()
-	_ = g.Wait() // the reason is the session's
-	if words := s.lastWord(s.verdict()); words != nil {
+	forget := context.AfterFunc(p.ctx, func() { s.end(context.Cause(p.ctx)) })
+	p.run.Store(2)
+	for _, pump := range []func(context.Context) error{s.pumpClient, s.pumpServer} {
+		s.srv.tasks.Go(func() {
+			s.end(s.guarded(func() error { return pump(p.ctx) }))
+			if p.run.Add(-1) == 0 {
+				forget()
+				p.finish()
+			}
+		})
+	}
+}
+
+// finish tells the client why the session has ended, and closes its connections.
+func (p *pumps) finish() {
+	s := p.s
+	reason := s.verdict()
+	if words := s.lastWord(reason); words != nil {
 		if _, err := s.client.Write(words); err != nil {
 			s.log.Debug("telling the client why its session ends", "err", err)
 		}
 		discardArrived(s.client)
 	}
+	p.cancel()
 	s.srv.closeConn(s.client)
 	s.srv.closeConn(s.upstream)
+	s.srv.leave(s, reason)
 }
 
 // discardArrived reads what the client has sent and nobody will: were it left,
@@ -48,6 +73,7 @@ func discardArrived(conn net.Conn) {
 // stop makes reads and writes return at once; what the server pump still has
 // for the client may leave.
 func (p *pumps) stop() error {
+	p.cancel()
 	past := time.Unix(1, 0)
 	err := errors.Join(p.s.upstream.SetDeadline(past), p.s.client.SetReadDeadline(past), p.s.client.SetWriteDeadline(time.Now().Add(lastWords)))
 	if errors.Is(err, net.ErrClosed) {

@@ -162,10 +162,13 @@ func (srv *Server) closeConn(c net.Conn) {
 // serve takes one connection from its first byte to its end. A panic ends the
 // session that it is in, and no other.
 func (srv *Server) serve(ctx context.Context, conn net.Conn) {
-	defer srv.closeConn(conn)
+	attended := false
 	defer func() {
 		if p := recover(); p != nil {
 			srv.log.Error("panic in a session", "panic", p, "stack", stack())
+		}
+		if !attended {
+			srv.closeConn(conn)
 		}
 	}()
 	s, err := func() (*session, error) {
@@ -176,6 +179,7 @@ func (srv *Server) serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	srv.attend(ctx, s)
+	attended = true
 }
 
 // enter does everything up to the session's first ReadyForQuery, within the
@@ -231,16 +235,20 @@ func (srv *Server) deny(conn net.Conn, err error) {
 	}
 }
 
-// attend has a session served: to its end, or by a loop from now on.
+// attend has a session served from now on, by a loop or by pumps, which close
+// its connections in the end.
 func (srv *Server) attend(ctx context.Context, s *session) {
 	t, err := srv.newLooped(ctx, s)
 	if err != nil {
 		s.log.Warn("a session is served without a loop", "err", err)
 	}
-	p := &pumps{s: s}
-	if s.via = p; t != nil {
+	var p *pumps
+	if t != nil {
 		s.via = t
 		srv.tasks.Add(1)
+	} else {
+		p = newPumps(ctx, s)
+		s.via = p
 	}
 	if !srv.enroll(s) {
 		s.end(newFatal("57P03", "pgveil is shutting down"))
@@ -250,8 +258,7 @@ func (srv *Server) attend(ctx context.Context, s *session) {
 		t.loop.post(t)
 		return
 	}
-	p.run(ctx)
-	srv.leave(s, s.verdict())
+	p.start()
 }
 
 // leave is the end of a session whose connections are closed.
