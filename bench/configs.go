@@ -27,7 +27,11 @@ func (b *bench) maxSessions() int { return b.o.idle + 100 }
 
 // prepareHAProxy relays bytes. TLS, where there is any, is between the client
 // and the server.
-func prepareHAProxy(b *bench, dir string, port int) ([]string, error) {
+func prepareHAProxy(b *bench, dir string, r *running) ([]string, error) {
+	server := fmt.Sprintf("127.0.0.1:%d", b.server.Port())
+	if b.o.unix {
+		server = fmt.Sprintf("unix@%s/.s.PGSQL.%d", b.server.SocketDir(), b.server.Port())
+	}
 	conf := fmt.Sprintf(`global
   nbthread 1
   maxconn %d
@@ -39,16 +43,16 @@ defaults
   timeout server 1h
 listen postgres
   bind 127.0.0.1:%d
-  server one 127.0.0.1:%d
-`, b.maxSessions(), port, b.server.Port())
+  server one %s
+`, b.maxSessions(), r.port, server)
 	return []string{findProgram("haproxy"), "-db", "-f", "haproxy.cfg"}, writeFiles(dir, 0o600, map[string]string{"haproxy.cfg": conf})
 }
 
 // preparePgBouncer lets clients in by the server's own verifiers, with which
 // it logs in to the server as well.
-func preparePgBouncer(b *bench, dir string, port int) ([]string, error) {
+func preparePgBouncer(b *bench, dir string, r *running) ([]string, error) {
 	conf := fmt.Sprintf(`[databases]
-%s = host=127.0.0.1 port=%d
+%s = host=%s port=%d
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = %d
@@ -57,12 +61,12 @@ auth_type = scram-sha-256
 auth_file = %s
 pool_mode = session
 max_client_conn = %d
-default_pool_size = %[5]d
+default_pool_size = %[6]d
 ignore_startup_parameters = extra_float_digits
 log_connections = 0
 log_disconnections = 0
-`, database, b.server.Port(), port, filepath.Join(dir, "users"), b.maxSessions())
-	if b.o.tls {
+`, database, b.serverHost(), b.server.Port(), r.port, filepath.Join(dir, "users"), b.maxSessions())
+	if b.tls {
 		conf += fmt.Sprintf("client_tls_sslmode = require\nclient_tls_cert_file = %s\nclient_tls_key_file = %s\nserver_tls_sslmode = require\n", b.certFile(), b.keyFile())
 	}
 	var users strings.Builder
@@ -98,24 +102,31 @@ func ownerOf(dir string) (string, error) {
 }
 
 // preparePgveil has pgveil check logins itself, by the server's verifiers, and
-// leaves everything but the durability of its log as it comes.
-func preparePgveil(durability string) func(*bench, string, int) ([]string, error) {
-	return func(b *bench, dir string, port int) ([]string, error) {
+// leaves everything but the durability of its log as it comes. Without a program
+// it is the one that was built.
+func preparePgveil(durability, program string) func(*bench, string, *running) ([]string, error) {
+	return func(b *bench, dir string, r *running) ([]string, error) {
 		conf := fmt.Sprintf(`listen: ["127.0.0.1:%d"]
 database: %s
 policy: policy.yaml
-server: {host: 127.0.0.1, port: %d, tls: %s, login: postgres, password_file: password}
+server: {host: "%s", port: %d, tls: %s, login: postgres, password_file: password}
 auth: {method: scram}
 audit: {dir: audit, durability: %s}
 key: key
 log: {level: warn}
-`, port, database, b.server.Port(), b.sslMode(), durability)
-		if b.o.tls {
+`, r.port, database, b.serverHost(), b.server.Port(), b.sslMode(), durability)
+		if b.tls {
 			conf += fmt.Sprintf("tls: {cert: %s, key: %s}\n", b.certFile(), b.keyFile())
+		}
+		if b.o.profile != "" {
+			conf += fmt.Sprintf("admin: 127.0.0.1:%d\npprof: true\n", r.admin)
+		}
+		if program == "" {
+			program = b.pgveil
 		}
 		var key [32]byte
 		rand.Read(key[:])
-		return []string{b.pgveil, "serve", "--config", "pgveil.yaml"}, writeFiles(dir, 0o600, map[string]string{
+		return []string{program, "serve", "--config", "pgveil.yaml"}, writeFiles(dir, 0o600, map[string]string{
 			"pgveil.yaml": conf, "policy.yaml": policyText, "password": b.server.Password(), "key": hex.EncodeToString(key[:]),
 		})
 	}

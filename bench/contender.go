@@ -21,7 +21,7 @@ type contender struct {
 	about   string
 	login   string // whom its clients log in as
 	program string // what must be on the PATH; "" is none
-	prepare func(b *bench, dir string, port int) (argv []string, err error)
+	prepare func(b *bench, dir string, r *running) (argv []string, err error)
 }
 
 // The names of those that others are compared with.
@@ -30,22 +30,29 @@ const (
 	pgbouncer = "pgbouncer"
 )
 
-// contenders gives all of them, in the order in which a round goes.
-func contenders() []*contender {
-	return []*contender{
+// contenders gives those that are wanted, in the order in which a round goes.
+func (o *options) contenders() []*contender {
+	all := []*contender{
 		{name: direct, about: "the server itself", login: plainLogin},
 		{name: "haproxy", about: "TCP mode, one thread", login: plainLogin, program: "haproxy", prepare: prepareHAProxy},
 		{name: pgbouncer, about: "session mode", login: plainLogin, program: "pgbouncer", prepare: preparePgBouncer},
-		{name: "pgveil", about: "a caller without restrictions", login: plainLogin, prepare: preparePgveil("relaxed")},
-		{name: "restricted", about: "pgveil, masks, a row filter and the access log", login: restrictedLogin, prepare: preparePgveil("relaxed")},
-		{name: "intent", about: "restricted, answers wait for the record to be durable", login: restrictedLogin, prepare: preparePgveil("intent")},
+		{name: "pgveil", about: "a caller without restrictions", login: plainLogin, prepare: preparePgveil("relaxed", o.pgveil)},
+		{name: "restricted", about: "pgveil, masks, a row filter and the access log", login: restrictedLogin, prepare: preparePgveil("relaxed", o.pgveil)},
+		{name: "intent", about: "restricted, answers wait for the record to be durable", login: restrictedLogin, prepare: preparePgveil("intent", o.pgveil)},
 	}
+	if o.other != "" {
+		all = append(all,
+			&contender{name: "other", about: "pgveil, in the other build", login: plainLogin, prepare: preparePgveil("relaxed", o.other)},
+			&contender{name: "other restricted", about: "restricted, in the other build", login: restrictedLogin, prepare: preparePgveil("relaxed", o.other)})
+	}
+	return slices.DeleteFunc(all, func(c *contender) bool { return o.among != nil && !o.among.MatchString(c.name) })
 }
 
 // running is a contender that takes logins.
 type running struct {
 	*contender
 	port    int
+	admin   int      // another port, for what is asked of the process itself
 	process *process // nil when it is the server itself
 }
 
@@ -65,10 +72,12 @@ func (b *bench) start(ctx context.Context, c *contender) (*running, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // PgBouncer leaves root behind
 		return nil, err
 	}
-	if r.port, err = freePort(); err != nil {
-		return nil, err
+	for _, port := range []*int{&r.port, &r.admin} {
+		if *port, err = freePort(); err != nil {
+			return nil, err
+		}
 	}
-	argv, err := c.prepare(b, dir, r.port)
+	argv, err := c.prepare(b, dir, r)
 	if err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", c.name, err)
 	}
@@ -193,18 +202,34 @@ func install(ctx context.Context, b *bench, packages []string) error {
 
 // clientDSN says how a client reaches a contender.
 func (b *bench) clientDSN(r *running) string {
-	return fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s dbname=%s sslmode=%s", r.port, r.login, password, database, b.sslMode())
+	return fmt.Sprintf("host=%s port=%d user=%s password=%s dbname=%s sslmode=%s", b.clientHost(r), r.port, r.login, password, database, b.sslMode())
 }
 
 // clientEnv says the same to libpq, and nothing else: PGOPTIONS and the like
 // of whoever runs us would steer it.
 func (b *bench) clientEnv(r *running) []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "PGHOST=127.0.0.1", "PGPORT=" + strconv.Itoa(r.port),
+	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "PGHOST=" + b.clientHost(r), "PGPORT=" + strconv.Itoa(r.port),
 		"PGUSER=" + r.login, "PGPASSWORD=" + password, "PGSSLMODE=" + b.sslMode()}
 }
 
+// clientHost is where a client finds a contender: by the network, unless it is
+// the server, and that is to be found by its socket.
+func (b *bench) clientHost(r *running) string {
+	if r.process == nil {
+		return b.serverHost()
+	}
+	return "127.0.0.1"
+}
+
+func (b *bench) serverHost() string {
+	if b.o.unix {
+		return b.server.SocketDir()
+	}
+	return "127.0.0.1"
+}
+
 func (b *bench) sslMode() string {
-	if b.o.tls {
+	if b.tls {
 		return "require"
 	}
 	return "disable"

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"syscall"
 )
@@ -15,9 +16,10 @@ import (
 // options are the flags of one run.
 type options struct {
 	rounds, seconds, scale, rows, idle int
-	tls, install, quick, full          bool
-	only                               *regexp.Regexp
-	json, markdown, pgveil             string
+	tls, unix, install, quick, full    bool
+	only, among                        *regexp.Regexp
+	json, markdown, profile            string
+	pgveil, other                      string
 }
 
 func main() {
@@ -66,16 +68,23 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	flags.IntVar(&o.rows, "rows", 2_000_000, "customers to stream")
 	flags.IntVar(&o.idle, "idle", 1000, "idle sessions to hold")
 	flags.BoolVar(&o.tls, "tls", false, "TLS on both sides of every contender")
+	flags.BoolVar(&o.unix, "unix", false, "reach the server by its unix socket; no TLS anywhere")
 	flags.BoolVar(&o.install, "install", false, "install contenders that are missing, by apt-get")
 	flags.BoolVar(&o.quick, "quick", false, "one short round of some workloads, with fewer rows and sessions")
 	flags.BoolVar(&o.full, "full", false, "5000 idle sessions")
 	flags.StringVar(&o.json, "json", "", "write every figure to `FILE`")
 	flags.StringVar(&o.markdown, "markdown", "", "put the figures in the place kept for them in `FILE`")
+	flags.StringVar(&o.profile, "profile", "", "write what pgveil uses processors for, as a profile of pprof, to `FILE`")
 	flags.StringVar(&o.pgveil, "pgveil", "", "the pgveil `PROGRAM`; built from this tree when not given")
-	flags.Func("only", "run the workloads that match `REGEXP`", func(s string) (err error) {
-		o.only, err = regexp.Compile(s)
-		return err
-	})
+	flags.StringVar(&o.other, "other", "", "have another pgveil `PROGRAM` contend as well")
+	pattern := func(name, usage string, to **regexp.Regexp) {
+		flags.Func(name, usage, func(s string) (err error) {
+			*to, err = regexp.Compile(s)
+			return err
+		})
+	}
+	pattern("only", "run the workloads that match `REGEXP`", &o.only)
+	pattern("among", "run the contenders that match `REGEXP`", &o.among)
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -85,7 +94,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	set := map[string]bool{}
 	flags.Visit(func(f *flag.Flag) { set[f.Name] = true })
 	o.preset(set)
-	return o, o.check()
+	return o, errors.Join(o.check(), o.resolve())
 }
 
 // quickWorkloads are those of --quick: enough of each kind to see what moved.
@@ -115,6 +124,23 @@ func (o *options) preset(set map[string]bool) {
 func (o *options) check() error {
 	if min(o.rounds, o.seconds, o.scale, o.rows, o.idle) < 1 {
 		return errors.New("rounds, seconds, scale, rows and idle must be at least 1")
+	}
+	if o.unix && o.tls {
+		return errors.New("--unix and --tls: a unix socket has no TLS")
+	}
+	return nil
+}
+
+// resolve makes the paths of programs absolute: contenders run in folders of
+// their own.
+func (o *options) resolve() (err error) {
+	for _, path := range []*string{&o.pgveil, &o.other} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func measure(ctx context.Context, o *options, progress io.Writer) (rep *report, 
 		return nil, err
 	}
 	for _, w := range b.workloads() {
-		if o.only != nil && !o.only.MatchString(w.name) {
+		if o.only != nil && !o.only.MatchString(w.name) || o.unix && w.tls {
 			continue
 		}
 		if err := b.workload(ctx, rep, w); err != nil {
@@ -37,7 +37,7 @@ func measure(ctx context.Context, o *options, progress io.Writer) (rep *report, 
 		return nil, fmt.Errorf("no workload matches %q", o.only)
 	}
 	rep.Seconds = time.Since(b.began).Seconds()
-	return rep, nil
+	return rep, b.mergeProfiles(ctx)
 }
 
 // foreignWindow is how long others are watched before each workload.
@@ -47,6 +47,7 @@ const foreignWindow = 500 * time.Millisecond
 // started for it and stopped after it, so that none carries over what an
 // earlier workload left.
 func (b *bench) workload(ctx context.Context, rep *report, w workload) (err error) {
+	b.tls = b.o.tls || w.tls
 	all, err := b.startAll(ctx)
 	if err != nil {
 		return err
@@ -78,10 +79,10 @@ func (b *bench) workload(ctx context.Context, rep *report, w workload) (err erro
 func (b *bench) round(ctx context.Context, res *result, w workload, all []*running) error {
 	var line strings.Builder
 	for _, r := range all {
-		if w.kind == footprint && r.process == nil {
+		if w.kind == footprint && r.process == nil || r.name == w.lacks {
 			continue // the server's own memory is not the question
 		}
-		s, err := w.run(ctx, r)
+		s, err := b.profiled(ctx, r, w.run)
 		if err != nil {
 			return err
 		}

@@ -107,7 +107,7 @@ func TestFlags(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range [][]string{{"--rounds", "0"}, {"--rows", "-1"}, {"--only", "("}, {"small"}} {
+	for _, bad := range [][]string{{"--rounds", "0"}, {"--rows", "-1"}, {"--only", "("}, {"--among", "("}, {"--unix", "--tls"}, {"small"}} {
 		if _, err := parseFlags(bad, t.Output()); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}

@@ -56,10 +56,14 @@ func (r *report) busy() (mean float64, tooMuch bool) {
 // describe says in one line how a run was set.
 func (o *options) describe() string {
 	s := fmt.Sprintf("%d rounds of %d s, scale %d, %d rows, %d idle sessions, ", o.rounds, o.seconds, o.scale, o.rows, o.idle)
-	if o.tls {
+	switch {
+	case o.tls:
 		return s + "TLS"
+	case o.unix:
+		return s + "the server by its unix socket"
+	default:
+		return s + "TLS where it is said"
 	}
-	return s + "no TLS"
 }
 
 // table is one table of the report: text and Markdown are drawn from it.

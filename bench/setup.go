@@ -43,6 +43,8 @@ type bench struct {
 	absent     []string // programs that are not there
 	verifiers  map[string]string
 	engine     *rewrite.Engine // says what pgveil makes of a statement
+	tls        bool            // the workload that runs is under TLS
+	profiles   []string        // files of pprof
 
 	pgbenchPath, pgveil string
 }
@@ -84,7 +86,7 @@ func (b *bench) tearDown() error {
 // when it may.
 func (b *bench) findPrograms(ctx context.Context) error {
 	bin, binErr := pgserver.Find()
-	_, lacking := missing(contenders())
+	_, lacking := missing(b.o.contenders())
 	if b.o.install {
 		packages := lacking
 		if binErr != nil || findPgbench(bin) == "" {
@@ -104,7 +106,7 @@ func (b *bench) findPrograms(ctx context.Context) error {
 	if b.pgbenchPath = findPgbench(bin); b.pgbenchPath == "" {
 		return errors.New("no pgbench found: install postgresql-contrib, or run with --install")
 	}
-	b.contenders, b.absent = missing(contenders())
+	b.contenders, b.absent = missing(b.o.contenders())
 	for _, name := range b.absent {
 		b.say("*** %s IS NOT INSTALLED AND IS LEFT OUT: there will be no comparison with it (--install installs it) ***", name)
 	}
@@ -136,9 +138,7 @@ func (b *bench) raiseLimits(context.Context) error {
 // build builds pgveil from the tree that the program was started in.
 func (b *bench) build(ctx context.Context) error {
 	if b.o.pgveil != "" {
-		path, err := filepath.Abs(b.o.pgveil)
-		b.pgveil = path
-		return err
+		return nil
 	}
 	b.say("building pgveil")
 	b.pgveil = filepath.Join(b.dir, "pgveil")
@@ -149,9 +149,17 @@ func (b *bench) build(ctx context.Context) error {
 	return nil
 }
 
+// hba lets clients in by SCRAM everywhere: the server's socket too, so that a
+// login costs what it costs by the network.
+const hba = "local all postgres trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
+
 func (b *bench) startServer(ctx context.Context) (err error) {
 	b.say("starting PostgreSQL")
-	b.server, err = pgserver.Start(ctx, pgserver.Options{TLS: b.o.tls, Settings: map[string]string{
+	if err := writeFiles(b.dir, 0o644, map[string]string{"pg_hba.conf": hba}); err != nil {
+		return err
+	}
+	b.server, err = pgserver.Start(ctx, pgserver.Options{TLS: true, Settings: map[string]string{
+		"hba_file":           filepath.Join(b.dir, "pg_hba.conf"),
 		"shared_buffers":     "256MB",
 		"fsync":              "on",
 		"synchronous_commit": "on",

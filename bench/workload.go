@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +32,8 @@ type workload struct {
 	name  string
 	kind  kind
 	unit  string                                          // what Rate counts a second of
+	tls   bool                                            // on both sides of every contender
+	lacks string                                          // a contender that takes no part
 	once  bool                                            // further rounds would measure what the first one left
 	ready func(ctx context.Context, all []*running) error // before the first round; may be nil
 	run   func(ctx context.Context, r *running) (sample, error)
@@ -44,9 +47,13 @@ const literalsSQL = `SELECT t0."aid" AS "t0_aid", t0."abalance" AS "t0_abalance"
 	`FROM "pgbench_accounts" AS t0 LEFT JOIN "pgbench_branches" AS t1 ON (t0."bid" = t1."bid") ` +
 	`WHERE (t0."aid" = :aid AND t1."bbalance" <> :than) ORDER BY t0."aid" ASC LIMIT 21`
 
+// newSQL names its columns anew each time, so that no plan fits it.
+const newSQL = "SELECT a.aid AS a:n, a.abalance AS b:n, a.filler, b.bbalance FROM pgbench_accounts a JOIN pgbench_branches b USING (bid) WHERE a.aid = "
+
 // writeScripts writes pgbench's scripts. The texts of small, and of masked,
 // which is what pgveil makes of small, come again and again: there are 200.
-// Hardly any of literals comes twice.
+// Hardly any of literals comes twice, but all have one form; each of new has a
+// form of its own.
 func (b *bench) writeScripts(context.Context) error {
 	const mark = "987654321"
 	masked, err := b.rewritten(smallSQL + mark)
@@ -57,6 +64,7 @@ func (b *bench) writeScripts(context.Context) error {
 	return writeFiles(b.dir, 0o644, map[string]string{
 		"small.sql":    few + smallSQL + ":aid;\n",
 		"masked.sql":   few + strings.ReplaceAll(masked, mark, ":aid") + ";\n",
+		"new.sql":      few + "\\set n random(1, 1000000000)\n" + newSQL + ":aid;\n",
 		"literals.sql": fmt.Sprintf("\\set aid random(1, %d)\n\\set than random(1, 1000000000)\n%s;\n", 100_000*b.o.scale, literalsSQL),
 	})
 }
@@ -75,16 +83,29 @@ func (b *bench) workloads() []workload {
 	for _, clients := range []int{8, 32} {
 		all = append(all, b.timedWorkload(fmt.Sprintf("literals/simple/%d", clients), load{script: "literals.sql", mode: "simple", clients: clients}))
 	}
-	return append(all,
+	all = append(all,
+		b.timedWorkload("new/simple/8", load{script: "new.sql", mode: "simple", clients: 8}),
 		b.timedWorkload("connections/scram/8", load{script: "small.sql", mode: "simple", clients: 8, reconnect: true}),
 		b.outWorkload("rows/select/clear", "SELECT id, branch, region, since, about FROM customers"),
 		b.outWorkload("rows/select/masked", "SELECT * FROM customers"),
 		b.outWorkload("rows/copy-out/clear", "COPY customers (id, branch, region, since, about) TO STDOUT"),
 		b.outWorkload("rows/copy-out/masked", "COPY customers TO STDOUT"),
 		b.inWorkload("rows/copy-in"),
-		b.latencyWorkload("latency/prepared/8"),
+		b.latencyWorkload("latency/prepared/8", "intent"),
+		b.latencyWorkload("latency/intent/8", ""),
 		workload{name: "idle/sessions", kind: footprint, once: true, run: b.idle},
 	)
+	return append(all, b.underTLS(all)...)
+}
+
+// underTLS gives those of the workloads again, under TLS, in which it may matter.
+func (b *bench) underTLS(all []workload) (again []workload) {
+	for _, name := range []string{"small/simple/8", "small/prepared/8", "small/prepared/32", "connections/scram/8", "rows/select/clear", "rows/copy-in", "idle/sessions"} {
+		w := all[slices.IndexFunc(all, func(w workload) bool { return w.name == name })]
+		w.name, w.tls = "tls/"+name, true
+		again = append(again, w)
+	}
+	return again
 }
 
 func (b *bench) timedWorkload(name string, l load) workload {
@@ -143,12 +164,16 @@ func (b *bench) inWorkload(name string) workload {
 }
 
 // latencyWorkload measures latencies at a rate that all contenders hold with
-// ease: half of what the slowest of them reaches.
-func (b *bench) latencyWorkload(name string) workload {
+// ease: half of what the slowest of them reaches. Who waits for the disk would set
+// it so low that it says little about the others.
+func (b *bench) latencyWorkload(name, lacks string) workload {
 	l := load{script: "small.sql", mode: "prepared", clients: 8, seconds: b.o.seconds, latencies: filepath.Join(b.dir, "latencies")}
 	ready := func(ctx context.Context, all []*running) error {
 		l.rate = 0
 		for _, r := range all {
+			if r.name == lacks {
+				continue
+			}
 			o, err := b.pgbench(ctx, r, load{script: l.script, mode: l.mode, clients: l.clients, seconds: min(2, b.o.seconds)})
 			if err != nil {
 				return err
@@ -160,7 +185,7 @@ func (b *bench) latencyWorkload(name string) workload {
 		b.say("%s: at %.0f transactions a second", name, l.rate)
 		return nil
 	}
-	return workload{name: name, kind: latency, ready: ready, run: func(ctx context.Context, r *running) (sample, error) {
+	return workload{name: name, kind: latency, lacks: lacks, ready: ready, run: func(ctx context.Context, r *running) (sample, error) {
 		if _, err := b.pgbench(ctx, r, l); err != nil {
 			return sample{}, err
 		}
