@@ -84,17 +84,19 @@ func (s *session) clientEnds() error {
 // clientWants tells how much of a frame must be there to decide on it: all of
 // it, or its beginning when the rest is data that nobody looks at.
 func clientWants(typ byte, n int) (int, error) {
-	limit := maxControl
 	switch typ {
 	case 'Q', 'P':
-		limit = parse.MaxText + maxControl
+		if n > parse.MaxText+maxControl {
+			return maxNames, nil // see longText
+		}
+		return n, nil
 	case 'd':
 		return wire.HeadLen, nil
 	case 'B', 'F':
 		return min(n, maxNames), nil
 	}
-	if n > limit {
-		return 0, newFatal("54000", "message %q of %d bytes is longer than %d", typ, n, limit)
+	if n > maxControl {
+		return 0, newFatal("54000", "message %q of %d bytes is longer than %d", typ, n, maxControl)
 	}
 	return n, nil
 }
@@ -103,6 +105,9 @@ func clientWants(typ byte, n int) (int, error) {
 func (s *session) act(ctx context.Context, typ byte, frame []byte) error {
 	if s.passedOver(typ) {
 		return errSkipped
+	}
+	if s.left > 0 && (typ == 'Q' || typ == 'P') {
+		return s.longText(ctx, typ, frame)
 	}
 	switch typ {
 	case 'Q':

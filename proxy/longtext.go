@@ -1,0 +1,54 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pgveil/pgveil/proxy/wire"
+	"github.com/pgveil/pgveil/rewrite"
+	"github.com/pgveil/pgveil/rewrite/parse"
+)
+
+// longText acts on a Query or Parse whose text is longer than any that is
+// planned. It is not held: callers without restrictions have it passed on as it
+// comes, recorded by its length; others are refused.
+func (s *session) longText(ctx context.Context, typ byte, frame []byte) error {
+	var name []byte
+	f := s.take(flightQuery)
+	if typ == 'P' {
+		b := wire.BodyOf(frame)
+		name = b.String()
+		if b.Err() != nil {
+			return newFatal("08P01", "malformed Parse message")
+		}
+		f.kind, f.unnamed = flightParse, len(name) == 0
+	}
+	size := len(frame) - wire.HeadLen + s.left
+	err := s.settle(ctx, nil)
+	if err == nil && !free(s.plans.Access) {
+		err = &rewrite.Refusal{Code: "54000", Message: fmt.Sprintf("a statement of %d bytes is longer than the %d that callers with restrictions may send", size, parse.MaxText), Hint: "send the data by COPY, or as parameters"}
+	}
+	plan := &rewrite.Plan{Shape: fmt.Sprintf("(%d bytes, too long to be read)", size), Decision: rewrite.Unrestricted, Access: s.plans.Access}
+	if err == nil && typ == 'Q' {
+		err = s.admit(ctx, f, plan)
+	}
+	if err != nil {
+		s.dropping = true
+		return s.refuse(f, err, func(r *Refusal) {
+			if typ == 'P' {
+				s.toS.Frame('P', wire.CString(string(name)), r.poison(), noParams)
+				return
+			}
+			s.toS.Frame('Q', r.poison())
+		})
+	}
+	if typ == 'P' {
+		f.name(&s.statements, string(name), &named{plan: plan})
+	}
+	f.plan = plan
+	if err := s.push(f); err != nil {
+		return err
+	}
+	s.toS.Pass(frame)
+	return nil
+}
