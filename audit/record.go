@@ -47,7 +47,7 @@ type Record struct {
 	Tag      string        `json:"tag,omitempty"`      // the command tag
 	SQLState string        `json:"sqlstate,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
-	Message  string        `json:"message,omitempty"` // of session, system and privacy records
+	Message  string        `json:"message,omitempty"` // of session, system and privacy records; of outcomes, why there was none
 
 	// Caller and Statement spare Append the encoding of what a session's
 	// records, or those of one statement, have in common. Each is either empty

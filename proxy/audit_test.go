@@ -34,7 +34,8 @@ func (f *front) records(t *testing.T, from uint64) (lines []string, next uint64)
 			numbers[r.Seq] = len(numbers) + 1
 			lines = append(lines, words(r.Decision, r.Command, r.SQLState))
 		case audit.KindOutcome:
-			lines = append(lines, words("outcome of", strconv.Itoa(numbers[r.Ref]), r.Tag, r.SQLState))
+			why, _, _ := strings.Cut(r.Message, ":")
+			lines = append(lines, words("outcome of", strconv.Itoa(numbers[r.Ref]), r.Tag, r.SQLState, why))
 		}
 	}
 	return lines, next
@@ -101,6 +102,16 @@ Bind
 Execute
 Sync
 until ReadyForQuery`, []string{"allow SELECT", "allow SELECT", "outcome of 1 SELECT 1", "outcome of 2 SELECT 1"})
+	script("what an error has the server pass over", "alice", `
+send
+Parse {"Query": "SELECT 1/0"}
+Bind
+Execute
+Parse {"Query": "DELETE FROM orders"}
+Bind
+Execute
+Sync
+until ReadyForQuery`, []string{"allow SELECT", "allow DELETE", "outcome of 1 22012", "outcome of 2 not run"})
 	script("nothing is recorded of what is not executed", "alice", `
 send
 Parse {"Query": "SELECT id FROM customers WHERE id = 1"}

@@ -390,37 +390,50 @@ func (s *session) failed(f *flight, frame []byte) (bool, error) {
 		return false, newFatal("58030", "the access log cannot be written: %w", err)
 	}
 	f.logged = false
+	if err := s.recordPassedOver(s.fall(f, fatal)); err != nil {
+		return false, newFatal("58030", "the access log cannot be written: %w", err)
+	}
+	return pass, nil
+}
+
+// fall notes what an error does to the session. It gives the records of the
+// statements that the server passes over because of it.
+func (s *session) fall(f *flight, fatal bool) (passedOver []uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.copying = false
 	s.parting = s.parting || fatal
 	if f.kind == flightQuery || f.kind == flightCall || f.kind == flightSync {
 		f.undo()
-		return pass, nil
+		return nil
 	}
 	if f.kind == flightParse {
 		f.loseUnnamed()
 	}
-	s.skip()
-	return pass, nil
+	return s.skip()
 }
 
-// skip takes out of the queue what the server passes over after an error.
-func (s *session) skip() {
+// skip takes out of the queue what the server passes over after an error, and
+// gives the records that were made of it.
+func (s *session) skip() (passedOver []uint64) {
 	for s.queue.n > 0 {
 		f := s.queue.at(0)
 		if f.kind == flightSync {
 			s.settled.Broadcast()
-			return
+			return passedOver
 		}
 		if f.probe != nil {
 			f.probe.done, f.probe.skipped = true, true
+		}
+		if f.logged && f.refusal == nil {
+			passedOver = append(passedOver, f.seq)
 		}
 		f.undo()
 		s.queue.pop()
 	}
 	s.skipping = true
 	s.settled.Broadcast()
+	return passedOver
 }
 
 // edit gives the fields to send in place of an error's or notice's own, nil

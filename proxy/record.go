@@ -152,6 +152,18 @@ func (s *session) recordOutcome(f *flight) error {
 	return err
 }
 
+// recordPassedOver writes that statements which were sent did not run, because
+// one before them failed.
+func (s *session) recordPassedOver(records []uint64) error {
+	for _, seq := range records {
+		r := audit.Record{Kind: audit.KindOutcome, Ref: seq, Session: s.id, Login: s.login, Message: "not run: a statement before it failed"}
+		if _, err := s.srv.audit.Append(&r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // recordSession writes that a session began, ended or was refused.
 func (s *Server) recordSession(r audit.Record) error {
 	r.Kind = audit.KindSession
