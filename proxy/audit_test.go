@@ -102,16 +102,17 @@ Bind
 Execute
 Sync
 until ReadyForQuery`, []string{"allow SELECT", "allow SELECT", "outcome of 1 SELECT 1", "outcome of 2 SELECT 1"})
+	// The second statement is sent before the error is there: its plan is known.
 	script("what an error has the server pass over", "alice", `
 send
-Parse {"Query": "SELECT 1/0"}
+Parse {"Query": "SELECT 1 / (id - 1) FROM customers WHERE id = 1"}
 Bind
 Execute
-Parse {"Query": "DELETE FROM orders"}
+Parse {"Query": "SELECT id FROM customers WHERE id = 1"}
 Bind
 Execute
 Sync
-until ReadyForQuery`, []string{"allow SELECT", "allow DELETE", "outcome of 1 22012", "outcome of 2 not run"})
+until ReadyForQuery`, []string{"allow SELECT", "allow SELECT", "outcome of 1 22012", "outcome of 2 not run"})
 	script("nothing is recorded of what is not executed", "alice", `
 send
 Parse {"Query": "SELECT id FROM customers WHERE id = 1"}
