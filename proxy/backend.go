@@ -305,7 +305,10 @@ func (s *session) completed(ctx context.Context, f *flight, typ byte, frame []by
 	}
 	if typ == 'C' {
 		b := wire.BodyOf(frame)
-		s.took(f, string(b.String()))
+		if tag := b.String(); string(tag) != s.tag {
+			s.tag = string(tag)
+		}
+		s.took(f, s.tag)
 	}
 	if f.kind == flightQuery {
 		return !own, nil // its outcome comes with ReadyForQuery

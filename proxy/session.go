@@ -50,6 +50,7 @@ type session struct {
 	streaming *flight       // whose rows are arriving
 	rest      int           // bytes of the current message that are still to come
 	passing   bool          // the client gets them
+	tag       string        // the last one: mostly the next is the same
 	audited   uint64        // highest record that answers in toC wait for, plus one
 	hurriedS  bool          // it must not wait
 	answered  audit.Encoded // what outcomes say of the session
