@@ -78,6 +78,14 @@ soak: build needs-postgres ## everything at once, for long: does memory stay con
 bench: needs-gcc needs-postgres ## compare with a direct connection and other proxies (BENCH=--quick)
 	go run ./bench $(BENCH)
 
+.PHONY: pgo
+pgo: build needs-postgres ## what a build by a profile of pgveil under load would gain (docs/benchmarks.md)
+	go run ./bench --pgveil bin/pgveil --rounds 1 --seconds 6 --rows 1000000 --scale 1 --among '^(pgveil|restricted)$$' \
+		--only '^(small/.*/8|literals/simple/8|new/|rows/(select/clear|copy)|tls/small/simple)' --profile bin/pgveil.pgo
+	go build -pgo=bin/pgveil.pgo -o bin/pgveil-pgo ./cmd/pgveil
+	go run ./bench --pgveil bin/pgveil --other bin/pgveil-pgo --seconds 5 --scale 1 --rows 1000 \
+		--among '^(pgveil|restricted|other.*)$$' --only '^(small/prepared/8|literals/simple/8|new/simple/8)$$'
+
 .PHONY: clients
 clients: build needs-postgres ## run psql, pg_dump, pgbench and drivers through pgveil (CLIENTS="psql node")
 	go run ./clients $(CLIENTS)
