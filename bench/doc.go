@@ -2,7 +2,7 @@
 // in the same place: PgBouncer, which speaks the protocol, and HAProxy, which
 // only carries bytes.
 //
-//	go run ./bench --quick              three minutes, for a first look
+//	go run ./bench --quick              five minutes, for a first look
 //	go run ./bench --install            the whole of it
 //	go run ./bench --only 'small/.*/8'  the workloads whose names match
 //
