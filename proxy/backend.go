@@ -127,8 +127,14 @@ func (s *session) flushAnswers(ctx context.Context) error {
 	if err != nil {
 		return newFatal("58030", "the access log cannot be made durable: %w", err)
 	}
-	if err := s.toC.Flush(); err != nil || s.hurriedS {
+	if err := s.toC.Flush(); err != nil {
 		return err
+	}
+	if s.leaving.Load() && s.idle() {
+		return errShutdown
+	}
+	if s.hurriedS {
+		return nil
 	}
 	return s.via.drained() // who makes up answers makes no more of them than the client takes
 }

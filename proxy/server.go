@@ -321,7 +321,10 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		srv.endSessions(func(s *session) bool { return s.idle() })
+		srv.endSessions(func(s *session) bool {
+			s.leaving.Store(true)
+			return s.idle()
+		})
 		select {
 		case <-over:
 			srv.loops.stop()
@@ -341,7 +344,7 @@ func (srv *Server) endSessions(which func(*session) bool) (n int) {
 	defer srv.mu.Unlock()
 	for s := range srv.sessions {
 		if which(s) {
-			s.end(newFatal("57P01", "terminating connection because pgveil is shutting down"))
+			s.end(errShutdown)
 			n++
 		}
 	}

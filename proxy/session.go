@@ -55,6 +55,7 @@ type session struct {
 	hurriedS  bool          // it must not wait
 	answered  audit.Encoded // what outcomes say of the session
 
+	leaving atomic.Bool // it ends as soon as it is idle
 	reading atomic.Bool // the client half waits for bytes: nothing that arrived is unanswered but what the queue holds
 
 	mu          sync.Mutex // guards all below
@@ -103,6 +104,9 @@ func (f *fatal) Error() string {
 }
 
 func (f *fatal) Unwrap() error { return f.cause }
+
+// errShutdown ends sessions because the process ends.
+var errShutdown = newFatal("57P01", "terminating connection because pgveil is shutting down")
 
 // newFatal makes a fatal error. A format that ends in ": %w" keeps the cause
 // from the client.
