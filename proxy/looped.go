@@ -33,23 +33,25 @@ const maxReads = 16
 // newLooped takes a session's connections over, when a loop can serve both.
 // Otherwise, and after an error, they are as they were.
 func (srv *Server) newLooped(ctx context.Context, s *session) (*looped, error) {
-	client, ok, err := detach(s.client)
+	near, _, _ := unplug(s.client)
+	far, _, _ := unplug(s.upstream)
+	client, ok, err := detach(near)
 	if err != nil || !ok {
 		return nil, err
 	}
-	server, ok, err := detach(s.upstream)
+	server, ok, err := detach(far)
 	if err != nil || !ok {
 		return nil, errors.Join(err, unix.Close(client))
 	}
 	t := &looped{s: s, loop: srv.loops.choose()}
-	t.client.fd, t.client.of = client, t
-	t.server.fd, t.server.of = server, t
 	t.ctx, t.cancel = context.WithCancel(ctx)
-	srv.closeConn(s.client)
-	srv.closeConn(s.upstream)
+	t.client.take(t, client, s.client)
+	t.server.take(t, server, s.upstream)
+	srv.closeConn(near)
+	srv.closeConn(far)
 	s.client, s.upstream = nil, nil
-	s.toC.To(&t.client)
-	s.toS.To(&t.server)
+	s.toC.To(t.client.upper())
+	s.toS.To(t.server.upper())
 	s.hurriedC, s.hurriedS = true, true
 	return t, nil
 }
@@ -161,8 +163,8 @@ func (t *looped) serveClient() error {
 			return t.serverLost(err)
 		}
 		s.fromC.Keep()
-		s.reading.Store(!t.client.readable)
-		if t.parted || t.server.blocked.Load() || !t.client.readable {
+		s.reading.Store(!t.client.mayRead())
+		if t.parted || t.server.blocked.Load() || !t.client.mayRead() {
 			return nil
 		}
 		if reads++; reads > maxReads {
@@ -214,7 +216,7 @@ func (t *looped) serveServer() error {
 			return err
 		}
 		s.fromS.Keep()
-		if t.client.blocked.Load() || !t.server.readable {
+		if t.client.blocked.Load() || !t.server.mayRead() {
 			return nil
 		}
 		if reads++; reads > maxReads {
@@ -309,6 +311,11 @@ func (t *looped) leave(reason error) {
 	defer t.s.srv.tasks.Done()
 	defer t.s.srv.leave(t.s, reason)
 	t.cancel()
+	for _, k := range []*sock{&t.client, &t.server} {
+		if k.secured != nil {
+			_ = k.secured.Close() // says goodbye, where the peer still listens
+		}
+	}
 	if err := errors.Join(unix.Close(t.client.fd), unix.Close(t.server.fd)); err != nil {
 		t.s.log.Debug("closing a connection", "err", err)
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -23,10 +24,23 @@ type sock struct {
 	// The loop's own.
 	readable bool // there may be something to read
 	over     bool // the peer has said all: the rest is to be read to its end
+	pending  bool // of secured: it may hold something that was read before
+
+	secured *tls.Conn // above the socket, where it is under TLS
 
 	blocked atomic.Bool // the peer takes no more for now
 	mu      sync.Mutex  // guards backlog
 	backlog []byte      // what waits to be sent
+}
+
+// take makes k the socket of a descriptor, below what c has above the system.
+func (k *sock) take(t *looped, fd int, c net.Conn) {
+	k.of, k.fd = t, fd
+	plain, secured, between := unplug(c)
+	if secured != nil {
+		between.Conn = below{plain, k}
+		k.secured, k.pending = secured, true
+	}
 }
 
 // always is what is waited for on every socket. Each event is told of once.
@@ -42,9 +56,34 @@ func (k *sock) note(events uint32) {
 	}
 }
 
-// read reads what is there, without waiting: n is 0 when nothing is. An answer
-// shorter than asked for means that there is no more; the next will be told of.
+// mayRead tells whether there may be something to read.
+func (k *sock) mayRead() bool { return k.readable || k.pending }
+
+// read reads what is there, without waiting: n is 0 when nothing is.
 func (k *sock) read(b []byte) (n int, err error) {
+	if k.secured == nil {
+		return k.receive(b)
+	}
+	n, err = k.secured.Read(b)
+	if _, nothing := err.(nothingYet); nothing {
+		k.pending = false
+		return 0, nil
+	}
+	k.pending = true
+	return n, err
+}
+
+// upper is what to write to: the socket, or TLS above it.
+func (k *sock) upper() io.Writer {
+	if k.secured != nil {
+		return k.secured
+	}
+	return k
+}
+
+// receive reads from the socket itself. An answer shorter than asked for means
+// that there is no more; the next will be told of.
+func (k *sock) receive(b []byte) (n int, err error) {
 	for {
 		// The socket does not block, so the scheduler need not know.
 		r, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(k.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
@@ -126,7 +165,7 @@ func (k *sock) send(b []byte) (sent int, err error) {
 func (k *sock) discardArrived() {
 	buf := make([]byte, 4<<10)
 	for k.readable = true; k.readable; {
-		if _, err := k.read(buf); err != nil {
+		if _, err := k.receive(buf); err != nil {
 			return
 		}
 	}
@@ -140,15 +179,14 @@ func (k *sock) watch(events uint32) error {
 // take at the end of a session.
 func (k *sock) last(words []byte) error {
 	defer k.discardArrived()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	left := append(k.backlog, words...)
+	if _, err := k.upper().Write(words); err != nil {
+		return err
+	}
 	for end := time.Now().Add(lastWords); ; {
-		n, err := k.send(left)
-		if err != nil || n == len(left) {
+		done, err := k.push()
+		if err != nil || done {
 			return err
 		}
-		left = left[n:]
 		wait := time.Until(end)
 		if wait <= 0 {
 			return errors.New("the client does not read")
@@ -160,7 +198,7 @@ func (k *sock) last(words []byte) error {
 }
 
 // detach gives a descriptor of its own for a connection that a loop can serve;
-// ok is false for others: those under TLS, and what is no stream.
+// ok is false for others: what is no stream of the system's.
 func detach(c net.Conn) (fd int, ok bool, err error) {
 	var raw syscall.RawConn
 	switch c := c.(type) {

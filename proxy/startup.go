@@ -125,14 +125,14 @@ func (f *front) offer(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	if _, err := conn.Write([]byte{'S'}); err != nil {
 		return conn, err
 	}
-	c := tls.Server(conn, f.config)
+	c := tls.Server(&plug{conn}, f.config)
 	return c, c.HandshakeContext(ctx)
 }
 
 // direct secures a connection that begins with the handshake. The client
 // must then say which protocol it means.
 func (f *front) direct(ctx context.Context, conn net.Conn, first byte) (net.Conn, error) {
-	c := tls.Server(&prefixed{Conn: conn, r: io.MultiReader(bytes.NewReader([]byte{first}), conn)}, f.config)
+	c := tls.Server(&plug{&prefixed{Conn: conn, r: io.MultiReader(bytes.NewReader([]byte{first}), conn)}}, f.config)
 	if err := c.HandshakeContext(ctx); err != nil {
 		return conn, err
 	}

@@ -134,7 +134,7 @@ func (u *servers) secure(ctx context.Context, conn net.Conn, h Host) (net.Conn, 
 			return nil, err
 		}
 	}
-	c := tls.Client(conn, u.config(u.tls.Load(), h))
+	c := tls.Client(&plug{conn}, u.config(u.tls.Load(), h))
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
