@@ -412,6 +412,9 @@ func (s *session) fall(f *flight, fatal bool) (passedOver []uint64) {
 	defer s.mu.Unlock()
 	s.copying = false
 	s.parting = s.parting || fatal
+	if f.probe != nil {
+		f.probe.failed = true
+	}
 	if f.kind == flightQuery || f.kind == flightCall || f.kind == flightSync {
 		f.undo()
 		return nil
@@ -495,7 +498,7 @@ func (s *session) notice(f *flight, frame []byte) (bool, error) {
 }
 
 // copyIn notes that the server takes in data: a Sync sent before the data's
-// end is passed over.
+// end is passed over. There is one only behind what nobody took for a COPY.
 func (s *session) copyIn() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -536,7 +539,7 @@ func (s *session) ready(frame []byte) (bool, error) {
 	s.copying = false
 	if s.unsettled {
 		s.doubt = true
-		s.unsettled = status != 'I'
+		s.unsettled = status != 'I' || s.queue.n > 0 // what is not answered yet may have changed some
 	}
 	if status == 'I' && s.queue.n == 0 {
 		s.portals.endTransaction()

@@ -183,7 +183,8 @@ func (s *session) push(flights ...*flight) error {
 		if ends {
 			s.batch++
 		}
-		s.extended = !ends
+		// After an error the server passes over a Query as well.
+		s.extended = f.kind != flightSync && (s.extended || !ends)
 	}
 	return nil
 }
@@ -209,6 +210,10 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 	}
 	f := s.take(flightQuery)
 	made, err := s.make(ctx, text)
+	if errors.Is(err, errAborted) {
+		s.giveBack(f)
+		return s.sync(syncFrame) // it has the error; a Query is answered to its end all the same
+	}
 	if err == nil {
 		err = s.checkNames(made.plan)
 	}
@@ -277,7 +282,7 @@ func ended(err error) bool {
 
 // plan decides a text, after the settings it depends on are certain.
 func (s *session) plan(ctx context.Context, text []byte) (rewrite.Ready, error) {
-	if err := s.settle(ctx, text); err != nil {
+	if err := s.settle(ctx, view(text)); err != nil {
 		return rewrite.Ready{}, err
 	}
 	if purpose, ok := rewrite.CommentPurpose(text); ok && !s.plans.Access.Unrestricted {
@@ -304,7 +309,7 @@ func (s *session) planAnew(ctx context.Context, text []byte) (rewrite.Ready, err
 	r, err := s.planInTurn(text)
 	var refusal *rewrite.Refusal
 	if errors.As(err, &refusal) && refusal.Unknown != "" && s.srv.enforcer.refresh(ctx, s.engine) {
-		if err := s.settle(ctx, text); err != nil {
+		if err := s.settle(ctx, view(text)); err != nil {
 			return rewrite.Ready{}, err
 		}
 		r, err = s.planInTurn(text)

@@ -89,7 +89,7 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 		})
 	}
 	if st != nil {
-		f.name(&s.portals, string(portal), &named{plan: st.plan, privacy: st.privacy})
+		f.name(&s.portals, string(portal), &named{plan: st.plan, privacy: st.privacy, asked: st.asked})
 	}
 	if err := s.push(f); err != nil {
 		return err
@@ -133,7 +133,7 @@ func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 		}
 		return nil, &rewrite.Refusal{Code: "26000", Message: fmt.Sprintf("prepared statement %q does not exist", name)}
 	}
-	if err := s.settle(ctx, nil); err != nil {
+	if err := s.settle(ctx, st.asked); err != nil {
 		return nil, err
 	}
 	if free(s.plans.Access) || st.plan.Access.ID == s.accessFor(st.plan).ID {
@@ -197,15 +197,15 @@ func (s *session) known(kind byte, name []byte) error {
 	if free(s.plans.Access) {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if kind == 'S' && s.statements.get(name) == nil {
-		return &rewrite.Refusal{Code: "26000", Message: fmt.Sprintf("prepared statement %q does not exist", name)}
+	what, code, names := "prepared statement", "26000", &s.statements
+	if kind == 'P' {
+		what, code, names = "portal", "34000", &s.portals
 	}
-	if kind == 'P' && s.portals.get(name) == nil {
-		return &rewrite.Refusal{Code: "34000", Message: fmt.Sprintf("portal %q does not exist", name)}
+	made, err := s.meaning(names, name)
+	if err == nil && made == nil {
+		err = &rewrite.Refusal{Code: code, Message: fmt.Sprintf("%s %q does not exist", what, name)}
 	}
-	return nil
+	return err
 }
 
 func (s *session) execute(ctx context.Context, frame []byte) error {
@@ -252,7 +252,7 @@ func (s *session) openPortal(ctx context.Context, name []byte) (*named, error) {
 	if p == nil {
 		return nil, &rewrite.Refusal{Code: "34000", Message: fmt.Sprintf("portal %q does not exist", name)}
 	}
-	if err := s.settle(ctx, nil); err != nil {
+	if err := s.settle(ctx, p.asked); err != nil {
 		return nil, err
 	}
 	if p.plan.Access.ID != s.accessFor(p.plan).ID {
@@ -286,6 +286,8 @@ func (s *session) close(frame []byte) error {
 	s.toS.Pass(frame)
 	return nil
 }
+
+var syncFrame = []byte{'S', 0, 0, 0, 4}
 
 func (s *session) sync(frame []byte) error {
 	s.mu.Lock()

@@ -68,7 +68,7 @@ type named struct {
 	plan    *rewrite.Plan
 	privacy *dsar.Command // when it is a data subject request
 	params  []byte        // of protocol-level statements: the parameter types of Parse
-	asked   string        // of those: what the client sent, when it may be planned again
+	asked   string        // of those and their portals: what the client sent, when it may be planned again
 	sql     []byte        // what to send in place of the plan's own text; valid only while the message is handled
 	bySQL   bool          // made by PREPARE or DECLARE
 	kept    string        // of unnamed statements: the name under which the server keeps it

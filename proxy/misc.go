@@ -6,11 +6,15 @@ import (
 	"net"
 	"runtime/debug"
 	"time"
+	"unsafe"
 
 	"github.com/pgveil/pgveil/proxy/wire"
 )
 
 func stack() string { return string(debug.Stack()) }
+
+// view gives bytes as a string, which is valid for as long as they are.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func ignoreEOF(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {

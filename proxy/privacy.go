@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unsafe"
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/dsar"
@@ -77,10 +76,7 @@ func (r *request) each(emit func([]string) error) (tag string, err error) {
 // parseCommand recognises a PRIVACY command. For any other text it allocates
 // nothing.
 func parseCommand(text []byte) (cmd dsar.Command, ok bool, err error) {
-	if len(text) == 0 {
-		return cmd, false, nil
-	}
-	if _, ok, _ := dsar.ParseCommand(unsafe.String(&text[0], len(text))); !ok {
+	if _, ok, _ := dsar.ParseCommand(view(text)); !ok {
 		return cmd, false, nil
 	}
 	return dsar.ParseCommand(string(text)) // text is the read buffer's: the command must not keep it
@@ -89,7 +85,7 @@ func parseCommand(text []byte) (cmd dsar.Command, ok bool, err error) {
 // carrier gives the statement that is sent in a command's place: it has the
 // columns of the answer and no row. The rows are put in when it ends.
 func (s *session) carrier(ctx context.Context, text string, cmd dsar.Command, parseErr error) (named, error) {
-	if err := s.settle(ctx, nil); err != nil {
+	if err := s.settle(ctx, ""); err != nil {
 		return named{}, err
 	}
 	plan := &rewrite.Plan{

@@ -267,6 +267,28 @@ func TestPreparedUnderAnotherPurpose(t *testing.T) {
 	}
 }
 
+// TestRolledBack changes the purpose in a transaction, has it known, and goes back:
+// with the changes sent at once, and by a ROLLBACK that no Sync follows, so that
+// no ReadyForQuery has said that the transaction is over.
+func TestRolledBack(t *testing.T) {
+	f, database := shop(t)
+	const change, check = `Query {"String": "BEGIN"}` + "\n" + `Query {"String": "` + toSupport + `"}`, `Query {"String": "SELECT 'known'"}`
+	const ready, fail = "\nuntil ReadyForQuery\nsend\n", `Query {"String": "SELECT 1/0"}`
+	first, ask := `Query {"String": "`+toSales+`"}`, `Query {"String": "`+askEmail+`"}`+"\nuntil ReadyForQuery"
+	for _, tt := range []struct{ name, script, want string }{
+		{"sent at once", first + "\n" + change + "\n" + check + "\nuntil" + strings.Repeat(" ReadyForQuery", 4) +
+			"\nsend\n" + `Query {"String": "ROLLBACK"}` + ready + ask, "known ***"},
+		{"without Sync", first + ready + change + "\nuntil ReadyForQuery ReadyForQuery\nsend\n" + check + ready + fail + ready +
+			`Parse {"Query": "ROLLBACK"}` + "\nBind\nExecute\nFlush\nuntil CommandComplete\nsend\n" + ask, "known 22012 ***"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := f.wire(t, database, "crm_app", "send\n"+tt.script); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 // turns makes a script that waits for the answer to each Query and Sync.
 func turns(messages []string) string {
 	var b strings.Builder

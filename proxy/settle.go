@@ -1,11 +1,11 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/rewrite"
@@ -15,6 +15,10 @@ import (
 // need be sent.
 var errSkipped = errors.New("the server passes over messages until Sync")
 
+// errAborted says that the transaction is aborted: an own question was the first
+// to be told, and the server passes over what follows it.
+var errAborted = fmt.Errorf("the transaction is aborted: %w", errSkipped)
+
 // errWaits says that a message cannot be acted on without waiting, by somebody
 // who must not: nothing has happened yet.
 var errWaits = errors.New("the message has to wait")
@@ -23,6 +27,7 @@ var errWaits = errors.New("the message has to wait")
 type probe struct {
 	done    bool
 	skipped bool // an error before it, or of its own, kept the server from answering
+	failed  bool // it was its own
 	inline  bool // asked amid the client's own messages: no Sync follows
 	values  []string
 }
@@ -41,14 +46,15 @@ const temporarySQL = probeSQL + `, ` + rewrite.TemporarySQL
 var probeName = wire.CString("pgveil probe")
 
 // settle makes sure that the session's engine is the current one, and that
-// what is known of the server's settings is so. text is what will be planned;
-// nil means anything.
-func (s *session) settle(ctx context.Context, text []byte) error {
+// what is known of the server's settings is so. text is what will be planned or
+// run; "" means anything.
+func (s *session) settle(ctx context.Context, text string) error {
 	// Who has no restrictions neither waits for a fresh catalog, amid a
 	// migration say, nor is kept out when the policy does not fit it any more.
+	stale := s.srv.enforcer.stale.Load()
 	engine := s.srv.enforcer.Engine()
-	if !free(s.plans.Access) {
-		if s.hurriedC && s.srv.enforcer.stale.Load() {
+	if stale && !free(s.plans.Access) {
+		if s.hurriedC {
 			return errWaits
 		}
 		var err error
@@ -57,7 +63,8 @@ func (s *session) settle(ctx context.Context, text []byte) error {
 		}
 	}
 	s.mu.Lock()
-	doubt := s.doubt && !(s.tx == 'E' && s.queue.n == 0)
+	aborted := s.tx == 'E' && s.queue.n == 0 && !s.extended // a ROLLBACK may have been executed, but no Sync
+	doubt := s.doubt && !aborted
 	s.mu.Unlock()
 	if doubt && !s.plans.Access.Unrestricted && !independent(text) {
 		if s.hurriedC {
@@ -79,16 +86,16 @@ func (s *session) settle(ctx context.Context, text []byte) error {
 // independent tells whether a text is one statement whose meaning no setting
 // changes. Those need not, and some must not, have a query before them in
 // their transaction.
-func independent(text []byte) bool {
-	text = bytes.TrimLeft(text, " \t\r\n")
-	if i := bytes.IndexByte(text, ';'); i >= 0 && len(bytes.Trim(text[i:], "; \t\r\n")) > 0 {
+func independent(text string) bool {
+	text = strings.TrimLeft(text, " \t\r\n")
+	if i := strings.IndexByte(text, ';'); i >= 0 && strings.Trim(text[i:], "; \t\r\n") != "" {
 		return false
 	}
 	word := text
-	if i := bytes.IndexAny(text, " \t\r\n;"); i >= 0 {
+	if i := strings.IndexAny(text, " \t\r\n;"); i >= 0 {
 		word = text[:i]
 	}
-	switch string(bytes.ToUpper(word)) {
+	switch strings.ToUpper(word) {
 	case "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "SET", "RESET", "SHOW", "DISCARD":
 		return true
 	default:
@@ -152,6 +159,8 @@ func (s *session) await(p *probe) ([]string, error) {
 	switch {
 	case s.ended != nil:
 		return nil, s.ended
+	case p.failed && s.skipping:
+		return nil, errAborted
 	case p.skipped && s.skipping:
 		return nil, errSkipped
 	case p.skipped:
