@@ -258,6 +258,9 @@ func (s *session) refuse(f *flight, err error, poison func(*Refusal)) error {
 		s.giveBack(f)
 		return err
 	}
+	if f.privacy != nil {
+		f.privacy.cancel()
+	}
 	f.refusal = s.asRefusal(err)
 	if err := s.recordRefusal(f); err != nil {
 		// Nothing was let through that the log would have to hold.

@@ -259,8 +259,11 @@ func (q *queue) pop() {
 	q.recycle(f)
 }
 
-// recycle keeps a flight for reuse.
+// recycle keeps a flight for reuse. What it carried ends.
 func (q *queue) recycle(f *flight) {
+	if f.privacy != nil {
+		f.privacy.cancel()
+	}
 	if len(q.spare) < maxSpare {
 		changes := f.changes[:0]
 		clear(changes[:cap(changes)])

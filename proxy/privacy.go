@@ -166,7 +166,10 @@ func (s *session) fulfil(ctx context.Context, f *flight) error {
 	tag, err := f.privacy.each(func(row []string) error {
 		f.rows++
 		s.toC.Frame('D', dataRow(row))
-		return s.flushAnswers(ctx)
+		if err := s.flushAnswers(ctx); err != nil {
+			return err
+		}
+		return s.via.drained()
 	})
 	outcome := "done"
 	if err != nil {
