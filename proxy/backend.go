@@ -237,8 +237,9 @@ func (s *session) first() *flight {
 
 func (s *session) pop() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.queue.pop()
-	s.mu.Unlock()
+	s.settled.Broadcast()
 }
 
 // parameter watches the settings that a restricted caller's protection rests
@@ -503,6 +504,7 @@ func (s *session) copyIn() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.copying = true
+	s.settled.Broadcast()
 	for i := 1; i < s.queue.n; {
 		switch s.queue.at(i).kind {
 		case flightCopyEnd:

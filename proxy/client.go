@@ -170,9 +170,6 @@ func (s *session) push(flights ...*flight) error {
 		return errSkipped
 	}
 	for _, f := range flights {
-		if s.copying && f.kind == flightSync {
-			continue // a server that takes in data passes over Sync
-		}
 		f.start = s.srv.now()
 		f.apply(s.batch)
 		s.queue.push(f)
@@ -334,7 +331,7 @@ func (s *session) copyEnd() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.copying {
-		s.copying = false
+		s.copying, s.queue.copies = false, nil
 		return
 	}
 	s.queue.push(s.queue.take(flightCopyEnd))

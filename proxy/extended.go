@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/pgveil/pgveil/proxy/wire"
@@ -290,6 +291,9 @@ func (s *session) close(frame []byte) error {
 var syncFrame = []byte{'S', 0, 0, 0, 4}
 
 func (s *session) sync(frame []byte) error {
+	if passed, err := s.takesData(); passed || err != nil {
+		return err
+	}
 	s.mu.Lock()
 	s.skipping = false
 	s.mu.Unlock()
@@ -298,4 +302,27 @@ func (s *session) sync(frame []byte) error {
 	}
 	s.toS.Pass(frame)
 	return nil
+}
+
+// takesData tells whether the server takes in data when the next message gets to
+// it, and passes over Sync. A COPY that was asked for may still fail before that,
+// or after any of the data: a Sync sent meanwhile would be answered or not, and
+// nobody could tell which. So it is known before, and then no Sync is sent.
+func (s *session) takesData() (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.copying || s.queue.copies == nil {
+		return s.copying, nil
+	}
+	if s.hurriedC {
+		return false, errWaits
+	}
+	s.mu.Unlock()
+	s.toS.Frame('H')
+	err := s.toS.Flush()
+	s.mu.Lock()
+	for err == nil && s.ended == nil && !s.copying && s.queue.copies != nil {
+		s.settled.Wait()
+	}
+	return s.copying, errors.Join(err, s.ended)
 }

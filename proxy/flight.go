@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pgveil/pgveil/dsar"
@@ -50,6 +51,11 @@ type flight struct {
 
 // relays tells whether the client gets the rows that answer it.
 func (f *flight) relays() bool { return !f.own && f.privacy == nil }
+
+// copies tells whether the server may take in data for it.
+func (f *flight) copies() bool {
+	return f.plan != nil && slices.ContainsFunc(f.plan.Steps, func(s rewrite.Step) bool { return s.Command == "COPY" })
+}
 
 // change is a name that a flight gave a new meaning, before it is certain that
 // the server does so too.
@@ -197,10 +203,11 @@ func (c *change) settle() {
 
 // queue holds the flights in the order in which the server will answer them.
 type queue struct {
-	ring  []*flight
-	head  int
-	n     int
-	spare []*flight
+	ring   []*flight
+	head   int
+	n      int
+	copies *flight // the latest that may take in data, when the data's end is not sent
+	spare  []*flight
 }
 
 // take gives an empty flight to fill and push.
@@ -225,6 +232,12 @@ func (q *queue) push(f *flight) {
 	}
 	q.ring[(q.head+q.n)%len(q.ring)] = f
 	q.n++
+	switch {
+	case f.kind == flightCopyEnd:
+		q.copies = nil
+	case f.copies():
+		q.copies = f
+	}
 }
 
 func (q *queue) at(i int) *flight { return q.ring[(q.head+i)%len(q.ring)] }
@@ -247,8 +260,8 @@ const maxSpare = 8
 
 func (q *queue) pop() {
 	f := q.ring[q.head]
-	if f.privacy != nil {
-		f.privacy.cancel()
+	if q.copies == f {
+		q.copies = nil
 	}
 	q.ring[q.head] = nil
 	q.head = (q.head + 1) % len(q.ring)

@@ -62,7 +62,7 @@ type session struct {
 	settled     sync.Cond  // something below changed
 	queue       queue
 	skipping    bool // the server passes over everything up to the next Sync
-	copying     bool // the server takes in data and passes over Sync
+	copying     bool // the server takes in data, whose end was not sent
 	extended    bool // messages of the extended protocol were sent since the last Sync
 	batch       int  // counts the messages that end what an error passes over
 	tx          byte // the last ReadyForQuery's status
