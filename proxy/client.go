@@ -258,10 +258,11 @@ func (s *session) refuse(f *flight, err error, poison func(*Refusal)) error {
 	if f.privacy != nil {
 		f.privacy.cancel()
 	}
-	f.refusal = s.asRefusal(err)
+	r := s.asRefusal(err)
+	f.refusal = r
 	if err := s.recordRefusal(f); err != nil {
 		// Nothing was let through that the log would have to hold.
-		s.log.Error("a refusal could not be recorded", "id", f.refusal.ID, "err", err)
+		s.log.Error("a refusal could not be recorded", "id", r.ID, "err", err)
 	}
 	f.plan, f.privacy, f.changes = nil, nil, nil
 	if f.unnamed {
@@ -270,7 +271,7 @@ func (s *session) refuse(f *flight, err error, poison func(*Refusal)) error {
 	if err := s.push(f); err != nil {
 		return err
 	}
-	poison(f.refusal)
+	poison(r) // the flight is the server half's
 	return nil
 }
 
