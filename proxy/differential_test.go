@@ -46,6 +46,9 @@ func TestRandomPipelines(t *testing.T) {
 				p := pipeline{Rand: rand.New(rand.NewPCG(seed, 0)), admin: admins[i], database: w.name, table: fmt.Sprintf("r%d", i)}
 				p.make()
 				want := p.play(t, "unix", socket(pgtest.Server(t)))
+				if n := len(want); n == 0 || want[n-1][0] != 'Z' {
+					continue // PostgreSQL ended the session: an internal error of its own
+				}
 				got := p.play(t, "tcp", free.Addr)
 				if p.differs(want, got, false) {
 					t.Errorf("seed %d, without restrictions:\n%s", seed, p.report(want, got))
@@ -66,6 +69,7 @@ type pipeline struct {
 	admin           *pgx.Conn
 	database, table string
 	all             []pgproto3.Message
+	odd             bool // with statements that pgveil and the server refuse at other times
 }
 
 func (p *pipeline) pick(of ...string) string { return of[p.IntN(len(of))] }
@@ -144,6 +148,7 @@ func (p *pipeline) whole() {
 func (p *pipeline) copyIn() {
 	text := "COPY " + p.table + " FROM STDIN"
 	if p.IntN(50) == 0 {
+		p.odd = true
 		text = "COPY missing FROM STDIN"
 	}
 	extended := p.IntN(2) == 0
@@ -178,16 +183,17 @@ func (p *pipeline) data() {
 func (p *pipeline) text() string {
 	r := p.table
 	if p.IntN(100) == 0 {
-		return p.pick("SELECT missing FROM "+r, "CREATE TABLE "+r+" (id integer)", "DROP TABLE missing", "BEGIN; SELECT 1; COMMIT")
+		p.odd = true
+		return p.pick("SELECT missing FROM "+r, "CREATE TABLE "+r+" (id integer)", "DROP TABLE missing", "BEGIN; SELECT 1; COMMIT", "", " ;", "DEALLOCATE ALL")
 	}
 	return p.pick(
 		"SELECT * FROM "+r+" ORDER BY id", "SELECT name FROM "+r+" WHERE id = 1", "SELECT count(*) FROM "+r, "TABLE "+r+" ORDER BY id LIMIT 3",
 		fmt.Sprintf("SELECT %d AS c%d", p.IntN(1000), p.IntN(1000)), fmt.Sprintf("SELECT name AS c%d FROM %s WHERE id < 4 ORDER BY id", p.IntN(1000), r),
-		"", ";", "SELECT 1; SELECT 2", "SELEC", "SELECT 1/0", "SELECT 1; SELECT 1/0; SELECT 2",
+		"SELECT 1; SELECT 2", "SELEC", "SELECT 1/0", "SELECT 1; SELECT 1/0; SELECT 2",
 		"BEGIN", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT s", "ROLLBACK TO s",
 		fmt.Sprintf("INSERT INTO %s VALUES (%d, 'x')", r, p.IntN(20)), fmt.Sprintf("INSERT INTO %s VALUES (%d, 'bad')", r, 30+p.IntN(20)),
 		"UPDATE "+r+" SET name = 'u' WHERE id = 2 RETURNING id", "DELETE FROM "+r+" WHERE id = 5",
-		"PREPARE "+p.pick("a", "b")+" AS SELECT id FROM "+r+" ORDER BY id", "EXECUTE "+p.pick("a", "b"), "DEALLOCATE "+p.pick("a", "b", "ALL"),
+		"PREPARE "+p.pick("a", "b")+" AS SELECT id FROM "+r+" ORDER BY id", "EXECUTE "+p.pick("a", "b"), "DEALLOCATE "+p.pick("a", "b"),
 		"DECLARE "+p.pick("a", "b")+" CURSOR FOR SELECT id FROM "+r+" ORDER BY id", "FETCH 2 FROM "+p.pick("a", "b"), "CLOSE "+p.pick("a", "b"),
 		"SET statement_timeout = '20s'", "SET LOCAL work_mem = '1MB'", "SET search_path = public", "RESET search_path", "SHOW search_path",
 		"COPY (SELECT * FROM "+r+" ORDER BY id) TO STDOUT",
@@ -258,10 +264,9 @@ func (p *pipeline) send(conn net.Conn, r *rand.Rand) {
 
 // essence is what even a caller with restrictions must see of an answer: no
 // notices, of errors that there is one, and of rows all. Where pgveil refuses
-// what the server does not, or not before Execute, it is the end only.
+// what the server does not, or not before Execute, it is no more than the end.
 func (p *pipeline) essence(frames [][]byte) (kept [][]byte) {
-	sent := encode(p.all...)
-	if slices.ContainsFunc([]string{"missing", "CREATE TABLE", "; COMMIT"}, func(s string) bool { return bytes.Contains(sent, []byte(s)) }) {
+	if p.odd {
 		return frames[max(0, len(frames)-3):]
 	}
 	for _, f := range frames {
