@@ -441,6 +441,7 @@ func (s *session) skip() (passedOver []uint64) {
 		if f.logged && f.refusal == nil {
 			passedOver = append(passedOver, f.seq)
 		}
+		f.done = beforeAll // not even that
 		f.undo()
 		s.queue.pop()
 	}

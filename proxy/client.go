@@ -180,6 +180,9 @@ func (s *session) push(flights ...*flight) error {
 		if ends {
 			s.batch++
 		}
+		if f.own && f.kind == flightClose {
+			continue // it cannot fail
+		}
 		// After an error the server passes over a Query as well.
 		s.extended = f.kind != flightSync && (s.extended || !ends)
 	}
@@ -224,9 +227,7 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('Q', r.poison()) })
 	}
 	s.nameSteps(f, made.plan)
-	if s.keptName(nil) != "" {
-		f.name(&s.statements, "", nil) // a Query takes the unnamed statement away
-	}
+	s.takesUnnamed(f)
 	if err := s.push(f); err != nil {
 		return err
 	}
@@ -265,8 +266,11 @@ func (s *session) refuse(f *flight, err error, poison func(*Refusal)) error {
 		s.log.Error("a refusal could not be recorded", "id", r.ID, "err", err)
 	}
 	f.plan, f.privacy, f.changes = nil, nil, nil
-	if f.unnamed {
+	switch {
+	case f.unnamed:
 		f.name(&s.statements, "", nil)
+	case f.kind == flightQuery:
+		s.takesUnnamed(f)
 	}
 	if err := s.push(f); err != nil {
 		return err

@@ -131,6 +131,9 @@ func (n *names) endTransaction() {
 // name notes that the flight gives a name a meaning, from when it is pushed.
 func (f *flight) name(n *names, name string, to *named) { f.nameAt(0, n, name, to) }
 
+// beforeAll is the step of what a Query does even if its first statement fails.
+const beforeAll = -1
+
 // nameAt is name for one of several statements.
 func (f *flight) nameAt(step int, n *names, name string, to *named) {
 	f.changes = append(f.changes, change{names: n, name: name, step: step, to: to})

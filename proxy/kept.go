@@ -162,6 +162,14 @@ func (s *session) keptName(name []byte) string {
 	return ""
 }
 
+// takesUnnamed notes that a Query takes the unnamed statement away, however it
+// ends; the server, which has ours instead, does not.
+func (s *session) takesUnnamed(f *flight) {
+	if s.keptName(nil) != "" {
+		f.nameAt(beforeAll, &s.statements, "", nil)
+	}
+}
+
 // ours tells whether a client with restrictions names what only pgveil may.
 func (s *session) ours(name []byte) bool {
 	return !free(s.plans.Access) && strings.HasPrefix(string(name), keptPrefix)

@@ -24,7 +24,7 @@ func (s *session) longText(ctx context.Context, typ byte, frame []byte) error {
 		f.kind, f.unnamed = flightParse, len(name) == 0
 	}
 	size := len(frame) - wire.HeadLen + s.left
-	err := s.settle(ctx, nil)
+	err := s.settle(ctx, "")
 	if err == nil && !free(s.plans.Access) {
 		err = &rewrite.Refusal{Code: "54000", Message: fmt.Sprintf("a statement of %d bytes is longer than the %d that callers with restrictions may send", size, parse.MaxText), Hint: "send the data by COPY, or as parameters"}
 	}

@@ -166,10 +166,7 @@ func (s *session) fulfil(ctx context.Context, f *flight) error {
 	tag, err := f.privacy.each(func(row []string) error {
 		f.rows++
 		s.toC.Frame('D', dataRow(row))
-		if err := s.flushAnswers(ctx); err != nil {
-			return err
-		}
-		return s.via.drained()
+		return s.flushAnswers(ctx)
 	})
 	outcome := "done"
 	if err != nil {
