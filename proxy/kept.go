@@ -32,8 +32,9 @@ type keeper struct {
 	texts  map[*rewrite.Plan]*keptText
 	named  int
 	next   int
-	shaky  bool // settings have changed: until the session is idle they may change back
-	doubt  bool // guarded by the session's mutex: an answer said that something kept is not as it was
+	left   string // is kept for the client's unnamed statement only
+	shaky  bool   // settings have changed: until the session is idle they may change back
+	doubt  bool   // guarded by the session's mutex: an answer said that something kept is not as it was
 	server names
 }
 
@@ -120,23 +121,41 @@ func (k *keeper) count(p *rewrite.Plan, params []byte, after int) *keptText {
 	return text
 }
 
-// forgetKept has the server forget what it keeps.
+// forgetKept has the server forget what it keeps, but for what the client's
+// unnamed statement is: that stays as it was read.
 func (s *session) forgetKept() {
 	k := &s.keeper
+	if len(k.texts) == 0 && k.left == "" {
+		return
+	}
+	inUse := s.keptName(nil)
+	if k.left != "" && k.left != inUse {
+		s.closeKept(k.left)
+		k.left = ""
+	}
 	for _, text := range k.texts {
-		if text.name == "" {
-			continue
+		switch text.name {
+		case "":
+		case inUse:
+			k.left = inUse
+		default:
+			s.closeKept(text.name)
 		}
-		f := s.take(flightClose)
-		f.own = true
-		f.name(&k.server, text.name, nil)
-		if s.push(f) != nil {
-			s.giveBack(f)
-			continue // the server passes over messages: it stays, and is not used any more
-		}
-		s.toS.Frame('C', []byte{'S'}, wire.CString(text.name))
 	}
 	k.texts, k.named = nil, 0
+}
+
+// closeKept closes one statement. Where the server passes over messages it
+// stays, and is not used any more.
+func (s *session) closeKept(name string) {
+	f := s.take(flightClose)
+	f.own = true
+	f.name(&s.keeper.server, name, nil)
+	if s.push(f) != nil {
+		s.giveBack(f)
+		return
+	}
+	s.toS.Frame('C', []byte{'S'}, wire.CString(name))
 }
 
 // settingsChange is called for what is about to run.
@@ -151,7 +170,7 @@ func (s *session) settingsChange(p *rewrite.Plan) {
 // keptName gives the name under which the server has a client's statement,
 // where that is another than the client's.
 func (s *session) keptName(name []byte) string {
-	if len(name) > 0 || s.keeper.named == 0 {
+	if len(name) > 0 {
 		return ""
 	}
 	s.mu.Lock()
@@ -165,7 +184,7 @@ func (s *session) keptName(name []byte) string {
 // takesUnnamed notes that a Query takes the unnamed statement away, however it
 // ends; the server, which has ours instead, does not.
 func (s *session) takesUnnamed(f *flight) {
-	if s.keptName(nil) != "" {
+	if s.keeper.next > 0 {
 		f.nameAt(beforeAll, &s.statements, "", nil)
 	}
 }
