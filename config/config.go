@@ -84,7 +84,7 @@ type Limits struct {
 	Drain           time.Duration `yaml:"drain"`           // how long a shutdown waits for transactions
 	Refresh         time.Duration `yaml:"refresh"`         // how often the catalog is looked at
 	PlanCache       int           `yaml:"plan_cache"`      // bytes of statements and plans kept
-	Loops           int           `yaml:"loops"`           // goroutines that relay sessions in clear; 0: half as many as processors
+	Loops           int           `yaml:"loops"`           // goroutines that relay sessions; 0: half as many as processors
 }
 
 // Log says what the process tells of itself, on standard error.

@@ -15,11 +15,11 @@
 // not answered yet, in order. All state that both use is guarded by one mutex;
 // both are closed switches, and what they do not know ends the session.
 //
-// Halves know nothing of sockets. A transport calls them as bytes come: a loop
-// for sessions in clear, which serves many from one goroutine and never waits,
-// and two goroutines (pumps) for those under TLS. A loop has halves that must
-// not wait: where they would have to they return errWaits, with nothing done,
-// and are called again by a goroutine that may.
+// Halves know nothing of sockets. A transport calls them as bytes come: a loop,
+// which serves many sessions from one goroutine and never waits, also under TLS;
+// and two goroutines (pumps) for connections that are no sockets of the
+// system's. In a loop halves must not wait: where they would have to they return
+// errWaits, with nothing done, and are called again by a goroutine that may.
 //
 // A session ends in one of four ways: the client says Terminate or goes away;
 // the server goes away; pgveil cannot go on (a malformed frame, an answer that

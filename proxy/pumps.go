@@ -11,7 +11,7 @@ import (
 )
 
 // pumps serve a session by two goroutines, one for each direction, which wait
-// wherever they have to. They are for connections under TLS.
+// wherever they have to. They are for connections that a loop cannot serve.
 type pumps struct {
 	s      *session
 	ctx    context.Context

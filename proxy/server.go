@@ -40,7 +40,7 @@ type Options struct {
 	LoginTimeout    time.Duration
 	MaxUnauthorized int // connections that are not logged in yet
 	KeepAfter       int // how often an unnamed statement of a caller with restrictions must come until the server keeps it; 0: never
-	Loops           int // goroutines that relay sessions in clear; 0: by the number of processors
+	Loops           int // goroutines that relay sessions; 0: by the number of processors
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
