@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +60,9 @@ func (l *loop) close() error {
 
 // run serves sessions until it is told to quit.
 func (l *loop) run() error {
+	// On a thread of its own: handed from one to the next while processors are
+	// busy, it would wait for each to have its turn.
+	runtime.LockOSThread()
 	events := make([]unix.EpollEvent, 256)
 	for {
 		n, err := unix.EpollWait(l.epoll, events, l.patience())
