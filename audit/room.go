@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // retryAfter is the least time between two attempts to allocate a segment
@@ -36,7 +38,33 @@ func (l *Log) makeRoom(need int) error {
 	if l.cur.end > len(l.cur.data)/5*4 {
 		l.allocateAhead()
 	}
+	l.warmAhead()
 	return nil
+}
+
+// warmStep is how much of a segment is made ready to be written at a time, and
+// how long before it is.
+const warmStep = 1 << 20
+
+// warmAhead has the pages that come next made ready in the background: the
+// first write to each asks the file system, which may be busy making older ones
+// durable. The caller holds l.mu.
+func (l *Log) warmAhead() {
+	s := l.cur
+	if s.warming || s.warm == len(s.data) || s.end+warmStep <= s.warm {
+		return
+	}
+	page := os.Getpagesize()
+	from := max(s.warm, s.end/page*page)
+	to := min(from+warmStep, len(s.data))
+	s.warming = true
+	s.users.Go(func() {
+		// Where the system does not know this, a write waits as it did.
+		_ = unix.Madvise(s.data[from:to], unix.MADV_POPULATE_WRITE)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		s.warm, s.warming = to, false
+	})
 }
 
 // rotate changes to the next segment, for which it waits while it is being

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -143,6 +144,10 @@ type segment struct {
 	data  []byte // the whole file
 	end   int    // where the next frame goes
 	tip   int    // where the last frame stands; 0 when there is none
+
+	warm    int            // pages up to here were made ready
+	warming bool           // more are
+	users   sync.WaitGroup // of data, in the background
 }
 
 // allocate makes a segment without a header, under a name that readers pass by.
@@ -214,5 +219,6 @@ func (s *segment) seal() error {
 func (s *segment) sync() error { return unix.Fdatasync(int(s.file.Fd())) }
 
 func (s *segment) close() error {
+	s.users.Wait()
 	return errors.Join(unix.Munmap(s.data), s.file.Close())
 }
