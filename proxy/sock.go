@@ -65,11 +65,10 @@ func (k *sock) read(b []byte) (n int, err error) {
 		return k.receive(b)
 	}
 	n, err = k.secured.Read(b)
-	if _, nothing := err.(nothingYet); nothing {
-		k.pending = false
-		return 0, nil
+	_, nothing := err.(nothingYet)
+	if k.pending = !nothing || n > 0; n > 0 || nothing {
+		return n, nil // an error that came with data comes again
 	}
-	k.pending = true
 	return n, err
 }
 
@@ -163,9 +162,9 @@ func (k *sock) send(b []byte) (sent int, err error) {
 // discardArrived reads what the peer has sent and nobody will: were it left, the
 // system would reset the connection, and the last words be lost.
 func (k *sock) discardArrived() {
-	buf := make([]byte, 4<<10)
-	for k.readable = true; k.readable; {
-		if _, err := k.receive(buf); err != nil {
+	buf := make([]byte, lentBuffer)
+	for range maxReads { // who goes on sending does not want to hear
+		if n, err := k.receive(buf); n == 0 || err != nil {
 			return
 		}
 	}
