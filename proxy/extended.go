@@ -140,7 +140,7 @@ func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 	if free(s.plans.Access) || st.plan.Access.ID == s.accessFor(st.plan).ID {
 		return st, nil
 	}
-	if st.bySQL {
+	if st.bySQL || st.asked == "" { // its text is not at hand
 		return nil, &rewrite.Refusal{Code: "42501", Message: fmt.Sprintf("prepared statement %q was made for another role or purpose, or under another policy", name), Hint: "prepare it again"}
 	}
 	return s.prepareAgain(ctx, name, st)
@@ -223,7 +223,7 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 	}
 	if err == nil && p != nil {
 		f.privacy, err = s.request(ctx, p)
-		f.seq, f.logged = p.seq, p.logged
+		f.seq, f.logged, f.again = p.seq, p.logged, p.logged
 		if err == nil && !p.logged {
 			err = s.admit(ctx, f, p.plan)
 		}

@@ -76,7 +76,7 @@ func (s *session) skip() (passedOver []uint64) {
 		if f.probe != nil {
 			f.probe.done, f.probe.skipped = true, true
 		}
-		if f.logged && f.refusal == nil {
+		if f.logged && !f.again && f.refusal == nil {
 			passedOver = append(passedOver, f.seq)
 		}
 		f.done = beforeAll // not even that

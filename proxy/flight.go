@@ -39,6 +39,7 @@ type flight struct {
 
 	seq     uint64 // of the statement's audit record
 	logged  bool
+	again   bool // the record is of an earlier Execute of the same portal
 	durable bool // its answer waits until the record is durable
 	start   time.Time
 	rows    int64

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -157,5 +158,20 @@ func BenchmarkUnnamed(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestRestrictedSincePrepare takes a caller its freedom: what was prepared
+// before has a text that nobody kept, so it cannot be planned.
+func TestRestrictedSincePrepare(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	f := start(t, database, shopPolicy)
+	conn := f.connect(t, database, "dora")
+	if _, err := conn.PgConn().Prepare(t.Context(), "s", "SELECT ssn FROM customers WHERE id = 1", nil); err != nil {
+		t.Fatal(err)
+	}
+	f.reload(t, strings.Replace(shopPolicy, "dora:    {roles: [dba]}", "dora:    {roles: [agent]}", 1))
+	if r := conn.PgConn().ExecPrepared(t.Context(), "s", nil, nil, nil).Read(); code(r.Err) != "42501" {
+		t.Errorf("got %q, %v; want 42501", r.Rows, r.Err)
 	}
 }

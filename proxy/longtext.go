@@ -29,6 +29,9 @@ func (s *session) longText(ctx context.Context, typ byte, frame []byte) error {
 		err = &rewrite.Refusal{Code: "54000", Message: fmt.Sprintf("a statement of %d bytes is longer than the %d that callers with restrictions may send", size, parse.MaxText), Hint: "send the data by COPY, or as parameters"}
 	}
 	plan := &rewrite.Plan{Shape: fmt.Sprintf("(%d bytes, too long to be read)", size), Decision: rewrite.Unrestricted, Access: s.plans.Access}
+	if !plan.Access.Unrestricted {
+		plan.Decision = rewrite.Observed
+	}
 	if err == nil && typ == 'Q' {
 		err = s.admit(ctx, f, plan)
 	}

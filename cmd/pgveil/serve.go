@@ -38,8 +38,10 @@ import (
 const serveHelp = `Usage: pgveil serve --config FILE
 
 Relays PostgreSQL sessions and enforces the policy. SIGHUP, or a change of the
-policy's files, puts a new policy in force as a whole, or leaves the old one.
-SIGTERM ends sessions as their transactions end; a second one ends at once.
+policy's files, puts a new policy in force as a whole, or leaves the old one;
+SIGHUP does so with certificates and keys as well. SIGTERM ends sessions as
+their transactions end; a second one ends at once. Sockets that a service
+manager hands over (LISTEN_FDS) are listened on in place of the configured ones.
 
   --config FILE   the configuration (default pgveil.yaml)
 

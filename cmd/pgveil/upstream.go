@@ -83,12 +83,12 @@ func clientsTLS(t *config.TLS) (*tls.Config, error) {
 
 func certs(word string) proxy.Certs {
 	switch word {
+	case "", "optional":
+		return proxy.CertsOptional
 	case "verify-ca":
 		return proxy.CertsOfCA
-	case "verify-full":
-		return proxy.CertsOfLogin
 	default:
-		return proxy.CertsOptional
+		return proxy.CertsOfLogin
 	}
 }
 
