@@ -74,15 +74,19 @@ var layers = map[string]may{
 
 	"audit": {modules: list("golang.org/x/sys"), why: "a leaf: whoever verifies a log need trust nothing else of ours; sys for mapped files, fdatasync and locks"},
 
+	"privacy": {
+		ours: list("policy"),
+		why:  "what PRIVACY commands say, not what they do: the proxy reads them, dsar answers them",
+	},
 	"dsar": {
-		ours: list("catalog policy"), modules: list(pgx),
+		ours: list("catalog policy privacy"), modules: list(pgx),
 		why: "follows foreign keys on a connection that it is given; proxy and cmd are faces of it",
 	},
 
 	"proxy/wire": {why: "frames, not meanings: a leaf that both sides of a session share"},
 	"proxy/auth": {modules: list(pgx, "golang.org/x/text"), why: "logins: pgx to look verifiers up, text for SASLprep; knows no policy"},
 	"proxy": {
-		ours: list("audit dsar policy proxy/auth proxy/wire rewrite rewrite/parse"), modules: list(metrics, "golang.org/x/sys"),
+		ours: list("audit dsar policy privacy proxy/auth proxy/wire rewrite rewrite/parse"), modules: list(metrics, "golang.org/x/sys"),
 		why: "sessions: asks rewrite, never the catalog or pg_query; frames are ours, for pgx would decode what is only relayed; the event loop is epoll",
 	},
 

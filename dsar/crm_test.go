@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/privacy"
 )
 
 var variable = regexp.MustCompile(`"(generated_at|policy)":"[^"]*"`)
@@ -207,7 +209,7 @@ func TestTwins(t *testing.T) {
 
 func dryRun(t testing.TB, conn *pgx.Conn, g *Graph, values ...string) Report {
 	t.Helper()
-	r, err := DryRun(t.Context(), conn, g, Key{Values: values})
+	r, err := DryRun(t.Context(), conn, g, privacy.Key{Values: values})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +285,7 @@ func TestFindBy(t *testing.T) {
 	for column, value := range map[string]string{
 		"email": "lena.hartmann@example.de", "phone": "+49 40 5550 1822", "public_id": "1c1e3dd0-9531-4f30-b24a-c021ca3b95b8", "id": "1",
 	} {
-		text, err := export(t, conn, g, Key{column, []string{value}}, ExportOptions{})
+		text, err := export(t, conn, g, privacy.Key{Column: column, Values: []string{value}}, ExportOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,10 +296,10 @@ func TestFindBy(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "UPDATE crm.customers SET phone = '+49 40 5550 1822' WHERE id = 2"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := export(t, conn, g, Key{"phone", []string{"+49 40 5550 1822"}}, ExportOptions{})
-	wantCode(t, err, Ambiguous, "2 of kind")
-	_, err = export(t, conn, g, Key{"notes", []string{"x"}}, ExportOptions{})
-	wantCode(t, err, NoColumn, "cannot be looked up")
-	_, err = export(t, conn, g, Key{"emial", []string{"x"}}, ExportOptions{})
-	wantCode(t, err, NoColumn, "did you mean email?")
+	_, err := export(t, conn, g, privacy.Key{Column: "phone", Values: []string{"+49 40 5550 1822"}}, ExportOptions{})
+	wantCode(t, err, privacy.Ambiguous, "2 of kind")
+	_, err = export(t, conn, g, privacy.Key{Column: "notes", Values: []string{"x"}}, ExportOptions{})
+	wantCode(t, err, privacy.NoColumn, "cannot be looked up")
+	_, err = export(t, conn, g, privacy.Key{Column: "emial", Values: []string{"x"}}, ExportOptions{})
+	wantCode(t, err, privacy.NoColumn, "did you mean email?")
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/privacy"
 )
 
 // definition is a fact about a relation that a Graph rests on: a column, a
@@ -71,7 +72,7 @@ func (g *Graph) current(ctx context.Context, tx pgx.Tx) error {
 	var d definition
 	_, err = pgx.ForEachRow(rows, []any{&d.relation, &d.what}, func() error {
 		if !g.known[d] {
-			return fail(SchemaChanged, "try again shortly", "the schema has changed since it was read")
+			return privacy.Fail(privacy.SchemaChanged, "try again shortly", "the schema has changed since it was read")
 		}
 		return nil
 	})

@@ -3,7 +3,7 @@
 //
 // In go a command, the policy and the catalog; out come the rows of an answer:
 //
-//	cmd, ok, err := dsar.ParseCommand("PRIVACY EXPORT customer 42;")
+//	cmd, ok, err := privacy.ParseCommand("PRIVACY EXPORT customer 42;")
 //	graph, err := dsar.NewGraph(set, cat, cmd.Subject) // which tables hold rows of a customer
 //	_, err = dsar.Export(ctx, conn, graph, cmd.Key, dsar.ExportOptions{}, yield)
 //

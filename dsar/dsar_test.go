@@ -13,6 +13,7 @@ import (
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/privacy"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -83,7 +84,7 @@ func firstSubject(subjects string) string {
 }
 
 // export gives the document's text.
-func export(t testing.TB, conn *pgx.Conn, g *Graph, key Key, o ExportOptions) (string, error) {
+func export(t testing.TB, conn *pgx.Conn, g *Graph, key privacy.Key, o ExportOptions) (string, error) {
 	t.Helper()
 	var lines [][]byte
 	_, err := Export(t.Context(), conn, g, key, o, func(chunk []byte) error {
@@ -107,7 +108,7 @@ type exported struct {
 
 func mustExport(t testing.TB, conn *pgx.Conn, g *Graph, values ...string) exported {
 	t.Helper()
-	text, err := export(t, conn, g, Key{Values: values}, ExportOptions{})
+	text, err := export(t, conn, g, privacy.Key{Values: values}, ExportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,3 +123,5 @@ func read(t testing.TB, text string) exported {
 	}
 	return doc
 }
+
+func byKey(values ...string) privacy.Key { return privacy.Key{Values: values} }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/privacy"
 )
 
 // Action is what an erasure does with rows. The zero Action is none.
@@ -55,7 +57,7 @@ func (r Report) Refused() bool {
 
 // DryRun finds out what erasing a subject would do, and changes nothing. Once
 // ctx has ended, conn is of no use any more.
-func DryRun(ctx context.Context, conn *pgx.Conn, g *Graph, key Key) (Report, error) {
+func DryRun(ctx context.Context, conn *pgx.Conn, g *Graph, key privacy.Key) (Report, error) {
 	plan := g.plan()
 	var report Report
 	err := inSnapshot(ctx, conn, func(tx pgx.Tx) error {

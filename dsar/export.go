@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/privacy"
 )
 
 // ExportOptions says how a document is written.
@@ -45,7 +47,7 @@ type redaction struct {
 // "tables", from brace to brace, without line feeds. One that lacks them was
 // cut off by an error. Memory does not grow with the number of rows. Once ctx
 // has ended, conn is of no use any more.
-func Export(ctx context.Context, conn *pgx.Conn, g *Graph, key Key, o ExportOptions, yield func(chunk []byte) error) (rows int64, err error) {
+func Export(ctx context.Context, conn *pgx.Conn, g *Graph, key privacy.Key, o ExportOptions, yield func(chunk []byte) error) (rows int64, err error) {
 	err = inSnapshot(ctx, conn, func(tx pgx.Tx) error {
 		s, err := g.find(ctx, tx, key)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/privacy"
 )
 
 // Graph says in which tables the rows of one kind of subject lie and how they
@@ -84,9 +85,9 @@ func subjectNamed(all []policy.Subject, name string) (policy.Subject, error) {
 		known = append(known, s.Name)
 	}
 	if known == nil {
-		return policy.Subject{}, fail(NoSubject, `declare one under "subjects"`, "the policy has no subjects")
+		return policy.Subject{}, privacy.Fail(privacy.NoSubject, `declare one under "subjects"`, "the policy has no subjects")
 	}
-	return policy.Subject{}, fail(NoSubject, didYouMean(name, known), "the policy has no subject %q", name)
+	return policy.Subject{}, privacy.Fail(privacy.NoSubject, privacy.DidYouMean(name, known), "the policy has no subject %q", name)
 }
 
 // builder makes a Graph.
@@ -296,7 +297,7 @@ func (g *Graph) complete() error {
 	if g.Unclassified == nil {
 		return nil
 	}
-	return fail(Unclassified, `put them into "classes" in the policy`,
+	return privacy.Fail(privacy.NotAllowed, `put them into "classes" in the policy`,
 		"the data of a %s lies in columns without a class: %s", g.Subject.Name, strings.Join(g.Unclassified, ", "))
 }
 

@@ -11,11 +11,12 @@ import (
 
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/privacy"
 )
 
-func wantCode(t *testing.T, err error, code Code, text string) {
+func wantCode(t *testing.T, err error, code privacy.Code, text string) {
 	t.Helper()
-	var e *Error
+	var e *privacy.Error
 	if !errors.As(err, &e) || e.Code != code || !strings.Contains(err.Error(), text) {
 		t.Errorf("error is %v, want %s with %q", err, code, text)
 	}
@@ -31,7 +32,7 @@ func take(t *testing.T, conn *pgx.Conn, g *Graph, values ...string) {
 	}
 	var s subject
 	err := inSnapshot(t.Context(), conn, func(tx pgx.Tx) (err error) {
-		s, err = g.find(t.Context(), tx, Key{Values: values})
+		s, err = g.find(t.Context(), tx, privacy.Key{Values: values})
 		return err
 	})
 	if err != nil {
@@ -208,15 +209,15 @@ orders [customer_id:map[redacted:another customer] friend_id:1 id:11 tenant_id:7
 	}
 	for _, tt := range []struct {
 		key  []string
-		code Code
+		code privacy.Code
 		text string
 	}{
-		{[]string{"1"}, Ambiguous, "2 of kind \"customer\" match; ask for one by tenant_id, id"},
-		{[]string{"8", "2"}, NotFound, "no such customer"},
-		{[]string{"8", "2", "1"}, Syntax, "one value for each of tenant_id, id"},
-		{nil, Syntax, "one value"},
+		{[]string{"1"}, privacy.Ambiguous, "2 of kind \"customer\" match; ask for one by tenant_id, id"},
+		{[]string{"8", "2"}, privacy.NotFound, "no such customer"},
+		{[]string{"8", "2", "1"}, privacy.Syntax, "one value for each of tenant_id, id"},
+		{nil, privacy.Syntax, "one value"},
 	} {
-		_, err := export(t, conn, g, Key{Values: tt.key}, ExportOptions{})
+		_, err := export(t, conn, g, privacy.Key{Values: tt.key}, ExportOptions{})
 		wantCode(t, err, tt.code, tt.text)
 	}
 }
@@ -342,12 +343,12 @@ func TestHostileNames(t *testing.T) {
 	}
 	for _, key := range []string{"", "a", "' OR true --", "a'; DROP TABLE customers; -- ", "%", strings.Repeat("x", 1<<20)} {
 		_, err := export(t, conn, g, byKey(key), ExportOptions{})
-		wantCode(t, err, NotFound, "no such customer")
+		wantCode(t, err, privacy.NotFound, "no such customer")
 	}
 	_, err := export(t, conn, g, byKey("a\x00b"), ExportOptions{})
-	wantCode(t, err, BadKey, "does not fit public.customers.s; DROP TABLE x --")
+	wantCode(t, err, privacy.BadKey, "does not fit public.customers.s; DROP TABLE x --")
 	_, err = export(t, conn, g, byKey("\xff"), ExportOptions{})
-	wantCode(t, err, BadKey, "does not fit")
+	wantCode(t, err, privacy.BadKey, "does not fit")
 }
 
 func TestKeyTypes(t *testing.T) {
@@ -363,15 +364,15 @@ func TestKeyTypes(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		column, value string
-		want          Code
+		want          privacy.Code
 	}{
-		{"id", "1", ""}, {"id", " 1 ", ""}, {"id", "2", NotFound}, {"id", "0", BadKey}, {"id", "secret", BadKey}, {"id", "99999999999", BadKey},
-		{"u", "1C1E3DD095314F30B24AC021CA3B95B8", ""}, {"u", "secret", BadKey},
-		{"n", "1.5", ""}, {"v", "abc", ""}, {"v", "abcd", NotFound}, {"f", "ab", ""}, {"f", "ab   ", ""}, {"f", "abcdefgh", NotFound},
-		{"e", "red", ""}, {"e", "green", BadKey}, {"m", "ADA@b.C", ""}, {"b", "yes", ""},
+		{"id", "1", ""}, {"id", " 1 ", ""}, {"id", "2", privacy.NotFound}, {"id", "0", privacy.BadKey}, {"id", "secret", privacy.BadKey}, {"id", "99999999999", privacy.BadKey},
+		{"u", "1C1E3DD095314F30B24AC021CA3B95B8", ""}, {"u", "secret", privacy.BadKey},
+		{"n", "1.5", ""}, {"v", "abc", ""}, {"v", "abcd", privacy.NotFound}, {"f", "ab", ""}, {"f", "ab   ", ""}, {"f", "abcdefgh", privacy.NotFound},
+		{"e", "red", ""}, {"e", "green", privacy.BadKey}, {"m", "ADA@b.C", ""}, {"b", "yes", ""},
 	} {
-		_, err := export(t, conn, g, Key{tt.column, []string{tt.value}}, ExportOptions{})
-		var e *Error
+		_, err := export(t, conn, g, privacy.Key{Column: tt.column, Values: []string{tt.value}}, ExportOptions{})
+		var e *privacy.Error
 		if errors.As(err, &e); tt.want == "" && err != nil || tt.want != "" && (e == nil || e.Code != tt.want) {
 			t.Errorf("%s = %q: %v, want %q", tt.column, tt.value, err, tt.want)
 		}
@@ -398,9 +399,9 @@ func TestIncompletePolicy(t *testing.T) {
 	}
 	const want = "columns without a class: public.customers.name, public.orders.gift; put them"
 	_, err = export(t, conn, g, byKey("1"), ExportOptions{})
-	wantCode(t, err, Unclassified, want)
+	wantCode(t, err, privacy.NotAllowed, want)
 	_, err = DryRun(t.Context(), conn, g, byKey("1"))
-	wantCode(t, err, Unclassified, want)
+	wantCode(t, err, privacy.NotAllowed, want)
 }
 
 func TestSchemaChanged(t *testing.T) {
@@ -425,7 +426,7 @@ func TestSchemaChanged(t *testing.T) {
 			}
 			_, err := export(t, conn, g, byKey("1"), ExportOptions{})
 			if tt.stale {
-				wantCode(t, err, SchemaChanged, "has changed")
+				wantCode(t, err, privacy.SchemaChanged, "has changed")
 			} else if err != nil {
 				t.Error(err)
 			}
@@ -464,9 +465,9 @@ func TestUnsupported(t *testing.T) {
 		})
 	}
 	_, err := subjectNamed([]policy.Subject{{Name: "customer"}, {Name: "employee"}}, "custmer")
-	wantCode(t, err, NoSubject, "did you mean customer?")
+	wantCode(t, err, privacy.NoSubject, "did you mean customer?")
 	_, err = subjectNamed(nil, "customer")
-	wantCode(t, err, NoSubject, "has no subjects")
+	wantCode(t, err, privacy.NoSubject, "has no subjects")
 }
 
 func TestHidden(t *testing.T) {

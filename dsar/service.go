@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/privacy"
 )
 
 // closeWait is how long a connection is given to say goodbye.
@@ -30,13 +31,13 @@ type Service struct {
 }
 
 // Columns names the columns of a command's answer, all of which are text.
-func Columns(cmd Command) []string {
+func Columns(cmd privacy.Command) []string {
 	switch cmd.Verb {
-	case VerbHelp:
+	case privacy.VerbHelp:
 		return []string{"command", "about"}
-	case VerbExport:
+	case privacy.VerbExport:
 		return []string{"document"}
-	case VerbErase:
+	case privacy.VerbErase:
 		return []string{"table", "rows", "action", "path", "reason"}
 	default:
 		return nil
@@ -46,21 +47,21 @@ func Columns(cmd Command) []string {
 // Run runs a command for who, hands the rows of its answer to emit, one by
 // one, and gives the command's tag. A row must not be kept. An error may come
 // after rows: then they are no answer.
-func (s *Service) Run(ctx context.Context, cmd Command, who string, emit func(row []string) error) (tag string, err error) {
+func (s *Service) Run(ctx context.Context, cmd privacy.Command, who string, emit func(row []string) error) (tag string, err error) {
 	switch cmd.Verb {
-	case VerbHelp:
-		return "PRIVACY HELP", help(emit)
-	case VerbExport:
-		return "PRIVACY EXPORT", s.with(ctx, cmd, func(conn *pgx.Conn, g *Graph) error {
+	case privacy.VerbHelp:
+		return cmd.Verb.Tag(), help(emit)
+	case privacy.VerbExport:
+		return cmd.Verb.Tag(), s.with(ctx, cmd, func(conn *pgx.Conn, g *Graph) error {
 			o := ExportOptions{Pretty: cmd.Pretty, PreparedBy: who}
 			_, err := Export(ctx, conn, g, cmd.Key, o, func(chunk []byte) error { return emit([]string{string(chunk)}) })
 			return err
 		})
-	case VerbErase:
+	case privacy.VerbErase:
 		if !cmd.DryRun {
-			return "", fail(NotAvailable, "use DRY RUN to see what it would do", "erasing is not available yet")
+			return "", privacy.Fail(privacy.NotAvailable, "use DRY RUN to see what it would do", "erasing is not available yet")
 		}
-		return "PRIVACY ERASE", s.with(ctx, cmd, func(conn *pgx.Conn, g *Graph) error {
+		return cmd.Verb.Tag(), s.with(ctx, cmd, func(conn *pgx.Conn, g *Graph) error {
 			report, err := DryRun(ctx, conn, g, cmd.Key)
 			if err != nil {
 				return err
@@ -68,13 +69,13 @@ func (s *Service) Run(ctx context.Context, cmd Command, who string, emit func(ro
 			return emitSteps(report, emit)
 		})
 	default:
-		return "", fail(Syntax, "ask PRIVACY HELP", "no command")
+		return "", privacy.Fail(privacy.Syntax, "ask PRIVACY HELP", "no command")
 	}
 }
 
 // with calls f with a connection and the graph of the subject that a command
 // names.
-func (s *Service) with(ctx context.Context, cmd Command, f func(*pgx.Conn, *Graph) error) (err error) {
+func (s *Service) with(ctx context.Context, cmd privacy.Command, f func(*pgx.Conn, *Graph) error) (err error) {
 	set, cat := s.Current()
 	g, err := NewGraph(set, cat, cmd.Subject)
 	if err != nil {
@@ -103,13 +104,8 @@ func emitSteps(r Report, emit func(row []string) error) error {
 }
 
 func help(emit func(row []string) error) error {
-	for _, line := range [][]string{
-		{"PRIVACY EXPORT subject key [PRETTY]", "everything that is held on one subject, as one JSON document"},
-		{"PRIVACY EXPORT subject WHERE column = value [PRETTY]", "the same, by a column of the subject's find_by"},
-		{"PRIVACY ERASE subject key DRY RUN", "what an erasure would do, table by table"},
-		{"PRIVACY HELP", "this list"},
-	} {
-		if err := emit(line); err != nil {
+	for _, line := range privacy.Help() {
+		if err := emit(line[:]); err != nil {
 			return err
 		}
 	}

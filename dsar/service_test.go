@@ -18,6 +18,7 @@ import (
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/privacy"
 )
 
 // service gives one over a copy of the fixture.
@@ -44,7 +45,7 @@ func service(t *testing.T) *Service {
 
 func run(t *testing.T, s *Service, sql string) (rows [][]string, tag string, err error) {
 	t.Helper()
-	cmd, ok, err := ParseCommand(sql)
+	cmd, ok, err := privacy.ParseCommand(sql)
 	if !ok || err != nil {
 		t.Fatalf("ParseCommand(%s) = %v, %v", sql, ok, err)
 	}
@@ -71,13 +72,13 @@ func TestService(t *testing.T) {
 			t.Errorf("%s: %v, %q, %v", tt.sql, rows, tag, err)
 		}
 	}
-	for sql, code := range map[string]Code{
-		"PRIVACY ERASE customer 1":                     NotAvailable,
-		"PRIVACY EXPORT customer 99":                   NotFound,
-		"PRIVACY EXPORT custmer 1":                     NoSubject,
-		"PRIVACY EXPORT customer 'x'":                  BadKey,
-		"PRIVACY EXPORT customer WHERE ssn = '1'":      NoColumn,
-		"PRIVACY ERASE customer WHERE id = 99 DRY RUN": NotFound,
+	for sql, code := range map[string]privacy.Code{
+		"PRIVACY ERASE customer 1":                     privacy.NotAvailable,
+		"PRIVACY EXPORT customer 99":                   privacy.NotFound,
+		"PRIVACY EXPORT custmer 1":                     privacy.NoSubject,
+		"PRIVACY EXPORT customer 'x'":                  privacy.BadKey,
+		"PRIVACY EXPORT customer WHERE ssn = '1'":      privacy.NoColumn,
+		"PRIVACY ERASE customer WHERE id = 99 DRY RUN": privacy.NotFound,
 	} {
 		rows, tag, err := run(t, s, sql)
 		wantCode(t, err, code, "")
@@ -85,7 +86,7 @@ func TestService(t *testing.T) {
 			t.Errorf("%s: %v, %q", sql, rows, tag)
 		}
 	}
-	if _, err := s.Run(t.Context(), Command{}, "petra", nil); err == nil {
+	if _, err := s.Run(t.Context(), privacy.Command{}, "petra", nil); err == nil {
 		t.Error("no command runs")
 	}
 	want := []string{"crm.order_lines", "3", "delete", "crm.order_lines.order_id -> crm.orders.customer_id -> crm.customers", ""}
@@ -104,7 +105,7 @@ func TestServiceClosesConnections(t *testing.T) {
 		return conn, err
 	}
 	gone := errors.New("the caller is gone")
-	cmd, _, _ := ParseCommand("PRIVACY EXPORT customer 1")
+	cmd, _, _ := privacy.ParseCommand("PRIVACY EXPORT customer 1")
 	if _, err := s.Run(t.Context(), cmd, "petra", func([]string) error { return gone }); !errors.Is(err, gone) {
 		t.Errorf("error is %v", err)
 	}
@@ -270,7 +271,7 @@ func TestDocs(t *testing.T) {
 			continue
 		}
 		found++
-		if _, _, err := ParseCommand(line); err != nil {
+		if _, _, err := privacy.ParseCommand(line); err != nil {
 			t.Errorf("%s: %v", strings.TrimSpace(line), err)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/pgveil/pgveil/privacy"
 )
 
 // cancelWait is how long the server is given to take note that nobody waits
@@ -73,7 +75,7 @@ type subject struct {
 
 // find finds the subject with a key, and makes sure that the database is still
 // as the Graph knows it.
-func (g *Graph) find(ctx context.Context, tx pgx.Tx, key Key) (subject, error) {
+func (g *Graph) find(ctx context.Context, tx pgx.Tx, key privacy.Key) (subject, error) {
 	if err := g.complete(); err != nil {
 		return subject{}, err
 	}
@@ -94,27 +96,27 @@ func (g *Graph) find(ctx context.Context, tx pgx.Tx, key Key) (subject, error) {
 	var refused *pgconn.PgError
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return subject{}, fail(NotFound, "", "no such %s", g.Subject.Name)
+		return subject{}, privacy.Fail(privacy.NotFound, "", "no such %s", g.Subject.Name)
 	case errors.As(err, &refused) && aboutData(refused):
-		return subject{}, fail(BadKey, "write it in single quotes if it is not a number", "the value does not fit %s", g.typed(columns))
+		return subject{}, privacy.Fail(privacy.BadKey, "write it in single quotes if it is not a number", "the value does not fit %s", g.typed(columns))
 	case err != nil:
 		return subject{}, fmt.Errorf("finding the %s: %w", g.Subject.Name, err)
 	case matches > 1:
-		return subject{}, fail(Ambiguous, "ask for one by "+strings.Join(g.key, ", "), "%d of kind %q match", matches, g.Subject.Name)
+		return subject{}, privacy.Fail(privacy.Ambiguous, "ask for one by "+strings.Join(g.key, ", "), "%d of kind %q match", matches, g.Subject.Name)
 	case namesakes > 1 && g.declared():
-		return subject{}, fail(Ambiguous, "", "%d of kind %q have this %s, and some references name them by it alone",
+		return subject{}, privacy.Fail(privacy.Ambiguous, "", "%d of kind %q have this %s, and some references name them by it alone",
 			namesakes, g.Subject.Name, g.Subject.Key)
 	}
 	return s, nil
 }
 
 // columns gives those that a key has values for.
-func (g *Graph) columns(key Key) ([]string, error) {
+func (g *Graph) columns(key privacy.Key) ([]string, error) {
 	switch {
 	case key.Column != "":
 		known := append([]string{g.Subject.Key}, g.Subject.FindBy...)
 		if !slices.Contains(known, key.Column) {
-			return nil, fail(NoColumn, didYouMean(key.Column, known), "a %s cannot be looked up by that column", g.Subject.Name)
+			return nil, privacy.Fail(privacy.NoColumn, privacy.DidYouMean(key.Column, known), "a %s cannot be looked up by that column", g.Subject.Name)
 		}
 		if len(key.Values) == 1 {
 			return []string{key.Column}, nil
@@ -124,7 +126,7 @@ func (g *Graph) columns(key Key) ([]string, error) {
 	case len(key.Values) == 1:
 		return []string{g.Subject.Key}, nil
 	}
-	return nil, fail(Syntax, "", "the key of a %s has one value for each of %s", g.Subject.Name, strings.Join(g.key, ", "))
+	return nil, privacy.Fail(privacy.Syntax, "", "the key of a %s has one value for each of %s", g.Subject.Name, strings.Join(g.key, ", "))
 }
 
 // lookup is the statement that finds a subject by columns, and tells how many

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/rewrite"
 )
 
@@ -73,13 +73,13 @@ type change struct {
 // named is what a prepared statement's, portal's or cursor's name stands for.
 type named struct {
 	plan    *rewrite.Plan
-	privacy *dsar.Command // when it is a data subject request
-	params  []byte        // of protocol-level statements: the parameter types of Parse
-	asked   string        // of those and their portals: what the client sent, when it may be planned again
-	sql     []byte        // what to send in place of the plan's own text; valid only while the message is handled
-	bySQL   bool          // made by PREPARE or DECLARE
-	kept    string        // of unnamed statements: the name under which the server keeps it
-	seq     uint64        // of portals: the audit record of their first execution
+	privacy *privacy.Command // when it is a data subject request
+	params  []byte           // of protocol-level statements: the parameter types of Parse
+	asked   string           // of those and their portals: what the client sent, when it may be planned again
+	sql     []byte           // what to send in place of the plan's own text; valid only while the message is handled
+	bySQL   bool             // made by PREPARE or DECLARE
+	kept    string           // of unnamed statements: the name under which the server keeps it
+	seq     uint64           // of portals: the audit record of their first execution
 	logged  bool
 }
 

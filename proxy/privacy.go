@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/rewrite"
 )
 
@@ -18,7 +19,7 @@ import (
 // as its first row, so that what cannot be served is refused in order; the rest
 // waits until the answer is due.
 type request struct {
-	cmd    dsar.Command
+	cmd    privacy.Command
 	rows   chan []string // closed when there are no more
 	first  []string      // the row that was waited for, if any
 	tag    string        // with err: valid once rows is closed
@@ -28,7 +29,7 @@ type request struct {
 
 // begin runs a command up to its first row, or its end. The error says that it
 // cannot be served at all.
-func (srv *Server) begin(ctx context.Context, cmd dsar.Command, who string) (*request, error) {
+func (srv *Server) begin(ctx context.Context, cmd privacy.Command, who string) (*request, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &request{cmd: cmd, rows: make(chan []string), cancel: cancel}
 	srv.tasks.Go(func() {
@@ -75,16 +76,16 @@ func (r *request) each(emit func([]string) error) (tag string, err error) {
 
 // parseCommand recognises a PRIVACY command. For any other text it allocates
 // nothing.
-func parseCommand(text []byte) (cmd dsar.Command, ok bool, err error) {
-	if _, ok, _ := dsar.ParseCommand(view(text)); !ok {
+func parseCommand(text []byte) (cmd privacy.Command, ok bool, err error) {
+	if _, ok, _ := privacy.ParseCommand(view(text)); !ok {
 		return cmd, false, nil
 	}
-	return dsar.ParseCommand(string(text)) // text is the read buffer's: the command must not keep it
+	return privacy.ParseCommand(string(text)) // text is the read buffer's: the command must not keep it
 }
 
 // carrier gives the statement that is sent in a command's place: it has the
 // columns of the answer and no row. The rows are put in when it ends.
-func (s *session) carrier(ctx context.Context, text string, cmd dsar.Command, parseErr error) (named, error) {
+func (s *session) carrier(ctx context.Context, text string, cmd privacy.Command, parseErr error) (named, error) {
 	if err := s.settle(ctx, ""); err != nil {
 		return named{}, err
 	}
@@ -111,7 +112,7 @@ func withPlan(err error, p *rewrite.Plan) error {
 	return err
 }
 
-func (s *session) mayServe(cmd dsar.Command, parseErr error) error {
+func (s *session) mayServe(cmd privacy.Command, parseErr error) error {
 	switch {
 	case parseErr != nil:
 		return refuseRequest(parseErr)
@@ -129,7 +130,7 @@ func (s *session) mayServe(cmd dsar.Command, parseErr error) error {
 
 // refuseRequest turns what the service says into a refusal.
 func refuseRequest(err error) error {
-	var e *dsar.Error
+	var e *privacy.Error
 	if errors.As(err, &e) {
 		return &rewrite.Refusal{Code: string(e.Code), Message: e.Message, Hint: e.Hint, Position: e.Position}
 	}

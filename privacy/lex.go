@@ -1,4 +1,4 @@
-package dsar
+package privacy
 
 import "strings"
 

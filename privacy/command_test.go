@@ -1,4 +1,4 @@
-package dsar
+package privacy
 
 import (
 	"errors"
@@ -47,7 +47,7 @@ func TestParseCommand(t *testing.T) {
 
 func TestParseCommandErrors(t *testing.T) {
 	for sql, want := range map[string]string{
-		"PRIVACY":                                   "expected one of: EXPORT, ERASE, HELP",
+		"PRIVACY":                                   "expected one of: EXPORT, ERASE, MFA",
 		"PRIVACY EXPROT customer 42":                "did you mean EXPORT?",
 		"PRIVACY 'EXPORT'":                          "did you mean EXPORT?",
 		"PRIVACY EXPORT":                            "expected a kind of subject",

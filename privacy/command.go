@@ -1,15 +1,9 @@
-package dsar
+package privacy
 
-import "strings"
-
-// Verb is what a command asks for. The zero Verb asks for nothing.
-type Verb uint8
-
-// The verbs.
-const (
-	VerbHelp Verb = iota + 1
-	VerbExport
-	VerbErase
+import (
+	"slices"
+	"strings"
+	"time"
 )
 
 // Key says which subject is meant.
@@ -23,57 +17,52 @@ type Command struct {
 	Verb    Verb
 	Subject string // the kind of subject, as the policy names it
 	Key     Key
-	DryRun  bool // of VerbErase
-	Pretty  bool // of VerbExport: indented
+	DryRun  bool          // of VerbErase
+	Pretty  bool          // of VerbExport: indented
+	Purpose string        // of VerbElevate: the one asked for
+	For     time.Duration // of VerbElevate: how long it is needed
+	Because string        // the reason given
+	ID      string        // of the elevation that is meant, in digits
+	Code    string        // of VerbMFA: the one-time code
 }
 
 // Right names the right of data subjects that a caller must be able to serve
-// (policy.Access.May) before the command may run. It is "" for VerbHelp, which
-// tells nothing that is not in the manual, and for the zero Command.
-func (c Command) Right() string {
-	switch c.Verb {
-	case VerbExport:
-		return "export"
-	case VerbErase:
-		return "erase"
-	default:
-		return ""
-	}
-}
+// (policy.Access.May) before the command may run. It is "" for commands about
+// the caller's own session, and for those of which the policy says more than
+// that: see Verb.
+func (c Command) Right() string { return c.Verb.entry().right }
 
 // Shape gives the command without its values, for the access log.
 func (c Command) Shape() string {
+	v := c.Verb.entry()
 	words := []string{"PRIVACY"}
-	switch c.Verb {
-	case VerbHelp:
-		return "PRIVACY HELP"
-	case VerbExport:
-		words = append(words, "EXPORT")
-	case VerbErase:
-		words = append(words, "ERASE")
-	default:
-		return "PRIVACY"
+	add := func(present bool, more ...string) {
+		if present {
+			words = append(words, more...)
+		}
 	}
-	words = append(words, quoteWord(c.Subject))
-	if c.Key.Column != "" {
-		words = append(words, "WHERE", quoteWord(c.Key.Column), "=")
-	}
-	words = append(words, strings.TrimPrefix(strings.Repeat(", ?", len(c.Key.Values)), ", "))
-	if c.DryRun {
-		words = append(words, "DRY RUN")
-	}
-	if c.Pretty {
-		words = append(words, "PRETTY")
-	}
+	add(v.words != "", v.words)
+	add(c.Subject != "", quoteWord(c.Subject))
+	add(c.Key.Column != "", "WHERE", quoteWord(c.Key.Column), "=")
+	add(len(c.Key.Values) > 0, strings.TrimPrefix(strings.Repeat(", ?", len(c.Key.Values)), ", "))
+	add(c.ID != "", c.ID)
+	add(c.Code != "", "?")
+	add(c.Purpose != "", "TO", quoteWord(c.Purpose))
+	add(c.For != 0, "FOR", "'"+c.For.String()+"'")
+	add(c.Because != "", "BECAUSE ?")
+	add(c.DryRun, "DRY RUN")
+	add(c.Pretty, "PRETTY")
 	return strings.Join(words, " ")
 }
+
+// keyword is what every command begins with.
+const keyword = "PRIVACY"
 
 // ParseCommand reads a PRIVACY command. ok tells whether the text is one at
 // all: where it is false the text is for the server; where it is true and err
 // is not nil, err is an *Error that says what is allowed. It is asked of every
 // statement, and allocates nothing for one that is not a command.
 func ParseCommand(sql string) (cmd Command, ok bool, err error) {
-	const keyword = "PRIVACY"
 	at := skip(sql, 0)
 	if len(sql)-at < len(keyword) || !strings.EqualFold(sql[at:at+len(keyword)], keyword) {
 		return Command{}, false, nil
@@ -115,6 +104,14 @@ func (p *parser) accept(keyword string) (bool, *Error) {
 	return true, p.advance()
 }
 
+// expect passes over a keyword that must come next.
+func (p *parser) expect(keyword, hint string) *Error {
+	if !p.peek.is(keyword) {
+		return syntax(p.peek.at, "expected "+keyword, hint)
+	}
+	return p.advance()
+}
+
 // command gives a plain error: a nil *Error in one would not be nil.
 func (p *parser) command() error {
 	for _, step := range []func() *Error{p.advance, p.verb, p.rest, p.finish} {
@@ -125,101 +122,34 @@ func (p *parser) command() error {
 	return nil
 }
 
+// verb reads the words that say what is asked for.
 func (p *parser) verb() *Error {
-	switch {
-	case p.peek.is("EXPORT"):
-		p.cmd.Verb = VerbExport
-	case p.peek.is("ERASE"):
-		p.cmd.Verb = VerbErase
-	case p.peek.is("HELP"):
-		p.cmd.Verb = VerbHelp
-	default:
-		return syntax(p.peek.at, "unknown PRIVACY command", didYouMean(p.peek.text, []string{"EXPORT", "ERASE", "HELP"}))
-	}
-	return p.advance()
-}
-
-// rest reads what follows the verb.
-func (p *parser) rest() *Error {
-	if p.cmd.Verb == VerbHelp {
-		return nil
-	}
-	if err := p.subject(); err != nil {
-		return err
-	}
-	if err := p.key(); err != nil {
-		return err
-	}
-	var err *Error
-	if p.cmd.Verb == VerbExport {
-		p.cmd.Pretty, err = p.accept("PRETTY")
-		return err
-	}
-	if p.cmd.DryRun, err = p.accept("DRY"); err != nil || !p.cmd.DryRun {
-		return err
-	}
-	if !p.peek.is("RUN") {
-		return syntax(p.peek.at, "expected RUN after DRY", "")
-	}
-	return p.advance()
-}
-
-func (p *parser) subject() *Error {
-	const hint = `write its name as in the policy's "subjects", as in PRIVACY EXPORT customer 42`
-	name, ok := p.peek.name()
-	if !ok {
-		return syntax(p.peek.at, "expected a kind of subject", hint)
-	}
-	p.cmd.Subject = name
-	return p.advance()
-}
-
-func (p *parser) key() *Error {
-	where, err := p.accept("WHERE")
-	if err != nil {
-		return err
-	}
-	if where {
-		return p.condition()
-	}
-	for {
-		if err := p.value(); err != nil {
-			return err
+	left := verbs
+	for depth := 0; ; depth++ {
+		var known []string
+		var next []entry
+		for _, e := range left {
+			words := strings.Fields(e.words)
+			known = append(known, words[depth])
+			if p.peek.is(words[depth]) {
+				next = append(next, e)
+			}
 		}
-		if p.peek.text != "," || p.peek.kind != tokenSymbol {
-			return nil
+		if left = next; len(left) == 0 {
+			return syntax(p.peek.at, "unknown PRIVACY command", DidYouMean(p.peek.text, slices.Compact(known)))
 		}
 		if err := p.advance(); err != nil {
 			return err
 		}
+		if len(strings.Fields(left[0].words)) == depth+1 {
+			p.cmd.Verb = left[0].verb
+			return nil
+		}
 	}
 }
 
-func (p *parser) condition() *Error {
-	name, ok := p.peek.name()
-	if !ok {
-		return syntax(p.peek.at, "expected a column after WHERE", `name one of the subject's "find_by" in the policy, as in WHERE email = '…'`)
-	}
-	p.cmd.Key.Column = name
-	if err := p.advance(); err != nil {
-		return err
-	}
-	if p.peek.kind != tokenSymbol || p.peek.text != "=" {
-		return syntax(p.peek.at, "expected = after the column", "only WHERE column = value is possible")
-	}
-	if err := p.advance(); err != nil {
-		return err
-	}
-	return p.value()
-}
-
-func (p *parser) value() *Error {
-	if p.peek.kind != tokenString && !p.peek.integer() && !p.peek.uuid() {
-		return syntax(p.peek.at, "expected a value", "write an integer, a uuid, or a string in single quotes")
-	}
-	p.cmd.Key.Values = append(p.cmd.Key.Values, p.peek.text)
-	return p.advance()
-}
+// rest reads what follows the verb.
+func (p *parser) rest() *Error { return p.cmd.Verb.entry().rest(p) }
 
 // finish reads the end: nothing, or semicolons and then nothing.
 func (p *parser) finish() *Error {
@@ -235,12 +165,8 @@ func (p *parser) finish() *Error {
 		return nil
 	case stop:
 		return syntax(p.peek.at, "a PRIVACY command stands alone", "send what follows it by itself")
-	case p.cmd.Verb == VerbErase:
-		return syntax(p.peek.at, "expected the end of the command", "only DRY RUN may follow the key")
-	case p.cmd.Verb == VerbExport:
-		return syntax(p.peek.at, "expected the end of the command", "only PRETTY may follow the key")
 	}
-	return syntax(p.peek.at, "expected the end of the command", "nothing follows HELP")
+	return syntax(p.peek.at, "expected the end of the command", p.cmd.Verb.entry().last)
 }
 
 // name gives the name that the token is, folded as PostgreSQL folds it.

@@ -1,0 +1,262 @@
+package privacy
+
+import (
+	"strings"
+	"time"
+)
+
+// Verb is what a command asks for. The zero Verb asks for nothing.
+type Verb uint8
+
+// The verbs, by who decides whether a caller may ask for them: export and erase
+// are rights that a role has (Command.Right); the rest are about the caller's own
+// session, or as the policy's elevations say.
+const (
+	VerbHelp Verb = iota + 1
+	VerbExport
+	VerbErase
+	VerbMFA        // a second factor for the session
+	VerbAccess     // what the session may do now, and why
+	VerbElevate    // a purpose for a time
+	VerbApprove    // another's elevation
+	VerbDeny       // another's elevation, before it is in force
+	VerbRevoke     // an elevation in force, another's or one's own
+	VerbReview     // an elevation that was in force before anybody looked at it
+	VerbElevations // that the caller asked for, or may decide
+)
+
+// entry says how a verb is written, and what it needs.
+type entry struct {
+	verb  Verb
+	words string
+	right string                 // of data subjects, that the caller must be able to serve
+	rest  func(p *parser) *Error // reads what follows the words
+	last  string                 // what may still follow: a hint for what does not
+	help  [][2]string            // how it is written, and what it does
+}
+
+// verbs is every command there is. Those that begin with one word stand
+// together.
+var verbs = []entry{
+	{verb: VerbExport, words: "EXPORT", right: "export", rest: (*parser).export, last: "only PRETTY may follow the key", help: [][2]string{
+		{"PRIVACY EXPORT subject key [PRETTY]", "everything that is held on one subject, as one JSON document"},
+		{"PRIVACY EXPORT subject WHERE column = value [PRETTY]", "the same, by a column of the subject's find_by"},
+	}},
+	{verb: VerbErase, words: "ERASE", right: "erase", rest: (*parser).erase, last: "only DRY RUN may follow the key", help: [][2]string{
+		{"PRIVACY ERASE subject key DRY RUN", "what an erasure would do, table by table"},
+	}},
+	{verb: VerbMFA, words: "MFA", rest: (*parser).mfa, last: "nothing follows the code", help: [][2]string{
+		{"PRIVACY MFA code", "give a second factor for this session"},
+	}},
+	{verb: VerbElevate, words: "ELEVATE", rest: (*parser).elevate, last: "nothing follows the reason", help: [][2]string{
+		{"PRIVACY ELEVATE TO purpose FOR 30m BECAUSE 'reason'", "work for another purpose for a time, as far as the policy's elevations say"},
+	}},
+	{verb: VerbApprove, words: "APPROVE", rest: (*parser).judge, last: "only BECAUSE 'reason' may follow the number", help: [][2]string{
+		{"PRIVACY APPROVE number [BECAUSE 'reason']", "put an elevation that somebody asked for in force"},
+	}},
+	{verb: VerbDeny, words: "DENY", rest: (*parser).judge, last: "only BECAUSE 'reason' may follow the number", help: [][2]string{
+		{"PRIVACY DENY number [BECAUSE 'reason']", "refuse an elevation that somebody asked for"},
+	}},
+	{verb: VerbRevoke, words: "REVOKE", rest: (*parser).judge, last: "only BECAUSE 'reason' may follow the number", help: [][2]string{
+		{"PRIVACY REVOKE number [BECAUSE 'reason']", "end an elevation that is in force"},
+	}},
+	{verb: VerbReview, words: "REVIEW", rest: (*parser).review, last: "nothing follows what was found", help: [][2]string{
+		{"PRIVACY REVIEW number BECAUSE 'finding'", "sign off an elevation that was in force without approval"},
+	}},
+	{verb: VerbAccess, words: "SHOW ACCESS", rest: nothing, last: "nothing follows SHOW ACCESS", help: [][2]string{
+		{"PRIVACY SHOW ACCESS", "who you are here, for what, until when, and why"},
+	}},
+	{verb: VerbElevations, words: "SHOW ELEVATIONS", rest: nothing, last: "nothing follows SHOW ELEVATIONS", help: [][2]string{
+		{"PRIVACY SHOW ELEVATIONS", "your elevations, and those that you may decide"},
+	}},
+	{verb: VerbHelp, words: "HELP", rest: nothing, last: "nothing follows HELP", help: [][2]string{
+		{"PRIVACY HELP", "this list"},
+	}},
+}
+
+// entry gives what is known of a verb; of the zero Verb, nothing.
+func (v Verb) entry() entry {
+	for _, e := range verbs {
+		if e.verb == v {
+			return e
+		}
+	}
+	return entry{}
+}
+
+// Tag is the command tag of a verb's answer.
+func (v Verb) Tag() string { return keyword + " " + v.entry().words }
+
+// Help gives how every command is written, and what it does.
+func Help() [][2]string {
+	var lines [][2]string
+	for _, e := range verbs {
+		lines = append(lines, e.help...)
+	}
+	return lines
+}
+
+func nothing(*parser) *Error { return nil }
+
+func (p *parser) export() *Error {
+	if err := p.whom(); err != nil {
+		return err
+	}
+	var err *Error
+	p.cmd.Pretty, err = p.accept("PRETTY")
+	return err
+}
+
+func (p *parser) erase() *Error {
+	if err := p.whom(); err != nil {
+		return err
+	}
+	var err *Error
+	if p.cmd.DryRun, err = p.accept("DRY"); err != nil || !p.cmd.DryRun {
+		return err
+	}
+	return p.expect("RUN", "an erasure that changes nothing is a DRY RUN")
+}
+
+// maxCode is the length of the longest one-time code.
+const maxCode = 8
+
+func (p *parser) mfa() *Error {
+	code := p.peek.text
+	if p.peek.kind != tokenString && p.peek.kind != tokenWord || len(code) < 6 || len(code) > maxCode || strings.Trim(code, "0123456789") != "" {
+		return syntax(p.peek.at, "expected a one-time code", "write the digits that your authenticator shows, as in PRIVACY MFA 123456")
+	}
+	p.cmd.Code = code
+	return p.advance()
+}
+
+func (p *parser) elevate() *Error {
+	const hint = "as in PRIVACY ELEVATE TO billing FOR 30m BECAUSE 'ticket 4711'"
+	if err := p.expect("TO", hint); err != nil {
+		return err
+	}
+	name, ok := p.peek.name()
+	if !ok {
+		return syntax(p.peek.at, "expected a purpose", hint)
+	}
+	p.cmd.Purpose = name
+	if err := p.advance(); err != nil {
+		return err
+	}
+	if err := p.expect("FOR", hint); err != nil {
+		return err
+	}
+	long, err := time.ParseDuration(p.peek.text)
+	if p.peek.kind != tokenWord && p.peek.kind != tokenString || err != nil || long < time.Second {
+		return syntax(p.peek.at, "expected how long it is needed", "write minutes or hours, as in 30m or 2h")
+	}
+	p.cmd.For = long
+	if err := p.advance(); err != nil {
+		return err
+	}
+	return p.because(hint)
+}
+
+// judge reads which elevation is meant, and perhaps a reason.
+func (p *parser) judge() *Error {
+	if err := p.number(); err != nil || !p.peek.is("BECAUSE") {
+		return err
+	}
+	return p.because("")
+}
+
+func (p *parser) review() *Error {
+	if err := p.number(); err != nil {
+		return err
+	}
+	return p.because("say what you found, as in PRIVACY REVIEW 17 BECAUSE 'needed for ticket 4711'")
+}
+
+func (p *parser) number() *Error {
+	id := p.peek.text
+	if p.peek.kind != tokenWord || len(id) > 18 || strings.Trim(id, "0123456789") != "" {
+		return syntax(p.peek.at, "expected the number of an elevation", "PRIVACY SHOW ELEVATIONS lists them")
+	}
+	p.cmd.ID = id
+	return p.advance()
+}
+
+// maxReason bounds reasons, in bytes: they are for people to read.
+const maxReason = 1000
+
+func (p *parser) because(hint string) *Error {
+	if err := p.expect("BECAUSE", hint); err != nil {
+		return err
+	}
+	reason := p.peek.text
+	if p.peek.kind != tokenString || strings.TrimSpace(reason) == "" || len(reason) > maxReason {
+		return syntax(p.peek.at, "expected a reason", "write it in single quotes, in 1000 bytes at most")
+	}
+	p.cmd.Because = reason
+	return p.advance()
+}
+
+// whom reads which data subject is meant.
+func (p *parser) whom() *Error {
+	if err := p.subject(); err != nil {
+		return err
+	}
+	return p.key()
+}
+
+func (p *parser) subject() *Error {
+	const hint = `write its name as in the policy's "subjects", as in PRIVACY EXPORT customer 42`
+	name, ok := p.peek.name()
+	if !ok {
+		return syntax(p.peek.at, "expected a kind of subject", hint)
+	}
+	p.cmd.Subject = name
+	return p.advance()
+}
+
+func (p *parser) key() *Error {
+	where, err := p.accept("WHERE")
+	if err != nil {
+		return err
+	}
+	if where {
+		return p.condition()
+	}
+	for {
+		if err := p.value(); err != nil {
+			return err
+		}
+		if p.peek.text != "," || p.peek.kind != tokenSymbol {
+			return nil
+		}
+		if err := p.advance(); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *parser) condition() *Error {
+	name, ok := p.peek.name()
+	if !ok {
+		return syntax(p.peek.at, "expected a column after WHERE", `name one of the subject's "find_by" in the policy, as in WHERE email = '…'`)
+	}
+	p.cmd.Key.Column = name
+	if err := p.advance(); err != nil {
+		return err
+	}
+	if p.peek.kind != tokenSymbol || p.peek.text != "=" {
+		return syntax(p.peek.at, "expected = after the column", "only WHERE column = value is possible")
+	}
+	if err := p.advance(); err != nil {
+		return err
+	}
+	return p.value()
+}
+
+func (p *parser) value() *Error {
+	if p.peek.kind != tokenString && !p.peek.integer() && !p.peek.uuid() {
+		return syntax(p.peek.at, "expected a value", "write an integer, a uuid, or a string in single quotes")
+	}
+	p.cmd.Key.Values = append(p.cmd.Key.Values, p.peek.text)
+	return p.advance()
+}
