@@ -78,6 +78,10 @@ var layers = map[string]may{
 		ours: list("policy"),
 		why:  "what PRIVACY commands say, not what they do: the proxy reads them, dsar answers them",
 	},
+	"state": {
+		ours: list("privacy"), modules: list(pgx),
+		why: "what is remembered in the database, on a connection that it is given: it decides nothing",
+	},
 	"dsar": {
 		ours: list("catalog policy privacy"), modules: list(pgx),
 		why: "follows foreign keys on a connection that it is given; proxy and cmd are faces of it",
@@ -86,14 +90,14 @@ var layers = map[string]may{
 	"proxy/wire": {why: "frames, not meanings: a leaf that both sides of a session share"},
 	"proxy/auth": {modules: list(pgx, "golang.org/x/text"), why: "logins: pgx to look verifiers up, text for SASLprep; knows no policy"},
 	"proxy": {
-		ours: list("audit dsar policy privacy proxy/auth proxy/wire rewrite rewrite/parse"), modules: list(metrics, "golang.org/x/sys"),
+		ours: list("audit dsar policy privacy proxy/auth proxy/wire rewrite rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
 		why: "sessions: asks rewrite, never the catalog or pg_query; frames are ours, for pgx would decode what is only relayed; the event loop is epoll",
 	},
 
 	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
 	"cmd/pgveil": {
 		ours: list(
-			"audit catalog catalog/ddl catalog/pgload config dsar policy proxy proxy/auth rewrite rewrite/cases rewrite/mask",
+			"audit catalog catalog/ddl catalog/pgload config dsar policy proxy proxy/auth rewrite rewrite/cases rewrite/mask state",
 		),
 		modules: list(pgx, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group",

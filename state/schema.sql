@@ -1,0 +1,25 @@
+CREATE SCHEMA IF NOT EXISTS pgveil;
+COMMENT ON SCHEMA pgveil IS 'What pgveil remembers. Changed by pgveil alone.';
+
+CREATE TABLE IF NOT EXISTS pgveil.elevations (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    login      text NOT NULL,
+    username   text NOT NULL,
+    role       text NOT NULL,
+    purpose    text NOT NULL,
+    reason     text NOT NULL,
+    approval   text NOT NULL CHECK (approval IN ('none', 'before', 'after')),
+    lasts      interval NOT NULL CHECK (lasts > interval '0'),
+    state      text NOT NULL CHECK (state IN ('asked', 'granted', 'denied', 'revoked')),
+    asked_at   timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    ends_at    timestamptz CHECK ((state IN ('asked', 'denied')) = (ends_at IS NULL)),
+    decided_by text,
+    decided_at timestamptz,
+    decision   text,
+    reviewed_by text,
+    reviewed_at timestamptz,
+    review     text
+);
+COMMENT ON TABLE pgveil.elevations IS 'Purposes that somebody was given for a time, and who saw to it.';
+CREATE INDEX IF NOT EXISTS elevations_by_end ON pgveil.elevations (ends_at) WHERE state = 'granted';
+CREATE INDEX IF NOT EXISTS elevations_asked ON pgveil.elevations (asked_at) WHERE state = 'asked';

@@ -1,0 +1,47 @@
+package state
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgveil/pgveil/privacy"
+)
+
+//go:embed schema.sql
+var schema string
+
+// Schema gives the statements that make pgveil's own tables, or what is missing
+// of them.
+func Schema() string { return schema }
+
+// Store is the tables at work. It may be used by many goroutines.
+type Store struct {
+	// Use calls f with a connection of pgveil's own to the database, which f
+	// alone has meanwhile.
+	Use func(ctx context.Context, f func(*pgx.Conn) error) error
+}
+
+// SQLSTATEs of a schema that is not there, and of a table.
+const (
+	noSchema = "3F000"
+	noTable  = "42P01"
+)
+
+// use calls f, and says what to do where the tables are missing.
+func (s *Store) use(ctx context.Context, doing string, f func(*pgx.Conn) error) error {
+	err := s.Use(ctx, f)
+	var e *pgconn.PgError
+	if errors.As(err, &e) && (e.Code == noSchema || e.Code == noTable) {
+		return privacy.Fail(privacy.NotAvailable, `an operator makes them with "pgveil schema --apply"`, "pgveil's own tables are missing from the database")
+	}
+	var said *privacy.Error
+	if err == nil || errors.As(err, &said) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
