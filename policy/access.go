@@ -20,6 +20,7 @@ type Access struct {
 	Unrestricted bool      // a role says unrestricted: true: nothing is changed, all is recorded
 	Observe      bool      // mode: observe: decisions are recorded, nothing is changed
 	Limits       Limits    // of the policy, the purpose, the roles and the user together
+	Claim        Claim     // that it was decided for
 	Until        time.Time // ask the Set anew from this moment on; zero: never
 
 	decisions *decisions
@@ -60,9 +61,16 @@ func (a *Access) Discloses(schema, name string) bool {
 
 // May tells whether the access may serve a right of data subjects: export,
 // erase, rectify or restrict.
-func (a *Access) May(right string) bool {
+func (a *Access) May(right string) bool { return a.has(right) && !a.Lacks(right) }
+
+// has tells whether any of the roles serves a right.
+func (a *Access) has(right string) bool {
 	if a.decisions == nil {
 		return false
 	}
 	return slices.ContainsFunc(a.decisions.roles, func(r *compiledRole) bool { return slices.Contains(r.privacy, right) })
 }
+
+// Nobody is the access of a claim that was refused: it grants nothing, and says
+// who asked.
+func Nobody(c Claim) *Access { return &Access{Login: c.Login, User: c.user(), Claim: c} }

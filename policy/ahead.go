@@ -29,7 +29,6 @@ func (s *Set) Ahead() []string {
 	sealed := slices.ContainsFunc(slices.Collect(maps.Values(d.classes)), func(c *class) bool { return c.seal != "" })
 	add(sealed, "seal has no effect yet: the values are stored as they are")
 	add(slices.ContainsFunc(d.rules, func(r *rule) bool { return r.state == observed }), "rules with state: observe are not recorded yet: they do nothing")
-	add(slices.ContainsFunc(slices.Collect(maps.Values(d.users)), func(u *user) bool { return len(u.actAs) > 0 }), "act_as has no effect yet: a login acts for itself only")
 	add(len(d.retention) > 0, "retention is checked, not carried out yet")
 	return lines
 }

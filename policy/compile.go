@@ -86,6 +86,8 @@ func Compile(d *Document, cat *catalog.Snapshot, options ...Option) (*Set, error
 	c.roles()
 	c.rules()
 	c.users()
+	c.elevations()
+	c.factor()
 	c.functions()
 	c.retention()
 	if err := c.err(); err != nil {
@@ -233,7 +235,7 @@ func (c *compiler) matching(p pattern) []*catalog.Relation {
 // filters checks the row filters of a role: that some user has what they ask
 // for, and that they are SQL over the relations they are for.
 func (c *compiler) filters(role *compiledRole) {
-	if attributes := c.attributes(); len(c.doc.users) > 0 {
+	if attributes := c.attributes(); len(c.doc.users) > 0 || len(attributes) > 0 {
 		for i := range role.tables {
 			for _, name := range role.tables[i].rows.names {
 				if !slices.Contains(attributes, name) {
@@ -256,9 +258,9 @@ func (c *compiler) filters(role *compiledRole) {
 	}
 }
 
-// attributes gives every attribute that any user has.
+// attributes gives every attribute that any user has, or a token may bring.
 func (c *compiler) attributes() []string {
-	var names []string
+	names := texts(c.doc.attributes)
 	for _, u := range c.doc.users {
 		names = slices.AppendSeq(names, maps.Keys(u.attributes))
 	}
@@ -266,9 +268,12 @@ func (c *compiler) attributes() []string {
 	return slices.Compact(names)
 }
 
-// users checks the roles of users. Whoever can claim to be another must not
-// gain by it the right to change nothing.
+// users checks the roles of users and groups. Whoever can claim to be another
+// must not gain by it the right to change nothing.
 func (c *compiler) users() {
+	for _, roles := range c.doc.groups {
+		defined(c, "role", roles, c.doc.roles)
+	}
 	for _, u := range c.doc.users {
 		defined(c, "role", u.roles, c.doc.roles)
 		defined(c, "role", u.actAs, c.doc.roles)

@@ -12,35 +12,6 @@ import (
 	"github.com/pgveil/pgveil/catalog"
 )
 
-// UnknownLoginError says that the policy has no such user. It suggests
-// nothing: names of users are not for whoever fails to log in.
-type UnknownLoginError struct{ Login string }
-
-func (e *UnknownLoginError) Error() string { return fmt.Sprintf("the policy has no user %q", e.Login) }
-
-// PurposeError says that none of the caller's roles serves a purpose.
-type PurposeError struct {
-	Purpose   string
-	Permitted []string
-}
-
-func (e *PurposeError) Error() string {
-	if len(e.Permitted) == 0 {
-		return fmt.Sprintf("purpose %q is not permitted, nor is any other", e.Purpose)
-	}
-	return fmt.Sprintf("purpose %q is not permitted; permitted: %s", e.Purpose, strings.Join(e.Permitted, ", "))
-}
-
-// ActAsError says that a login may not speak for a user.
-type ActAsError struct{ Login, User string }
-
-func (e *ActAsError) Error() string {
-	return fmt.Sprintf("%q may not act for %q: they have no role in common that act_as lists", e.Login, e.User)
-}
-
-// caller is what an access is asked for by.
-type caller struct{ login, user, purpose string }
-
 // decisions is what accesses that decide alike share.
 type decisions struct {
 	id           uint64
@@ -48,6 +19,8 @@ type decisions struct {
 	roles        []*compiledRole // by name
 	purpose      *purpose        // nil when there is none
 	attributes   map[string]string
+	second       bool        // a second factor was given
+	elevations   []Elevation // without their ends
 	unrestricted bool
 	nothing      string    // why there are no roles, if there are none
 	at           time.Time // rules that have expired by then give nothing
@@ -58,76 +31,19 @@ type decisions struct {
 // policy is never taken for one made under another.
 var lastID atomic.Uint64
 
-// Access gives what a login may see for a purpose. With no purpose, the only
-// one that the login's roles permit is implied; where there are several,
-// nothing but open columns is seen.
-func (s *Set) Access(login, purpose string) (*Access, error) {
-	return s.access(caller{login, login, purpose})
-}
-
-// AccessAs gives what a login may see that says it works for a user. It has
-// the user's attributes and those of the user's roles that the login may act
-// as: never more than either.
-func (s *Set) AccessAs(login, user, purpose string) (*Access, error) {
-	return s.access(caller{login, user, purpose})
-}
-
-func (s *Set) access(c caller) (*Access, error) {
-	now := s.now()
-	s.mu.RLock()
-	a := s.accesses[c]
-	s.mu.RUnlock()
-	if a != nil && (a.Until.IsZero() || now.Before(a.Until)) {
-		return a, nil
-	}
-	a, err := s.decide(c, now)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.accesses[c] = a
-	return a, nil
-}
-
-// decide makes the access of a caller as of now.
-func (s *Set) decide(c caller, now time.Time) (*Access, error) {
-	login, ok := s.doc.users[c.login]
-	if !ok {
-		return nil, &UnknownLoginError{c.login}
-	}
-	who, ok := s.doc.users[c.user]
-	if !ok {
-		return nil, &UnknownLoginError{c.user}
-	}
-	d := &decisions{set: s, at: now, attributes: map[string]string{}}
-	d.roles = s.rolesOf(who.roles)
-	if c.user != c.login {
-		d.roles = slices.DeleteFunc(d.roles, func(r *compiledRole) bool { return !named(login.actAs, r.name.text) })
-		if len(d.roles) == 0 {
-			return nil, &ActAsError{c.login, c.user}
-		}
-	}
-	a := &Access{Login: c.login, User: c.user, Until: s.nextChange(now, login, who)}
-	if d.nothing = lapsed(now, login, who); d.nothing != "" {
-		d.roles = nil
-	} else if err := s.choosePurpose(a, d, c.purpose); err != nil {
-		return nil, err
-	}
-	s.finish(a, d, login, who)
-	return a, nil
-}
-
 // finish fills the access in from what it decides.
-func (s *Set) finish(a *Access, d *decisions, login, who *user) {
-	a.Limits = s.doc.limits.and(login.limits).and(who.limits)
+func (s *Set) finish(a *Access, d *decisions, who []*user) {
+	a.Limits = s.doc.limits
+	for _, u := range who {
+		a.Limits = a.Limits.and(u.limits)
+	}
 	a.Observe = s.doc.observe || len(d.roles) > 0
 	for _, r := range d.roles {
 		a.Roles = append(a.Roles, r.name.text)
 		a.Limits = a.Limits.and(r.limits)
 		a.Observe = a.Observe && (s.doc.observe || r.state == observed)
 		for _, name := range r.attributes {
-			if value, ok := who.attributes[name]; ok {
+			if value, ok := attribute(name, who[len(who)-1], a.Claim.Vouched); ok {
 				d.attributes[name] = value
 			}
 		}
@@ -142,6 +58,15 @@ func (s *Set) finish(a *Access, d *decisions, login, who *user) {
 	a.why = append(reasons(a, d), a.why...)
 }
 
+// attribute gives what a row filter takes of who acts. What the policy says
+// counts before what others do.
+func attribute(name string, who *user, v *Vouched) (value string, ok bool) {
+	if value, ok = who.attributes[name]; !ok && v != nil {
+		value, ok = v.Attributes[name]
+	}
+	return value, ok
+}
+
 // share gives the decisions that are alike d: those made before, or d itself.
 func (s *Set) share(d *decisions, observe bool) *decisions {
 	expired, _ := slices.BinarySearchFunc(s.expiries, d.at, func(e, at time.Time) int {
@@ -151,12 +76,15 @@ func (s *Set) share(d *decisions, observe bool) *decisions {
 		return -1
 	})
 	var key strings.Builder
-	fmt.Fprintf(&key, "%t %t %d %q", d.unrestricted, observe, expired, d.nothing)
+	fmt.Fprintf(&key, "%t %t %t %d %q", d.unrestricted, observe, d.second, expired, d.nothing)
 	for _, r := range d.roles {
 		fmt.Fprintf(&key, " %q", r.name.text)
 	}
 	if d.purpose != nil {
 		fmt.Fprintf(&key, " for %q", d.purpose.name.text)
+	}
+	for _, e := range d.elevations {
+		fmt.Fprintf(&key, " %q to %q", e.Role, e.Purpose)
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.attributes)) {
 		fmt.Fprintf(&key, " %q=%q", name, d.attributes[name])
@@ -171,11 +99,11 @@ func (s *Set) share(d *decisions, observe bool) *decisions {
 	return d
 }
 
-// rolesOf gives the roles that words name and that count, by name.
+// rolesOf gives the roles that words name and that count, by name, each once.
 func (s *Set) rolesOf(words []word) []*compiledRole {
 	var roles []*compiledRole
 	for _, w := range words {
-		if r := s.roles[w.text]; r.state != drafted {
+		if r := s.roles[w.text]; r.state != drafted && !slices.Contains(roles, r) {
 			roles = append(roles, r)
 		}
 	}
@@ -196,9 +124,13 @@ func (s *Set) choosePurpose(a *Access, d *decisions, asked string) error {
 	}
 	slices.Sort(a.Purposes)
 	a.Purposes = slices.Compact(a.Purposes)
+	elevated := slices.ContainsFunc(d.elevations, func(e Elevation) bool { return e.Purpose == asked })
 	switch {
-	case asked != "" && !slices.Contains(a.Purposes, asked):
-		return &PurposeError{asked, a.Purposes}
+	case asked != "" && !slices.Contains(a.Purposes, asked) && !elevated:
+		offered := slices.ContainsFunc(s.doc.elevations, func(e *offer) bool {
+			return e.to.text == asked && slices.Contains(d.roles, s.roles[e.role.text])
+		})
+		return &PurposeError{asked, a.Purposes, offered}
 	case asked == "" && len(a.Purposes) == 1 && !d.unrestricted:
 		asked = a.Purposes[0]
 		a.why = append(a.why, fmt.Sprintf("purpose %s is implied: it is the only one that the roles permit", asked))

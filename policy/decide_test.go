@@ -250,16 +250,16 @@ func TestAccessErrors(t *testing.T) {
 	if diff := cmp.Diff([]string{"analytics", "support"}, purpose.Permitted); diff != "" {
 		t.Errorf("permitted (-want +got):\n%s", diff)
 	}
-	if _, err := s.AccessAs("alice", "bob", ""); !isError[*ActAsError](err) {
+	if _, err := s.Decide(Claim{Login: "alice", User: "bob", Purpose: ""}); !isError[*ActAsError](err) {
 		t.Errorf("alice acts as bob: %v", err)
 	}
-	if _, err := s.AccessAs("crm_app", "carol", ""); !isError[*ActAsError](err) {
+	if _, err := s.Decide(Claim{Login: "crm_app", User: "carol", Purpose: ""}); !isError[*ActAsError](err) {
 		t.Errorf("crm_app acts in a role not listed: %v", err)
 	}
-	if _, err := s.AccessAs("crm_app", "mallory", ""); !isError[*UnknownLoginError](err) {
+	if _, err := s.Decide(Claim{Login: "crm_app", User: "mallory", Purpose: ""}); !isError[*UnknownLoginError](err) {
 		t.Errorf("crm_app acts for nobody known: %v", err)
 	}
-	a, err := s.AccessAs("crm_app", "bob", "")
+	a, err := s.Decide(Claim{Login: "crm_app", User: "bob", Purpose: ""})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,10 @@ type Document struct {
 	extensions []word
 	discloses  []pattern
 	retention  []retention
+	groups     map[string][]word // of an identity provider, with the roles that they give
+	attributes []word            // that signed tokens bring
+	elevations []*offer
+	factor     factor
 	limits     Limits
 
 	unclassified Treatment
@@ -138,6 +142,7 @@ type user struct {
 	name       word
 	roles      []word
 	actAs      []word
+	signed     bool // it acts for others by signed tokens only
 	attributes map[string]string
 	until      []eligibility
 	limits     Limits
@@ -254,6 +259,7 @@ func Parse(files ...File) (*Document, error) {
 		classes:  map[string]*class{},
 		roles:    map[string]*role{},
 		users:    map[string]*user{},
+		groups:   map[string][]word{},
 	}}
 	hash := sha256.New()
 	for _, f := range files {
@@ -307,7 +313,15 @@ func (r *reader) document(root *yaml.Node) {
 			r.list(n, "names", func(n *yaml.Node) { d.discloses = append(d.discloses, r.name(n, "a view or function", 2)) })
 		},
 		"retention": func(n *yaml.Node) { r.items(n, "retention rules", r.retention) },
-		"limits":    once("limits", func(n *yaml.Node) { d.limits = r.limits(n) }),
+		"groups": func(n *yaml.Node) {
+			r.entries(n, "group", func(name word, n *yaml.Node) { r.doc.groups[name.text] = r.words(n, "a role") })
+		},
+		"attributes": func(n *yaml.Node) {
+			r.list(n, "attributes", func(n *yaml.Node) { d.attributes = append(d.attributes, r.text(n, "an attribute")) })
+		},
+		"elevations":    func(n *yaml.Node) { r.items(n, "elevations", r.elevation) },
+		"second_factor": once("second_factor", r.factor),
+		"limits":        once("limits", func(n *yaml.Node) { d.limits = r.limits(n) }),
 	})
 }
 

@@ -123,7 +123,7 @@ func (d *decisions) notServing(role *compiledRole) string {
 	switch {
 	case d.purpose == nil:
 		return d.noPurpose()
-	case !role.serves(d.purpose.name.text):
+	case !d.serves(role, d.purpose.name.text):
 		return fmt.Sprintf("role %s does not serve purpose %s, so it gives only open columns, to be read", role.name.text, d.purpose.name.text)
 	default:
 		return ""
@@ -267,6 +267,9 @@ func stricter(a, b Treatment) Treatment {
 func (d *decisions) class(role *compiledRole, class string) Treatment {
 	if class == openClass {
 		return Treatment{Show: ShowClear, Class: class}
+	}
+	if d.needsFactor(class) {
+		return Treatment{Class: class, Because: "class " + class + " needs a second factor: PRIVACY MFA"}
 	}
 	decided := d.settle(role, class, func(u *rule) bool { return u.state == enforced })
 	trial := d.settle(role, class, func(u *rule) bool { return u.state != drafted })

@@ -260,7 +260,7 @@ func (r *reader) user(name word, n *yaml.Node) {
 	r.doc.users[name.text] = u
 	known := keys{
 		"roles":  func(n *yaml.Node) { u.roles = r.words(n, "a role") },
-		"act_as": func(n *yaml.Node) { u.actAs = r.words(n, "a role") },
+		"act_as": func(n *yaml.Node) { r.actAs(u, n) },
 		"limits": func(n *yaml.Node) { u.limits = r.limits(n) },
 	}
 	if n.Kind == yaml.MappingNode {
@@ -272,6 +272,18 @@ func (r *reader) user(name word, n *yaml.Node) {
 		}
 	}
 	r.fields(n, "a user", known)
+}
+
+// actAs reads the short form, a list of roles, or the long form.
+func (r *reader) actAs(u *user, n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		u.actAs = r.words(n, "a role")
+		return
+	}
+	r.fields(n, "act_as", keys{
+		"roles":  func(n *yaml.Node) { u.actAs = r.words(n, "a role") },
+		"signed": func(n *yaml.Node) { u.signed = r.oneOf(n, "signed", "false", "true") == 1 },
+	}, "roles")
 }
 
 func (r *reader) attribute(u *user, key word) func(*yaml.Node) {

@@ -1,0 +1,265 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Claim is who asks for an access, for whom and for what, and what is known to
+// be true of them. Nothing in it is checked again: whoever makes one has checked
+// the login's proof, a token's signature and a one-time code.
+type Claim struct {
+	Login      string
+	User       string      // who acts behind a login that several share; "" is the login itself
+	Vouched    *Vouched    // what a trusted issuer says of User; nil: only the policy says something
+	Purpose    string      // "" asks for the one that is implied
+	Second     bool        // a second factor was given
+	Elevations []Elevation // of User, in force
+}
+
+// Vouched is what somebody whom pgveil trusts to know them says of a user: the
+// issuer of a signed token. It can make the user less than the policy says; more
+// only where the policy leaves it to them (act_as, groups).
+type Vouched struct {
+	Roles      []string          // those that the user has now; nil: all that the policy gives
+	Groups     []string          // of the user, which the policy gives roles
+	Attributes map[string]string // for row filters, where the policy has none of that name
+	Until      time.Time         // from then on nobody vouches; zero: for as long as the claim is made
+}
+
+// Elevation is a purpose that a user was given for a time.
+type Elevation struct {
+	Role    string // that serves the purpose meanwhile
+	Purpose string
+	Until   time.Time
+}
+
+// user gives who acts.
+func (c *Claim) user() string {
+	if c.User == "" {
+		return c.Login
+	}
+	return c.User
+}
+
+// Proven tells whether it is certain that User acts, and not only said by
+// whoever shares the login.
+func (c *Claim) Proven() bool { return c.Vouched != nil || c.user() == c.Login }
+
+// UnknownLoginError says that the policy has no such user. It suggests
+// nothing: names of users are not for whoever fails to log in.
+type UnknownLoginError struct{ Login string }
+
+func (e *UnknownLoginError) Error() string { return fmt.Sprintf("the policy has no user %q", e.Login) }
+
+// PurposeError says that none of the caller's roles serves a purpose.
+type PurposeError struct {
+	Purpose   string
+	Permitted []string
+	Elevate   bool // the caller may ask to be elevated to it
+}
+
+func (e *PurposeError) Error() string {
+	if len(e.Permitted) == 0 {
+		return fmt.Sprintf("purpose %q is not permitted, nor is any other", e.Purpose)
+	}
+	return fmt.Sprintf("purpose %q is not permitted; permitted: %s", e.Purpose, strings.Join(e.Permitted, ", "))
+}
+
+// ActAsError says that a login may not speak for a user.
+type ActAsError struct {
+	Login, User string
+	Unsigned    bool // a signed token could
+}
+
+func (e *ActAsError) Error() string {
+	if e.Unsigned {
+		return fmt.Sprintf("%q may act for others by a signed token only", e.Login)
+	}
+	return fmt.Sprintf("%q may not act for %q: they have no role in common that act_as lists", e.Login, e.User)
+}
+
+// Access gives what a login may see for a purpose. With no purpose, the only
+// one that the login's roles permit is implied; where there are several,
+// nothing but open columns is seen.
+func (s *Set) Access(login, purpose string) (*Access, error) {
+	return s.Decide(Claim{Login: login, Purpose: purpose})
+}
+
+// caller is a claim that the policy alone decides: there are no more of them
+// than it has users and purposes.
+type caller struct {
+	login, user, purpose string
+	second               bool
+}
+
+// Decide gives what a claim comes to.
+func (s *Set) Decide(c Claim) (*Access, error) {
+	now := s.now()
+	if c.Vouched != nil || len(c.Elevations) > 0 {
+		return s.decide(c, now)
+	}
+	key := caller{c.Login, c.user(), c.Purpose, c.Second}
+	s.mu.RLock()
+	a := s.accesses[key]
+	s.mu.RUnlock()
+	if a != nil && (a.Until.IsZero() || now.Before(a.Until)) {
+		return a, nil
+	}
+	a, err := s.decide(c, now)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accesses[key] = a
+	return a, nil
+}
+
+// decide makes the access of a claim as of now.
+func (s *Set) decide(c Claim, now time.Time) (*Access, error) {
+	d := &decisions{set: s, at: now, attributes: map[string]string{}, second: c.Second}
+	who, err := s.identify(&c, d)
+	if err != nil {
+		return nil, err
+	}
+	a := &Access{Login: c.Login, User: c.user(), Claim: c, Until: s.nextChange(now, who...)}
+	if c.Vouched != nil {
+		a.Until = earlier(a.Until, c.Vouched.Until)
+	}
+	if d.nothing = lapsed(now, who...); d.nothing != "" {
+		d.roles = nil
+	} else {
+		s.withoutFactor(a, d)
+		s.elevate(a, d, now)
+		if err := s.choosePurpose(a, d, c.Purpose); err != nil {
+			return nil, err
+		}
+	}
+	s.finish(a, d, who)
+	return a, nil
+}
+
+// identify finds the users that a claim is about, the login first, and the
+// roles that they come with.
+func (s *Set) identify(c *Claim, d *decisions) ([]*user, error) {
+	login := s.doc.users[c.Login]
+	if c.user() == c.Login {
+		roles := s.groupRoles(c.Vouched)
+		switch {
+		case login != nil:
+			d.roles = s.rolesOf(append(roles, login.roles...))
+			return []*user{login}, nil
+		case len(roles) > 0:
+			d.roles = s.rolesOf(roles)
+			return []*user{{name: word{text: c.Login}}}, nil
+		default:
+			return nil, &UnknownLoginError{c.Login}
+		}
+	}
+	if login == nil {
+		return nil, &UnknownLoginError{c.Login}
+	}
+	if login.signed && c.Vouched == nil {
+		return nil, &ActAsError{c.Login, c.User, true}
+	}
+	who := s.doc.users[c.User]
+	var roles []word
+	switch {
+	case who != nil:
+		roles = who.roles
+	case c.Vouched != nil:
+		roles = login.actAs
+		who = &user{name: word{text: c.User}}
+	default:
+		return nil, &UnknownLoginError{c.User}
+	}
+	roles = slices.DeleteFunc(slices.Clone(roles), func(w word) bool {
+		return !named(login.actAs, w.text) || !c.Vouched.gives(w.text, s.doc.users[c.User] != nil)
+	})
+	if d.roles = s.rolesOf(roles); len(d.roles) == 0 {
+		return nil, &ActAsError{Login: c.Login, User: c.User}
+	}
+	return []*user{login, who}, nil
+}
+
+// gives tells whether a user has a role now, as far as whoever vouches for the
+// user says. Of a user whom the policy does not list it must say so.
+func (v *Vouched) gives(role string, listed bool) bool {
+	if v == nil || v.Roles == nil && listed {
+		return true
+	}
+	return slices.Contains(v.Roles, role)
+}
+
+// groupRoles gives the roles that the policy gives the groups of whom somebody
+// vouches for.
+func (s *Set) groupRoles(v *Vouched) []word {
+	if v == nil {
+		return nil
+	}
+	var roles []word
+	for _, g := range v.Groups {
+		roles = append(roles, s.doc.groups[g]...)
+	}
+	return roles
+}
+
+// withoutFactor takes the roles away that need a second factor, where there is
+// none.
+func (s *Set) withoutFactor(a *Access, d *decisions) {
+	if d.second {
+		return
+	}
+	var without []string
+	d.roles = slices.DeleteFunc(d.roles, func(r *compiledRole) bool {
+		needs := named(s.doc.factor.roles, r.name.text)
+		if needs {
+			without = append(without, r.name.text)
+		}
+		return needs
+	})
+	if len(without) > 0 {
+		why := fmt.Sprintf("without a second factor %s does not have %s; give it with PRIVACY MFA", a.User, strings.Join(without, ", "))
+		a.why = append(a.why, why)
+		if len(d.roles) == 0 {
+			d.nothing = why
+		}
+	}
+}
+
+// elevate adds the purposes that the caller's roles serve for a time.
+func (s *Set) elevate(a *Access, d *decisions, now time.Time) {
+	for _, e := range a.Claim.Elevations {
+		serves := slices.ContainsFunc(d.roles, func(r *compiledRole) bool { return r.name.text == e.Role })
+		if !serves || !now.Before(e.Until) || s.doc.purposes[e.Purpose] == nil || s.offer(e.Role, e.Purpose) == nil {
+			continue
+		}
+		a.Until = earlier(a.Until, e.Until)
+		if !d.elevated(e.Role, e.Purpose) {
+			d.elevations = append(d.elevations, Elevation{Role: e.Role, Purpose: e.Purpose})
+		}
+		a.why = append(a.why, fmt.Sprintf("%s is elevated to %s until %s", a.User, e.Purpose, e.Until.UTC().Format(time.DateTime)))
+	}
+	slices.SortFunc(d.elevations, func(a, b Elevation) int { return strings.Compare(a.Role+" "+a.Purpose, b.Role+" "+b.Purpose) })
+}
+
+// elevated tells whether a role serves a purpose for a time.
+func (d *decisions) elevated(role, purpose string) bool {
+	return slices.ContainsFunc(d.elevations, func(e Elevation) bool { return e.Role == role && e.Purpose == purpose })
+}
+
+// serves tells whether a role serves a purpose, be it for a time.
+func (d *decisions) serves(r *compiledRole, purpose string) bool {
+	return r.serves(purpose) || d.elevated(r.name.text, purpose)
+}
+
+// earlier gives the earlier of two moments, where zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
