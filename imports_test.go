@@ -20,6 +20,7 @@ const (
 	pgquery  = "github.com/pganalyze/pg_query_go/v6"
 	protobuf = "google.golang.org/protobuf"
 	yaml     = "go.yaml.in/yaml/v4"
+	jose     = "github.com/go-jose/go-jose/v4"
 	metrics  = "github.com/prometheus/client_golang"
 )
 
@@ -89,6 +90,7 @@ var layers = map[string]may{
 
 	"proxy/wire": {why: "frames, not meanings: a leaf that both sides of a session share"},
 	"proxy/auth": {modules: list(pgx, "golang.org/x/text"), why: "logins: pgx to look verifiers up, text for SASLprep; knows no policy"},
+	"proxy/token": {modules: list(jose), why: "verifies what others signed, by go-jose alone; reads no file and asks no network, for a session's loop calls it"},
 	"proxy": {
 		ours: list("audit dsar policy privacy proxy/auth proxy/wire rewrite rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
 		why: "sessions: asks rewrite, never the catalog or pg_query; frames are ours, for pgx would decode what is only relayed; the event loop is epoll",
