@@ -92,7 +92,7 @@ var layers = map[string]may{
 	"proxy/auth": {modules: list(pgx, "golang.org/x/text"), why: "logins: pgx to look verifiers up, text for SASLprep; knows no policy"},
 	"proxy/token": {modules: list(jose), why: "verifies what others signed, by go-jose alone; reads no file and asks no network, for a session's loop calls it"},
 	"proxy": {
-		ours: list("audit dsar policy privacy proxy/auth proxy/wire rewrite rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
+		ours: list("audit dsar policy privacy proxy/auth proxy/token proxy/wire rewrite rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
 		why: "sessions: asks rewrite, never the catalog or pg_query; frames are ours, for pgx would decode what is only relayed; the event loop is epoll",
 	},
 

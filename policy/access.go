@@ -11,17 +11,18 @@ import (
 // its purpose. Everything it decides is fixed at its making, so it may be kept
 // with a plan and compared by ID. The zero Access grants nothing.
 type Access struct {
-	ID           uint64    // equal for two accesses only when they decide everything alike; never 0, never reused by another Set
-	Login        string    // who logged in
-	User         string    // who acts: the login, or the end user behind it
-	Roles        []string  // sorted
-	Purpose      string    // "" when none was given and none is implied
-	Purposes     []string  // those that the roles permit, sorted
-	Unrestricted bool      // a role says unrestricted: true: nothing is changed, all is recorded
-	Observe      bool      // mode: observe: decisions are recorded, nothing is changed
-	Limits       Limits    // of the policy, the purpose, the roles and the user together
-	Claim        Claim     // that it was decided for
-	Until        time.Time // ask the Set anew from this moment on; zero: never
+	ID            uint64    // equal for two accesses only when they decide everything alike; never 0, never reused by another Set
+	Login         string    // who logged in
+	User          string    // who acts: the login, or the end user behind it
+	Roles         []string  // sorted
+	Purpose       string    // "" when none was given and none is implied
+	Purposes      []string  // those that the roles permit, sorted
+	Unrestricted  bool      // a role says unrestricted: true: nothing is changed, all is recorded
+	ActsForOthers bool      // the login may say that it works for somebody else
+	Observe       bool      // mode: observe: decisions are recorded, nothing is changed
+	Limits        Limits    // of the policy, the purpose, the roles and the user together
+	Claim         Claim     // that it was decided for
+	Until         time.Time // ask the Set anew from this moment on; zero: never
 
 	decisions *decisions
 	why       []string

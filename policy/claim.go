@@ -150,7 +150,8 @@ func (s *Set) identify(c *Claim, d *decisions) ([]*user, error) {
 		roles := s.groupRoles(c.Vouched)
 		switch {
 		case login != nil:
-			d.roles = s.rolesOf(append(roles, login.roles...))
+			roles = append(roles, login.roles...)
+			d.roles = s.rolesOf(slices.DeleteFunc(roles, func(w word) bool { return !c.Vouched.gives(w.text, true) }))
 			return []*user{login}, nil
 		case len(roles) > 0:
 			d.roles = s.rolesOf(roles)

@@ -53,6 +53,7 @@ func (s *Set) finish(a *Access, d *decisions, who []*user) {
 		a.Limits = a.Limits.and(d.purpose.limits)
 	}
 	a.Unrestricted = d.unrestricted
+	a.ActsForOthers = s.doc.users[a.Login] != nil && len(s.doc.users[a.Login].actAs) > 0
 	a.decisions = s.share(d, a.Observe)
 	a.ID = a.decisions.id
 	a.why = append(reasons(a, d), a.why...)

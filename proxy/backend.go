@@ -409,6 +409,9 @@ func (s *session) ready(frame []byte) (bool, error) {
 	s.tx = status
 	s.block = status != 'I' && (s.block || s.queue.n == 0)
 	s.copying = false
+	if s.oneShot && status == 'I' {
+		s.doubt = true // its transaction is over
+	}
 	if s.unsettled {
 		s.doubt = true
 		s.unsettled = status != 'I' || s.queue.n > 0 // what is not answered yet may have changed some

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 
-	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/rewrite"
 	"github.com/pgveil/pgveil/rewrite/parse"
@@ -174,6 +173,9 @@ func (s *session) push(flights ...*flight) error {
 		f.apply(s.batch)
 		s.queue.push(f)
 		ends := f.kind == flightSync || f.kind == flightQuery || f.kind == flightCall
+		if ends && s.oneShot && !s.block {
+			s.doubt = true // so is its transaction
+		}
 		if ends && s.extended && s.unsettled && !s.block {
 			s.doubt = true // if anything before it fails, settings go back
 		}
@@ -214,8 +216,12 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 		s.giveBack(f)
 		return s.sync(syncFrame) // it has the error; a Query is answered to its end all the same
 	}
+	f.by = made.by
 	if err == nil {
 		err = s.checkNames(made.plan)
+	}
+	if err == nil {
+		err = s.checkAsker(made.plan)
 	}
 	if err == nil {
 		f.privacy, err = s.request(ctx, &made)
@@ -231,7 +237,7 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 	if err := s.push(f); err != nil {
 		return err
 	}
-	if made.plan.Changed {
+	if made.rewritten() {
 		s.toS.Frame('Q', made.text(), []byte{0})
 		return nil
 	}
@@ -239,14 +245,56 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 	return nil
 }
 
-// make gives what a text becomes: a plan, or the carrier of a data subject
-// request.
+// make gives what a text becomes: a plan, or the carrier of a PRIVACY command.
+// Whoever asks is in it also when there is an error.
 func (s *session) make(ctx context.Context, text []byte) (named, error) {
-	if cmd, ok, err := parseCommand(text); ok || err != nil {
-		return s.carrier(ctx, string(text), cmd, err)
+	said, bare, spoken, err := rewrite.ReadComments(text)
+	if spoken && s.hurriedC {
+		return named{}, errWaits
 	}
-	r, err := s.plan(ctx, text)
-	return named{plan: r.Plan, sql: r.SQL}, err
+	if settled := s.settle(ctx, view(bare)); settled != nil {
+		return named{by: s.party()}, settled
+	}
+	if !spoken || s.fixed() {
+		return s.makeBy(ctx, s.party(), &s.lookup, text)
+	}
+	if err != nil {
+		return named{by: s.party()}, err
+	}
+	a, err := s.asker.with(said)
+	if err != nil {
+		return named{by: s.party()}, err
+	}
+	who, err := s.decide(s.engine, a)
+	if err != nil {
+		return named{by: who}, err
+	}
+	plans := s.plans
+	plans.Access = who.access
+	s.aside.Use(s.engine, plans)
+	made, err := s.makeBy(ctx, who, &s.aside, bare)
+	made.said = &said
+	if made.plan != nil && !made.plan.Changed && made.sql == nil {
+		made.sql = bare // a token is for pgveil alone
+	}
+	return made, err
+}
+
+// party gives who asks for what says nothing else.
+func (s *session) party() party { return party{s.plans.Access, s.ticket} }
+
+// makeBy is make once it is certain who asks.
+func (s *session) makeBy(ctx context.Context, who party, l *rewrite.Lookup, text []byte) (named, error) {
+	if cmd, ok, err := parseCommand(text); ok || err != nil {
+		made, err := s.carrier(string(text), cmd, who, err)
+		made.by = who
+		return made, err
+	}
+	r, err := s.plan(ctx, l, text)
+	if l == &s.lookup {
+		who = s.party() // the engine may be another now
+	}
+	return named{plan: r.Plan, sql: r.SQL, by: who}, err
 }
 
 // refuse pushes a flight that the server will answer with an error, which ours
@@ -285,18 +333,10 @@ func ended(err error) bool {
 	return errors.As(err, &f) || errors.Is(err, errWaits) || errors.Is(err, errSkipped) || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled)
 }
 
-// plan decides a text, after the settings it depends on are certain.
-func (s *session) plan(ctx context.Context, text []byte) (rewrite.Ready, error) {
-	if err := s.settle(ctx, view(text)); err != nil {
-		return rewrite.Ready{}, err
-	}
-	if purpose, ok := rewrite.CommentPurpose(text); ok && !s.plans.Access.Unrestricted {
-		if s.hurriedC {
-			return rewrite.Ready{}, errWaits
-		}
-		return s.planFor(purpose, text)
-	}
-	r, hit, err := s.lookup.Known(text)
+// plan decides a text. Who asks, and the settings that it depends on, are
+// certain.
+func (s *session) plan(ctx context.Context, l *rewrite.Lookup, text []byte) (rewrite.Ready, error) {
+	r, hit, err := l.Known(text)
 	if hit {
 		s.hit = true
 		return r, err
@@ -304,20 +344,22 @@ func (s *session) plan(ctx context.Context, text []byte) (rewrite.Ready, error) 
 	if s.hurriedC {
 		return rewrite.Ready{}, errWaits
 	}
-	return s.planAnew(ctx, text)
+	return s.planAnew(ctx, l, text)
 }
 
-// planAnew decides a text that was not seen before.
-func (s *session) planAnew(ctx context.Context, text []byte) (rewrite.Ready, error) {
+// planAnew decides a text that was not seen before. Where a name in it is
+// unknown, the schema may have changed: it is planned again by a newer engine, if
+// there is one.
+func (s *session) planAnew(ctx context.Context, l *rewrite.Lookup, text []byte) (rewrite.Ready, error) {
 	s.srv.metrics.cacheMisses.Inc()
 	start := s.srv.now()
-	r, err := s.planInTurn(text)
+	r, err := s.planInTurn(l, text)
 	var refusal *rewrite.Refusal
-	if errors.As(err, &refusal) && refusal.Unknown != "" && s.srv.enforcer.refresh(ctx, s.engine) {
+	if errors.As(err, &refusal) && refusal.Unknown != "" && l == &s.lookup && s.srv.enforcer.refresh(ctx, s.engine) {
 		if err := s.settle(ctx, view(text)); err != nil {
 			return rewrite.Ready{}, err
 		}
-		r, err = s.planInTurn(text)
+		r, err = s.planInTurn(l, text)
 	}
 	s.srv.metrics.planSeconds.Observe(s.srv.now().Sub(start).Seconds())
 	return r, err
@@ -325,10 +367,10 @@ func (s *session) planAnew(ctx context.Context, text []byte) (rewrite.Ready, err
 
 // planInTurn plans when a processor is to be had: one is left to relay what
 // needs no planning.
-func (s *session) planInTurn(text []byte) (rewrite.Ready, error) {
+func (s *session) planInTurn(l *rewrite.Lookup, text []byte) (rewrite.Ready, error) {
 	s.srv.planning <- struct{}{}
 	defer func() { <-s.srv.planning }()
-	r, _, err := s.lookup.Plan(text)
+	r, _, err := l.Plan(text)
 	return r, err
 }
 
@@ -356,29 +398,4 @@ func (s *session) call(frame []byte) error {
 	}
 	s.toS.Pass(frame)
 	return nil
-}
-
-// planFor decides a text that says in a comment which purpose it is for.
-func (s *session) planFor(purpose string, text []byte) (rewrite.Ready, error) {
-	access, err := s.engine.Policy.Access(s.login, purpose)
-	if err != nil {
-		return rewrite.Ready{}, rewrite.RefuseAccess(err)
-	}
-	session := s.plans
-	session.Access = access
-	p, err := s.engine.Plan(session, string(text))
-	return rewrite.Ready{Plan: p}, err
-}
-
-// accessFor gives the access that a plan would be made for now: the session's,
-// or that of the purpose which a comment in its text names.
-func (s *session) accessFor(p *rewrite.Plan) *policy.Access {
-	if !p.Commented {
-		return s.plans.Access
-	}
-	access, err := s.engine.Policy.Access(s.login, p.Comment)
-	if err != nil {
-		return &policy.Access{} // nobody's: nothing was planned for it
-	}
-	return access
 }

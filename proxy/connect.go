@@ -89,7 +89,8 @@ func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Hos
 	if e.denied != nil {
 		return nil, e.denied
 	}
-	s.plans.Access, s.free = e.access, free(e.access)
+	s.asker = e.asker
+	s.becomes(s.engine, e.who)
 	said, is, err := s.welcome(st.minor)
 	if err == nil && target != AnyServer {
 		err = s.checkTarget(target, is)

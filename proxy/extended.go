@@ -23,13 +23,14 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 	f := s.take(flightParse)
 	f.unnamed = len(name) == 0
 	made, err := s.makeTyped(ctx, text, b.Rest())
+	f.by = made.by
 	if err == nil && s.ours(name) {
 		err = refuseOurs(name)
 	}
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
 	}
-	st := &named{plan: made.plan, privacy: made.privacy, asked: s.keepText(made.plan, text)}
+	st := &named{plan: made.plan, privacy: made.privacy, said: made.said, asked: s.keepText(&made, text)}
 	if params := b.Rest(); !bytes.Equal(params, noParams) {
 		st.params = bytes.Clone(params)
 	}
@@ -49,7 +50,7 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 		s.toS.Frame('C', []byte{'S'}, nothing)
 	case st.kept != "":
 		s.toS.Frame('P', wire.CString(st.kept), made.text(), []byte{0}, b.Rest())
-	case st.plan.Changed:
+	case made.rewritten():
 		s.toS.Frame('P', name, []byte{0}, made.text(), []byte{0}, b.Rest())
 	default:
 		s.toS.Pass(frame)
@@ -90,7 +91,7 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 		})
 	}
 	if st != nil {
-		f.name(&s.portals, string(portal), &named{plan: st.plan, privacy: st.privacy, asked: st.asked})
+		f.name(&s.portals, string(portal), &named{plan: st.plan, privacy: st.privacy, said: st.said, asked: st.asked})
 	}
 	if err := s.push(f); err != nil {
 		return err
@@ -109,12 +110,12 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 }
 
 // keepText gives the text of a statement that may have to be planned again.
-func (s *session) keepText(p *rewrite.Plan, text []byte) string {
+func (s *session) keepText(made *named, text []byte) string {
 	switch {
-	case free(p.Access):
+	case free(made.plan.Access):
 		return ""
-	case p.Text != "":
-		return p.Text // held by the plan cache already
+	case made.plan.Text == view(text):
+		return made.plan.Text // held by the plan cache already
 	default:
 		return string(text)
 	}
@@ -137,7 +138,7 @@ func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 	if err := s.settle(ctx, st.asked); err != nil {
 		return nil, err
 	}
-	if free(s.plans.Access) || st.plan.Access.ID == s.accessFor(st.plan).ID {
+	if free(s.plans.Access) || st.plan.Access.ID == s.partyOf(st).access.ID {
 		return st, nil
 	}
 	if st.bySQL || st.asked == "" { // its text is not at hand
@@ -151,7 +152,7 @@ func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*na
 	if err != nil {
 		return nil, err
 	}
-	fresh := &named{plan: again.plan, privacy: again.privacy, asked: st.asked, params: st.params}
+	fresh := &named{plan: again.plan, privacy: again.privacy, said: again.said, asked: st.asked, params: st.params}
 	params := st.params
 	if params == nil {
 		params = noParams
@@ -218,8 +219,14 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 	}
 	f := s.take(flightExecute)
 	p, err := s.openPortal(ctx, name)
+	f.by = s.party()
 	if err == nil && p != nil {
+		f.by = s.partyOf(p)
+		p.by = f.by
 		err = s.checkNames(p.plan)
+	}
+	if err == nil && p != nil {
+		err = s.checkAsker(p.plan)
 	}
 	if err == nil && p != nil {
 		f.privacy, err = s.request(ctx, p)
@@ -256,7 +263,7 @@ func (s *session) openPortal(ctx context.Context, name []byte) (*named, error) {
 	if err := s.settle(ctx, p.asked); err != nil {
 		return nil, err
 	}
-	if p.plan.Access.ID != s.accessFor(p.plan).ID {
+	if p.plan.Access.ID != s.partyOf(p).access.ID {
 		return nil, refuseOtherAccess("portal", name)
 	}
 	return p, nil

@@ -124,7 +124,7 @@ func answerProbe(conn net.Conn) error {
 		case 'B':
 			answer = encode(&pgproto3.BindComplete{})
 		case 'E':
-			answer = encode(&pgproto3.DataRow{Values: [][]byte{[]byte(`["pg_catalog","public"]`), nil, []byte("on")}}, &pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")})
+			answer = encode(&pgproto3.DataRow{Values: [][]byte{[]byte(`["pg_catalog","public"]`), []byte("on"), nil, nil, nil, nil, []byte("2026-01-01 00:00:00+00")}}, &pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")})
 		case 'C':
 			answer = encode(&pgproto3.CloseComplete{})
 		case 'S':

@@ -30,6 +30,7 @@ type flight struct {
 	own     bool // asked by the proxy itself: the client sees nothing of it
 	failed  bool // an error answered it
 	plan    *rewrite.Plan
+	by      party    // who asks
 	refusal *Refusal // what to say in place of the error that the server will raise
 	privacy *request // the data subject request that this flight carries
 	probe   *probe   // collects the answer of an own question
@@ -76,12 +77,17 @@ type named struct {
 	privacy *privacy.Command // when it is a data subject request
 	params  []byte           // of protocol-level statements: the parameter types of Parse
 	asked   string           // of those and their portals: what the client sent, when it may be planned again
+	by      party            // who asked when it was made
+	said    *rewrite.Said    // what comments in its text say of who asks; nil: nothing
 	sql     []byte           // what to send in place of the plan's own text; valid only while the message is handled
 	bySQL   bool             // made by PREPARE or DECLARE
 	kept    string           // of unnamed statements: the name under which the server keeps it
 	seq     uint64           // of portals: the audit record of their first execution
 	logged  bool
 }
+
+// rewritten tells whether another text than the client's is sent for it.
+func (n *named) rewritten() bool { return n.plan.Changed || n.sql != nil }
 
 // text gives what to send for it.
 func (n *named) text() []byte {

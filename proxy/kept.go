@@ -48,7 +48,7 @@ type keptText struct {
 // keepable tells whether a plan's text may be kept: it is a query that pgveil
 // changed, which does nothing to the session.
 func keepable(p *rewrite.Plan) bool {
-	return p.Changed && !p.Commented && !free(p.Access) && len(p.Steps) == 1 &&
+	return p.Changed && !free(p.Access) && len(p.Steps) == 1 &&
 		p.Steps[0].Effect&^(rewrite.Reads|rewrite.Writes|rewrite.Unfiltered) == 0 &&
 		(p.Steps[0].Command == "SELECT" || p.Steps[0].Command == "INSERT" || p.Steps[0].Command == "UPDATE" || p.Steps[0].Command == "DELETE")
 }
@@ -64,7 +64,7 @@ func unsettles(p *rewrite.Plan) bool {
 // sent under that name.
 func (s *session) keep(made *named, params []byte) (name string, there bool) {
 	k := &s.keeper
-	if s.srv.keepAfter <= 0 || made.sql != nil || made.privacy != nil || !keepable(made.plan) || !s.steady() {
+	if s.srv.keepAfter <= 0 || made.sql != nil || made.said != nil || made.privacy != nil || !keepable(made.plan) || !s.steady() {
 		return "", false
 	}
 	text := k.count(made.plan, params, s.srv.keepAfter)

@@ -50,6 +50,7 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 		fromC: wire.NewReader(st.conn), toC: wire.NewWriter(st.conn),
 	}
 	s.log = srv.log.With("session", s.id, "login", s.login)
+	s.base = policy.Claim{Login: s.login}
 	s.settled.L, s.tx, s.doubt = &s.mu, 'I', true
 	s.foreign = s.database != srv.database
 	s.plans.Foreign = s.foreign
@@ -113,7 +114,8 @@ func (srv *Server) prove(ctx context.Context, s *session, f *front) (auth.Secret
 // entry is what a login comes to, were it proved: an access, or the reason
 // against it. The client learns neither before the server has let it in.
 type entry struct {
-	access *policy.Access
+	asker  asker // what the client said of who asks
+	who    party
 	denied error
 }
 
@@ -121,9 +123,10 @@ type entry struct {
 // not fit, those without restrictions still get in: they are who can repair it.
 func (srv *Server) admission(ctx context.Context, s *session, st *startup) entry {
 	settings, err := st.settings()
-	access, denied := srv.identify(s, purpose(settings))
-	if denied == nil && free(access) {
-		return entry{access: access}
+	e := entry{asker: startupAsker(settings)}
+	e.who, e.denied = srv.identify(s, e.asker)
+	if e.denied == nil && free(e.who.access) {
+		return e
 	}
 	engine, stale := srv.enforcer.current(ctx)
 	if stale != nil {
@@ -131,16 +134,16 @@ func (srv *Server) admission(ctx context.Context, s *session, st *startup) entry
 	}
 	if engine != s.engine {
 		s.engine = engine
-		access, denied = srv.identify(s, purpose(settings))
+		e.who, e.denied = srv.identify(s, e.asker)
 	}
 	switch {
-	case denied != nil || free(access):
+	case e.denied != nil || free(e.who.access):
 	case err != nil:
-		denied = err
+		e.denied = err
 	default:
-		denied = checkStartup(st, settings)
+		e.denied = checkStartup(st, settings)
 	}
-	return entry{access, denied}
+	return e
 }
 
 // free tells whether nothing is kept from a caller: its role says so, or
@@ -154,7 +157,7 @@ func (srv *Server) greeting(st *startup, e entry) []byte {
 	switch {
 	case e.denied != nil:
 		return st.bare().message(nil)
-	case e.access.Unrestricted:
+	case e.who.access.Unrestricted && !e.who.access.ActsForOthers:
 		return st.message(nil)
 	default:
 		return st.message(srv.maskKeys)
@@ -163,17 +166,15 @@ func (srv *Server) greeting(st *startup, e entry) []byte {
 
 // identify finds what the policy says of a login. The client learns it only
 // once it has proved who it is.
-func (srv *Server) identify(s *session, purpose string) (*policy.Access, error) {
-	access, err := s.engine.Policy.Access(s.login, purpose)
+func (srv *Server) identify(s *session, a asker) (party, error) {
+	who, err := s.decide(s.engine, a)
 	switch {
 	case err != nil:
-		r := rewrite.RefuseAccess(err)
-		f := newFatal("28000", "%w", r)
-		return nil, f
-	case s.foreign && !free(access):
-		return access, newFatal("42501", "database %q is not open to callers with restrictions", s.database)
+		return who, newFatal("28000", "%w", err)
+	case s.foreign && !free(who.access):
+		return who, newFatal("42501", "database %q is not open to callers with restrictions", s.database)
 	default:
-		return access, nil
+		return who, nil
 	}
 }
 
@@ -214,6 +215,7 @@ func (s *session) deny(err error) {
 func (s *session) recordLogin(err error) error {
 	r := audit.Record{Session: s.id, Login: s.login, User: s.login, Client: s.addr, App: s.app, Database: s.database, Message: "login"}
 	if a := s.plans.Access; err == nil {
+		r.User, r.Ticket = a.User, s.ticket
 		r.Roles, r.Purpose, r.Generation = a.Roles, a.Purpose, s.engine.Policy.Generation()
 	} else {
 		r.Decision, r.Message = string(rewrite.Refused), "login refused"

@@ -25,6 +25,7 @@ func (s *session) longText(ctx context.Context, typ byte, frame []byte) error {
 	}
 	size := len(frame) - wire.HeadLen + s.left
 	err := s.settle(ctx, "")
+	f.by = s.party()
 	if err == nil && !free(s.plans.Access) {
 		err = &rewrite.Refusal{Code: "54000", Message: fmt.Sprintf("a statement of %d bytes is longer than the %d that callers with restrictions may send", size, parse.MaxText), Hint: "send the data by COPY, or as parameters"}
 	}

@@ -44,7 +44,7 @@ func (s *session) checkNames(p *rewrite.Plan) error {
 		}
 	}
 	s.mu.Lock()
-	unsettled := s.unsettled
+	unsettled := s.unsettled || s.oneShot
 	s.mu.Unlock()
 	if unsettled && len(p.Steps) > 1 && p.Has(rewrite.Ends) {
 		return &rewrite.Refusal{Code: "0A000", Message: "what follows the end of the transaction in the same text depends on settings that end with it", Hint: "send the statements one by one"}
@@ -65,7 +65,7 @@ func (s *session) checkNames(p *rewrite.Plan) error {
 		if made == nil && !madeBefore(p, step) {
 			return &rewrite.Refusal{Code: code, Message: fmt.Sprintf("%s %q does not exist", what, step.Name)}
 		}
-		if made != nil && made.plan.Access.ID != s.accessFor(made.plan).ID {
+		if made != nil && made.plan.Access.ID != s.partyOf(made).access.ID {
 			return refuseOtherAccess(what, []byte(step.Name))
 		}
 		if writesCurrent(step) && (made != nil && made.plan.Has(rewrite.Unfiltered) || p.Has(rewrite.Unfiltered)) {
@@ -106,13 +106,15 @@ func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 	defer s.mu.Unlock()
 	for i, step := range p.Steps {
 		s.nameStep(f, p, i)
+		s.unsure = s.unsure || step.Effect&(rewrite.Settings|rewrite.Resets) != 0 && step.Setting != rewrite.PurposeSetting
 		if step.Effect&(rewrite.Settings|rewrite.Resets) != 0 {
 			s.doubt, s.unsettled = true, true
 		}
 		s.temporaries = s.temporaries || step.Effect&rewrite.Temporaries != 0
 		if step.Effect&rewrite.Ends != 0 {
 			s.block = false
-			s.doubt = s.doubt || s.unsettled
+			s.doubt = s.doubt || s.unsettled || s.oneShot
+			s.unsure = s.unsure || s.unsettled
 		}
 	}
 }

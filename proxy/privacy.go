@@ -85,23 +85,28 @@ func parseCommand(text []byte) (cmd privacy.Command, ok bool, err error) {
 
 // carrier gives the statement that is sent in a command's place: it has the
 // columns of the answer and no row. The rows are put in when it ends.
-func (s *session) carrier(ctx context.Context, text string, cmd privacy.Command, parseErr error) (named, error) {
-	if err := s.settle(ctx, ""); err != nil {
-		return named{}, err
-	}
+func (s *session) carrier(text string, cmd privacy.Command, who party, parseErr error) (named, error) {
 	plan := &rewrite.Plan{
 		Text: text, Shape: cmd.Shape(), Decision: rewrite.Allowed, Changed: true, Governed: true,
-		Access: s.plans.Access, Steps: []rewrite.Step{{Command: "PRIVACY", Effect: rewrite.Reads}},
+		Access: who.access, Steps: []rewrite.Step{{Command: "PRIVACY", Effect: rewrite.Reads}},
 	}
-	if err := s.mayServe(cmd, parseErr); err != nil {
+	if err := s.mayServe(cmd, who, parseErr); err != nil {
 		return named{}, withPlan(err, plan)
 	}
 	var cols []string
-	for _, c := range dsar.Columns(cmd) {
+	for _, c := range answerColumns(cmd) {
 		cols = append(cols, `NULL::pg_catalog.text AS "`+strings.ReplaceAll(c, `"`, `""`)+`"`)
 	}
 	plan.SQL = "SELECT " + strings.Join(cols, ", ") + " WHERE false"
 	return named{plan: plan, privacy: &cmd}, nil
+}
+
+// answerColumns names the columns of a command's answer, all of which are text.
+func answerColumns(cmd privacy.Command) []string {
+	if cols := ownColumns(cmd.Verb); cols != nil {
+		return cols
+	}
+	return dsar.Columns(cmd)
 }
 
 func withPlan(err error, p *rewrite.Plan) error {
@@ -112,16 +117,24 @@ func withPlan(err error, p *rewrite.Plan) error {
 	return err
 }
 
-func (s *session) mayServe(cmd privacy.Command, parseErr error) error {
+// mayServe refuses a command that the caller may not give here. What else a
+// command about elevations needs is looked at when it runs.
+func (s *session) mayServe(cmd privacy.Command, who party, parseErr error) error {
+	right := cmd.Right()
 	switch {
 	case parseErr != nil:
 		return refuseRequest(parseErr)
-	case s.srv.privacy == nil || s.foreign:
-		return &rewrite.Refusal{Code: "0A000", Message: "data subject requests are not served here", Hint: "connect to the database that the policy is for"}
-	case cmd.Right() != "" && !s.plans.Access.May(cmd.Right()):
+	case s.foreign || right != "" && s.srv.privacy == nil:
+		return &rewrite.Refusal{Code: "0A000", Message: "PRIVACY commands are not served here", Hint: "connect to the database that the policy is for"}
+	case right != "" && who.access.Lacks(right):
 		return &rewrite.Refusal{
-			Code: "42501", Message: fmt.Sprintf("your roles may not %s data subjects", cmd.Right()),
-			Hint: fmt.Sprintf("ask for a role with the right %q under privacy", cmd.Right()),
+			Code: "42501", Message: fmt.Sprintf("to %s data subjects needs a second factor", right),
+			Hint: "give it for this session: PRIVACY MFA 123456",
+		}
+	case right != "" && !who.access.May(right):
+		return &rewrite.Refusal{
+			Code: "42501", Message: fmt.Sprintf("your roles may not %s data subjects", right),
+			Hint: fmt.Sprintf("ask for a role with the right %q under privacy", right),
 		}
 	default:
 		return nil
@@ -146,14 +159,32 @@ func (s *session) request(ctx context.Context, made *named) (*request, error) {
 	if s.hurriedC {
 		return nil, errWaits
 	}
-	if err := s.mayServe(*made.privacy, nil); err != nil {
+	cmd := *made.privacy
+	if err := s.mayServe(cmd, made.by, nil); err != nil {
 		return nil, withPlan(err, made.plan)
 	}
-	r, err := s.srv.begin(ctx, *made.privacy, s.plans.Access.User)
+	if ownColumns(cmd.Verb) != nil {
+		rows, err := s.runOwn(ctx, cmd, made.by.access)
+		if err != nil {
+			return nil, withPlan(refuseRequest(err), made.plan)
+		}
+		return answered(cmd, rows), nil
+	}
+	r, err := s.srv.begin(ctx, cmd, made.by.access.User)
 	if err != nil {
 		return nil, withPlan(refuseRequest(err), made.plan)
 	}
 	return r, nil
+}
+
+// answered is a request whose answer is there.
+func answered(cmd privacy.Command, rows [][]string) *request {
+	r := &request{cmd: cmd, rows: make(chan []string, len(rows)), tag: cmd.Verb.Tag(), cancel: func() {}}
+	for _, row := range rows {
+		r.rows <- row
+	}
+	close(r.rows)
+	return r
 }
 
 // fulfil puts the rows of a request in before the end of its carrier. An error
@@ -187,9 +218,9 @@ func (s *session) fulfil(ctx context.Context, f *flight) error {
 }
 
 func (s *session) privacyRecord(f *flight, outcome string) audit.Record {
-	a := f.plan.Access
+	a := f.by.access
 	return audit.Record{
-		Kind: audit.KindPrivacy, Ref: f.seq, Session: s.id, Login: s.login, User: a.User, Roles: a.Roles, Purpose: a.Purpose,
+		Kind: audit.KindPrivacy, Ref: f.seq, Session: s.id, Login: s.login, User: a.User, Roles: a.Roles, Purpose: a.Purpose, Ticket: f.by.ticket,
 		Client: s.addr, Database: s.database, Command: "PRIVACY", Shape: f.plan.Shape, Message: outcome,
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/pgveil/pgveil/audit"
-	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/rewrite"
 )
 
@@ -18,7 +17,7 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 		return errWaits
 	}
 	f.plan = p
-	r := s.record(audit.KindStatement, p)
+	r := s.record(audit.KindStatement, f.by, p)
 	seq, err := s.srv.audit.Append(&r)
 	if err != nil {
 		return err
@@ -34,7 +33,7 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 
 // recordRefusal writes the record of a refused statement.
 func (s *session) recordRefusal(f *flight) error {
-	r := s.record(audit.KindStatement, f.refusal.Plan)
+	r := s.record(audit.KindStatement, f.by, f.refusal.Plan)
 	r.ID, r.Decision = f.refusal.ID, string(rewrite.Refused)
 	r.SQLState, r.Message = f.refusal.Code, f.refusal.Message
 	r.Statement = "" // the decision is not the plan's
@@ -50,17 +49,17 @@ func (s *session) recordRefusal(f *flight) error {
 
 // record is the only place where a plan becomes an audit record. p is nil where
 // nothing was planned.
-func (s *session) record(kind audit.Kind, p *rewrite.Plan) audit.Record {
-	a := s.plans.Access
-	if p != nil {
-		a = p.Access // a comment may have named a purpose
+func (s *session) record(kind audit.Kind, by party, p *rewrite.Plan) audit.Record {
+	if by.access == nil {
+		by = s.party()
 	}
+	a := by.access // the plan's may be another caller's, for whom all is decided alike
 	r := audit.Record{
-		Kind: kind, Session: s.id, Login: s.login, User: a.User, Roles: a.Roles, Purpose: a.Purpose,
+		Kind: kind, Session: s.id, Login: s.login, User: a.User, Roles: a.Roles, Purpose: a.Purpose, Ticket: by.ticket,
 		Client: s.addr, App: s.app, Database: s.database, Generation: s.engine.Policy.Generation(),
 	}
-	if s.caller.access != a || s.caller.engine != s.engine {
-		s.caller = caller{a, s.engine, r.EncodeCaller()}
+	if s.caller.party != by || s.caller.engine != s.engine {
+		s.caller = caller{by, s.engine, r.EncodeCaller()}
 	}
 	r.Caller = s.caller.encoded
 	if p == nil {
@@ -81,7 +80,7 @@ func (s *session) record(kind audit.Kind, p *rewrite.Plan) audit.Record {
 
 // caller is what a session's records say of who asks, encoded once.
 type caller struct {
-	access  *policy.Access
+	party   party
 	engine  *rewrite.Engine
 	encoded audit.Encoded
 }

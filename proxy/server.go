@@ -17,7 +17,10 @@ import (
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/proxy/auth"
+	"github.com/pgveil/pgveil/proxy/token"
+	"github.com/pgveil/pgveil/state"
 )
 
 // Options is what a Server is made of.
@@ -28,6 +31,11 @@ type Options struct {
 	Audit    *audit.Log
 	Durable  bool          // answers about governed data wait for their records to be durable
 	Privacy  *dsar.Service // serves data subject requests; nil refuses them
+	State    *state.Store  // remembers elevations; nil: nothing is remembered
+	// Factors checks a one-time code of a user: nil where it counts, now and never
+	// again, else an *privacy.Error. When it is nil, none counts.
+	Factors func(ctx context.Context, user, code string) error
+	Tokens  *token.Verifier // of those who sign who the end user is; nil: nobody does
 
 	TLS      *tls.Config // towards clients; nil: in clear only
 	ClearToo bool        // with TLS: connections in clear are let in as well
@@ -55,6 +63,10 @@ type Server struct {
 	audit     *audit.Log
 	durable   bool
 	privacy   *dsar.Service
+	state     *state.Store
+	factors   func(ctx context.Context, user, code string) error
+	tokens    *token.Verifier
+	nonces    *token.Nonces
 	keepAfter int
 	front     atomic.Pointer[front] // TLS towards clients; nil: none
 	clearToo  bool
@@ -68,6 +80,8 @@ type Server struct {
 	log       *slog.Logger
 	metrics   *metrics
 	now       func() time.Time
+
+	elevations elevations
 
 	cancels  cancels
 	tasks    sync.WaitGroup
@@ -89,7 +103,7 @@ func New(o Options) (*Server, error) {
 	}
 	srv := &Server{
 		database: o.Database, upstream: newServers(o.Upstream), enforcer: o.Enforcer, audit: o.Audit, durable: o.Durable,
-		privacy: o.Privacy, clearToo: o.ClearToo, certs: o.Certs, method: o.Method, lookup: o.Lookup, mockKey: o.MockKey,
+		privacy: o.Privacy, state: o.State, factors: o.Factors, tokens: o.Tokens, clearToo: o.ClearToo, certs: o.Certs, method: o.Method, lookup: o.Lookup, mockKey: o.MockKey,
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
 		keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
@@ -100,8 +114,20 @@ func New(o Options) (*Server, error) {
 	if srv.timeout <= 0 {
 		srv.timeout = time.Minute
 	}
+	if srv.factors == nil {
+		srv.factors = noFactors
+	}
+	srv.nonces = token.NewNonces(maxTokens, srv.now())
 	srv.front.Store(newFront(o.TLS))
 	return srv, nil
+}
+
+// maxTokens bounds the tokens that are remembered until they expire: a thousand
+// a second for five minutes.
+const maxTokens = 300_000
+
+func noFactors(context.Context, string, string) error {
+	return privacy.Fail(privacy.NotAvailable, "", "no second factor is configured")
 }
 
 // Serve accepts clients until the listener is closed or the context ends. It

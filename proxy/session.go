@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/rewrite"
 )
@@ -30,10 +31,11 @@ type session struct {
 	toS          *wire.Writer // the client half's
 
 	login, database, app, addr string
-	foreign                    bool      // in a database without a policy
-	key                        cancelKey // what the client must show to cancel
-	serverKey                  []byte    // what the server must be shown: process number and secret
-	host                       Host      // the very server that it is on
+	base                       policy.Claim // what is known of the login itself
+	foreign                    bool         // in a database without a policy
+	key                        cancelKey    // what the client must show to cancel
+	serverKey                  []byte       // what the server must be shown: process number and secret
+	host                       Host         // the very server that it is on
 
 	// The client half's own.
 	engine   *rewrite.Engine // what its statements are planned by
@@ -45,6 +47,14 @@ type session struct {
 	hurriedC bool // it must not wait: see errWaits
 	caller   caller
 	keeper   keeper
+	asker    asker     // what the settings said when the server was asked
+	ticket   string    // of the party
+	unsure   bool      // what the settings say of who asks was changed since
+	until    time.Time // when who asks must be decided anew; zero: never
+	elevated uint64    // which elevations were in force then
+	vouched  vouched
+	factor   given
+	aside    rewrite.Lookup // of texts whose comments say who asks
 
 	// The server half's own.
 	streaming *flight       // whose rows are arriving
@@ -68,10 +78,12 @@ type session struct {
 	tx          byte // the last ReadyForQuery's status
 	block       bool // a transaction block is open for certain, after all that was sent
 	doubt       bool // settings may have changed since the server was asked
+	oneShot     bool // who asks is known by a token for one transaction
 	temporaries bool // it has made temporary tables, or tried to
 	unsettled   bool // settings changed in a transaction that is not over
 	ddl         bool // the schema changed in a transaction that is not over
 	free        bool // nothing is kept from the caller
+	who         *policy.Access
 	parting     bool // the server closes the connection next: the client said Terminate, or it raised a FATAL error
 	statements  names
 	portals     names

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/rewrite"
 )
@@ -35,8 +36,15 @@ type probe struct {
 // probeSQL asks for everything that planning depends on. It names functions
 // only, so it runs under any privileges.
 const probeSQL = `SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true)), ` +
+	`pg_catalog.current_setting('standard_conforming_strings'), ` +
+	`pg_catalog.current_setting('` + rewrite.UserSetting + `', true), ` +
 	`pg_catalog.current_setting('` + rewrite.PurposeSetting + `', true), ` +
-	`pg_catalog.current_setting('standard_conforming_strings')`
+	`pg_catalog.current_setting('` + rewrite.TokenSetting + `', true), ` +
+	`pg_catalog.current_setting('` + rewrite.TicketSetting + `', true), ` +
+	`pg_catalog.transaction_timestamp()`
+
+// probed is how many values answer it.
+const probed = 7
 
 // temporarySQL asks as well for the temporary tables that the session has made.
 const temporarySQL = probeSQL + `, ` + rewrite.TemporarySQL
@@ -66,7 +74,7 @@ func (s *session) settle(ctx context.Context, text string) error {
 	aborted := s.tx == 'E' && s.queue.n == 0 && !s.extended // a ROLLBACK may have been executed, but no Sync
 	doubt := s.doubt && !aborted
 	s.mu.Unlock()
-	if doubt && !s.plans.Access.Unrestricted && !independent(text) {
+	if doubt && !s.fixed() && !independent(text) {
 		if s.hurriedC {
 			return errWaits
 		}
@@ -76,9 +84,8 @@ func (s *session) settle(ctx context.Context, text string) error {
 		}
 		return s.adopt(engine, answer)
 	}
-	until := s.plans.Access.Until
-	if engine != s.engine || !until.IsZero() && !s.srv.now().Before(until) {
-		return s.identify(engine, s.plans.Access.Purpose)
+	if engine != s.engine || s.elevated != s.srv.elevations.version() || !s.until.IsZero() && !s.srv.now().Before(s.until) {
+		return s.identify(engine, s.asker)
 	}
 	return nil
 }
@@ -172,11 +179,11 @@ func (s *session) await(p *probe) ([]string, error) {
 
 // adopt takes the server's answer over.
 func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
-	if len(answer) < 3 || len(answer) > 4 {
+	if len(answer) < probed || len(answer) > probed+1 {
 		return newFatal("XX000", "internal error: the settings' probe gave %d values", len(answer))
 	}
-	if len(answer) == 4 {
-		tables, err := rewrite.ReadTemporary(answer[3])
+	if len(answer) > probed {
+		tables, err := rewrite.ReadTemporary(answer[probed])
 		if err != nil {
 			return newFatal("XX000", "internal error: %v", err)
 		}
@@ -186,35 +193,52 @@ func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
 	if err := json.Unmarshal([]byte(answer[0]), &path); err != nil {
 		return newFatal("XX000", "internal error: the search path is not JSON")
 	}
-	if answer[2] != "on" {
+	if answer[1] != "on" {
 		return newFatal("42501", "standard_conforming_strings is off, which is not open to callers with restrictions")
 	}
 	s.plans.Path = path
 	s.forgetKept()
-	return s.identify(engine, answer[1])
+	s.asker, s.unsure = asker{user: answer[2], purpose: answer[3], token: answer[4], ticket: answer[5]}, false
+	if err := s.identify(engine, s.asker); err != nil {
+		return err
+	}
+	if err := s.withinTransaction(s.asker, answer[6]); err != nil {
+		s.becomes(engine, party{access: policy.Nobody(s.base)})
+		return err
+	}
+	return nil
 }
 
-// identify finds out what the caller may do under an engine for a purpose.
-func (s *session) identify(engine *rewrite.Engine, purpose string) error {
-	access, err := engine.Policy.Access(s.login, purpose)
-	if err != nil {
-		s.mu.Lock()
-		s.doubt = true // what was in force before must not stay so
-		s.mu.Unlock()
-		return rewrite.RefuseAccess(err)
-	}
-	if s.foreign && !free(access) {
+// identify finds out who asks, and what they may do under an engine.
+func (s *session) identify(engine *rewrite.Engine, a asker) error {
+	elevated := s.srv.elevations.version()
+	who, err := s.decide(engine, a)
+	if err == nil && s.foreign && !free(who.access) {
 		return newFatal("42501", "database %q is not open to callers with restrictions", s.database)
 	}
-	if engine != s.engine || access != s.plans.Access {
+	s.becomes(engine, who)
+	s.elevated = elevated
+	if err != nil {
+		s.mu.Lock()
+		s.doubt = true // what was in force before is over, and what is now is not known
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// becomes puts a party and an engine in force.
+func (s *session) becomes(engine *rewrite.Engine, who party) {
+	if before := s.plans.Access; before != nil && (engine != s.engine || who.access.ID != before.ID) {
 		s.forgetKept()
 	}
-	s.engine, s.plans.Access = engine, access
+	s.engine, s.plans.Access, s.ticket = engine, who.access, who.ticket
+	s.until = s.ends(who.access)
 	s.lookup.Use(engine, s.plans)
 	s.mu.Lock()
-	s.free = free(access)
-	s.mu.Unlock()
-	return nil
+	defer s.mu.Unlock()
+	s.free = free(who.access)
+	s.oneShot = s.asker.token != "" && s.vouched.text == s.asker.token && s.vouched.claims.Transaction
+	s.who = who.access
 }
 
 // collect takes a DataRow of a probe.

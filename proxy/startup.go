@@ -292,15 +292,21 @@ func settingWords(words []string) ([]param, error) {
 	return params, nil
 }
 
-// purpose gives the purpose that the client asks for at startup.
-func purpose(settings []param) string {
-	value := ""
+// startupAsker gives what the client says at startup of who asks.
+func startupAsker(settings []param) (a asker) {
 	for _, p := range settings {
-		if strings.EqualFold(p.name, rewrite.PurposeSetting) {
-			value = p.value
+		switch strings.ToLower(p.name) {
+		case rewrite.UserSetting:
+			a.user = p.value
+		case rewrite.PurposeSetting:
+			a.purpose = p.value
+		case rewrite.TokenSetting:
+			a.token = p.value
+		case rewrite.TicketSetting:
+			a.ticket = p.value
 		}
 	}
-	return value
+	return a
 }
 
 // bare is a startup that asks for nothing but to be let in.

@@ -66,8 +66,6 @@ type Plan struct {
 	Reasons     []string // the rules that decided, and consent and row filters in words
 	Columns     []ColumnUse
 	Access      *policy.Access // that it was made for
-	Commented   bool           // a comment in the text names a purpose
-	Comment     string         // that purpose
 	Memo        atomic.Value   // for whoever carries the plan out, to keep what it derives from it
 }
 
@@ -98,6 +96,8 @@ type Step struct {
 	Command string // SELECT, SET, …
 	Effect  Effect
 	Name    string // of the prepared statement or cursor that Effect is about
+	Setting string // that says who asks, when one is given a value that is written out
+	Value   string // that value
 }
 
 // Effect is what a statement does to the session, as far as later statements
@@ -158,7 +158,6 @@ func (e *Engine) keep(k cacheKey, p *Plan, err error) {
 func (e *Engine) plan(s Session, sql string) (*Plan, error) {
 	shape, fingerprint, shapeErr := parse.Shape(sql)
 	p := &Plan{Text: sql, SQL: sql, Shape: shape, Fingerprint: fingerprint, Access: s.Access}
-	p.Comment, p.Commented = CommentPurpose([]byte(sql))
 	switch {
 	case s.Access.Unrestricted:
 		p.Decision = Unrestricted

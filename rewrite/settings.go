@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,8 +11,16 @@ import (
 	"github.com/pgveil/pgveil/policy"
 )
 
-// PurposeSetting is the setting that names the purpose of what a session does.
-const PurposeSetting = "pgveil.purpose"
+// The settings by which a session says who asks, and for what.
+const (
+	PurposeSetting = "pgveil.purpose" // what it is done for
+	UserSetting    = "pgveil.user"    // the end user behind a shared login
+	TokenSetting   = "pgveil.token"   // a signed token that names the end user, and perhaps the purpose
+	TicketSetting  = "pgveil.ticket"  // what it is about, for the access log
+)
+
+// askerSettings are those settings.
+var askerSettings = []string{PurposeSetting, UserSetting, TokenSetting, TicketSetting}
 
 // openSettings are the run-time parameters that callers with restrictions may
 // change: they decide how a result looks or how long it may take, not what it
@@ -31,8 +40,9 @@ var openSettings = []string{
 	"default_text_search_config", "escape_string_warning", "array_nulls", "temp_buffers",
 }
 
-// pathSettings change what names mean, and are followed.
-var pathSettings = []string{"search_path", PurposeSetting}
+// followed tells whether a setting changes what names mean or who asks: it is
+// followed, and asked of the server when in doubt.
+func followed(name string) bool { return name == "search_path" || slices.Contains(askerSettings, name) }
 
 // safeEncodings are the client encodings in which no byte of a multi-byte
 // character can be taken for ASCII, so that the parser here and the one in the
@@ -50,9 +60,9 @@ func (c *planner) set(v *pg_query.VariableSetStmt) error {
 		if name != "transaction" && name != "session characteristics" {
 			return refuseSetting(name)
 		}
-	case slices.Contains(pathSettings, name):
+	case followed(name):
 		effect |= Settings
-		if err := c.checkPurpose(name, v); err != nil {
+		if err := c.setAsker(name, v); err != nil {
 			return err
 		}
 	case v.Kind == pg_query.VariableSetKind_VAR_RESET || v.Kind == pg_query.VariableSetKind_VAR_SET_DEFAULT:
@@ -66,27 +76,25 @@ func (c *planner) set(v *pg_query.VariableSetStmt) error {
 			return err
 		}
 	}
-	c.step(commandName(&pg_query.Node{Node: &pg_query.Node_VariableSetStmt{VariableSetStmt: v}}), effect, "")
+	step := Step{Command: commandName(&pg_query.Node{Node: &pg_query.Node_VariableSetStmt{VariableSetStmt: v}}), Effect: effect}
+	if values, ok := constants(v.Args); ok && len(values) == 1 && slices.Contains(askerSettings, name) {
+		step.Setting, step.Value = name, values[0]
+	}
+	c.plan.Steps = append(c.plan.Steps, step)
 	return nil
 }
 
-// checkPurpose refuses a purpose that the caller has not, when it is set and
-// not only at the next query.
-func (c *planner) checkPurpose(name string, v *pg_query.VariableSetStmt) error {
-	values, ok := constants(v.Args)
-	if name != PurposeSetting || v.Kind != pg_query.VariableSetKind_VAR_SET_VALUE {
+// setAsker refuses who asks, and for what, when it is neither written out nor a
+// parameter, which is looked at when the server has it.
+func (c *planner) setAsker(name string, v *pg_query.VariableSetStmt) error {
+	if name == "search_path" || v.Kind != pg_query.VariableSetKind_VAR_SET_VALUE {
 		return nil
 	}
-	if !ok && len(v.Args) == 1 && v.Args[0].GetParamRef() != nil {
-		return nil // looked at when the server has it
+	values, ok := constants(v.Args)
+	if !ok && len(v.Args) == 1 && v.Args[0].GetParamRef() != nil || ok && len(values) == 1 {
+		return nil
 	}
-	if !ok || len(values) != 1 {
-		return refuseSetting(name)
-	}
-	if _, err := c.engine.Policy.Access(c.session.Access.Login, values[0]); err != nil {
-		return RefuseAccess(err)
-	}
-	return nil
+	return refuseSetting(name)
 }
 
 // checkSetting decides a new value for a run-time parameter.
@@ -116,7 +124,7 @@ func checkSetting(name string, args []*pg_query.Node) error {
 // asks for at startup.
 func CheckStartup(name, value string) error {
 	name = strings.ToLower(name)
-	if slices.Contains(pathSettings, name) {
+	if followed(name) {
 		return nil // asked of the server afterwards, like any other change
 	}
 	return checkSetting(name, []*pg_query.Node{pg_query.MakeAConstStrNode(value, -1)})
@@ -130,7 +138,7 @@ func refuseSetting(name string) *Refusal {
 // readableSetting decides SHOW and current_setting.
 func readableSetting(name string) error {
 	name = strings.ToLower(name)
-	if strings.HasPrefix(name, "pgveil.") && name != PurposeSetting {
+	if strings.HasPrefix(name, "pgveil.") && (name == TokenSetting || !slices.Contains(askerSettings, name)) {
 		return refuse("", "the setting %q may not be read by callers with restrictions", name)
 	}
 	return nil
@@ -178,7 +186,11 @@ func constants(args []*pg_query.Node) ([]string, bool) {
 func RefuseAccess(err error) error {
 	var purpose *policy.PurposeError
 	if errors.As(err, &purpose) {
-		return &Refusal{Code: codePrivilege, Message: purpose.Error(), Hint: "set pgveil.purpose to one of the purposes named"}
+		hint := "set pgveil.purpose to one of the purposes named"
+		if purpose.Elevate {
+			hint = fmt.Sprintf("ask for it: PRIVACY ELEVATE TO %s FOR 30m BECAUSE 'the reason'", purpose.Purpose)
+		}
+		return &Refusal{Code: codePrivilege, Message: purpose.Error(), Hint: hint}
 	}
 	return &Refusal{Code: codePrivilege, Message: err.Error()}
 }

@@ -315,7 +315,9 @@ func (e *Engine) after(s Session, n *pg_query.Node, step Step) (Session, error) 
 		s.Path = e.path(s, values)
 		return s, nil
 	case set.Name == PurposeSetting && len(values) == 1:
-		access, err := e.Policy.Access(s.Access.Login, values[0])
+		claim := s.Access.Claim
+		claim.Purpose = values[0]
+		access, err := e.Policy.Decide(claim)
 		if err != nil {
 			return s, RefuseAccess(err)
 		}

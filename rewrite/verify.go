@@ -309,14 +309,14 @@ func (s *sight) openSettingCall(function string, args []*pg_query.Node) bool {
 	}
 }
 
-// openSetting tells whether a setting may be given a value. A purpose that is
-// computed cannot be looked at beforehand.
+// openSetting tells whether a setting may be given a value. Who asks, when it is
+// computed, cannot be looked at beforehand.
 func openSetting(name string, value []*pg_query.Node) bool {
-	if name == PurposeSetting {
+	if slices.Contains(askerSettings, name) {
 		_, constant := constants(value)
 		return constant || value[0].GetParamRef() != nil
 	}
-	return slices.Contains(pathSettings, name) || checkSetting(name, value) == nil
+	return followed(name) || checkSetting(name, value) == nil
 }
 
 func (v *verifier) operator(names []*pg_query.Node) {

@@ -21,10 +21,10 @@ type Nonces struct {
 type nonce struct{ issuer, id string }
 
 // NewNonces makes a memory of so many tokens. A token that was issued before
-// since, by a clock that may be ahead by the leeway, may have been used already,
-// and is refused; a zero time lets all in.
+// since may have been used already, and is refused; a zero time lets all in.
+// Where an issuer's clock is ahead, what it issued shortly before looks later.
 func NewNonces(most int, since time.Time) *Nonces {
-	return &Nonces{most: most, since: since, used: map[nonce]string{}}
+	return &Nonces{most: most, since: since.Truncate(time.Second), used: map[nonce]string{}}
 }
 
 // Claim binds a token to a session, or tells why the session must not use it.
@@ -37,7 +37,7 @@ func (n *Nonces) Claim(c *Claims, session string, now time.Time) error {
 		return refuse(Claim, "the token's claim %q is missing", "jti")
 	case !now.Before(c.Until):
 		return refuse(Expired, "the token has expired")
-	case !n.since.IsZero() && c.Issued.Before(n.since.Add(c.Until.Sub(c.Expires))):
+	case c.Issued.Before(n.since):
 		return refuse(Replayed, "the token was issued before pgveil started, and may have been used")
 	}
 	n.mu.Lock()

@@ -54,9 +54,12 @@ func scannedShape(sql string) (string, error) {
 	return b.String(), nil
 }
 
-// Comments gives the comments between slash and asterisk of a text, as the
+// Place is a part of a text, in bytes.
+type Place struct{ Start, End int }
+
+// Comments tells where a text has comments between slash and asterisk, as the
 // parser's own lexer finds them.
-func Comments(sql string) ([]string, error) {
+func Comments(sql string) ([]Place, error) {
 	if deepComments(sql) {
 		return nil, &SyntaxError{Message: fmt.Sprintf("comments nest deeper than %d levels", maxComments)}
 	}
@@ -64,13 +67,13 @@ func Comments(sql string) ([]string, error) {
 	if err != nil {
 		return nil, syntaxError(err)
 	}
-	var comments []string
+	var places []Place
 	for _, t := range scan.Tokens {
 		if t.Token == pg_query.Token_C_COMMENT {
-			comments = append(comments, sql[t.Start:t.End])
+			places = append(places, Place{int(t.Start), int(t.End)})
 		}
 	}
-	return comments, nil
+	return places, nil
 }
 
 // foldLists makes lists of constants of any length one shape.

@@ -1,0 +1,240 @@
+package proxy
+
+import (
+	"errors"
+	"time"
+
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/proxy/token"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+// asker is what a session's settings, or the comments in one text, say of who
+// asks besides the login. What is "" is not said.
+type asker struct{ user, purpose, token, ticket string }
+
+// party is who asks: what decides, and what the access log has of it.
+type party struct {
+	access *policy.Access
+	ticket string
+}
+
+// with gives what is said where comments in a text add to the settings. They may
+// say what is not said yet, and another purpose; never another user, which would
+// let whoever smuggles a comment into a text choose one.
+func (a asker) with(s rewrite.Said) (asker, error) {
+	if s.Token != "" && a.token == "" && a.user == "" {
+		a.token = s.Token
+	} else if s.Token != "" && s.Token != a.token {
+		return a, refuseAsker("a comment gives a token, and the session has said already who asks")
+	}
+	if s.User != "" && a.user != "" && s.User != a.user {
+		return a, refuseAsker("a comment names another user than the session's settings")
+	}
+	if s.User != "" {
+		a.user = s.User
+	}
+	if s.Purpose != "" {
+		a.purpose = s.Purpose
+	}
+	if s.Ticket != "" {
+		a.ticket = s.Ticket
+	}
+	return a, nil
+}
+
+func refuseAsker(message string) error {
+	return &rewrite.Refusal{Code: "42501", Message: message, Hint: "RESET pgveil.user and pgveil.token before another user's statements"}
+}
+
+// vouched is the latest token of a session and what it was found to say.
+type vouched struct {
+	text   string
+	claims *token.Claims
+	within string // of one for one transaction: when that began
+}
+
+// claim gives what the policy is asked, and the ticket.
+func (s *session) claim(a asker) (c policy.Claim, ticket string, err error) {
+	c = s.base
+	c.User, c.Purpose, ticket = a.user, a.purpose, a.ticket
+	if a.token != "" {
+		if ticket, err = s.vouch(&c, a); err != nil {
+			return c, ticket, err
+		}
+	}
+	if c.User == "" {
+		c.User = c.Login
+	}
+	if c.User != c.Login && a.token == "" {
+		c.Vouched = nil // what is known of the login is not known of others
+	}
+	c.Second = s.factor.counts(c.User, s.srv.now())
+	c.Elevations = s.srv.elevations.of(c.User)
+	return c, ticket, nil
+}
+
+// vouch takes over what a signed token says. It fixes the user, and the purpose
+// and the ticket where it names them: nothing unsigned may then say another.
+func (s *session) vouch(c *policy.Claim, a asker) (ticket string, err error) {
+	claims, err := s.verify(a.token)
+	if err != nil {
+		return "", err
+	}
+	for _, fixed := range []struct{ what, signed, said string }{
+		{"user", claims.User, a.user}, {"purpose", claims.Purpose, a.purpose}, {"ticket", claims.Ticket, a.ticket},
+	} {
+		if fixed.signed != "" && fixed.said != "" && fixed.said != fixed.signed {
+			return "", &rewrite.Refusal{Code: "42501", Message: "pgveil." + fixed.what + " is not what the token says", Hint: "RESET pgveil." + fixed.what}
+		}
+	}
+	c.User = claims.User
+	c.Vouched = &policy.Vouched{Roles: claims.Roles, Attributes: claims.Attributes, Until: claims.Until}
+	if claims.Purpose != "" {
+		c.Purpose = claims.Purpose
+	}
+	if claims.Ticket != "" {
+		return claims.Ticket, nil
+	}
+	return a.ticket, nil
+}
+
+// verify gives what a token says, if it counts in this session now.
+func (s *session) verify(text string) (*token.Claims, error) {
+	now := s.srv.now()
+	if s.vouched.text != text || !now.Before(s.vouched.claims.Until) {
+		claims, err := s.srv.tokens.Verify(text, now)
+		if err != nil {
+			return nil, refuseToken(err)
+		}
+		if !claims.PresentedBy(s.login) {
+			return nil, &rewrite.Refusal{Code: "28000", Message: "this login may not present the issuer's tokens", Hint: "see tokens in pgveil.yaml"}
+		}
+		s.vouched = vouched{text: text, claims: claims}
+	}
+	if err := s.srv.nonces.Claim(s.vouched.claims, s.id, now); err != nil {
+		return nil, refuseToken(err)
+	}
+	return s.vouched.claims, nil
+}
+
+// refuseToken says why a token does not count, which the error names without
+// repeating anything of the token.
+func refuseToken(err error) error {
+	var e *token.Error
+	if errors.As(err, &e) {
+		return &rewrite.Refusal{Code: "28000", Message: "pgveil.token: " + e.Error(), Hint: "sign a new token for this session"}
+	}
+	return err
+}
+
+// withinTransaction refuses the session's token outside of the one transaction
+// that it is for. began is when the transaction at hand did.
+func (s *session) withinTransaction(a asker, began string) error {
+	v := &s.vouched
+	if a.token == "" || v.text != a.token || !v.claims.Transaction {
+		return nil
+	}
+	if v.within == "" {
+		v.within = began
+	}
+	if v.within != began {
+		return &rewrite.Refusal{Code: "28000", Message: "pgveil.token: the token was for one transaction, which is over", Hint: "SET LOCAL pgveil.token within the transaction"}
+	}
+	return nil
+}
+
+// decide gives who asks, by what is said.
+func (s *session) decide(engine *rewrite.Engine, a asker) (party, error) {
+	c, ticket, err := s.claim(a)
+	if err != nil {
+		return party{access: policy.Nobody(c)}, err
+	}
+	access, err := engine.Policy.Decide(c)
+	if err != nil {
+		return party{access: policy.Nobody(c), ticket: ticket}, rewrite.RefuseAccess(err)
+	}
+	return party{access, ticket}, nil
+}
+
+// partyOf gives who asks when what a name stands for is used: the session's
+// party, or who the comments in its text say.
+func (s *session) partyOf(n *named) party {
+	if n.said == nil {
+		return party{s.plans.Access, s.ticket}
+	}
+	a, err := s.asker.with(*n.said)
+	if err != nil {
+		return party{access: policy.Nobody(s.base)}
+	}
+	p, err := s.decide(s.engine, a)
+	if err != nil {
+		return party{access: policy.Nobody(s.base)} // nothing was planned for it
+	}
+	return p
+}
+
+// checkAsker refuses values of the settings by which a session says who asks, as
+// soon as they are set and not only when the next statement needs them. What
+// cannot be known yet passes: it is looked at then.
+func (s *session) checkAsker(p *rewrite.Plan) error {
+	for _, step := range p.Steps {
+		if step.Value == "" {
+			continue
+		}
+		var a asker
+		switch step.Setting {
+		case rewrite.UserSetting:
+			a.user = step.Value
+		case rewrite.TokenSetting:
+			a.token = step.Value
+		case rewrite.PurposeSetting:
+			if s.unsure {
+				continue // whose purpose it is will be known later
+			}
+			a = s.asker
+			a.purpose = step.Value
+		default:
+			continue
+		}
+		if _, err := s.decide(s.engine, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fixed tells whether nothing that a session says changes what it may do.
+func (s *session) fixed() bool {
+	return s.plans.Access.Unrestricted && !s.plans.Access.ActsForOthers
+}
+
+// given is a second factor: who gave it, and until when it counts.
+type given struct {
+	user  string
+	until time.Time // zero: as long as the session
+}
+
+func (g given) counts(user string, now time.Time) bool {
+	return g.user != "" && g.user == user && (g.until.IsZero() || now.Before(g.until))
+}
+
+// ends gives the moment from which on a party's access must be decided anew;
+// zero when there is none.
+func (s *session) ends(a *policy.Access) time.Time {
+	until := a.Until
+	for _, t := range []time.Time{s.factor.until, s.loginEnds()} {
+		if !t.IsZero() && (until.IsZero() || t.Before(until)) && t.After(s.srv.now()) {
+			until = t
+		}
+	}
+	return until
+}
+
+// loginEnds gives when what proved the login expires; zero when it does not.
+func (s *session) loginEnds() time.Time {
+	if s.base.Vouched == nil {
+		return time.Time{}
+	}
+	return s.base.Vouched.Until
+}
