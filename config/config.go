@@ -67,7 +67,8 @@ type Server struct {
 
 // Auth says how clients prove who they are.
 type Auth struct {
-	Method string `yaml:"method"` // scram, passthrough or trust
+	Method string `yaml:"method"` // scram, passthrough or trust; absent, and without rules: scram
+	Rules  []Rule `yaml:"rules"`  // in place of method
 	Query  string `yaml:"query"`  // of scram: gives the verifier of login $1
 }
 
@@ -100,7 +101,6 @@ func defaults() Config {
 	return Config{
 		Mode:   "0700",
 		Server: Server{Port: 5432, TLS: "verify-full", Target: "any", Balance: "disable", Timeout: 10 * time.Second, Keep: 5},
-		Auth:   Auth{Method: "scram"},
 		Audit:  Audit{Durability: "intent"},
 		Limits: Limits{LoginTimeout: time.Minute, Unauthenticated: 200, Drain: 30 * time.Second, Refresh: time.Minute, PlanCache: 64 << 20},
 		Log:    Log{Level: "info", Format: "text"},
@@ -117,12 +117,29 @@ func Load(path string) (*Config, error) {
 	if err := yaml.Load(text, &c, yaml.WithKnownFields()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if c.Auth.Rules == nil && saysRules(text) {
+		c.Auth.Rules = []Rule{}
+	}
 	c.File = path
 	c.resolve(filepath.Dir(path))
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if c.Auth.Rules == nil && c.Auth.Method == "" {
+		c.Auth.Method = "scram"
+	}
 	return &c, nil
+}
+
+// saysRules tells whether a file has the key auth.rules. With nothing behind
+// it, as when every rule is commented out, it must not be taken for absent.
+func saysRules(text []byte) bool {
+	var raw struct {
+		Auth map[string]any `yaml:"auth"`
+	}
+	err := yaml.Load(text, &raw)
+	_, says := raw.Auth["rules"]
+	return err == nil && says
 }
 
 // resolve makes paths relative to the file's folder.
@@ -184,7 +201,10 @@ func (c *Config) validate() error {
 	oneOf("server.tls", c.Server.TLS, "verify-full", "verify-ca", "require", "disable")
 	oneOf("server.target_session_attrs", c.Server.Target, "any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 	oneOf("server.load_balance", c.Server.Balance, "disable", "random")
-	oneOf("auth.method", c.Auth.Method, "scram", "passthrough", "trust")
+	if c.Auth.Method != "" {
+		oneOf("auth.method", c.Auth.Method, "scram", "passthrough", "trust")
+	}
+	c.validateRules(bad)
 	oneOf("audit.durability", c.Audit.Durability, "intent", "relaxed")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")

@@ -80,7 +80,7 @@ func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Hos
 	s.host.Address = conn.RemoteAddr().String() // a name may stand for several servers
 	s.key, s.serverKey = cancelKey{}, nil       // not those of the host before
 	err = auth.Login(ctx, authConn{s.fromS, s.toS}, s.login, secret, auth.LoginOptions{
-		Trust: srv.method == Trust, Binding: binding(conn), Private: srv.upstream.private(conn),
+		Trust: s.method == Trust || s.method == Cert, Binding: binding(conn), Private: srv.upstream.private(conn),
 		Negotiated: func(body []byte) error { return srv.upstream.settles(h, body, st.minor) },
 	})
 	if err != nil {

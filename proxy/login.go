@@ -22,6 +22,8 @@ const (
 	SCRAM       Method = iota + 1 // against the server's verifier; the client key logs in upstream
 	Passthrough                   // the password, over TLS or within this machine; the server checks it
 	Trust                         // no proof; from this machine only
+	Cert                          // the certificate shown under TLS; the server must take pgveil's word for it
+	Reject                        // nobody gets in
 )
 
 // authConn carries login messages over a connection.
@@ -57,10 +59,15 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 	if srv.needsTLS(st.front, st.conn) {
 		return s, newFatal("28000", "connections must be under TLS")
 	}
+	rule, err := srv.admit(newVisitor(st))
+	if err != nil {
+		return s, err
+	}
+	s.method = rule.Method
 	if err := srv.negotiate(ctx, st, s.toC); err != nil {
 		return s, err
 	}
-	if err := srv.checkCert(st.conn, s.login); err != nil {
+	if err := srv.checkCert(s, rule.certs()); err != nil {
 		return s, err
 	}
 	secret, err := srv.prove(ctx, s, st.front)
@@ -89,7 +96,7 @@ func address(a net.Addr) string {
 // prove lets the client prove who it is.
 func (srv *Server) prove(ctx context.Context, s *session, f *front) (auth.Secret, error) {
 	c := authConn{s.fromC, s.toC}
-	switch srv.method {
+	switch s.method {
 	case SCRAM:
 		var bind auth.ChannelBinding
 		if _, ok := s.client.(*tls.Conn); ok {
@@ -106,6 +113,8 @@ func (srv *Server) prove(ctx context.Context, s *session, f *front) (auth.Secret
 			return auth.Secret{}, newFatal("28000", "%w", err)
 		}
 		return auth.Secret{}, nil
+	case Cert:
+		return auth.Secret{}, nil // checkCert has seen it
 	default:
 		return auth.Secret{}, newFatal("28000", "no method of login is configured")
 	}
@@ -229,6 +238,9 @@ func (s *session) recordLogin(err error) error {
 			r.SQLState = server.Code()
 		case errors.As(err, &f):
 			r.SQLState = f.Code
+		}
+		if why := new(ruled); errors.As(err, &why) {
+			r.Reasons = []string{why.rule}
 		}
 	}
 	return s.srv.recordSession(r)

@@ -62,6 +62,7 @@ unclassified: refuse
 type front struct {
 	*proxy.Server
 	Addr     string
+	Socket   string // of alsoUnix
 	Enforcer *proxy.Enforcer
 	Audit    *audit.Log
 	AuditDir string

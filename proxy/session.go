@@ -31,6 +31,7 @@ type session struct {
 	toS          *wire.Writer // the client half's
 
 	login, database, app, addr string
+	method                     Method       // of the login
 	base                       policy.Claim // what is known of the login itself
 	foreign                    bool         // in a database without a policy
 	key                        cancelKey    // what the client must show to cancel

@@ -77,21 +77,41 @@ func (srv *Server) SetTLS(clients, servers *tls.Config) {
 	srv.upstream.tls.Store(servers)
 }
 
-// checkCert holds a client's certificate against its login.
-func (srv *Server) checkCert(conn net.Conn, login string) error {
-	c, ok := conn.(*tls.Conn)
-	if !ok || srv.certs == CertsOptional {
+// certs is what a rule asks of certificates. Where they are all the proof
+// there is, one must be the login's.
+func (r *Rule) certs() Certs {
+	if r.Method == Cert {
+		return CertsOfLogin
+	}
+	return r.Certs
+}
+
+// checkCert holds a client's certificate against its login. Unix sockets, which
+// know no certificates, are exempt where there is another proof.
+func (srv *Server) checkCert(s *session, want Certs) error {
+	_, unix := s.client.RemoteAddr().(*net.UnixAddr)
+	if want == CertsOptional || unix && s.method != Cert {
 		return nil
 	}
-	shown := c.ConnectionState().PeerCertificates
+	shown := verified(s.client)
 	switch {
-	case len(shown) == 0:
+	case shown == nil:
 		return newFatal("28000", "connection requires a valid client certificate")
-	case srv.certs == CertsOfCA:
+	case want == CertsOfCA:
 		return nil
-	case srv.certs == CertsOfLogin && shown[0].Subject.CommonName == login:
+	case want == CertsOfLogin && shown.Subject.CommonName == s.login:
 		return nil
 	default:
-		return newFatal("28000", "certificate authentication failed for user %q", login)
+		return newFatal("28000", "certificate authentication failed for user %q", s.login)
 	}
+}
+
+// verified gives the certificate of a client, nil where none was shown that an
+// authority vouches for.
+func verified(conn net.Conn) *x509.Certificate {
+	c, ok := conn.(*tls.Conn)
+	if !ok || len(c.ConnectionState().VerifiedChains) == 0 {
+		return nil
+	}
+	return c.ConnectionState().VerifiedChains[0][0]
 }

@@ -39,8 +39,8 @@ const serveHelp = `Usage: pgveil serve --config FILE
 
 Relays PostgreSQL sessions and enforces the policy. SIGHUP, or a change of the
 policy's files, puts a new policy in force as a whole, or leaves the old one;
-SIGHUP does so with certificates and keys as well. SIGTERM ends sessions as
-their transactions end; a second one ends at once. Sockets that a service
+SIGHUP does so with certificates and keys and with auth.rules as well. SIGTERM
+ends sessions as their transactions end; a second one ends at once. Sockets that a service
 manager hands over (LISTEN_FDS) are listened on in place of the configured ones.
 
   --config FILE   the configuration (default pgveil.yaml)
@@ -217,17 +217,14 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 		}
 		o.ClearToo, o.Certs = t.Optional, certs(t.Clients)
 	}
-	switch p.cfg.Auth.Method {
-	case "scram":
-		o.Method = proxy.SCRAM
-		p.verify = auth.NewAuthQuery(p.own.open, p.cfg.Auth.Query)
-		p.verify.Keep = time.Second
-		o.Lookup = p.verify.Lookup
-	case "passthrough":
-		o.Method = proxy.Passthrough
-	case "trust":
-		o.Method = proxy.Trust
+	if o.Rules, err = rules(p.cfg); err != nil {
+		return o, err
 	}
+	o.Method = methods[p.cfg.Auth.Method]
+	// It connects when the first login needs it.
+	p.verify = auth.NewAuthQuery(p.own.open, p.cfg.Auth.Query)
+	p.verify.Keep = time.Second
+	o.Lookup = p.verify.Lookup
 	return o, nil
 }
 
@@ -237,6 +234,9 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	defer endSessions()
 	accepting, stopAccepting := context.WithCancel(ctx)
 	defer stopAccepting()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	var tasks sync.WaitGroup
 	failed := make(chan error, len(listeners)+1)
 	for _, ln := range listeners {
@@ -250,9 +250,6 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 		}
 		tasks.Go(func() { failed <- p.serveAdmin(accepting, ln) })
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	tasks.Go(func() { p.keepFresh(accepting, hup) })
 	tasks.Go(func() {
 		config.Watch(accepting, 2*time.Second, func() { p.reload(accepting, "policy files changed") }, p.cfg.Policy)
@@ -281,6 +278,7 @@ func (p *process) keepFresh(ctx context.Context, hup <-chan os.Signal) {
 			return
 		case <-hup:
 			p.reloadTLS()
+			p.reloadRules()
 			p.reload(ctx, "SIGHUP")
 		case <-tick.C:
 			if fresh, err := p.enforcer.Look(ctx); err != nil && ctx.Err() == nil {

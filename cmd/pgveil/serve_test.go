@@ -338,3 +338,45 @@ func hangUp(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestRulesAreReadAgain sends SIGHUP after the rules have changed, first to
+// others, then to rubbish, then to none.
+func TestRulesAreReadAgain(t *testing.T) {
+	server := newServer(t, false)
+	dir := t.TempDir()
+	const lets = "\n  rules:\n    - {from: loopback, users: alice, databases: all, tls: any, method: scram}"
+	s := serving(t, dir, fmt.Sprintf(`
+listen: ["127.0.0.1:0"]
+server: {host: 127.0.0.1, port: %d, tls: disable, login: pgveil, password_file: password_file}
+auth:`+lets, server.Port()))
+	address := s.wait(t, "listening address=")
+	if _, err := login(t, "tcp", address, "SELECT 'x'", nil); err != nil { // and it heeds signals by now
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "pgveil.yaml")
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, rules string
+		said        string // by the log
+		in          bool
+	}{
+		{"as they were", lets, "rules in force", true},
+		{"for another", strings.Replace(lets, "alice", "bob", 1), "rules in force", false},
+		{"with a mistake", strings.Replace(lets, "alice", "all, user: alice", 1), "rules not reloaded", false},
+		{"as at first", lets, "rules in force", true},
+		{"no rules", " {method: trust}", "rules not reloaded", true},
+	} {
+		if err := os.WriteFile(file, []byte(strings.Replace(string(before), lets, tt.rules, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		hangUp(t)
+		s.wait(t, tt.said)
+		s.wait(t, "reloaded")
+		if _, err := login(t, "tcp", address, "SELECT 'x'", nil); (err == nil) != tt.in {
+			t.Errorf("%s: login: %v, want in: %t", tt.name, err, tt.in)
+		}
+	}
+}
