@@ -70,6 +70,10 @@ type Auth struct {
 	Method string `yaml:"method"` // scram, passthrough or trust; absent, and without rules: scram
 	Rules  []Rule `yaml:"rules"`  // in place of method
 	Query  string `yaml:"query"`  // of scram: gives the verifier of login $1
+
+	Users     string        `yaml:"users"`     // file with verifiers; absent: none
+	Verifiers string        `yaml:"verifiers"` // where those of scram are: file, server or file-then-server
+	Keep      time.Duration `yaml:"keep"`      // how long what the server said of a login counts
 }
 
 // Audit says where the access log is and when a record counts as written.
@@ -101,6 +105,7 @@ func defaults() Config {
 	return Config{
 		Mode:   "0700",
 		Server: Server{Port: 5432, TLS: "verify-full", Target: "any", Balance: "disable", Timeout: 10 * time.Second, Keep: 5},
+		Auth:   Auth{Keep: time.Second},
 		Audit:  Audit{Durability: "intent"},
 		Limits: Limits{LoginTimeout: time.Minute, Unauthenticated: 200, Drain: 30 * time.Second, Refresh: time.Minute, PlanCache: 64 << 20},
 		Log:    Log{Level: "info", Format: "text"},
@@ -125,9 +130,7 @@ func Load(path string) (*Config, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if c.Auth.Rules == nil && c.Auth.Method == "" {
-		c.Auth.Method = "scram"
-	}
+	c.Auth.complete()
 	return &c, nil
 }
 
@@ -144,7 +147,7 @@ func saysRules(text []byte) bool {
 
 // resolve makes paths relative to the file's folder.
 func (c *Config) resolve(dir string) {
-	paths := []*string{&c.Policy, &c.Key, &c.Audit.Dir, &c.Server.CA, &c.Server.Cert, &c.Server.Key, &c.Server.Password}
+	paths := []*string{&c.Policy, &c.Key, &c.Audit.Dir, &c.Server.CA, &c.Server.Cert, &c.Server.Key, &c.Server.Password, &c.Auth.Users}
 	if c.TLS != nil {
 		paths = append(paths, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA)
 	}
@@ -201,9 +204,7 @@ func (c *Config) validate() error {
 	oneOf("server.tls", c.Server.TLS, "verify-full", "verify-ca", "require", "disable")
 	oneOf("server.target_session_attrs", c.Server.Target, "any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 	oneOf("server.load_balance", c.Server.Balance, "disable", "random")
-	if c.Auth.Method != "" {
-		oneOf("auth.method", c.Auth.Method, "scram", "passthrough", "trust")
-	}
+	c.Auth.validate(bad)
 	c.validateRules(bad)
 	oneOf("audit.durability", c.Audit.Durability, "intent", "relaxed")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")

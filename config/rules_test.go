@@ -68,3 +68,29 @@ func TestRules(t *testing.T) {
 		})
 	}
 }
+
+func TestVerifiers(t *testing.T) {
+	for _, tt := range []struct {
+		auth string
+		want string // where verifiers are, or the error
+	}{
+		{"{}", "server"},
+		{"{users: u}", "file"},
+		{"{users: u, verifiers: file-then-server}", "file-then-server"},
+		{"{users: u, verifiers: server}", "auth.users: is not read"},
+		{"{verifiers: file}", "auth.users: is missing"},
+		{"{verifiers: files}", `auth.verifiers: "files" is not one of`},
+		{"{keep: -1s}", "auth.keep: must not be negative"},
+	} {
+		c, err := Load(write(t, strings.Replace(good, "{method: scram}", tt.auth, 1)))
+		if err != nil {
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("auth: %s: %v, want %q", tt.auth, err, tt.want)
+			}
+			continue
+		}
+		if c.Auth.Verifiers != tt.want || c.Auth.Method != "scram" {
+			t.Errorf("auth: %s: verifiers are of %q, method %q, want %q", tt.auth, c.Auth.Verifiers, c.Auth.Method, tt.want)
+		}
+	}
+}

@@ -31,6 +31,7 @@ func verbs() []verb {
 		{"audit", "read and check the access log", runAudit},
 		{"schema", "make the tables in which pgveil remembers", runSchema},
 		{"keygen", "make the secret that keyed masks need", runKeygen},
+		{"user", "make what logins need: verifiers of passwords", runUser},
 		{"health", "ask a running pgveil how it is", runHealth},
 		{"version", "print the version", runVersion},
 	}

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -100,6 +101,7 @@ type process struct {
 	own      *dialer
 	catalog  *connection // pgveil's own, for the catalog
 	verify   *auth.AuthQuery
+	users    atomic.Pointer[auth.Users] // of the users file
 	enforcer *proxy.Enforcer
 	server   *proxy.Server
 
@@ -223,9 +225,9 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	o.Method = methods[p.cfg.Auth.Method]
 	// It connects when the first login needs it.
 	p.verify = auth.NewAuthQuery(p.own.open, p.cfg.Auth.Query)
-	p.verify.Keep = time.Second
-	o.Lookup = p.verify.Lookup
-	return o, nil
+	p.verify.Keep = p.cfg.Auth.Keep
+	o.Lookup, err = p.verifiers()
+	return o, err
 }
 
 // run serves until a signal or a failure, then drains.
@@ -254,6 +256,9 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	tasks.Go(func() {
 		config.Watch(accepting, 2*time.Second, func() { p.reload(accepting, "policy files changed") }, p.cfg.Policy)
 	})
+	if file := p.cfg.Auth.Users; file != "" {
+		tasks.Go(func() { config.Watch(accepting, 2*time.Second, p.reloadUsers, file) })
+	}
 	p.tell("READY=1")
 	var err error
 	select {
@@ -279,6 +284,7 @@ func (p *process) keepFresh(ctx context.Context, hup <-chan os.Signal) {
 		case <-hup:
 			p.reloadTLS()
 			p.reloadRules()
+			p.reloadUsers()
 			p.reload(ctx, "SIGHUP")
 		case <-tick.C:
 			if fresh, err := p.enforcer.Look(ctx); err != nil && ctx.Err() == nil {
@@ -341,17 +347,14 @@ func (p *process) gauges() {
 
 // readKey reads the secret that keyed masks and mock salts are derived from.
 func readKey(path string) ([]byte, error) {
-	text, err := os.ReadFile(path)
+	text, err := readSecret(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("key %s does not exist: make one with \"pgveil keygen %s\"", path, path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read key: %w", err)
+		return nil, fmt.Errorf("key %w", err)
 	}
-	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("key %s may be read by others: chmod 600 it", path)
-	}
-	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	key, err := hex.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(key) != 32 {
 		return nil, fmt.Errorf("key %s is not 64 hexadecimal digits", path)
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/pgveil/pgveil/config"
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
+	"github.com/pgveil/pgveil/proxy/auth"
 )
 
 // everywhere lets roles in by password over IPv4, IPv6 and the unix socket.
@@ -379,4 +380,52 @@ auth:`+lets, server.Port()))
 			t.Errorf("%s: login: %v, want in: %t", tt.name, err, tt.in)
 		}
 	}
+}
+
+// TestUsersAreReadAgain changes the users file under a pgveil that asks the
+// server for whom it does not name.
+func TestUsersAreReadAgain(t *testing.T) {
+	server := newServer(t, false)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "users.txt")
+	put := func(text string, mode fs.FileMode) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(file, []byte(text), mode), os.Chmod(file, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("# nobody yet\n", 0o600)
+	s := serving(t, dir, fmt.Sprintf(`
+listen: ["127.0.0.1:0"]
+auth: {users: users.txt, verifiers: file-then-server}
+server: {host: 127.0.0.1, port: %d, tls: disable, login: pgveil, password_file: password_file}`, server.Port()))
+	address := s.wait(t, "listening address=")
+	own, err := auth.UserLine("alice", "another", 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, text string
+		mode       fs.FileMode
+		said       string
+		in         bool
+	}{
+		{"at first", "", 0, "", true},
+		{"with another password of hers", own, 0o600, "users in force", false},
+		{"with a mistake", "alice alice-password", 0o600, "users not reloaded", false},
+		{"to be read by others", "", 0o644, "users not reloaded", false},
+		{"empty", "", 0o600, "users in force", true},
+	} {
+		if tt.said != "" {
+			put(tt.text, tt.mode)
+			hangUp(t)
+			s.wait(t, tt.said)
+			s.wait(t, "reloaded")
+		}
+		if _, err := login(t, "tcp", address, "SELECT 'x'", nil); (err == nil) != tt.in {
+			t.Errorf("%s: login: %v, want in: %t", tt.name, err, tt.in)
+		}
+	}
+	put(own+"\n"+strings.Replace(own, "alice", "bob", 1), 0o600) // and nobody says so
+	s.wait(t, "users=2")
 }

@@ -29,10 +29,9 @@ WHERE a.rolname OPERATOR(pg_catalog.=) $1::pg_catalog.text
 // by many logins at once. Nothing that a client sends reaches the connection but
 // the user name, as a parameter.
 type AuthQuery struct {
-	// Keep is how long a verifier may be used again without asking the server.
-	// Until then a changed or expired password stays valid, and a user who is kept
-	// can be told from an unknown one by the quicker answer. Zero asks every time.
-	// It is set before the first Lookup.
+	// Keep is how long what the server said of a user, be it that there is none,
+	// counts without asking again. Until then a changed or expired password stays
+	// valid. Zero asks every time. It is set before the first Lookup.
 	Keep time.Duration
 
 	open  func(context.Context) (*pgx.Conn, error)
@@ -42,14 +41,17 @@ type AuthQuery struct {
 	conn *pgx.Conn     // nil before the first lookup
 
 	mu   sync.Mutex
-	kept map[string]keptVerifier // roles that exist only, so guesses cannot fill it
+	kept [2]map[string]kept // those with a verifier, and those without: guesses fill only the latter
 }
 
-// maxKept bounds how many verifiers are kept.
+// maxKept bounds how many of each are kept.
 const maxKept = 1000
 
-type keptVerifier struct {
+// kept is what the server said of a user. Who has no verifier is kept as well,
+// or the quicker answer would tell who has one.
+type kept struct {
 	Verifier
+	none  error // why there is no verifier
 	until time.Time
 }
 
@@ -60,7 +62,7 @@ func NewAuthQuery(open func(context.Context) (*pgx.Conn, error), query string) *
 	if query == "" {
 		query = DefaultQuery
 	}
-	q := &AuthQuery{open: open, query: query, turn: make(chan struct{}, 1), kept: map[string]keptVerifier{}}
+	q := &AuthQuery{open: open, query: query, turn: make(chan struct{}, 1), kept: [2]map[string]kept{{}, {}}}
 	q.leave()
 	return q
 }
@@ -69,27 +71,29 @@ func NewAuthQuery(open func(context.Context) (*pgx.Conn, error), query string) *
 // having none. Of several lookups of a user at once one asks, and those who wait
 // for their turn behind it take its verifier.
 func (q *AuthQuery) Lookup(ctx context.Context, user string) (Verifier, error) {
-	if v, ok := q.recall(user); ok {
-		return v, nil
+	if k, ok := q.recall(user); ok {
+		return k.Verifier, k.none
 	}
 	if err := q.wait(ctx); err != nil {
 		return Verifier{}, err
 	}
 	defer q.leave()
-	if v, ok := q.recall(user); ok {
-		return v, nil
+	if k, ok := q.recall(user); ok {
+		return k.Verifier, k.none
 	}
 	asked := time.Now()
 	text, err := q.ask(ctx, user)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNoVerifier) {
 		return Verifier{}, err
 	}
-	v, err := ParseVerifier(text)
-	if err != nil {
-		return Verifier{}, fmt.Errorf("%w: %w", ErrNoVerifier, err)
+	k := kept{none: err, until: asked.Add(q.Keep)}
+	if err == nil {
+		if k.Verifier, err = ParseVerifier(text); err != nil {
+			k.none = fmt.Errorf("%w: %w", ErrNoVerifier, err)
+		}
 	}
-	q.keep(user, v, asked)
-	return v, nil
+	q.keep(user, k)
+	return k.Verifier, k.none
 }
 
 // Close ends the connection. A later Lookup opens another.
@@ -167,25 +171,42 @@ func (q *AuthQuery) row(ctx context.Context, user string) (string, error) {
 	return *text, nil
 }
 
-func (q *AuthQuery) recall(user string) (Verifier, bool) {
+func (q *AuthQuery) recall(user string) (kept, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	k, ok := q.kept[user]
-	return k.Verifier, ok && time.Now().Before(k.until)
+	now := time.Now()
+	for _, all := range q.kept {
+		if k, ok := all[user]; ok && now.Before(k.until) {
+			return k, true
+		}
+	}
+	return kept{}, false
 }
 
-// keep remembers a verifier that was asked for at that time.
-func (q *AuthQuery) keep(user string, v Verifier, asked time.Time) {
+// keep remembers what the server said of a user. Where there is no room left,
+// one whose time is over, or else any, makes place.
+func (q *AuthQuery) keep(user string, k kept) {
 	if q.Keep <= 0 {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.kept) >= maxKept {
+	for _, all := range q.kept {
+		delete(all, user)
+	}
+	all := q.kept[0]
+	if k.none != nil {
+		all = q.kept[1]
+	}
+	if len(all) >= maxKept {
 		now := time.Now()
-		maps.DeleteFunc(q.kept, func(_ string, k keptVerifier) bool { return !now.Before(k.until) })
+		maps.DeleteFunc(all, func(_ string, k kept) bool { return !now.Before(k.until) })
 	}
-	if len(q.kept) < maxKept {
-		q.kept[user] = keptVerifier{v, asked.Add(q.Keep)}
+	for name := range all {
+		if len(all) < maxKept {
+			break
+		}
+		delete(all, name)
 	}
+	all[user] = k
 }

@@ -96,47 +96,65 @@ func TestAuthQueryKeeps(t *testing.T) {
 	if _, err := q.Lookup(t.Context(), "alice"); err != nil {
 		t.Errorf("Lookup of a kept verifier = %v, want nil", err)
 	}
-	kept := q.kept["alice"]
-	kept.until = time.Now()
-	q.kept["alice"] = kept
+	k := q.kept[0]["alice"]
+	k.until = time.Now()
+	q.kept[0]["alice"] = k
 	if _, err := q.Lookup(t.Context(), "alice"); err == nil {
 		t.Error("Lookup of a verifier kept too long = nil, want the server's error")
 	}
 }
 
-// TestAuthQueryKeepsNoRefusal asks anew for whom there was no verifier: the
-// role may be made, or get its password, at any moment.
-func TestAuthQueryKeepsNoRefusal(t *testing.T) {
+// TestAuthQueryKeepsRefusals answers for whom there was no verifier as fast as
+// for others: the difference would tell who has one.
+func TestAuthQueryKeepsRefusals(t *testing.T) {
 	q := authQuery(t)
 	q.Keep = time.Hour
-	for _, user := range []string{"nobody", "bare", "old", "past"} {
+	users := []string{"nobody", "bare", "old", "past"}
+	for _, user := range users {
 		if _, err := q.Lookup(t.Context(), user); !errors.Is(err, ErrNoVerifier) {
 			t.Errorf("Lookup(%q) = %v, want %v", user, err, ErrNoVerifier)
 		}
 	}
-	if len(q.kept) != 0 {
-		t.Errorf("%d users without a verifier are kept", len(q.kept))
+	asks := q.query
+	q.query = "SELECT pg_sleep($1::int)::text" // fails when asked
+	for _, user := range users {
+		if _, err := q.Lookup(t.Context(), user); !errors.Is(err, ErrNoVerifier) {
+			t.Errorf("Lookup(%q) of whom the server does not know = %v, want %v", user, err, ErrNoVerifier)
+		}
+	}
+	if _, err := q.Lookup(t.Context(), "alice"); err == nil || errors.Is(err, ErrNoVerifier) {
+		t.Errorf("Lookup while the server fails = %v, want its error", err)
+	}
+	q.query = asks
+	if _, err := q.Lookup(t.Context(), "alice"); err != nil {
+		t.Errorf("Lookup after the server failed = %v: an outage was kept", err)
 	}
 }
 
-// TestAuthQueryKeepsABoundedNumber fills what is kept: only what is too old
-// makes room.
+// TestAuthQueryKeepsABoundedNumber fills what is kept: those without a verifier,
+// whom anybody can make up, take no place of the others.
 func TestAuthQueryKeepsABoundedNumber(t *testing.T) {
 	q := authQuery(t)
 	q.Keep = time.Hour
-	now := time.Now()
+	until := time.Now().Add(time.Hour)
+	q.keep("alice", kept{until: until})
 	for i := range maxKept + 10 {
-		q.keep(strconv.Itoa(i), Verifier{}, now)
+		q.keep(strconv.Itoa(i), kept{none: ErrNoVerifier, until: until})
 	}
-	if len(q.kept) != maxKept {
-		t.Errorf("%d are kept, want %d", len(q.kept), maxKept)
+	if _, ok := q.recall("alice"); !ok || len(q.kept[1]) != maxKept {
+		t.Errorf("%d without a verifier are kept, want %d; and alice: %t", len(q.kept[1]), maxKept, ok)
 	}
-	for name := range q.kept {
-		q.kept[name] = keptVerifier{until: now}
+	for name, k := range q.kept[1] {
+		k.until = time.Now()
+		q.kept[1][name] = k
 	}
-	q.keep("one more", Verifier{}, now)
-	if len(q.kept) != 1 {
-		t.Errorf("%d are kept once all others are too old, want 1", len(q.kept))
+	q.keep("one more", kept{none: ErrNoVerifier, until: until})
+	if len(q.kept[1]) != 1 {
+		t.Errorf("%d are kept once all others are too old, want 1", len(q.kept[1]))
+	}
+	q.keep("one more", kept{until: until})
+	if len(q.kept[1]) != 0 || len(q.kept[0]) != 2 {
+		t.Errorf("who has a verifier now: %d and %d are kept, want 2 and 0", len(q.kept[0]), len(q.kept[1]))
 	}
 }
 

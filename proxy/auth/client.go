@@ -257,7 +257,12 @@ func (l *login) keys(c challenge) (*scramKeys, error) {
 	if l.s.scram == nil {
 		return deriveKeys(l.s.password, c.salt, c.iterations)
 	}
-	if l.s.scram.Iterations != c.iterations || !bytes.Equal(l.s.scram.Salt, c.salt) {
+	fits := l.s.scram.Iterations == c.iterations && bytes.Equal(l.s.scram.Salt, c.salt)
+	switch {
+	case !fits && l.s.scram.Own:
+		return nil, &LoginError{codeRefused, fmt.Sprintf("the server has another password verifier for user %q than pgveil", l.user),
+			errors.New("give both the same: ALTER ROLE … PASSWORD with the verifier of the users file")}
+	case !fits:
 		return nil, wrongPassword(l.user, errors.New("server uses another verifier than the one looked up"))
 	}
 	return l.s.scram, nil

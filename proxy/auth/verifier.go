@@ -22,6 +22,7 @@ type Verifier struct {
 	Salt       []byte
 	StoredKey  []byte // SHA-256 of the client key
 	ServerKey  []byte
+	Own        bool // of the users file: that of the server may be another
 }
 
 // ErrNoVerifier says that a user cannot log in with a password: unknown, not
