@@ -46,6 +46,9 @@ type TLS struct {
 	Optional bool   `yaml:"optional"`     // connections in clear are let in as well
 	ClientCA string `yaml:"client_ca"`    // PEM file with who signs clients' certificates; absent: none are asked for
 	Clients  string `yaml:"client_certs"` // optional, verify-ca or verify-full
+	CRL      Words  `yaml:"crl"`          // files of revocation lists; absent: nothing is revoked
+
+	CertUsers []CertUser `yaml:"cert_users"` // whose certificates are; absent: whom the common name says
 }
 
 // Server is the PostgreSQL server behind the proxy.
@@ -122,9 +125,7 @@ func Load(path string) (*Config, error) {
 	if err := yaml.Load(text, &c, yaml.WithKnownFields()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if c.Auth.Rules == nil && saysRules(text) {
-		c.Auth.Rules = []Rule{}
-	}
+	c.takeEmpty(text)
 	c.File = path
 	c.resolve(filepath.Dir(path))
 	if err := c.validate(); err != nil {
@@ -134,15 +135,22 @@ func Load(path string) (*Config, error) {
 	return &c, nil
 }
 
-// saysRules tells whether a file has the key auth.rules. With nothing behind
-// it, as when every rule is commented out, it must not be taken for absent.
-func saysRules(text []byte) bool {
+// takeEmpty makes lists with nothing behind their keys, as when every line of
+// them is commented out, empty lists: they must not be taken for absent.
+func (c *Config) takeEmpty(text []byte) {
 	var raw struct {
 		Auth map[string]any `yaml:"auth"`
+		TLS  map[string]any `yaml:"tls"`
 	}
-	err := yaml.Load(text, &raw)
-	_, says := raw.Auth["rules"]
-	return err == nil && says
+	if err := yaml.Load(text, &raw); err != nil {
+		return // it was read into c without one
+	}
+	if _, says := raw.Auth["rules"]; says && c.Auth.Rules == nil {
+		c.Auth.Rules = []Rule{}
+	}
+	if _, says := raw.TLS["cert_users"]; says && c.TLS.CertUsers == nil {
+		c.TLS.CertUsers = []CertUser{}
+	}
 }
 
 // resolve makes paths relative to the file's folder.
@@ -150,6 +158,9 @@ func (c *Config) resolve(dir string) {
 	paths := []*string{&c.Policy, &c.Key, &c.Audit.Dir, &c.Server.CA, &c.Server.Cert, &c.Server.Key, &c.Server.Password, &c.Auth.Users}
 	if c.TLS != nil {
 		paths = append(paths, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA)
+		for i := range c.TLS.CRL {
+			paths = append(paths, &c.TLS.CRL[i])
+		}
 	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
@@ -222,27 +233,6 @@ func (c *Config) validate() error {
 		bad("limits.loops", "%d is not a number from 0 to %d", c.Limits.Loops, maxLoops)
 	}
 	return errors.Join(errs...)
-}
-
-// validate checks what the keys for clients' certificates say together.
-func (t *TLS) validate(bad func(key, format string, args ...any)) {
-	switch t.Clients {
-	case "":
-		if t.ClientCA != "" {
-			bad("tls.client_certs", "is missing: say optional, verify-ca or verify-full beside client_ca")
-		}
-		return
-	case "optional":
-	case "verify-ca", "verify-full":
-		if t.Optional {
-			bad("tls.client_certs", "%s asks nothing of connections in clear: leave tls.optional out", t.Clients)
-		}
-	default:
-		bad("tls.client_certs", "%q is not one of optional, verify-ca, verify-full", t.Clients)
-	}
-	if t.ClientCA == "" {
-		bad("tls.client_ca", "is missing: client_certs needs to know who signs them")
-	}
 }
 
 // validate checks where the server is and how it is reached.

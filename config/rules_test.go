@@ -1,6 +1,7 @@
 package config
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -91,6 +92,36 @@ func TestVerifiers(t *testing.T) {
 		}
 		if c.Auth.Verifiers != tt.want || c.Auth.Method != "scram" {
 			t.Errorf("auth: %s: verifiers are of %q, method %q, want %q", tt.auth, c.Auth.Verifiers, c.Auth.Method, tt.want)
+		}
+	}
+}
+
+func TestCertUsers(t *testing.T) {
+	for _, tt := range []struct{ tls, want string }{
+		{"client_ca: ca, client_certs: optional, crl: list, cert_users: [{match: 'cn:A: B', user: a}, {match: 'uri:spiffe://x/y', user: b}]", ""},
+		{"client_ca: ca, client_certs: optional, crl: [a, '']", "tls.crl: names no file"},
+		{"crl: list", "tls.crl: has no meaning without client_ca"},
+		{"cert_users: [{match: 'cn:a', user: a}]", "tls.cert_users: has no meaning without client_ca"},
+		{"client_ca: ca, client_certs: optional, cert_users: []", "tls.cert_users: is empty"},
+		{"client_ca: ca, client_certs: optional, cert_users: ", "tls.cert_users: is empty"},
+		{"client_ca: ca, client_certs: optional, cert_users: [{match: a, user: a}]", "tls.cert_users[0].match: \"a\" is not a name like"},
+		{"client_ca: ca, client_certs: optional, cert_users: [{match: 'CN:a', user: a}]", "tls.cert_users[0].match"},
+		{"client_ca: ca, client_certs: optional, cert_users: [{match: 'dns:', user: a}]", "tls.cert_users[0].match"},
+		{"client_ca: ca, client_certs: optional, cert_users: [{match: 'dns:a'}]", "tls.cert_users[0].user: is missing"},
+	} {
+		path := write(t, strings.Replace(good, "key: server.key", "key: server.key, "+tt.tls, 1))
+		c, err := Load(path)
+		if tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("tls: %s: %v, want %q", tt.tls, err, tt.want)
+		}
+		if tt.want != "" {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kind, name, err := c.TLS.CertUsers[0].Name(); kind != "cn" || name != "A: B" || err != nil || c.TLS.CRL[0] != filepath.Join(filepath.Dir(path), "list") {
+			t.Errorf("read as %q %q, %v, with the list %q", kind, name, err, c.TLS.CRL[0])
 		}
 	}
 }

@@ -41,8 +41,21 @@ func everybody(m Method, c Certs) Rule {
 	return Rule{Anywhere: true, Users: Names{All: true}, Databases: Names{All: true, Of: []string{Replication}}, ClearToo: true, Certs: c, Method: m, About: "auth.method"}
 }
 
-// SetRules puts other rules in force, for logins from now on.
-func (srv *Server) SetRules(rules []Rule) { srv.rules.Store(&rules) }
+// doors are the ways in.
+type doors struct {
+	rules     []Rule
+	certUsers []CertUser
+}
+
+// SetRules puts other rules in force, and who has which certificate, for logins
+// from now on. Where rules is nil, the method that the server was made with is
+// everybody's; where certUsers is, a certificate is of whom its common name says.
+func (srv *Server) SetRules(rules []Rule, certUsers []CertUser) {
+	if rules == nil {
+		rules = []Rule{srv.everybody}
+	}
+	srv.doors.Store(&doors{rules, certUsers})
+}
 
 // visitor is what rules look at.
 type visitor struct {
@@ -97,7 +110,7 @@ func (r *Rule) covers(v visitor) bool {
 // admit finds the rule for a login. What a client is told when there is none
 // depends on nothing but what it said itself.
 func (srv *Server) admit(v visitor) (*Rule, error) {
-	rules := *srv.rules.Load()
+	rules := srv.doors.Load().rules
 	i := slices.IndexFunc(rules, func(r Rule) bool { return r.fits(v) })
 	switch {
 	case i < 0:

@@ -180,7 +180,7 @@ func TestRulesAreReplaced(t *testing.T) {
 	database := pgtest.Database(t, "shop")
 	f := start(t, database, shopPolicy)
 	inside := f.connect(t, database, "alice")
-	f.SetRules([]proxy.Rule{{Anywhere: true, Users: proxy.Names{All: true}, Databases: proxy.Names{All: true}, ClearToo: true, Method: proxy.Reject, About: "auth.rules[0]: moving house"}})
+	f.SetRules([]proxy.Rule{{Anywhere: true, Users: proxy.Names{All: true}, Databases: proxy.Names{All: true}, ClearToo: true, Method: proxy.Reject, About: "auth.rules[0]: moving house"}}, nil)
 	if got := (visit{}).arrive(t, f, database, nil); !strings.HasPrefix(got, "28000 a rule of pgveil's rejects") || strings.Contains(got, "moving") {
 		t.Errorf("login: %q", got)
 	}

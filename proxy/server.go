@@ -37,14 +37,15 @@ type Options struct {
 	Factors func(ctx context.Context, user, code string) error
 	Tokens  *token.Verifier // of those who sign who the end user is; nil: nobody does
 
-	TLS      *tls.Config       // towards clients; nil: in clear only
-	ClearToo bool              // with TLS: connections in clear are let in as well
-	Certs    Certs             // of clients under TLS
-	Method   Method            // of all clients, where there are no rules
-	Rules    []Rule            // in place of Certs and Method, unless nil
-	Lookup   auth.Lookup       // of SCRAM
-	MockKey  []byte            // of SCRAM: see auth.SCRAM
-	MaskKeys map[string]string // settings that keyed masks read
+	TLS       *tls.Config       // towards clients; nil: in clear only
+	ClearToo  bool              // with TLS: connections in clear are let in as well
+	Certs     Certs             // of clients under TLS
+	Method    Method            // of all clients, where there are no rules
+	Rules     []Rule            // in place of Certs and Method, unless nil
+	CertUsers []CertUser        // who has which certificate; nil: whom its common name says
+	Lookup    auth.Lookup       // of SCRAM
+	MockKey   []byte            // of SCRAM: see auth.SCRAM
+	MaskKeys  map[string]string // settings that keyed masks read
 
 	LoginTimeout    time.Duration
 	MaxUnauthorized int // connections that are not logged in yet
@@ -71,7 +72,8 @@ type Server struct {
 	keepAfter int
 	front     atomic.Pointer[front] // TLS towards clients; nil: none
 	clearToo  bool
-	rules     atomic.Pointer[[]Rule]
+	everybody Rule // where there are no rules
+	doors     atomic.Pointer[doors]
 	lookup    auth.Lookup
 	mockKey   []byte
 	maskKeys  map[string]string
@@ -103,7 +105,8 @@ func New(o Options) (*Server, error) {
 	}
 	srv := &Server{
 		database: o.Database, upstream: newServers(o.Upstream), enforcer: o.Enforcer, audit: o.Audit, durable: o.Durable,
-		privacy: o.Privacy, state: o.State, factors: o.Factors, tokens: o.Tokens, clearToo: o.ClearToo, lookup: o.Lookup, mockKey: o.MockKey,
+		privacy: o.Privacy, state: o.State, factors: o.Factors, tokens: o.Tokens,
+		clearToo: o.ClearToo, everybody: everybody(o.Method, o.Certs), lookup: o.Lookup, mockKey: o.MockKey,
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
 		keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
@@ -118,10 +121,7 @@ func New(o Options) (*Server, error) {
 		srv.factors = noFactors
 	}
 	srv.nonces = token.NewNonces(maxTokens, srv.now())
-	if o.Rules == nil {
-		o.Rules = []Rule{everybody(o.Method, o.Certs)}
-	}
-	srv.SetRules(o.Rules)
+	srv.SetRules(o.Rules, o.CertUsers)
 	srv.front.Store(newFront(o.TLS))
 	return srv, nil
 }

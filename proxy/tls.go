@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"net"
 
 	"github.com/pgveil/pgveil/proxy/auth"
 )
@@ -38,17 +37,6 @@ func postgresTLS(c *tls.Config) *tls.Config {
 	return c
 }
 
-// Certs says what clients under TLS must show of a certificate. The chain of
-// one that is shown is verified in any case.
-type Certs uint8
-
-// The demands, after the clientcert option of PostgreSQL's pg_hba.conf.
-const (
-	CertsOptional Certs = iota // nothing; the login proves who it is
-	CertsOfCA                  // a certificate besides
-	CertsOfLogin               // one with the login as its common name
-)
-
 // front is TLS towards clients, as it was when their connection began.
 type front struct {
 	config  *tls.Config
@@ -75,43 +63,4 @@ func (srv *Server) SetTLS(clients, servers *tls.Config) {
 		srv.front.Store(newFront(clients))
 	}
 	srv.upstream.tls.Store(servers)
-}
-
-// certs is what a rule asks of certificates. Where they are all the proof
-// there is, one must be the login's.
-func (r *Rule) certs() Certs {
-	if r.Method == Cert {
-		return CertsOfLogin
-	}
-	return r.Certs
-}
-
-// checkCert holds a client's certificate against its login. Unix sockets, which
-// know no certificates, are exempt where there is another proof.
-func (srv *Server) checkCert(s *session, want Certs) error {
-	_, unix := s.client.RemoteAddr().(*net.UnixAddr)
-	if want == CertsOptional || unix && s.method != Cert {
-		return nil
-	}
-	shown := verified(s.client)
-	switch {
-	case shown == nil:
-		return newFatal("28000", "connection requires a valid client certificate")
-	case want == CertsOfCA:
-		return nil
-	case want == CertsOfLogin && shown.Subject.CommonName == s.login:
-		return nil
-	default:
-		return newFatal("28000", "certificate authentication failed for user %q", s.login)
-	}
-}
-
-// verified gives the certificate of a client, nil where none was shown that an
-// authority vouches for.
-func verified(conn net.Conn) *x509.Certificate {
-	c, ok := conn.(*tls.Conn)
-	if !ok || len(c.ConnectionState().VerifiedChains) == 0 {
-		return nil
-	}
-	return c.ConnectionState().VerifiedChains[0][0]
 }

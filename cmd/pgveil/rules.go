@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -49,23 +50,25 @@ func names(words config.Words) proxy.Names {
 	return proxy.Names{All: slices.Contains(words, config.All), Of: words}
 }
 
-// reloadRules reads the configuration again and puts its rules in force. What
-// else it says stays as it was at the start.
+// reloadRules reads the configuration again and puts its rules in force, and
+// whose certificates are. What else it says stays as it was at the start.
 func (p *process) reloadRules() {
 	cfg, err := config.Load(p.cfg.File)
+	if err == nil && (cfg.Auth.Rules == nil) != (p.cfg.Auth.Rules == nil) {
+		err = errors.New("auth.rules cannot come or go while pgveil runs")
+	}
 	var now []proxy.Rule
+	var owners []proxy.CertUser
 	if err == nil {
 		now, err = rules(cfg)
 	}
-	if err == nil && (now == nil) != (p.cfg.Auth.Rules == nil) {
-		err = fmt.Errorf("auth.rules cannot come or go while pgveil runs")
+	if err == nil {
+		owners, err = certUsers(cfg.TLS)
 	}
 	if err != nil {
 		p.log.Error("rules not reloaded: those in force stay in force", "err", err)
 		return
 	}
-	if now != nil {
-		p.server.SetRules(now)
-		p.log.Info("rules in force", "rules", len(now))
-	}
+	p.server.SetRules(now, owners)
+	p.log.Info("rules in force", "rules", len(now))
 }

@@ -222,6 +222,9 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	if o.Rules, err = rules(p.cfg); err != nil {
 		return o, err
 	}
+	if o.CertUsers, err = certUsers(p.cfg.TLS); err != nil {
+		return o, err
+	}
 	o.Method = methods[p.cfg.Auth.Method]
 	// It connects when the first login needs it.
 	p.verify = auth.NewAuthQuery(p.own.open, p.cfg.Auth.Query)
@@ -258,6 +261,9 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	})
 	if file := p.cfg.Auth.Users; file != "" {
 		tasks.Go(func() { config.Watch(accepting, 2*time.Second, p.reloadUsers, file) })
+	}
+	if t := p.cfg.TLS; t != nil && len(t.CRL) > 0 {
+		tasks.Go(func() { config.Watch(accepting, 2*time.Second, p.reloadTLS, t.CRL...) })
 	}
 	p.tell("READY=1")
 	var err error
@@ -328,6 +334,7 @@ func (p *process) reloadTLS() {
 	}
 	p.own.setTLS(servers)
 	p.server.SetTLS(clients, servers)
+	p.log.Info("certificates in force")
 }
 
 // gauges registers what is read when somebody asks.

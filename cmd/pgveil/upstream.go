@@ -3,13 +3,16 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/pgveil/pgveil/config"
 	"github.com/pgveil/pgveil/proxy"
+	"github.com/pgveil/pgveil/proxy/auth"
 )
 
 // The words of the configuration. config has checked them.
@@ -72,13 +75,58 @@ func clientsTLS(t *config.TLS) (*tls.Config, error) {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	c := &tls.Config{Certificates: []tls.Certificate{cert}}
-	if t.ClientCA != "" {
-		if c.ClientCAs, err = readRoots(t.ClientCA); err != nil {
-			return nil, fmt.Errorf("tls.client_ca: %w", err)
-		}
-		c.ClientAuth = tls.VerifyClientCertIfGiven
+	if t.ClientCA == "" {
+		return c, nil
 	}
-	return c, nil
+	authorities, err := readCertificates(t.ClientCA)
+	if err != nil {
+		return nil, fmt.Errorf("tls.client_ca: %w", err)
+	}
+	c.ClientAuth, c.ClientCAs = tls.VerifyClientCertIfGiven, x509.NewCertPool()
+	for _, a := range authorities {
+		c.ClientCAs.AddCert(a)
+	}
+	if len(t.CRL) == 0 {
+		return c, nil
+	}
+	revoked, err := readRevocations(t.CRL, authorities)
+	// It is asked when a session of TLS is resumed as well.
+	c.VerifyConnection = func(cs tls.ConnectionState) error { return revoked.Check(cs.VerifiedChains, time.Now()) }
+	return c, err
+}
+
+func readRevocations(files []string, authorities []*x509.Certificate) (*auth.Revocations, error) {
+	revoked := &auth.Revocations{}
+	for _, path := range files {
+		file, err := os.ReadFile(path)
+		if err == nil {
+			err = revoked.Add(file, authorities)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("tls.crl: %s: %w", path, err)
+		}
+	}
+	return revoked, nil
+}
+
+// certKinds are the words of tls.cert_users. config has checked them.
+var certKinds = map[string]proxy.CertKind{"cn": proxy.CommonName, "dns": proxy.DNSName, "email": proxy.Email, "uri": proxy.URI}
+
+// certUsers gives whose certificates are; nil when the configuration has no
+// list of that.
+func certUsers(t *config.TLS) ([]proxy.CertUser, error) {
+	if t == nil {
+		return nil, nil
+	}
+	var all []proxy.CertUser
+	for i := range t.CertUsers {
+		kind, name, err := t.CertUsers[i].Name()
+		if err != nil {
+			return nil, fmt.Errorf("tls.cert_users[%d].match: %w", i, err)
+		}
+		all = append(all, proxy.CertUser{CertName: proxy.CertName{Kind: certKinds[kind], Name: name}, User: t.CertUsers[i].User})
+	}
+	return all, nil
 }
 
 func certs(word string) proxy.Certs {
@@ -102,4 +150,30 @@ func readRoots(path string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("%s holds no certificate", path)
 	}
 	return roots, nil
+}
+
+// readCertificates reads a PEM file, all of whose certificates must be sound.
+func readCertificates(path string) (all []*x509.Certificate, err error) {
+	rest, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		all = append(all, c)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s holds no certificate", path)
+	}
+	return all, nil
 }
