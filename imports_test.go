@@ -91,15 +91,16 @@ var layers = map[string]may{
 	"proxy/wire": {why: "frames, not meanings: a leaf that both sides of a session share"},
 	"proxy/auth": {modules: list(pgx, "golang.org/x/text"), why: "logins: pgx to look verifiers up, text for SASLprep; knows no policy"},
 	"proxy/token": {modules: list(jose), why: "verifies what others signed, by go-jose alone; reads no file and asks no network, for a session's loop calls it"},
+	"proxy/guard": {why: "counts failed logins; knows neither connections nor passwords"},
 	"proxy": {
-		ours: list("audit dsar policy privacy proxy/auth proxy/token proxy/wire rewrite rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
+		ours: list("audit dsar policy privacy proxy/auth proxy/guard proxy/token proxy/wire rewrite rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
 		why: "sessions: asks rewrite, never the catalog or pg_query; frames are ours, for pgx would decode what is only relayed; the event loop is epoll",
 	},
 
 	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
 	"cmd/pgveil": {
 		ours: list(
-			"audit catalog catalog/ddl catalog/pgload config dsar policy proxy proxy/auth rewrite rewrite/cases rewrite/mask state",
+			"audit catalog catalog/ddl catalog/pgload config dsar policy proxy proxy/auth proxy/guard rewrite rewrite/cases rewrite/mask state",
 		),
 		modules: list(pgx, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group",

@@ -77,6 +77,7 @@ type Auth struct {
 	Users     string        `yaml:"users"`     // file with verifiers; absent: none
 	Verifiers string        `yaml:"verifiers"` // where those of scram are: file, server or file-then-server
 	Keep      time.Duration `yaml:"keep"`      // how long what the server said of a login counts
+	Guard     Guard         `yaml:"guard"`     // against guessing
 }
 
 // Audit says where the access log is and when a record counts as written.
@@ -88,11 +89,12 @@ type Audit struct {
 // Limits bound what clients can make the process hold, and how long it waits.
 type Limits struct {
 	LoginTimeout    time.Duration `yaml:"login_timeout"`
-	Unauthenticated int           `yaml:"unauthenticated"` // connections that are not logged in
-	Drain           time.Duration `yaml:"drain"`           // how long a shutdown waits for transactions
-	Refresh         time.Duration `yaml:"refresh"`         // how often the catalog is looked at
-	PlanCache       int           `yaml:"plan_cache"`      // bytes of statements and plans kept
-	Loops           int           `yaml:"loops"`           // goroutines that relay sessions; 0: half as many as processors
+	Unauthenticated int           `yaml:"unauthenticated"`             // connections that are not logged in
+	PerAddress      int           `yaml:"unauthenticated_per_address"` // of those, from one address; 0: as many
+	Drain           time.Duration `yaml:"drain"`                       // how long a shutdown waits for transactions
+	Refresh         time.Duration `yaml:"refresh"`                     // how often the catalog is looked at
+	PlanCache       int           `yaml:"plan_cache"`                  // bytes of statements and plans kept
+	Loops           int           `yaml:"loops"`                       // goroutines that relay sessions; 0: half as many as processors
 }
 
 // Log says what the process tells of itself, on standard error.
@@ -108,9 +110,9 @@ func defaults() Config {
 	return Config{
 		Mode:   "0700",
 		Server: Server{Port: 5432, TLS: "verify-full", Target: "any", Balance: "disable", Timeout: 10 * time.Second, Keep: 5},
-		Auth:   Auth{Keep: time.Second},
+		Auth:   Auth{Keep: time.Second, Guard: defaultGuard()},
 		Audit:  Audit{Durability: "intent"},
-		Limits: Limits{LoginTimeout: time.Minute, Unauthenticated: 200, Drain: 30 * time.Second, Refresh: time.Minute, PlanCache: 64 << 20},
+		Limits: Limits{LoginTimeout: time.Minute, Unauthenticated: 200, PerAddress: 100, Drain: 30 * time.Second, Refresh: time.Minute, PlanCache: 64 << 20},
 		Log:    Log{Level: "info", Format: "text"},
 	}
 }
@@ -226,7 +228,7 @@ func (c *Config) validate() error {
 		c.TLS.validate(bad)
 	}
 	c.Server.validate(bad)
-	if c.Limits.LoginTimeout <= 0 || c.Limits.Unauthenticated <= 0 || c.Limits.Refresh <= 0 || c.Limits.PlanCache <= 0 || c.Limits.Drain < 0 {
+	if c.Limits.LoginTimeout <= 0 || c.Limits.Unauthenticated <= 0 || c.Limits.Refresh <= 0 || c.Limits.PlanCache <= 0 || c.Limits.Drain < 0 || c.Limits.PerAddress < 0 {
 		bad("limits", "must be positive")
 	}
 	if c.Limits.Loops < 0 || c.Limits.Loops > maxLoops {

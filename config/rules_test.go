@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestRules reads rules, and tells every problem that they have.
@@ -122,6 +123,29 @@ func TestCertUsers(t *testing.T) {
 		}
 		if kind, name, err := c.TLS.CertUsers[0].Name(); kind != "cn" || name != "A: B" || err != nil || c.TLS.CRL[0] != filepath.Join(filepath.Dir(path), "list") {
 			t.Errorf("read as %q %q, %v, with the list %q", kind, name, err, c.TLS.CRL[0])
+		}
+	}
+}
+
+func TestGuard(t *testing.T) {
+	for _, tt := range []struct{ guard, want string }{
+		{"{}", ""},
+		{"{off: true}", ""},
+		{"{pair: {failures: 3}, network: {failures: 0}}", ""},
+		{"{pair: {failures: -1}}", "auth.guard.pair.failures: must not be negative"},
+		{"{address: {every: 0s}}", "auth.guard.address.every: must be positive"},
+		{"{ipv4: 0, ipv6: 129}", "auth.guard.ipv6: 129 is not a number"},
+		{"{entries: 1}", "auth.guard.entries: 1 is not a number"},
+		{"{suspect: -1}", "auth.guard.suspect"},
+		{"{slow: -1s}", "auth.guard: slow and known must not be negative"},
+		{"{pairs: {}}", "pairs"},
+	} {
+		c, err := Load(write(t, strings.Replace(good, "{method: scram}", "{guard: "+tt.guard+"}", 1)))
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("guard: %s: %v, want %q", tt.guard, err, tt.want)
+		}
+		if err == nil && (c.Auth.Guard.Pair.Every != time.Minute || c.Auth.Guard.Entries != 20_000 || c.Limits.PerAddress != 100) {
+			t.Errorf("guard: %s: defaults are gone: %+v", tt.guard, c.Auth.Guard)
 		}
 	}
 }

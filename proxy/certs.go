@@ -52,9 +52,19 @@ func (r *Rule) certs() Certs {
 	return r.Certs
 }
 
-// checkCert holds a client's certificate against its login. Unix sockets, which
-// know no certificates, are exempt where there is another proof.
+// checkCert holds a client's certificate against its login. Where it is the
+// proof, it counts as one.
 func (srv *Server) checkCert(s *session, want Certs) error {
+	err := s.holdCert(want)
+	if s.method == Cert {
+		return srv.judge(s, err)
+	}
+	return err
+}
+
+// holdCert leaves unix sockets, which know no certificates, alone where there is
+// another proof.
+func (s *session) holdCert(want Certs) error {
 	_, unix := s.client.RemoteAddr().(*net.UnixAddr)
 	if want == CertsOptional || unix && s.method != Cert {
 		return nil
@@ -65,10 +75,10 @@ func (srv *Server) checkCert(s *session, want Certs) error {
 		return newFatal("28000", "connection requires a valid client certificate")
 	case want == CertsOfCA:
 		return nil
-	case want == CertsOfLogin && srv.doors.Load().owns(shown, s.login):
+	case want == CertsOfLogin && s.srv.doors.Load().owns(shown, s.login):
 		return nil
 	default:
-		return newFatal("28000", "certificate authentication failed for user %q", s.login)
+		return othersCert(s.login, errOthersCert)
 	}
 }
 

@@ -83,6 +83,9 @@ func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Hos
 		Trust: s.method == Trust || s.method == Cert, Binding: binding(conn), Private: srv.upstream.private(conn),
 		Negotiated: func(body []byte) error { return srv.upstream.settles(h, body, st.minor) },
 	})
+	if s.method == Passthrough {
+		err = srv.judge(s, err)
+	}
 	if err != nil {
 		return nil, passOver(err)
 	}

@@ -64,6 +64,9 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 		return s, err
 	}
 	s.method = rule.Method
+	if err := srv.vet(ctx, s); err != nil {
+		return s, err
+	}
 	if err := srv.negotiate(ctx, st, s.toC); err != nil {
 		return s, err
 	}
@@ -102,12 +105,16 @@ func (srv *Server) prove(ctx context.Context, s *session, f *front) (auth.Secret
 		if _, ok := s.client.(*tls.Conn); ok {
 			bind = f.binding
 		}
-		return auth.SCRAM(ctx, c, s.login, srv.lookup, bind, srv.mockKey)
+		return auth.JudgedSCRAM(ctx, c, s.login, s.lookupFor(), bind, srv.mockKey, func(err error) error { return srv.judge(s, err) })
 	case Passthrough:
 		if _, ok := s.client.(*tls.Conn); !ok && auth.TrustAllowed(s.client.RemoteAddr()) != nil {
 			return auth.Secret{}, newFatal("28000", "a password may be sent under TLS only")
 		}
-		return auth.Password(ctx, c)
+		secret, err := auth.Password(ctx, c)
+		if err == nil && s.lockedBy != 0 {
+			return auth.Secret{}, s.again()
+		}
+		return secret, err
 	case Trust:
 		if err := auth.TrustAllowed(s.client.RemoteAddr()); err != nil {
 			return auth.Secret{}, newFatal("28000", "%w", err)
@@ -228,6 +235,9 @@ func (s *session) recordLogin(err error) error {
 		r.Roles, r.Purpose, r.Generation = a.Roles, a.Purpose, s.engine.Policy.Generation()
 	} else {
 		r.Decision, r.Message = string(rewrite.Refused), "login refused"
+		if s.lockedBy != 0 {
+			r.Message = "login refused, whatever its proof: too many have failed"
+		}
 		var l *auth.LoginError
 		var server *auth.ServerError
 		var f *fatal

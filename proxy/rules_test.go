@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -22,12 +23,26 @@ type visit struct {
 	from     string // address of this machine; "" is 127.0.0.1, "unix" the socket
 	user     string // "" is alice
 	database string // "" is the shop
+	password string // "" is the right one
 	tls      bool
 	startup  []string // pairs of name and value
 }
 
 // arrive logs in and gives how that ended: "" or SQLSTATE and message.
 func (v visit) arrive(t *testing.T, f *front, database string, roots *tls.Config) string {
+	t.Helper()
+	conn, err := pgx.ConnectConfig(t.Context(), v.config(t, f, database, roots))
+	if err != nil {
+		return state(err)
+	}
+	if err := conn.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	return ""
+}
+
+// config gives how the visit connects.
+func (v visit) config(t *testing.T, f *front, database string, roots *tls.Config) *pgx.ConnConfig {
 	t.Helper()
 	if v.user == "" {
 		v.user = "alice"
@@ -36,7 +51,7 @@ func (v visit) arrive(t *testing.T, f *front, database string, roots *tls.Config
 		v.database = database
 	}
 	c := f.config(t, v.database, v.user, v.startup...)
-	c.Password = v.user + "-password"
+	c.Password = cmp.Or(v.password, v.user+"-password")
 	if v.tls {
 		c.TLSConfig = roots
 	}
@@ -49,14 +64,7 @@ func (v visit) arrive(t *testing.T, f *front, database string, roots *tls.Config
 		d.LocalAddr = nil
 	}
 	c.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, network, address) }
-	conn, err := pgx.ConnectConfig(t.Context(), c)
-	if err != nil {
-		return state(err)
-	}
-	if err := conn.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
-	return ""
+	return c
 }
 
 // alsoUnix has a front listen on a unix socket as well.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/proxy/auth"
+	"github.com/pgveil/pgveil/proxy/guard"
 	"github.com/pgveil/pgveil/proxy/token"
 	"github.com/pgveil/pgveil/state"
 )
@@ -47,8 +49,12 @@ type Options struct {
 	MockKey   []byte            // of SCRAM: see auth.SCRAM
 	MaskKeys  map[string]string // settings that keyed masks read
 
+	Guard   *guard.Guard // of logins that fail; nil: there is none
+	Suspect int          // a login that gets in after that many failures is told of; 0: none is
+
 	LoginTimeout    time.Duration
 	MaxUnauthorized int // connections that are not logged in yet
+	MaxPerAddress   int // of those, from one address; 0: as many
 	KeepAfter       int // how often an unnamed statement of a caller with restrictions must come until the server keeps it; 0: never
 	Loops           int // goroutines that relay sessions; 0: by the number of processors
 
@@ -78,7 +84,11 @@ type Server struct {
 	mockKey   []byte
 	maskKeys  map[string]string
 	timeout   time.Duration
+	guard     *guard.Guard
+	suspect   int
 	waiting   chan struct{} // one for each connection that is not logged in
+	slowed    chan struct{} // one for each login that has to wait
+	turnstile turnstile
 	log       *slog.Logger
 	metrics   *metrics
 	now       func() time.Time
@@ -108,7 +118,9 @@ func New(o Options) (*Server, error) {
 		privacy: o.Privacy, state: o.State, factors: o.Factors, tokens: o.Tokens,
 		clearToo: o.ClearToo, everybody: everybody(o.Method, o.Certs), lookup: o.Lookup, mockKey: o.MockKey,
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
-		log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
+		guard: o.Guard, suspect: o.Suspect, slowed: make(chan struct{}, max(1, o.MaxUnauthorized/4)),
+		turnstile: turnstile{most: o.MaxPerAddress, inside: map[netip.Prefix]int{}},
+		log:       o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
 		keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}
 	if srv.loops.count <= 0 {
@@ -157,14 +169,33 @@ func (srv *Server) Serve(ctx context.Context, ln net.Listener) error {
 			}
 			continue
 		}
-		select {
-		case srv.waiting <- struct{}{}:
-			srv.tasks.Go(func() { srv.serve(ctx, conn) })
-		default:
+		leave := srv.place(conn)
+		if leave == nil {
 			srv.metrics.logins.WithLabelValues("too_many").Inc()
 			goodbyeTo(conn, newFatal("53300", "sorry, too many clients already"))
 			srv.closeConn(conn)
+			continue
 		}
+		srv.tasks.Go(func() { srv.serve(ctx, conn, leave) })
+	}
+}
+
+// place takes a place among the connections that are not logged in, and gives
+// what gives it back; nil when there is none.
+func (srv *Server) place(conn net.Conn) (leave func()) {
+	from, ok := srv.turnstile.enter(conn.RemoteAddr())
+	if !ok {
+		return nil
+	}
+	select {
+	case srv.waiting <- struct{}{}:
+		return func() {
+			<-srv.waiting
+			srv.turnstile.leave(from)
+		}
+	default:
+		srv.turnstile.leave(from)
+		return nil
 	}
 }
 
@@ -190,8 +221,9 @@ func (srv *Server) closeConn(c net.Conn) {
 }
 
 // serve takes one connection from its first byte to its end. A panic ends the
-// session that it is in, and no other.
-func (srv *Server) serve(ctx context.Context, conn net.Conn) {
+// session that it is in, and no other. leave is called once it is logged in, or
+// is not going to be.
+func (srv *Server) serve(ctx context.Context, conn net.Conn, leave func()) {
 	attended := false
 	defer func() {
 		if p := recover(); p != nil {
@@ -202,7 +234,7 @@ func (srv *Server) serve(ctx context.Context, conn net.Conn) {
 		}
 	}()
 	s, err := func() (*session, error) {
-		defer func() { <-srv.waiting }()
+		defer leave()
 		return srv.enter(ctx, conn)
 	}()
 	if err != nil || s == nil {
@@ -237,8 +269,7 @@ func (srv *Server) enter(ctx context.Context, conn net.Conn) (*session, error) {
 		err = ctx.Err()
 	}
 	if err != nil {
-		srv.metrics.logins.WithLabelValues("refused").Inc()
-		s.log.Info("login refused", "addr", s.addr, "err", err)
+		srv.refusedLogin(s, err)
 		s.deny(err)
 		if s.upstream != nil {
 			srv.closeConn(s.upstream)
@@ -250,6 +281,16 @@ func (srv *Server) enter(ctx context.Context, conn net.Conn) (*session, error) {
 	}
 	srv.metrics.logins.WithLabelValues("ok").Inc()
 	return s, nil
+}
+
+func (srv *Server) refusedLogin(s *session, err error) {
+	if s.lockedBy != 0 {
+		srv.metrics.logins.WithLabelValues("locked").Inc()
+		s.log.Info("login refused", "addr", s.addr, "err", err, "locked", s.lockedBy.String())
+		return
+	}
+	srv.metrics.logins.WithLabelValues("refused").Inc()
+	s.log.Info("login refused", "addr", s.addr, "err", err)
 }
 
 // deny ends a connection that did not get as far as a login.

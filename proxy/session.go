@@ -13,6 +13,7 @@ import (
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/proxy/guard"
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/rewrite"
 )
@@ -37,6 +38,8 @@ type session struct {
 	key                        cancelKey    // what the client must show to cancel
 	serverKey                  []byte       // what the server must be shown: process number and secret
 	host                       Host         // the very server that it is on
+	lockedBy                   guard.Scope  // whose failures refuse the login
+	shown                      guard.Shown  // what the client saw of a verifier or the server
 
 	// The client half's own.
 	engine   *rewrite.Engine // what its statements are planned by

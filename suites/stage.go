@@ -27,7 +27,7 @@ database: %[1]s
 policy: policy.yaml
 tls: {cert: %[2]s/server.crt, key: %[2]s/server.key, optional: true}
 server: {host: 127.0.0.1, port: %[3]d, tls: %[6]s, ca: %[2]s/ca.crt, login: %[4]s, password_file: password}
-auth: {method: %[5]s}
+auth: {method: %[5]s, guard: {off: true}}
 audit: {dir: audit, durability: relaxed}
 key: key
 log: {format: json}

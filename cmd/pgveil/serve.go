@@ -225,6 +225,10 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	if o.CertUsers, err = certUsers(p.cfg.TLS); err != nil {
 		return o, err
 	}
+	if o.Guard, err = newGuard(p.cfg.Auth.Guard, p.registry); err != nil {
+		return o, err
+	}
+	o.Suspect, o.MaxPerAddress = p.cfg.Auth.Guard.Suspect, p.cfg.Limits.PerAddress
 	o.Method = methods[p.cfg.Auth.Method]
 	// It connects when the first login needs it.
 	p.verify = auth.NewAuthQuery(p.own.open, p.cfg.Auth.Query)

@@ -37,6 +37,10 @@ func wrongPassword(user string, cause error) *LoginError {
 	return &LoginError{codePassword, `password authentication failed for user "` + user + `"`, cause}
 }
 
+// WrongPassword is that answer for logins that are refused without a look at
+// their proof.
+func WrongPassword(user string, cause error) *LoginError { return wrongPassword(user, cause) }
+
 func violation(message string) *LoginError {
 	return &LoginError{Code: codeViolation, Message: message}
 }

@@ -30,6 +30,14 @@ const minMockKey = 16
 // AuthenticationOk is not sent: the session adds it once the server, too, has
 // let the user in. On a *LoginError the session sends it to the client.
 func SCRAM(ctx context.Context, c Conn, user string, lookup Lookup, binding ChannelBinding, mockKey []byte) (Secret, error) {
+	return JudgedSCRAM(ctx, c, user, lookup, binding, mockKey, func(err error) error { return err })
+}
+
+// JudgedSCRAM is SCRAM whose outcome somebody else has a say in: judge gets nil
+// or the *LoginError of a proof that failed, before the client learns anything
+// of it, and gives what is told instead. It can refuse a proof that is right, and
+// not accept one that is wrong.
+func JudgedSCRAM(ctx context.Context, c Conn, user string, lookup Lookup, binding ChannelBinding, mockKey []byte, judge func(error) error) (Secret, error) {
 	if len(mockKey) < minMockKey {
 		return Secret{}, fmt.Errorf("SCRAM login: key for mock salts is shorter than %d bytes", minMockKey)
 	}
@@ -49,11 +57,18 @@ func SCRAM(ctx context.Context, c Conn, user string, lookup Lookup, binding Chan
 	}
 	transcript := first.bare + "," + challenge + "," + final.withoutProof
 	key, proven := v.check(final.proof, transcript)
+	var failed error
 	switch {
 	case noVerifier != nil:
-		return Secret{}, wrongPassword(user, noVerifier)
+		failed = wrongPassword(user, noVerifier)
 	case !proven:
-		return Secret{}, wrongPassword(user, errors.New("wrong password"))
+		failed = wrongPassword(user, errors.New("wrong password"))
+	}
+	if err := judge(failed); err != nil {
+		return Secret{}, err
+	}
+	if failed != nil {
+		return Secret{}, failed
 	}
 	if err := sendAuth(c, authSASLFinal, "v="+encodeBase64(sign(v.ServerKey, transcript))); err != nil {
 		return Secret{}, err

@@ -78,6 +78,16 @@ func (v Verifier) usable() bool {
 		len(v.StoredKey) == keyLen && len(v.ServerKey) == keyLen
 }
 
+// Shown is what a Lookup gives for somebody who shall see an exchange as before
+// and prove nothing by it: a verifier that fits no password or, for a nil salt,
+// none.
+func Shown(salt []byte, iterations int) (Verifier, error) {
+	if salt == nil {
+		return Verifier{}, fmt.Errorf("%w: not looked up", ErrNoVerifier)
+	}
+	return Verifier{Salt: salt, Iterations: iterations, StoredKey: make([]byte, keyLen), ServerKey: make([]byte, keyLen)}, nil
+}
+
 // check recovers the client key from the proof over a transcript, and
 // reports whether it is the one that v was made from.
 func (v Verifier) check(proof []byte, transcript string) ([]byte, bool) {
