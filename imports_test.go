@@ -88,8 +88,8 @@ var layers = map[string]may{
 		why: "follows foreign keys on a connection that it is given; proxy and cmd are faces of it",
 	},
 
-	"proxy/wire": {why: "frames, not meanings: a leaf that both sides of a session share"},
-	"proxy/auth": {modules: list(pgx, "golang.org/x/text"), why: "logins: pgx to look verifiers up, text for SASLprep; knows no policy"},
+	"proxy/wire":  {why: "frames, not meanings: a leaf that both sides of a session share"},
+	"proxy/auth":  {modules: list(pgx, "golang.org/x/text"), why: "logins: pgx to look verifiers up, text for SASLprep; knows no policy"},
 	"proxy/token": {modules: list(jose), why: "verifies what others signed, by go-jose alone; reads no file and asks no network, for a session's loop calls it"},
 	"proxy/guard": {why: "counts failed logins; knows neither connections nor passwords"},
 	"proxy": {
