@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,11 +22,11 @@ type Claim struct {
 
 // Vouched is what somebody whom pgveil trusts to know them says of a user: the
 // issuer of a signed token. It can make the user less than the policy says; more
-// only where the policy leaves it to them (act_as, groups).
+// only where the policy leaves it to them (act_as, groups, attributes).
 type Vouched struct {
 	Roles      []string          // those that the user has now; nil: all that the policy gives
 	Groups     []string          // of the user, which the policy gives roles
-	Attributes map[string]string // for row filters, where the policy has none of that name
+	Attributes map[string]string // of those that the policy says tokens bring, where it gives the user none of that name
 	Until      time.Time         // from then on nobody vouches; zero: for as long as the claim is made
 }
 
@@ -129,7 +130,7 @@ func (s *Set) decide(c Claim, now time.Time) (*Access, error) {
 	if c.Vouched != nil {
 		a.Until = earlier(a.Until, c.Vouched.Until)
 	}
-	if d.nothing = lapsed(now, who...); d.nothing != "" {
+	if d.nothing = lapsed(&c, now, who...); d.nothing != "" {
 		d.roles = nil
 	} else {
 		s.withoutFactor(a, d)
@@ -145,54 +146,56 @@ func (s *Set) decide(c Claim, now time.Time) (*Access, error) {
 // identify finds the users that a claim is about, the login first, and the
 // roles that they come with.
 func (s *Set) identify(c *Claim, d *decisions) ([]*user, error) {
-	login := s.doc.users[c.Login]
-	if c.user() == c.Login {
-		roles := s.groupRoles(c.Vouched)
-		switch {
-		case login != nil:
-			roles = append(roles, login.roles...)
-			d.roles = s.rolesOf(slices.DeleteFunc(roles, func(w word) bool { return !c.Vouched.gives(w.text, true) }))
-			return []*user{login}, nil
-		case len(roles) > 0:
-			d.roles = s.rolesOf(roles)
-			return []*user{{name: word{text: c.Login}}}, nil
-		default:
-			return nil, &UnknownLoginError{c.Login}
-		}
+	login, who := s.doc.users[c.Login], s.doc.users[c.user()]
+	if c.user() != c.Login {
+		return s.actFor(c, login, who, d)
 	}
-	if login == nil {
-		return nil, &UnknownLoginError{c.Login}
-	}
-	if login.signed && c.Vouched == nil {
-		return nil, &ActAsError{c.Login, c.User, true}
-	}
-	who := s.doc.users[c.User]
-	var roles []word
+	roles := s.groupRoles(c.Vouched)
 	switch {
-	case who != nil:
-		roles = who.roles
-	case c.Vouched != nil:
-		roles = login.actAs
-		who = &user{name: word{text: c.User}}
-	default:
+	case c.Login == "" || who == nil && len(roles) == 0:
+		return nil, &UnknownLoginError{c.Login}
+	case who == nil:
+		who = &user{name: word{text: c.Login}}
+	}
+	roles = append(roles, who.roles...)
+	d.roles = s.rolesOf(slices.DeleteFunc(roles, func(w word) bool { return !c.Vouched.leaves(w.text) }))
+	return []*user{s.vouched(who, c.Vouched)}, nil
+}
+
+// actFor finds a login and the user that it acts for, who is nil when the
+// policy does not list them. Their roles are those that act_as lists too. What
+// the policy has no such list for, it tells nothing of who its users are.
+func (s *Set) actFor(c *Claim, login, who *user, d *decisions) ([]*user, error) {
+	switch {
+	case login == nil:
+		return nil, &UnknownLoginError{c.Login}
+	case len(login.actAs) == 0:
+		return nil, &ActAsError{Login: c.Login, User: c.User}
+	case login.signed && c.Vouched == nil:
+		return nil, &ActAsError{c.Login, c.User, true}
+	case who == nil && c.Vouched == nil:
 		return nil, &UnknownLoginError{c.User}
 	}
-	roles = slices.DeleteFunc(slices.Clone(roles), func(w word) bool {
-		return !named(login.actAs, w.text) || !c.Vouched.gives(w.text, s.doc.users[c.User] != nil)
-	})
+	roles := s.groupRoles(c.Vouched)
+	switch {
+	case who != nil:
+		roles = append(roles, who.roles...)
+	case c.Vouched.Roles != nil: // of a user whom only the issuer knows
+		roles = append(roles, login.actAs...)
+	}
+	if who == nil {
+		who = &user{name: word{text: c.User}}
+	}
+	roles = slices.DeleteFunc(roles, func(w word) bool { return !named(login.actAs, w.text) || !c.Vouched.leaves(w.text) })
 	if d.roles = s.rolesOf(roles); len(d.roles) == 0 {
 		return nil, &ActAsError{Login: c.Login, User: c.User}
 	}
-	return []*user{login, who}, nil
+	return []*user{login, s.vouched(who, c.Vouched)}, nil
 }
 
-// gives tells whether a user has a role now, as far as whoever vouches for the
-// user says. Of a user whom the policy does not list it must say so.
-func (v *Vouched) gives(role string, listed bool) bool {
-	if v == nil || v.Roles == nil && listed {
-		return true
-	}
-	return slices.Contains(v.Roles, role)
+// leaves tells whether whoever vouches for a user leaves them a role.
+func (v *Vouched) leaves(role string) bool {
+	return v == nil || v.Roles == nil || slices.Contains(v.Roles, role)
 }
 
 // groupRoles gives the roles that the policy gives the groups of whom somebody
@@ -206,6 +209,29 @@ func (s *Set) groupRoles(v *Vouched) []word {
 		roles = append(roles, s.doc.groups[g]...)
 	}
 	return roles
+}
+
+// vouched gives a user with the attributes that whoever vouches for them
+// brings: those that the policy leaves to them, and does not have itself.
+func (s *Set) vouched(u *user, v *Vouched) *user {
+	if v == nil {
+		return u
+	}
+	all := *u
+	all.attributes, all.until = map[string]string{}, slices.Clone(u.until)
+	for _, w := range s.doc.attributes {
+		value, ok := v.Attributes[w.text]
+		if !ok {
+			continue
+		}
+		all.attributes[w.text] = value
+		if _, has := u.attributes[w.text]; !has && strings.HasSuffix(w.text, untilSuffix) {
+			end, _ := dayAfter(value) // what is no date has lapsed
+			all.until = append(all.until, eligibility{w.text, end})
+		}
+	}
+	maps.Copy(all.attributes, u.attributes)
+	return &all
 }
 
 // withoutFactor takes the roles away that need a second factor, where there is
@@ -231,11 +257,16 @@ func (s *Set) withoutFactor(a *Access, d *decisions) {
 	}
 }
 
-// elevate adds the purposes that the caller's roles serve for a time.
+// elevate adds the purposes that the caller's roles serve for a time. Of a user
+// who is only said to act, there are none: act_as lists what whoever shares the
+// login may have, and an elevation is more.
 func (s *Set) elevate(a *Access, d *decisions, now time.Time) {
+	if !a.Claim.Proven() {
+		return
+	}
 	for _, e := range a.Claim.Elevations {
 		serves := slices.ContainsFunc(d.roles, func(r *compiledRole) bool { return r.name.text == e.Role })
-		if !serves || !now.Before(e.Until) || s.doc.purposes[e.Purpose] == nil || s.offer(e.Role, e.Purpose) == nil {
+		if !serves || !now.Before(e.Until) || s.offer(e.Role, e.Purpose) == nil {
 			continue
 		}
 		a.Until = earlier(a.Until, e.Until)

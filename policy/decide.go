@@ -43,7 +43,7 @@ func (s *Set) finish(a *Access, d *decisions, who []*user) {
 		a.Limits = a.Limits.and(r.limits)
 		a.Observe = a.Observe && (s.doc.observe || r.state == observed)
 		for _, name := range r.attributes {
-			if value, ok := attribute(name, who[len(who)-1], a.Claim.Vouched); ok {
+			if value, ok := who[len(who)-1].attributes[name]; ok {
 				d.attributes[name] = value
 			}
 		}
@@ -59,14 +59,9 @@ func (s *Set) finish(a *Access, d *decisions, who []*user) {
 	a.why = append(reasons(a, d), a.why...)
 }
 
-// attribute gives what a row filter takes of who acts. What the policy says
-// counts before what others do.
-func attribute(name string, who *user, v *Vouched) (value string, ok bool) {
-	if value, ok = who.attributes[name]; !ok && v != nil {
-		value, ok = v.Attributes[name]
-	}
-	return value, ok
-}
+// maxDecisions bounds what is kept: tokens bring attributes that the policy does
+// not know beforehand. Beyond it one begins anew, which costs only time.
+const maxDecisions = 10_000
 
 // share gives the decisions that are alike d: those made before, or d itself.
 func (s *Set) share(d *decisions, observe bool) *decisions {
@@ -94,6 +89,9 @@ func (s *Set) share(d *decisions, observe bool) *decisions {
 	defer s.mu.Unlock()
 	if made, ok := s.decisions[key.String()]; ok {
 		return made
+	}
+	if len(s.decisions) >= maxDecisions {
+		clear(s.decisions)
 	}
 	d.id = lastID.Add(1)
 	s.decisions[key.String()] = d
@@ -182,11 +180,18 @@ func (d *decisions) noPurpose() string {
 	return "without a purpose only open columns are shown; set pgveil.purpose to one of " + strings.Join(permitted, ", ")
 }
 
-// lapsed says which attribute of the users has lapsed, if any has.
-func lapsed(now time.Time, users ...*user) string {
+// lapsed says what has lapsed of a claim, if anything has: what vouches for it,
+// or an attribute of its users.
+func lapsed(c *Claim, now time.Time, users ...*user) string {
+	if v := c.Vouched; v != nil && !v.Until.IsZero() && !now.Before(v.Until) {
+		return fmt.Sprintf("what vouched for %s is no longer valid: until there is a new token, %s has no roles", c.user(), c.user())
+	}
 	for _, u := range users {
 		for _, e := range u.until {
 			if !now.Before(e.lapses) {
+				if e.lapses.IsZero() {
+					return fmt.Sprintf("%s of %s is not a date: until it is, %s has no roles", e.attribute, u.name.text, u.name.text)
+				}
 				last := e.lapses.AddDate(0, 0, -1).Format(time.DateOnly)
 				return fmt.Sprintf("%s of %s was %s: until it is renewed, %s has no roles", e.attribute, u.name.text, last, u.name.text)
 			}

@@ -317,7 +317,10 @@ func (r *reader) document(root *yaml.Node) {
 			r.entries(n, "group", func(name word, n *yaml.Node) { r.doc.groups[name.text] = r.words(n, "a role") })
 		},
 		"attributes": func(n *yaml.Node) {
-			r.list(n, "attributes", func(n *yaml.Node) { d.attributes = append(d.attributes, r.text(n, "an attribute")) })
+			for _, w := range r.words(n, "an attribute") {
+				r.attributeName(w)
+				d.attributes = append(d.attributes, w)
+			}
 		},
 		"elevations":    func(n *yaml.Node) { r.items(n, "elevations", r.elevation) },
 		"second_factor": once("second_factor", r.factor),

@@ -113,9 +113,10 @@ type Offer struct {
 }
 
 // Offers gives the elevations that a caller may ask for; of several to one
-// purpose the one that needs the least approval, and then the longest.
+// purpose the one that needs the least approval, and then the longest. Whoever
+// only says who they are may ask for none: none would be in force for them.
 func (a *Access) Offers() []Offer {
-	if a.decisions == nil {
+	if a.decisions == nil || !a.Claim.Proven() {
 		return nil
 	}
 	var offers []Offer

@@ -273,12 +273,20 @@ func (r *reader) lastDay(n *yaml.Node) time.Time {
 	if w.text == "" {
 		return time.Time{}
 	}
-	day, err := time.Parse(time.DateOnly, w.text)
+	end, err := dayAfter(w.text)
 	if err != nil {
 		r.add(w.pos, "%q is not a date: write year-month-day, as in 2027-03-01", w.text)
-		return time.Time{}
 	}
-	return day.AddDate(0, 0, 1)
+	return end
+}
+
+// dayAfter gives the first moment after a day, in UTC.
+func dayAfter(text string) (time.Time, error) {
+	day, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return day.AddDate(0, 0, 1), nil
 }
 
 // pattern reads a dotted name with the given number of parts.

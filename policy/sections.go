@@ -286,6 +286,18 @@ func (r *reader) actAs(u *user, n *yaml.Node) {
 	}, "roles")
 }
 
+// attributeName checks a name that a row filter could use.
+func (r *reader) attributeName(name word) bool {
+	ok := attributeLength(name.text) == len(name.text)
+	if !ok {
+		r.add(name.pos, "%q is not a name for an attribute: letters, digits and _", name.text)
+	}
+	return ok
+}
+
+// untilSuffix ends the names of the attributes that are last days.
+const untilSuffix = "_until"
+
 func (r *reader) attribute(u *user, key word) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if n.Kind != yaml.ScalarNode {
@@ -293,11 +305,10 @@ func (r *reader) attribute(u *user, key word) func(*yaml.Node) {
 				key.text, didYouMean(key.text, []string{"roles", "act_as", "limits"}))
 			return
 		}
-		if attributeLength(key.text) != len(key.text) {
-			r.add(key.pos, "%q is not a name for an attribute: letters, digits and _", key.text)
+		if !r.attributeName(key) {
 			return
 		}
-		if strings.HasSuffix(key.text, "_until") {
+		if strings.HasSuffix(key.text, untilSuffix) {
 			u.until = append(u.until, eligibility{key.text, r.lastDay(n)})
 		}
 		u.attributes[key.text] = r.text(n, "a value").text
