@@ -47,7 +47,7 @@ func (c *Claim) user() string {
 
 // Proven tells whether it is certain that User acts, and not only said by
 // whoever shares the login.
-func (c *Claim) Proven() bool { return c.Vouched != nil || c.user() == c.Login }
+func (c *Claim) Proven() bool { return c.Login != "" && (c.Vouched != nil || c.user() == c.Login) }
 
 // UnknownLoginError says that the policy has no such user. It suggests
 // nothing: names of users are not for whoever fails to log in.
@@ -270,7 +270,7 @@ func (s *Set) elevate(a *Access, d *decisions, now time.Time) {
 			continue
 		}
 		a.Until = earlier(a.Until, e.Until)
-		if !d.elevated(e.Role, e.Purpose) {
+		if !d.elevatedTo(e.Role, e.Purpose) {
 			d.elevations = append(d.elevations, Elevation{Role: e.Role, Purpose: e.Purpose})
 		}
 		a.why = append(a.why, fmt.Sprintf("%s is elevated to %s until %s", a.User, e.Purpose, e.Until.UTC().Format(time.DateTime)))
@@ -278,14 +278,28 @@ func (s *Set) elevate(a *Access, d *decisions, now time.Time) {
 	slices.SortFunc(d.elevations, func(a, b Elevation) int { return strings.Compare(a.Role+" "+a.Purpose, b.Role+" "+b.Purpose) })
 }
 
-// elevated tells whether a role serves a purpose for a time.
-func (d *decisions) elevated(role, purpose string) bool {
+// elevated tells whether a role was elevated to a purpose, or to one that it is
+// within; of what the role says not to, only by its name.
+func (d *decisions) elevated(r *compiledRole, p *purpose) bool {
+	for _, q := range d.set.purposeAndAncestors(p) {
+		if d.elevatedTo(r.name.text, q.name.text) {
+			return true
+		}
+		if named(r.not, q.name.text) {
+			return false
+		}
+	}
+	return false
+}
+
+// elevatedTo tells whether an elevation is of a role to a purpose itself.
+func (d *decisions) elevatedTo(role, purpose string) bool {
 	return slices.ContainsFunc(d.elevations, func(e Elevation) bool { return e.Role == role && e.Purpose == purpose })
 }
 
 // serves tells whether a role serves a purpose, be it for a time.
-func (d *decisions) serves(r *compiledRole, purpose string) bool {
-	return r.serves(purpose) || d.elevated(r.name.text, purpose)
+func (d *decisions) serves(r *compiledRole, p *purpose) bool {
+	return slices.Contains(r.permits, p.name.text) || d.elevated(r, p)
 }
 
 // earlier gives the earlier of two moments, where zero is never.

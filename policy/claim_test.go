@@ -175,7 +175,8 @@ func TestWhoProves(t *testing.T) {
 		claim Claim
 		want  bool
 	}{
-		{Claim{}, true}, // nobody, who is nobody else
+		{Claim{}, false},
+		{Claim{Vouched: &Vouched{}}, false},
 		{Claim{Login: "app"}, true},
 		{Claim{Login: "app", User: "app"}, true},
 		{Claim{Login: "app", User: "alice"}, false},

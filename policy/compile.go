@@ -42,11 +42,8 @@ type table struct {
 type compiledRole struct {
 	*role
 	grants     map[*catalog.Relation]*entry
+	permits    []string // the purposes that it serves, with all that is within them; sorted
 	attributes []string // those that its row filters take, sorted
-}
-
-func (r *compiledRole) serves(purpose string) bool {
-	return purpose != "" && named(r.purposes, purpose)
 }
 
 // Checker tells what is wrong with a boolean SQL expression over a relation's
@@ -179,7 +176,7 @@ func (c *compiler) roles() {
 	for _, name := range slices.Sorted(maps.Keys(c.doc.roles)) {
 		role := &compiledRole{role: c.doc.roles[name], grants: map[*catalog.Relation]*entry{}}
 		c.set.roles[name] = role
-		defined(c, "purpose", role.purposes, c.doc.purposes)
+		c.purposes(role)
 		ranks := map[*catalog.Relation]int{}
 		for i := range role.tables {
 			for _, p := range role.tables[i].on {

@@ -110,34 +110,6 @@ func (s *Set) rolesOf(words []word) []*compiledRole {
 	return roles
 }
 
-// choosePurpose settles for what the access is.
-func (s *Set) choosePurpose(a *Access, d *decisions, asked string) error {
-	for _, r := range d.roles {
-		d.unrestricted = d.unrestricted || r.unrestricted
-		for _, w := range r.purposes {
-			a.Purposes = append(a.Purposes, w.text)
-		}
-	}
-	if d.unrestricted {
-		a.Purposes = slices.Collect(maps.Keys(s.doc.purposes))
-	}
-	slices.Sort(a.Purposes)
-	a.Purposes = slices.Compact(a.Purposes)
-	elevated := slices.ContainsFunc(d.elevations, func(e Elevation) bool { return e.Purpose == asked })
-	switch {
-	case asked != "" && !slices.Contains(a.Purposes, asked) && !elevated:
-		offered := slices.ContainsFunc(s.doc.elevations, func(e *offer) bool {
-			return e.to.text == asked && slices.Contains(d.roles, s.roles[e.role.text])
-		})
-		return &PurposeError{asked, a.Purposes, offered}
-	case asked == "" && len(a.Purposes) == 1 && !d.unrestricted:
-		asked = a.Purposes[0]
-		a.why = append(a.why, fmt.Sprintf("purpose %s is implied: it is the only one that the roles permit", asked))
-	}
-	d.purpose = s.doc.purposes[asked]
-	return nil
-}
-
 // reasons says who asks, and what that comes to.
 func reasons(a *Access, d *decisions) []string {
 	var why []string
@@ -162,22 +134,6 @@ func reasons(a *Access, d *decisions) []string {
 		why = append(why, "observed only: decisions are recorded, nothing is changed")
 	}
 	return why
-}
-
-// noPurpose says why nothing but open columns is seen.
-func (d *decisions) noPurpose() string {
-	var permitted []string
-	for _, r := range d.roles {
-		for _, w := range r.purposes {
-			permitted = append(permitted, w.text)
-		}
-	}
-	slices.Sort(permitted)
-	permitted = slices.Compact(permitted)
-	if len(permitted) == 0 {
-		return "the roles permit no purpose, so only open columns are shown"
-	}
-	return "without a purpose only open columns are shown; set pgveil.purpose to one of " + strings.Join(permitted, ", ")
 }
 
 // lapsed says what has lapsed of a claim, if anything has: what vouches for it,

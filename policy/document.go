@@ -40,12 +40,17 @@ type Document struct {
 	generation   string
 }
 
+// purpose is what data is used for. What it does not say itself it has from the
+// purpose that it is within.
 type purpose struct {
 	name    word
+	within  word // the purpose that it is a part of; "" for none
 	basis   basis
 	consent string // what the consent table calls it; of basis consent only
 	about   string
+	means   word // the term of the Data Privacy Vocabulary that it is, without its prefix; "" for none
 	limits  Limits
+	pos     Pos // of what is said of it
 }
 
 // basis is a purpose's legal basis (GDPR, Article 6(1)). The zero basis is none.
@@ -88,6 +93,7 @@ type class struct {
 type role struct {
 	name         word
 	purposes     []word
+	not          []word // purposes that it does not serve, though they are within those that it does
 	tables       []entry
 	limits       Limits
 	privacy      []string
@@ -268,6 +274,7 @@ func Parse(files ...File) (*Document, error) {
 			r.document(root)
 		}
 	}
+	r.families()
 	if _, ok := r.seen["version"]; !ok && len(r.found) == 0 {
 		r.add(Pos{firstName(files), 1, 1}, `a policy needs "version: 1"`)
 	}

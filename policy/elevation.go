@@ -78,7 +78,7 @@ func (c *compiler) elevations() {
 	for i, e := range c.doc.elevations {
 		defined(c, "role", append([]word{e.role}, e.by...), c.doc.roles)
 		defined(c, "purpose", []word{e.to}, c.doc.purposes)
-		if r := c.doc.roles[e.role.text]; r != nil && (named(r.purposes, e.to.text) || r.unrestricted) {
+		if r := c.set.roles[e.role.text]; r != nil && (slices.Contains(r.permits, e.to.text) || r.unrestricted) {
 			c.add(e.to.pos, "role %q has purpose %q without an elevation", e.role.text, e.to.text)
 		}
 		for _, o := range c.doc.elevations[:i] {

@@ -123,7 +123,7 @@ func (d *decisions) notServing(role *compiledRole) string {
 	switch {
 	case d.purpose == nil:
 		return d.noPurpose()
-	case !d.serves(role, d.purpose.name.text):
+	case !d.serves(role, d.purpose):
 		return fmt.Sprintf("role %s does not serve purpose %s, so it gives only open columns, to be read", role.name.text, d.purpose.name.text)
 	default:
 		return ""
@@ -318,25 +318,28 @@ func (d *decisions) pick(role *compiledRole, class string, counts func(*rule) bo
 	if class == "" {
 		return d.unclassified()
 	}
-	best := -1
-	var tied []Treatment
+	best := 0
+	var tied []*rule
 	for _, u := range d.set.doc.rules {
-		if !counts(u) || !u.roles.matches(role.name.text) || !u.purposes.matches(d.purpose.name.text) || !u.classes.matches(class) {
+		if !counts(u) || !u.roles.matches(role.name.text) || !d.set.doc.concerns(u, d.purpose) || !u.classes.matches(class) {
 			continue
 		}
-		treatment := d.treatment(u, class)
 		switch names := u.names(); {
 		case names > best:
-			best, tied = names, []Treatment{treatment}
+			best, tied = names, []*rule{u}
 		case names == best:
-			tied = append(tied, treatment)
+			tied = append(tied, u)
 		}
 	}
-	if best < 0 {
+	if len(tied) == 0 {
 		because := fmt.Sprintf("no rule shows class %s to role %s for purpose %s", class, role.name.text, d.purpose.name.text)
 		return Treatment{Class: class, Because: because}
 	}
-	return strictest(tied)
+	var decided []Treatment
+	for _, u := range d.set.doc.nearest(tied, d.purpose) {
+		decided = append(decided, d.treatment(u, class))
+	}
+	return strictest(decided)
 }
 
 // strictest gives the narrowest of treatments, in whatever order they come.
@@ -378,11 +381,7 @@ func (d *decisions) refusal(class string, counts func(*rule) bool) *rule {
 // forCaller tells whether a rule is for any of the caller's roles, and for its
 // purpose.
 func (d *decisions) forCaller(u *rule) bool {
-	name := ""
-	if d.purpose != nil {
-		name = d.purpose.name.text
-	}
-	return u.purposes.matches(name) && slices.ContainsFunc(d.roles, func(r *compiledRole) bool { return u.roles.matches(r.name.text) })
+	return d.set.doc.concerns(u, d.purpose) && slices.ContainsFunc(d.roles, func(r *compiledRole) bool { return u.roles.matches(r.name.text) })
 }
 
 func (d *decisions) treatment(u *rule, class string) Treatment {

@@ -76,6 +76,7 @@ func (s *Set) Summary(w io.Writer) error {
 	lines = append(lines, s.idleRoles()...)
 	lines = append(lines, s.idleRules()...)
 	lines = append(lines, s.unconsented()...)
+	lines = append(lines, s.misplaced()...)
 	lines = append(lines, s.ungrouped()...)
 	lines = append(lines, s.Ahead()...)
 	_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n")
@@ -111,10 +112,16 @@ func (s *Set) idleRoles() []string {
 	return lines
 }
 
-// held tells whether any user has the role.
+// held tells whether anybody may have the role: a user, a group, or whoever a
+// login acts for.
 func (s *Set) held(role string) bool {
 	for _, u := range s.doc.users {
-		if named(u.roles, role) {
+		if named(u.roles, role) || named(u.actAs, role) {
+			return true
+		}
+	}
+	for _, roles := range s.doc.groups {
+		if named(roles, role) {
 			return true
 		}
 	}
@@ -155,7 +162,7 @@ func (s *Set) idle(u *rule, now time.Time) string {
 			continue
 		}
 		held = true
-		served = served || u.treatment.Show == ShowRefuse || slices.ContainsFunc(r.purposes, func(w word) bool { return u.purposes.matches(w.text) })
+		served = served || u.treatment.Show == ShowRefuse || slices.ContainsFunc(s.servable(r), func(p *purpose) bool { return s.doc.concerns(u, p) })
 	}
 	switch {
 	case !held:

@@ -19,24 +19,6 @@ func (r *reader) naming(name word, what string) {
 	}
 }
 
-func (r *reader) purpose(name word, n *yaml.Node) {
-	r.naming(name, "purpose")
-	p := &purpose{name: name}
-	r.doc.purposes[name.text] = p
-	r.fields(n, "a purpose", keys{
-		"basis":   func(n *yaml.Node) { p.basis = basis(r.oneOf(n, "basis", basisNames...) + 1) },
-		"consent": func(n *yaml.Node) { p.consent = r.text(n, "the consent's name").text },
-		"about":   func(n *yaml.Node) { p.about = r.text(n, "a text").text },
-		"limits":  func(n *yaml.Node) { p.limits = r.limits(n) },
-	}, "basis")
-	switch {
-	case p.basis == consent && p.consent == "":
-		r.add(name.pos, `purpose %q has basis consent and needs "consent": what the consent table calls it`, name.text)
-	case p.basis != consent && p.basis != 0 && p.consent != "":
-		r.add(name.pos, "purpose %q names a consent, but its basis is %s", name.text, basisNames[p.basis-1])
-	}
-}
-
 func (r *reader) subject(name word, n *yaml.Node) {
 	r.naming(name, "subject")
 	s := &subject{name: name}
@@ -111,6 +93,7 @@ func (r *reader) role(name word, n *yaml.Node) {
 	r.doc.roles[name.text] = role
 	r.fields(n, "a role", keys{
 		"purposes": func(n *yaml.Node) { role.purposes = r.words(n, "a purpose") },
+		"not":      func(n *yaml.Node) { role.not = r.words(n, "a purpose") },
 		"tables": func(n *yaml.Node) {
 			r.items(n, "tables", func(n *yaml.Node) { role.tables = append(role.tables, r.entry(n)) })
 		},
