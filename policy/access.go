@@ -21,7 +21,7 @@ type Access struct {
 	ActsForOthers bool      // the login may say that it works for somebody else
 	Observe       bool      // mode: observe: decisions are recorded, nothing is changed
 	Limits        Limits    // of the policy, the purpose, the roles and the user together
-	Claim         Claim     // that it was decided for
+	Claim         Claim     // that it was decided for; its From may be another address that counts alike
 	Until         time.Time // ask the Set anew from this moment on; zero: never
 
 	decisions *decisions

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ type Claim struct {
 	User       string      // who acts behind a login that several share; "" is the login itself
 	Vouched    *Vouched    // what a trusted issuer says of User; nil: only the policy says something
 	Purpose    string      // "" asks for the one that is implied
+	From       netip.Addr  // where the connection comes from, Unix() by a socket; the zero address is unknown, and in no network
 	Second     bool        // a second factor was given
 	Elevations []Elevation // of User, in force
 }
@@ -90,9 +92,10 @@ func (s *Set) Access(login, purpose string) (*Access, error) {
 }
 
 // caller is a claim that the policy alone decides: there are no more of them
-// than it has users and purposes.
+// than its users, purposes and networks make.
 type caller struct {
 	login, user, purpose string
+	from                 place
 	second               bool
 }
 
@@ -102,7 +105,7 @@ func (s *Set) Decide(c Claim) (*Access, error) {
 	if c.Vouched != nil || len(c.Elevations) > 0 {
 		return s.decide(c, now)
 	}
-	key := caller{c.Login, c.user(), c.Purpose, c.Second}
+	key := caller{c.Login, c.user(), c.Purpose, s.places.narrowest(c.From), c.Second}
 	s.mu.RLock()
 	a := s.accesses[key]
 	s.mu.RUnlock()
@@ -126,18 +129,15 @@ func (s *Set) decide(c Claim, now time.Time) (*Access, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Access{Login: c.Login, User: c.user(), Claim: c, Until: s.nextChange(now, who...)}
-	if c.Vouched != nil {
-		a.Until = earlier(a.Until, c.Vouched.Until)
-	}
-	if d.nothing = lapsed(&c, now, who...); d.nothing != "" {
+	a := &Access{Login: c.Login, User: c.user(), Claim: c, Until: d.nextChange(&c, who)}
+	if d.nothing = d.disqualified(&c, who); d.nothing != "" {
 		d.roles = nil
 	} else {
-		s.withoutFactor(a, d)
-		s.elevate(a, d, now)
-		if err := s.choosePurpose(a, d, c.Purpose); err != nil {
-			return nil, err
-		}
+		d.qualify(a, who[len(who)-1])
+	}
+	s.elevate(a, d, now)
+	if err := s.choosePurpose(a, d, c.Purpose); err != nil {
+		return nil, err
 	}
 	s.finish(a, d, who)
 	return a, nil
@@ -232,29 +232,6 @@ func (s *Set) vouched(u *user, v *Vouched) *user {
 	}
 	maps.Copy(all.attributes, u.attributes)
 	return &all
-}
-
-// withoutFactor takes the roles away that need a second factor, where there is
-// none.
-func (s *Set) withoutFactor(a *Access, d *decisions) {
-	if d.second {
-		return
-	}
-	var without []string
-	d.roles = slices.DeleteFunc(d.roles, func(r *compiledRole) bool {
-		needs := named(s.doc.factor.roles, r.name.text)
-		if needs {
-			without = append(without, r.name.text)
-		}
-		return needs
-	})
-	if len(without) > 0 {
-		why := fmt.Sprintf("without a second factor %s does not have %s; give it with PRIVACY MFA", a.User, strings.Join(without, ", "))
-		a.why = append(a.why, why)
-		if len(d.roles) == 0 {
-			d.nothing = why
-		}
-	}
 }
 
 // elevate adds the purposes that the caller's roles serve for a time. Of a user

@@ -24,6 +24,7 @@ type Set struct {
 	discloses  map[catalog.Name]bool
 	retention  []Retention
 	expiries   []time.Time // when rules expire, sorted
+	places     places      // that roles and users come from, the narrowest first
 	now        func() time.Time
 	check      Checker
 
@@ -90,6 +91,7 @@ func Compile(d *Document, cat *catalog.Snapshot, options ...Option) (*Set, error
 	if err := c.err(); err != nil {
 		return nil, err
 	}
+	s.places = placesOf(d)
 	s.reach = reach(s.governed, consenting(s.subjects))
 	s.belongs = reach(s.governed, s.subjects)
 	return s, nil
@@ -177,6 +179,7 @@ func (c *compiler) roles() {
 		role := &compiledRole{role: c.doc.roles[name], grants: map[*catalog.Relation]*entry{}}
 		c.set.roles[name] = role
 		c.purposes(role)
+		c.requires(role)
 		ranks := map[*catalog.Relation]int{}
 		for i := range role.tables {
 			for _, p := range role.tables[i].on {
@@ -251,6 +254,16 @@ func (c *compiler) filters(role *compiledRole) {
 		}
 		if err := c.set.check(e.rows.probe(), t.relation); err != nil {
 			c.add(e.rows.pos, "row filter for %s: %v", t.relation.QualifiedName(), err)
+		}
+	}
+}
+
+// requires checks that somebody may have what a role requires.
+func (c *compiler) requires(role *compiledRole) {
+	attributes := c.attributes()
+	for _, w := range role.requires {
+		if w.text != "" && !slices.Contains(attributes, w.text+untilSuffix) {
+			c.unknown(w.pos, "attribute", w.text+untilSuffix, attributes)
 		}
 	}
 }

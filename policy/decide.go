@@ -23,6 +23,8 @@ type decisions struct {
 	elevations   []Elevation // without their ends
 	unrestricted bool
 	nothing      string    // why there are no roles, if there are none
+	without      string    // why a role does not count that would serve the purpose asked for
+	lost         []lost    // the roles that do not count now
 	at           time.Time // rules that have expired by then give nothing
 	relations    sync.Map  // *catalog.Relation → *RelationAccess
 }
@@ -72,7 +74,7 @@ func (s *Set) share(d *decisions, observe bool) *decisions {
 		return -1
 	})
 	var key strings.Builder
-	fmt.Fprintf(&key, "%t %t %t %d %q", d.unrestricted, observe, d.second, expired, d.nothing)
+	fmt.Fprintf(&key, "%t %t %t %d %q %q", d.unrestricted, observe, d.second, expired, d.nothing, d.without)
 	for _, r := range d.roles {
 		fmt.Fprintf(&key, " %q", r.name.text)
 	}
@@ -134,44 +136,6 @@ func reasons(a *Access, d *decisions) []string {
 		why = append(why, "observed only: decisions are recorded, nothing is changed")
 	}
 	return why
-}
-
-// lapsed says what has lapsed of a claim, if anything has: what vouches for it,
-// or an attribute of its users.
-func lapsed(c *Claim, now time.Time, users ...*user) string {
-	if v := c.Vouched; v != nil && !v.Until.IsZero() && !now.Before(v.Until) {
-		return fmt.Sprintf("what vouched for %s is no longer valid: until there is a new token, %s has no roles", c.user(), c.user())
-	}
-	for _, u := range users {
-		for _, e := range u.until {
-			if !now.Before(e.lapses) {
-				if e.lapses.IsZero() {
-					return fmt.Sprintf("%s of %s is not a date: until it is, %s has no roles", e.attribute, u.name.text, u.name.text)
-				}
-				last := e.lapses.AddDate(0, 0, -1).Format(time.DateOnly)
-				return fmt.Sprintf("%s of %s was %s: until it is renewed, %s has no roles", e.attribute, u.name.text, last, u.name.text)
-			}
-		}
-	}
-	return ""
-}
-
-// nextChange gives the first moment after now at which time alone changes what
-// the users may see; zero when there is none.
-func (s *Set) nextChange(now time.Time, users ...*user) time.Time {
-	moments := slices.Clone(s.expiries)
-	for _, u := range users {
-		for _, e := range u.until {
-			moments = append(moments, e.lapses)
-		}
-	}
-	var next time.Time
-	for _, m := range moments {
-		if m.After(now) && (next.IsZero() || m.Before(next)) {
-			next = m
-		}
-	}
-	return next
 }
 
 // relation gives the access to a relation, decided once.

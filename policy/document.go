@@ -98,6 +98,9 @@ type role struct {
 	limits       Limits
 	privacy      []string
 	unrestricted bool
+	hours        hours
+	from         places
+	requires     []word // attributes that end in _until, without that
 	state        state
 }
 
@@ -151,6 +154,8 @@ type user struct {
 	signed     bool // it acts for others by signed tokens only
 	attributes map[string]string
 	until      []eligibility
+	hours      hours
+	from       places
 	limits     Limits
 }
 

@@ -140,7 +140,8 @@ func (c *compiler) purposes(role *compiledRole) {
 	}
 }
 
-// choosePurpose settles for what the access is.
+// choosePurpose settles for what the access is. For a purpose that a role would
+// serve which does not count now, there is none meanwhile.
 func (s *Set) choosePurpose(a *Access, d *decisions, asked string) error {
 	for _, r := range d.roles {
 		d.unrestricted = d.unrestricted || r.unrestricted
@@ -152,8 +153,13 @@ func (s *Set) choosePurpose(a *Access, d *decisions, asked string) error {
 	p := s.doc.purposes[asked]
 	elevated := p != nil && slices.ContainsFunc(d.roles, func(r *compiledRole) bool { return d.elevated(r, p) })
 	switch {
+	case p != nil && d.nothing != "":
+		p = nil
 	case asked != "" && !slices.Contains(a.Purposes, asked) && !elevated:
-		return &PurposeError{asked, a.Purposes, d.offered(p)}
+		if d.without = d.lostFor(p); d.without == "" {
+			return &PurposeError{asked, a.Purposes, d.offered(p)}
+		}
+		p = nil
 	case asked == "" && !d.unrestricted:
 		if p = s.implied(a.Purposes); p != nil {
 			a.why = append(a.why, fmt.Sprintf("purpose %s is implied: it is the only one that the roles permit", p.name.text))
@@ -201,6 +207,9 @@ func (s *Set) implied(permitted []string) *purpose {
 // noPurpose says why nothing but open columns is seen.
 func (d *decisions) noPurpose() string {
 	permitted := d.permitted()
+	if d.without != "" {
+		return d.without + ": until then only open columns are shown, or what another purpose permits"
+	}
 	if len(permitted) == 0 {
 		return "the roles permit no purpose, so only open columns are shown"
 	}

@@ -100,6 +100,9 @@ func (r *reader) role(name word, n *yaml.Node) {
 		"limits":       func(n *yaml.Node) { role.limits = r.limits(n) },
 		"privacy":      func(n *yaml.Node) { role.privacy = r.rights(n) },
 		"unrestricted": func(n *yaml.Node) { role.unrestricted = r.truth(n) },
+		"hours":        func(n *yaml.Node) { role.hours = r.hours(n) },
+		"from":         func(n *yaml.Node) { role.from = r.places(n) },
+		"requires":     func(n *yaml.Node) { role.requires = r.words(n, "an attribute") },
 		"state":        func(n *yaml.Node) { role.state = r.state(n) },
 	})
 	if role.unrestricted && len(role.tables) > 0 {
@@ -245,6 +248,8 @@ func (r *reader) user(name word, n *yaml.Node) {
 		"roles":  func(n *yaml.Node) { u.roles = r.words(n, "a role") },
 		"act_as": func(n *yaml.Node) { r.actAs(u, n) },
 		"limits": func(n *yaml.Node) { u.limits = r.limits(n) },
+		"hours":  func(n *yaml.Node) { u.hours = r.hours(n) },
+		"from":   func(n *yaml.Node) { u.from = r.places(n) },
 	}
 	if n.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(n.Content); i += 2 {
@@ -285,7 +290,7 @@ func (r *reader) attribute(u *user, key word) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if n.Kind != yaml.ScalarNode {
 			r.add(key.pos, "unknown key %q in a user%s; an attribute is a single value",
-				key.text, didYouMean(key.text, []string{"roles", "act_as", "limits"}))
+				key.text, didYouMean(key.text, []string{"roles", "act_as", "limits", "hours", "from"}))
 			return
 		}
 		if !r.attributeName(key) {
