@@ -23,7 +23,11 @@ type Command struct {
 	For     time.Duration // of VerbElevate: how long it is needed
 	Because string        // the reason given
 	ID      string        // of the elevation that is meant, in digits
-	Code    string        // of VerbMFA: the one-time code
+	Code    string        // of VerbMFA: the one-time code, or a recovery code without its hyphens
+
+	// Parameter says that the code is the statement's parameter $1, and has yet
+	// to come: see Bind.
+	Parameter bool
 }
 
 // Right names the right of data subjects that a caller must be able to serve
@@ -47,6 +51,7 @@ func (c Command) Shape() string {
 	add(len(c.Key.Values) > 0, strings.TrimPrefix(strings.Repeat(", ?", len(c.Key.Values)), ", "))
 	add(c.ID != "", c.ID)
 	add(c.Code != "", "?")
+	add(c.Parameter, "$1")
 	add(c.Purpose != "", "TO", quoteWord(c.Purpose))
 	add(c.For != 0, "FOR", "'"+c.For.String()+"'")
 	add(c.Because != "", "BECAUSE ?")
@@ -55,7 +60,7 @@ func (c Command) Shape() string {
 	return strings.Join(words, " ")
 }
 
-// keyword is what every command begins with.
+// keyword is what every command begins with, but for a call.
 const keyword = "PRIVACY"
 
 // ParseCommand reads a PRIVACY command. ok tells whether the text is one at
@@ -63,19 +68,38 @@ const keyword = "PRIVACY"
 // is not nil, err is an *Error that says what is allowed. It is asked of every
 // statement, and allocates nothing for one that is not a command.
 func ParseCommand(sql string) (cmd Command, ok bool, err error) {
-	at := skip(sql, 0)
-	if len(sql)-at < len(keyword) || !strings.EqualFold(sql[at:at+len(keyword)], keyword) {
-		return Command{}, false, nil
+	if at, ok := word(sql, 0, keyword); ok {
+		return parse(sql, at, (*parser).verb, (*parser).rest)
 	}
-	at += len(keyword)
-	if at < len(sql) && (letter(sql[at]) || digit(sql[at]) || sql[at] == '$') {
-		return Command{}, false, nil
+	if at, ok := call(sql); ok {
+		return parse(sql, at, (*parser).argument)
 	}
+	return Command{}, false, nil
+}
+
+// parse reads a command from offset at to its end, step by step.
+func parse(sql string, at int, steps ...func(*parser) *Error) (cmd Command, ok bool, err error) {
 	p := parser{sql: sql, at: at}
-	if err := p.command(); err != nil {
+	if err := p.advance(); err != nil {
 		return Command{}, true, err
 	}
+	for _, step := range append(steps, (*parser).finish) {
+		if err := step(&p); err != nil {
+			return Command{}, true, err
+		}
+	}
 	return p.cmd, true, nil
+}
+
+// word passes over white space, comments and a word, name in quotes or symbol,
+// where that comes next. A word ends where nothing follows that could be of it.
+func word(sql string, at int, word string) (after int, ok bool) {
+	at = skip(sql, at)
+	if len(sql)-at < len(word) || !strings.EqualFold(sql[at:at+len(word)], word) {
+		return at, false
+	}
+	at += len(word)
+	return at, !letter(word[0]) || at == len(sql) || !letter(sql[at]) && !digit(sql[at]) && sql[at] != '$'
 }
 
 // parser reads one command. peek is the token that comes next.
@@ -110,16 +134,6 @@ func (p *parser) expect(keyword, hint string) *Error {
 		return syntax(p.peek.at, "expected "+keyword, hint)
 	}
 	return p.advance()
-}
-
-// command gives a plain error: a nil *Error in one would not be nil.
-func (p *parser) command() error {
-	for _, step := range []func() *Error{p.advance, p.verb, p.rest, p.finish} {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // verb reads the words that say what is asked for.

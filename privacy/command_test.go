@@ -7,7 +7,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
+
+func code(digits string) Command { return Command{Verb: VerbMFA, Code: digits} }
 
 func byKey(values ...string) Key { return Key{Values: values} }
 
@@ -29,6 +32,14 @@ func TestParseCommand(t *testing.T) {
 		{"PRIVACY ERASE customer 42 dry run", Command{Verb: VerbErase, Subject: "customer", Key: byKey("42"), DryRun: true}, "PRIVACY ERASE customer ? DRY RUN"},
 		{"PRIVACY ERASE customer 42", Command{Verb: VerbErase, Subject: "customer", Key: byKey("42")}, "PRIVACY ERASE customer ?"},
 		{"PRIVACY HELP;", Command{Verb: VerbHelp}, "PRIVACY HELP"},
+		{"PRIVACY MFA 123456", code("123456"), "PRIVACY MFA ?"},
+		{"privacy mfa '12345678' ;", code("12345678"), "PRIVACY MFA ?"},
+		{"PRIVACY MFA 1234-5678-9012-3456", code("1234567890123456"), "PRIVACY MFA ?"},
+		{"PRIVACY MFA $1", Command{Verb: VerbMFA, Parameter: true}, "PRIVACY MFA $1"},
+		{"SELECT pgveil.mfa('123456')", code("123456"), "PRIVACY MFA ?"},
+		{"select PGVEIL.MFA(123456);", code("123456"), "PRIVACY MFA ?"},
+		{"/* a */ SELECT -- b\n pgveil\t. /**/ mfa ( '1234-5678-9012-3456' ) ; -- c", code("1234567890123456"), "PRIVACY MFA ?"},
+		{`SELECT"pgveil"."mfa"($1)`, Command{Verb: VerbMFA, Parameter: true}, "PRIVACY MFA $1"},
 	} {
 		t.Run(tt.sql, func(t *testing.T) {
 			cmd, ok, err := ParseCommand(tt.sql)
@@ -68,6 +79,23 @@ func TestParseCommandErrors(t *testing.T) {
 		"PRIVACY ERASE customer 42 DRY":             "expected RUN",
 		"PRIVACY ERASE customer 42 PRETTY":          "only DRY RUN may follow",
 		"PRIVACY HELP me":                           "nothing follows HELP",
+		"PRIVACY MFA":                               "expected a one-time code",
+		"PRIVACY MFA 1234567":                       "expected a one-time code",
+		"PRIVACY MFA secret":                        "expected a one-time code",
+		"PRIVACY MFA 123456 now":                    "nothing follows the code",
+		"PRIVACY MFA $2":                            "expected a one-time code or $1",
+		"PRIVACY MFA $ 1":                           "expected a one-time code or $1",
+		"SELECT pgveil.mfa(":                        "expected a one-time code",
+		"SELECT pgveil.mfa()":                       "expected a one-time code",
+		"SELECT pgveil.mfa('secret')":               "expected a one-time code",
+		"SELECT pgveil.mfa('123456'":                "expected ) after the code",
+		"SELECT pgveil.mfa('123456', 'secret')":     "expected ) after the code",
+		"SELECT pgveil.mfa('123456'::text)":         "expected ) after the code",
+		"SELECT pgveil.mfa(E'123456')":              "no prefix here",
+		"SELECT pgveil.mfa('123456') AS secret":     "nothing follows the code",
+		"SELECT pgveil.mfa('123456'), 1":            "nothing follows the code",
+		"SELECT pgveil.mfa('123456'); SELECT 1":     "stands alone",
+		"SELECT pgveil.mfa($1) FROM secret":         "nothing follows the code",
 	} {
 		t.Run(sql, func(t *testing.T) {
 			cmd, ok, err := ParseCommand(sql)
@@ -89,6 +117,8 @@ func TestOtherStatements(t *testing.T) {
 	for _, sql := range []string{
 		"", ";", "SELECT 1", "PRIVACYEXPORT customer 1", "PRIVACY_EXPORT", "PRIVACY$1", "PRIVACY1", "PRIVACYé", "PRIV",
 		"/* PRIVACY EXPORT customer 42", "-- PRIVACY EXPORT customer 42", "/* */ SELECT 'PRIVACY EXPORT customer 42'",
+		"SELECT", "SELECT pgveil", "SELECT pgveil.mfa", "SELECT pgveil.mfas('123456')", "SELECTpgveil.mfa(1)", "SELECT pgveil$.mfa(1)", "SELECT 'pgveil.mfa(1)",
+		"SELECT mfa('123456')", "SELECT pgveil.status()", "SELECT pgveil.mfa FROM t AS pgveil (mfa)", "SELECT /* pgveil.mfa('123456')",
 		`"PRIVACY" EXPORT customer 42`, "SELECT 1; PRIVACY EXPORT customer 42",
 	} {
 		if cmd, ok, err := ParseCommand(sql); ok || err != nil {
@@ -106,6 +136,8 @@ func FuzzParseCommand(f *testing.F) {
 	for _, seed := range []string{
 		"PRIVACY EXPORT customer 42;", "PRIVACY ERASE customer WHERE \"e\" = 'a''b' DRY RUN", "privacy help",
 		"PRIVACY EXPORT x 1c1e3dd0-9531-4f30-b24a-c021ca3b95b8, '', -1 PRETTY", "/*/**/*/PRIVACY EXPORT \"\"\"\" 1--\n;", "SELECT 1",
+		"PRIVACY MFA 123456", "PRIVACY MFA $1", "SELECT pgveil.mfa('12345678');", `select/**/"pgveil" . "mfa"($1)`, "SELECT pgveil.mfa(1234-5678-9012-3456)",
+		"PRIVACY ELEVATE TO billing FOR 30m BECAUSE 'ticket'", "PRIVACY DENY 17", "PRIVACY REVIEW 17 BECAUSE 'ok'", "PRIVACY SHOW ACCESS",
 	} {
 		f.Add(seed)
 	}
@@ -117,30 +149,61 @@ func FuzzParseCommand(f *testing.F) {
 			}
 			return
 		}
-		again, ok, err := ParseCommand(shapeWithValue(cmd))
+		again, ok, err := ParseCommand(shapeWithValues(cmd))
 		if !ok || err != nil {
 			t.Fatalf("shape %q of %q: %v", cmd.Shape(), sql, err)
 		}
-		cmd.Key.Values = slices.Repeat([]string{"0"}, len(cmd.Key.Values))
-		if cmd.Verb == VerbHelp {
-			cmd.Key.Values = nil
-		}
-		if !cmp.Equal(cmd, again) {
-			t.Fatalf("%+v is %+v by its shape", cmd, again)
+		if want := withoutValues(cmd); !cmp.Equal(want, withoutValues(again), cmpopts.EquateEmpty()) {
+			t.Fatalf("%+v is %+v by its shape", want, again)
 		}
 	})
 }
 
-// shapeWithValue puts 0 for the values of a shape.
-func shapeWithValue(cmd Command) string {
+// placeholders is what is in a command where a value was.
+const placeholders = "0"
+
+// withoutValues puts the same value in the place of each.
+func withoutValues(cmd Command) Command {
+	cmd.Key.Values = slices.Repeat([]string{placeholders}, len(cmd.Key.Values))
+	for _, v := range []*string{&cmd.Code, &cmd.Because} {
+		if *v != "" {
+			*v = placeholders
+		}
+	}
+	return cmd
+}
+
+// shapeWithValues puts some value for each that a shape leaves out.
+func shapeWithValues(cmd Command) string {
+	shape := cmd.Shape()
+	for of, present := range map[string]bool{"MFA ?": cmd.Code != "", "BECAUSE ?": cmd.Because != ""} {
+		if present {
+			shape = strings.TrimSuffix(shape, of) + strings.ReplaceAll(of, "?", "'000000'")
+		}
+	}
 	n := len(cmd.Key.Values)
 	if n == 0 {
-		return cmd.Shape()
+		return shape
 	}
 	marks := strings.TrimPrefix(strings.Repeat(", ?", n), ", ")
-	shape := cmd.Shape()
 	at := strings.LastIndex(shape, marks)
-	return shape[:at] + strings.ReplaceAll(marks, "?", "0") + shape[at+len(marks):]
+	return shape[:at] + strings.ReplaceAll(marks, "?", placeholders) + shape[at+len(marks):]
+}
+
+func TestBind(t *testing.T) {
+	asked := Command{Verb: VerbMFA, Parameter: true}
+	for value, want := range map[string]string{
+		"123456": "123456", "12345678": "12345678", "1234-5678-9012-3456": "1234567890123456", "1234567890123456": "1234567890123456",
+		"": "", "12345": "", "1234567": "", " 123456": "", "12345a": "", "------123456": "", "\x00\x01\xe2\x40": "", strings.Repeat("1", 1<<20): "",
+	} {
+		cmd, err := asked.Bind(value)
+		if cmd.Code != want || cmd.Parameter || (err != nil) != (want == "") {
+			t.Errorf("Bind(%.20q) = %+v, %v; want the code %q", value, cmd, err, want)
+		}
+	}
+	if cmd, err := code("123456").Bind("654321"); err == nil {
+		t.Errorf("a command without a parameter takes one: %+v", cmd)
+	}
 }
 
 func BenchmarkParseCommand(b *testing.B) {

@@ -46,7 +46,7 @@ var verbs = []entry{
 		{"PRIVACY ERASE subject key DRY RUN", "what an erasure would do, table by table"},
 	}},
 	{verb: VerbMFA, words: "MFA", rest: (*parser).mfa, last: "nothing follows the code", help: [][2]string{
-		{"PRIVACY MFA code", "give a second factor for this session"},
+		{"PRIVACY MFA code", "give a second factor for this session; the same as SELECT pgveil.mfa('code')"},
 	}},
 	{verb: VerbElevate, words: "ELEVATE", rest: (*parser).elevate, last: "nothing follows the reason", help: [][2]string{
 		{"PRIVACY ELEVATE TO purpose FOR 30m BECAUSE 'reason'", "work for another purpose for a time, as far as the policy's elevations say"},
@@ -116,18 +116,6 @@ func (p *parser) erase() *Error {
 		return err
 	}
 	return p.expect("RUN", "an erasure that changes nothing is a DRY RUN")
-}
-
-// maxCode is the length of the longest one-time code.
-const maxCode = 8
-
-func (p *parser) mfa() *Error {
-	code := p.peek.text
-	if p.peek.kind != tokenString && p.peek.kind != tokenWord || len(code) < 6 || len(code) > maxCode || strings.Trim(code, "0123456789") != "" {
-		return syntax(p.peek.at, "expected a one-time code", "write the digits that your authenticator shows, as in PRIVACY MFA 123456")
-	}
-	p.cmd.Code = code
-	return p.advance()
 }
 
 func (p *parser) elevate() *Error {
