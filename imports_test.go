@@ -80,8 +80,8 @@ var layers = map[string]may{
 		why:  "what PRIVACY commands say, not what they do: the proxy reads them, dsar answers them",
 	},
 	"state": {
-		ours: list("privacy"), modules: list(pgx),
-		why: "what is remembered in the database, on a connection that it is given: it decides nothing",
+		ours: list("privacy"), modules: list(pgx, "github.com/pquerna/otp"),
+		why: "what is remembered in the database, on a connection that it is given: it decides nothing but whether a code is right",
 	},
 	"dsar": {
 		ours: list("catalog policy privacy"), modules: list(pgx),

@@ -23,3 +23,18 @@ CREATE TABLE IF NOT EXISTS pgveil.elevations (
 COMMENT ON TABLE pgveil.elevations IS 'Purposes that somebody was given for a time, and who saw to it.';
 CREATE INDEX IF NOT EXISTS elevations_by_end ON pgveil.elevations (ends_at) WHERE state = 'granted';
 CREATE INDEX IF NOT EXISTS elevations_asked ON pgveil.elevations (asked_at) WHERE state = 'asked';
+
+CREATE TABLE IF NOT EXISTS pgveil.factors (
+    username      text PRIMARY KEY,
+    secret        bytea NOT NULL,
+    algorithm     text NOT NULL CHECK (algorithm IN ('SHA1', 'SHA256')),
+    digits        smallint NOT NULL CHECK (digits IN (6, 8)),
+    period        interval NOT NULL CHECK (period >= interval '15 seconds'),
+    last_step     bigint NOT NULL DEFAULT -1,
+    failures      integer NOT NULL DEFAULT 0,
+    blocked_until timestamptz,
+    recovery      bytea[] NOT NULL,
+    confirmed_at  timestamptz,
+    created_at    timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE pgveil.factors IS 'Second factors. Secrets and recovery codes are nothing without pgveil''s key file.';

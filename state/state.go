@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,6 +25,9 @@ type Store struct {
 	// Use calls f with a connection of pgveil's own to the database, which f
 	// alone has meanwhile.
 	Use func(ctx context.Context, f func(*pgx.Conn) error) error
+
+	Key []byte       // 32 bytes, that second factors are sealed under; without it there are none
+	Log *slog.Logger // hears what operators must look at; nil: nobody does
 }
 
 // SQLSTATEs of a schema that is not there, and of a table.
