@@ -29,6 +29,7 @@ func verbs() []verb {
 		{"test", "run .case files: the tests of a policy", runTest},
 		{"explain", "say what becomes of a statement, and why", runExplain},
 		{"audit", "read and check the access log", runAudit},
+		{"user", "list users, and give them second factors", runUser},
 		{"schema", "make the tables in which pgveil remembers", runSchema},
 		{"keygen", "make the secret that keyed masks need", runKeygen},
 		{"user", "make what logins need: verifiers of passwords", runUser},

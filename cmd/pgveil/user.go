@@ -19,6 +19,8 @@ import (
 func userVerbs() []verb {
 	return []verb{
 		{"verifier", "make a line of the users file from a password", runUserVerifier},
+		{"totp", "give a user a second factor, or take it away", runUserTOTP},
+		{"list", "list users, and who has a second factor", runUserList},
 	}
 }
 
@@ -47,7 +49,7 @@ func userUsage() string {
 	for _, v := range userVerbs() {
 		fmt.Fprintf(&b, "  %-9s %s\n", v.name, v.about)
 	}
-	b.WriteString("\nExample:\n  pgveil user verifier alice >> users.txt\n\n\"pgveil user <verb> --help\" lists the flags of a verb.\n")
+	b.WriteString("\nExamples:\n  pgveil user verifier alice >> users.txt\n  pgveil user totp alice\n\n\"pgveil user <verb> --help\" lists the flags of a verb.\n")
 	return b.String()
 }
 
