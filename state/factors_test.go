@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"context"
 	"encoding/base32"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5"
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/totp"
 
@@ -79,6 +81,10 @@ func TestCheckFactor(t *testing.T) {
 		{"a clock that was set back", "alice", codeAt(t, e, now), now, privacy.NotAllowed},
 		{"before there was a clock", "alice", "000000", time.Unix(-100, 0), privacy.NotAllowed},
 		{"none", "alice", "", now, privacy.NotAllowed},
+		{"spaces", "alice", "      ", now, privacy.NotAllowed},
+		{"what is no digit", "alice", "１２", now, privacy.NotAllowed},
+		{"a megabyte", "alice", strings.Repeat("1", 1<<20), now, privacy.NotAllowed},
+		{"a name that is SQL", "alice' OR 'a' = 'a", codeAt(t, e, now.Add(4*step)), now.Add(4 * step), privacy.NotFound},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s.exec(t, "UPDATE pgveil.factors SET failures = 0, blocked_until = NULL")
@@ -332,6 +338,37 @@ func TestEnrolment(t *testing.T) {
 	}
 	if err := store.CheckFactor(t.Context(), "alice", codeAt(t, reset, now.Add(step)), now); code(t, err) != privacy.NotFound {
 		t.Errorf("after removal: %v", err)
+	}
+}
+
+// A code of a secret that is replaced while it is looked at does not count for
+// the new one.
+func TestResetOvertakesCheck(t *testing.T) {
+	s := newSite(t)
+	store, other := s.store(t), s.store(t)
+	for name, late := range map[string]func(e *state.Enrolment) string{
+		"code":          func(e *state.Enrolment) string { return codeAt(t, e, now) },
+		"recovery code": func(e *state.Enrolment) string { return e.Recovery[0] },
+	} {
+		s.exec(t, "DELETE FROM pgveil.factors")
+		e := enrol(t, store, "alice")
+		s.exec(t, "UPDATE pgveil.factors SET confirmed_at = now()")
+		uses, use := 0, store.Use
+		overtaken := *store
+		overtaken.Use = func(ctx context.Context, f func(*pgx.Conn) error) error {
+			if uses++; uses == 2 {
+				if _, err := other.Enrol(ctx, e.Factor, true); err != nil {
+					return err
+				}
+			}
+			return use(ctx, f)
+		}
+		if err := overtaken.CheckFactor(t.Context(), "alice", late(e), now); code(t, err) != privacy.NotAllowed || uses != 2 {
+			t.Errorf("%s: %v after %d uses", name, err, uses)
+		}
+		if digits, err := store.CodeDigits(t.Context(), "alice"); digits != 0 || err != nil {
+			t.Errorf("%s: the new secret counts: %d, %v", name, digits, err)
+		}
 	}
 }
 
