@@ -76,7 +76,7 @@ func oneTime(text string) (code string, ok bool) {
 func (c Command) Bind(value string) (Command, error) {
 	code, ok := oneTime(value)
 	if !c.Parameter || !ok {
-		return Command{}, Fail(BadKey, mfaHint, "the parameter is not a one-time code")
+		return Command{}, Fail(BadKey, mfaHint, "this is not a one-time code")
 	}
 	c.Code, c.Parameter = code, false
 	return c, nil

@@ -74,8 +74,8 @@ its first right code on. The user must be in the policy.`,
 	var path string
 	c.flags.StringVar(&path, "config", "pgveil.yaml", "the `file` that serve is started with")
 	c.flags.StringVar(&e.issuer, "issuer", "", "`name` that authenticators show beside the user's; else the database's")
-	c.flags.IntVar(&e.digits, "digits", 6, "length of a code, `6 or 8`")
-	c.flags.StringVar(&e.algorithm, "algorithm", "SHA1", "`SHA1 or SHA256`; not every authenticator knows the second")
+	c.flags.IntVar(&e.digits, "digits", 6, "`length` of a code: 6 or 8")
+	c.flags.StringVar(&e.algorithm, "algorithm", "SHA1", "`name`: SHA1, or SHA256, which not every authenticator knows")
 	c.flags.BoolVar(&e.text, "text", false, "show the secret as text, not as a QR code")
 	c.flags.BoolVar(&e.reset, "reset", false, "replace a second factor, or lift its lockout")
 	c.flags.BoolVar(&e.remove, "remove", false, "take the second factor away")
