@@ -91,7 +91,11 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 		})
 	}
 	if st != nil {
-		f.name(&s.portals, string(portal), &named{plan: st.plan, privacy: st.privacy, said: st.said, asked: st.asked})
+		made := &named{plan: st.plan, privacy: st.privacy, said: st.said, asked: st.asked}
+		if made.privacy != nil && made.privacy.Parameter {
+			return s.bindCommand(f, made, portal, name, b.Rest())
+		}
+		f.name(&s.portals, string(portal), made)
 	}
 	if err := s.push(f); err != nil {
 		return err
@@ -107,6 +111,45 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 	s.toS.Copy([]byte{0})
 	s.toS.Pass(b.Rest())
 	return nil
+}
+
+// bindCommand takes the value of a command's parameter, which is for pgveil
+// alone: the server gets NULL. rest is what follows the names in a Bind message.
+func (s *session) bindCommand(f *flight, made *named, portal, name, rest []byte) error {
+	value, results, ok := onlyParameter(rest)
+	cmd, err := made.privacy.Bind(value)
+	switch {
+	case s.left > 0 || !ok:
+		err = &rewrite.Refusal{Code: "08P01", Message: "this command takes one parameter, as text"}
+	case err != nil:
+		err = refuseRequest(err)
+	}
+	if err != nil {
+		s.dropping = true
+		return s.refuse(f, err, func(r *Refusal) {
+			s.toS.Frame('B', []byte{0}, r.poisonName(), []byte{0, 0, 0, 0, 0, 0})
+		})
+	}
+	made.privacy = &cmd
+	f.name(&s.portals, string(portal), made)
+	if err := s.push(f); err != nil {
+		return err
+	}
+	s.toS.Frame('B', portal, []byte{0}, name, []byte{0}, []byte{0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff}, results)
+	return nil
+}
+
+// onlyParameter reads the end of a Bind message that has one parameter, whose
+// text is the same in either format. results is what it says of results.
+func onlyParameter(rest []byte) (value string, results []byte, ok bool) {
+	b := wire.BodyOf(append(make([]byte, wire.HeadLen), rest...))
+	formats := b.Int16()
+	b.Bytes(2 * max(formats, 0))
+	if b.Int16() != 1 {
+		return "", nil, false
+	}
+	value = string(b.Bytes(b.Int32()))
+	return value, b.Rest(), b.Err() == nil
 }
 
 // keepText gives the text of a statement that may have to be planned again.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/pgveil/pgveil/audit"
@@ -52,7 +53,7 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 		fromC: wire.NewReader(st.conn), toC: wire.NewWriter(st.conn),
 	}
 	s.log = srv.log.With("session", s.id, "login", s.login)
-	s.base = policy.Claim{Login: s.login}
+	s.base = policy.Claim{Login: s.login, From: from(st.conn.RemoteAddr())}
 	s.settled.L, s.tx, s.doubt = &s.mu, 'I', true
 	s.foreign = s.database != srv.database
 	s.plans.Foreign = s.foreign
@@ -86,6 +87,18 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 func (srv *Server) needsTLS(f *front, c net.Conn) bool {
 	_, secured := c.(*tls.Conn)
 	return f != nil && !srv.clearToo && !secured && c.LocalAddr().Network() != "unix"
+}
+
+// from gives where a connection comes from, for the policy's networks.
+func from(a net.Addr) netip.Addr {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return a.AddrPort().Addr().Unmap().WithZone("")
+	case *net.UnixAddr:
+		return policy.Unix()
+	default:
+		return netip.Addr{}
+	}
 }
 
 func address(a net.Addr) string {

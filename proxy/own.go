@@ -78,7 +78,7 @@ func (s *session) takeFactor(ctx context.Context, code string, who *policy.Acces
 	if !who.Claim.Proven() {
 		return nil, privacy.Fail(privacy.NotAllowed, "sign a token for the user", "a second factor needs a user who is known for certain")
 	}
-	if err := s.srv.factors(ctx, who.User, code); err != nil {
+	if err := s.srv.state.CheckFactor(ctx, who.User, code, s.srv.now()); err != nil {
 		return nil, err
 	}
 	s.factor = given{user: who.User}

@@ -98,6 +98,9 @@ func (s *session) carrier(text string, cmd privacy.Command, who party, parseErr 
 		cols = append(cols, `NULL::pg_catalog.text AS "`+strings.ReplaceAll(c, `"`, `""`)+`"`)
 	}
 	plan.SQL = "SELECT " + strings.Join(cols, ", ") + " WHERE false"
+	if cmd.Parameter {
+		plan.SQL += " AND $1::pg_catalog.text IS NULL"
+	}
 	return named{plan: plan, privacy: &cmd}, nil
 }
 
@@ -160,6 +163,9 @@ func (s *session) request(ctx context.Context, made *named) (*request, error) {
 		return nil, errWaits
 	}
 	cmd := *made.privacy
+	if cmd.Parameter { // there is none in a simple query
+		return nil, withPlan(&rewrite.Refusal{Code: "42P02", Message: "there is no parameter $1"}, made.plan)
+	}
 	if err := s.mayServe(cmd, made.by, nil); err != nil {
 		return nil, withPlan(err, made.plan)
 	}

@@ -18,7 +18,6 @@ import (
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/dsar"
-	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/proxy/auth"
 	"github.com/pgveil/pgveil/proxy/guard"
 	"github.com/pgveil/pgveil/proxy/token"
@@ -31,13 +30,10 @@ type Options struct {
 	Upstream Upstream
 	Enforcer *Enforcer
 	Audit    *audit.Log
-	Durable  bool          // answers about governed data wait for their records to be durable
-	Privacy  *dsar.Service // serves data subject requests; nil refuses them
-	State    *state.Store  // remembers elevations; nil: nothing is remembered
-	// Factors checks a one-time code of a user: nil where it counts, now and never
-	// again, else an *privacy.Error. When it is nil, none counts.
-	Factors func(ctx context.Context, user, code string) error
-	Tokens  *token.Verifier // of those who sign who the end user is; nil: nobody does
+	Durable  bool            // answers about governed data wait for their records to be durable
+	Privacy  *dsar.Service   // serves data subject requests; nil refuses them
+	State    *state.Store    // remembers elevations and second factors; nil: nothing is remembered
+	Tokens   *token.Verifier // of those who sign who the end user is; nil: nobody does
 
 	TLS       *tls.Config       // towards clients; nil: in clear only
 	ClearToo  bool              // with TLS: connections in clear are let in as well
@@ -72,7 +68,6 @@ type Server struct {
 	durable   bool
 	privacy   *dsar.Service
 	state     *state.Store
-	factors   func(ctx context.Context, user, code string) error
 	tokens    *token.Verifier
 	nonces    *token.Nonces
 	keepAfter int
@@ -115,7 +110,7 @@ func New(o Options) (*Server, error) {
 	}
 	srv := &Server{
 		database: o.Database, upstream: newServers(o.Upstream), enforcer: o.Enforcer, audit: o.Audit, durable: o.Durable,
-		privacy: o.Privacy, state: o.State, factors: o.Factors, tokens: o.Tokens,
+		privacy: o.Privacy, state: o.State, tokens: o.Tokens,
 		clearToo: o.ClearToo, everybody: everybody(o.Method, o.Certs), lookup: o.Lookup, mockKey: o.MockKey,
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		guard: o.Guard, suspect: o.Suspect, slowed: make(chan struct{}, max(1, o.MaxUnauthorized/4)),
@@ -129,9 +124,6 @@ func New(o Options) (*Server, error) {
 	if srv.timeout <= 0 {
 		srv.timeout = time.Minute
 	}
-	if srv.factors == nil {
-		srv.factors = noFactors
-	}
 	srv.nonces = token.NewNonces(maxTokens, srv.now())
 	srv.SetRules(o.Rules, o.CertUsers)
 	srv.front.Store(newFront(o.TLS))
@@ -141,10 +133,6 @@ func New(o Options) (*Server, error) {
 // maxTokens bounds the tokens that are remembered until they expire: a thousand
 // a second for five minutes.
 const maxTokens = 300_000
-
-func noFactors(context.Context, string, string) error {
-	return privacy.Fail(privacy.NotAvailable, "", "no second factor is configured")
-}
 
 // Serve accepts clients until the listener is closed or the context ends. It
 // does not wait for their sessions: Shutdown does.

@@ -34,6 +34,7 @@ import (
 	"github.com/pgveil/pgveil/proxy/auth"
 	"github.com/pgveil/pgveil/rewrite"
 	"github.com/pgveil/pgveil/rewrite/mask"
+	"github.com/pgveil/pgveil/state"
 )
 
 const serveHelp = `Usage: pgveil serve --config FILE
@@ -100,6 +101,7 @@ type process struct {
 	audit    *audit.Log
 	own      *dialer
 	catalog  *connection // pgveil's own, for the catalog
+	memory   *connection // and for what it remembers in the database
 	verify   *auth.AuthQuery
 	users    atomic.Pointer[auth.Users] // of the users file
 	enforcer *proxy.Enforcer
@@ -136,7 +138,7 @@ func (p *process) start(ctx context.Context) (err error) {
 	if p.own, err = newDialer(p.cfg); err != nil {
 		return err
 	}
-	p.catalog = &connection{open: p.own.open}
+	p.catalog, p.memory = &connection{open: p.own.open}, &connection{open: p.own.open}
 	p.enforcer, err = proxy.NewEnforcer(ctx, p.loadEngine, func(ctx context.Context) (version uint64, err error) {
 		err = p.catalog.use(ctx, func(c *pgx.Conn) error { version, err = pgload.Version(ctx, c); return err })
 		return version, err
@@ -164,8 +166,10 @@ func (p *process) close() error {
 	if p.verify != nil {
 		errs = append(errs, p.verify.Close(context.Background()))
 	}
-	if p.catalog != nil {
-		errs = append(errs, p.catalog.close())
+	for _, c := range []*connection{p.catalog, p.memory} {
+		if c != nil {
+			errs = append(errs, c.close())
+		}
 	}
 	if p.server != nil {
 		_, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "stop"})
@@ -205,6 +209,7 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 			e := p.enforcer.Engine()
 			return e.Policy, e.Catalog
 		}},
+		State:   &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Log: p.log},
 		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
 		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Loops: p.cfg.Limits.Loops, Log: p.log, Metrics: p.registry,
 	}
@@ -261,8 +266,9 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	}
 	tasks.Go(func() { p.keepFresh(accepting, hup) })
 	tasks.Go(func() {
-		config.Watch(accepting, 2*time.Second, func() { p.reload(accepting, "policy files changed") }, p.cfg.Policy)
+		config.Watch(accepting, policyEvery, func() { p.reload(accepting, "policy files changed") }, p.cfg.Policy)
 	})
+	tasks.Go(func() { p.keepElevations(accepting) })
 	if file := p.cfg.Auth.Users; file != "" {
 		tasks.Go(func() { config.Watch(accepting, 2*time.Second, p.reloadUsers, file) })
 	}
@@ -281,6 +287,36 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	endSessions()
 	tasks.Wait()
 	return err
+}
+
+// Whoever is removed from the policy, or has an elevation revoked, is out within
+// a second.
+const (
+	policyEvery     = 500 * time.Millisecond
+	elevationsEvery = 500 * time.Millisecond
+)
+
+// keepElevations reads which elevations are in force, again and again: they are
+// approved and revoked by any proxy of the database.
+func (p *process) keepElevations(ctx context.Context) {
+	tick := time.NewTicker(elevationsEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := p.server.ReadElevations(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failing {
+			p.log.Error("elevations cannot be read: those that are not over end soon", "err", err)
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // keepFresh reloads on SIGHUP and looks at the catalog on a timer.
@@ -319,6 +355,7 @@ func (p *process) reload(ctx context.Context, why string) {
 	p.reloadOK.Set(1)
 	generation := p.enforcer.Engine().Policy.Generation()
 	p.log.Info("reloaded", "why", why, "generation", generation)
+	p.server.Expel()
 	if _, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "reload: " + why, Generation: generation}); err != nil {
 		p.log.Error("recording the reload", "err", err)
 	}
