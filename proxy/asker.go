@@ -44,7 +44,7 @@ func (a asker) with(s rewrite.Said) (asker, error) {
 }
 
 func refuseAsker(message string) error {
-	return &rewrite.Refusal{Code: "42501", Message: message, Hint: "RESET pgveil.user and pgveil.token before another user's statements"}
+	return &rewrite.Refusal{Code: "42501", Message: message, Hint: "RESET pgveil.end_user and pgveil.token before another user's statements"}
 }
 
 // vouched is the latest token of a session and what it was found to say.
@@ -82,14 +82,17 @@ func (s *session) vouch(c *policy.Claim, a asker) (ticket string, err error) {
 		return "", err
 	}
 	for _, fixed := range []struct{ what, signed, said string }{
-		{"user", claims.User, a.user}, {"purpose", claims.Purpose, a.purpose}, {"ticket", claims.Ticket, a.ticket},
+		{"end_user", claims.User, a.user}, {"purpose", claims.Purpose, a.purpose}, {"ticket", claims.Ticket, a.ticket},
 	} {
 		if fixed.signed != "" && fixed.said != "" && fixed.said != fixed.signed {
 			return "", &rewrite.Refusal{Code: "42501", Message: "pgveil." + fixed.what + " is not what the token says", Hint: "RESET pgveil." + fixed.what}
 		}
 	}
 	c.User = claims.User
-	c.Vouched = &policy.Vouched{Roles: claims.Roles, Attributes: claims.Attributes, Until: claims.Until}
+	c.Vouched = &policy.Vouched{Roles: claims.Roles, Groups: claims.Groups, Attributes: claims.Attributes, Until: claims.Until}
+	if c.User == c.Login {
+		c.Vouched.Groups = nil // who signs for end users gives the login itself nothing
+	}
 	if claims.Purpose != "" {
 		c.Purpose = claims.Purpose
 	}

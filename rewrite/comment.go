@@ -9,7 +9,7 @@ import (
 )
 
 // Said is what comments in a text say of who asks, in the way of sqlcommenter:
-// /* pgveil.user='alice',pgveil.purpose='support' */. It holds for that text
+// /* pgveil.end_user='alice',pgveil.purpose='support' */. It holds for that text
 // alone. What is "" is not said.
 type Said struct{ User, Purpose, Token, Ticket string }
 
@@ -62,11 +62,11 @@ var commentPair = regexp.MustCompile(`pgveil[._](\w+)\s*=\s*'((?:[^'\\]|\\.)*)'`
 // read takes in what one comment says.
 func (s *Said) read(comment []byte) (found bool, err error) {
 	for _, m := range commentPair.FindAllSubmatch(comment, -1) {
-		into := map[string]*string{"user": &s.User, "purpose": &s.Purpose, "token": &s.Token, "ticket": &s.Ticket}[string(m[1])]
+		into := map[string]*string{"end_user": &s.User, "purpose": &s.Purpose, "token": &s.Token, "ticket": &s.Ticket}[string(m[1])]
 		value, err := url.PathUnescape(string(m[2]))
 		switch {
 		case into == nil:
-			return true, refuse("a comment may say pgveil.user, pgveil.purpose, pgveil.token and pgveil.ticket", "a comment says %q, which is not known", "pgveil."+string(m[1]))
+			return true, refuse("a comment may say pgveil.end_user, pgveil.purpose, pgveil.token and pgveil.ticket", "a comment says %q, which is not known", "pgveil."+string(m[1]))
 		case err != nil || value == "" || bytes.IndexByte(m[2], '\\') >= 0:
 			return true, refuse("write the value encoded as in a URL", "the value of %q in a comment cannot be read", "pgveil."+string(m[1]))
 		case *into != "" && *into != value:

@@ -13,10 +13,10 @@ import (
 
 // The settings by which a session says who asks, and for what.
 const (
-	PurposeSetting = "pgveil.purpose" // what it is done for
-	UserSetting    = "pgveil.user"    // the end user behind a shared login
-	TokenSetting   = "pgveil.token"   // a signed token that names the end user, and perhaps the purpose
-	TicketSetting  = "pgveil.ticket"  // what it is about, for the access log
+	PurposeSetting = "pgveil.purpose"  // what it is done for
+	UserSetting    = "pgveil.end_user" // who is behind a shared login; "user" alone is a reserved word
+	TokenSetting   = "pgveil.token"    // a signed token that names the end user, and perhaps the purpose
+	TicketSetting  = "pgveil.ticket"   // what it is about, for the access log
 )
 
 // askerSettings are those settings.
