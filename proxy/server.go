@@ -239,9 +239,9 @@ func (srv *Server) enter(ctx context.Context, conn net.Conn) (*session, error) {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { expire(conn) })
 	defer stop()
-	st, err := srv.greet(ctx, conn)
+	st, at, err := srv.greet(ctx, conn)
 	if err != nil {
-		srv.deny(conn, err)
+		srv.deny(at, err)
 		return nil, err
 	}
 	s, err := srv.login(ctx, st)

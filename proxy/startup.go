@@ -55,37 +55,39 @@ var errCancelled = errors.New("cancel request")
 
 // greet reads what comes before the login: at most one request each for TLS
 // and GSSAPI encryption, then the StartupMessage or a CancelRequest. It reads
-// exactly what it expects, so nothing sent in clear is taken as under TLS.
-func (srv *Server) greet(ctx context.Context, conn net.Conn) (*startup, error) {
+// exactly what it expects, so nothing sent in clear is taken as under TLS. at is
+// the connection as it then is: where an error is to be told.
+func (srv *Server) greet(ctx context.Context, conn net.Conn) (st *startup, at net.Conn, err error) {
 	askedTLS, askedGSS := false, false
 	front := srv.front.Load()
 	for {
 		code, body, secured, err := front.packet(ctx, conn, !askedTLS)
-		if err != nil {
-			return nil, err
-		}
 		conn = secured
+		if err != nil {
+			return nil, conn, err
+		}
 		switch code {
 		case sslCode:
 			if askedTLS {
-				return nil, newFatal("08P01", "TLS was asked for twice")
+				return nil, conn, newFatal("08P01", "TLS was asked for twice")
 			}
 			askedTLS = true
 			if conn, err = front.offer(ctx, conn); err != nil {
-				return nil, err
+				return nil, conn, err
 			}
 		case gssCode:
 			if askedGSS {
-				return nil, newFatal("08P01", "GSSAPI encryption was asked for twice")
+				return nil, conn, newFatal("08P01", "GSSAPI encryption was asked for twice")
 			}
 			askedGSS = true
 			if _, err := conn.Write([]byte{'N'}); err != nil {
-				return nil, err
+				return nil, conn, err
 			}
 		case cancelCode:
-			return nil, errors.Join(errCancelled, srv.cancel(ctx, body))
+			return nil, conn, errors.Join(errCancelled, srv.cancel(ctx, body))
 		default:
-			return startupMessage(conn, front, code, body)
+			st, err := startupMessage(conn, front, code, body)
+			return st, conn, err
 		}
 	}
 }

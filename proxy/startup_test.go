@@ -209,6 +209,7 @@ func TestHostileStartup(t *testing.T) {
 		{"a huge length", plain, "\x7f\xff\xff\xff\x00\x03\x00\x00", "08P01"},
 		{"a negative length", plain, "\xff\xff\xff\xff\x00\x03\x00\x00", "08P01"},
 		{"more than PostgreSQL takes", plain, "\x00\x00\x27\x11\x00\x03\x00\x00", "08P01"},
+		{"as much as PostgreSQL takes", plain, packet(version30, "x\x00"+strings.Repeat("a", 9988)+"\x00\x00"), "28000"},
 		{"HTTP", plain, "GET / HTTP/1.1\r\n\r\n", "08P01"},
 		{"no terminator", plain, packet(version30, "user\x00alice\x00"), "08P01"},
 		{"no zero", plain, packet(version30, "user"), "08P01"},
@@ -288,6 +289,34 @@ func TestDirectTLS(t *testing.T) {
 			ok := strings.Contains(string(got), "R\x00\x00\x00\x08\x00\x00\x00\x00")
 			if ok != tt.ok {
 				t.Errorf("let in: %t, want %t (%q, %v, %v)", ok, tt.ok, got, err, readErr)
+			}
+		})
+	}
+}
+
+// TestAskedAgainUnderTLS asks for encryption once more, within TLS.
+func TestAskedAgainUnderTLS(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	cert, roots := certificate(t)
+	f := start(t, database, shopPolicy, func(o *proxy.Options) { o.TLS = &tls.Config{Certificates: []tls.Certificate{cert}} })
+	for _, tt := range []struct{ name, clear, under, want string }{
+		{"for TLS", sslRequest, sslRequest, "08P01"},
+		{"for GSSAPI", sslRequest, gssRequest + packet(version30, "\x00"), "N28000"},
+		{"for GSSAPI twice", sslRequest, gssRequest + gssRequest, "N08P01"},
+		{"for TLS twice, within direct TLS", "", sslRequest + sslRequest, "N08P01"},
+		{"for GSSAPI, twice in all", gssRequest + sslRequest, gssRequest, "08P01"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			conn := f.dial(t)
+			if _, err := io.WriteString(conn, tt.clear); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(conn, make([]byte, len(tt.clear)/len(sslRequest))); err != nil {
+				t.Fatal(err)
+			}
+			secured := tls.Client(conn, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", NextProtos: []string{"postgresql"}})
+			if got := asked(t, secured, tt.under); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}
