@@ -25,6 +25,7 @@ type visit struct {
 	database string // "" is the shop
 	password string // "" is the right one
 	tls      bool
+	direct   bool     // from the first byte
 	startup  []string // pairs of name and value
 }
 
@@ -52,8 +53,13 @@ func (v visit) config(t *testing.T, f *front, database string, roots *tls.Config
 	}
 	c := f.config(t, v.database, v.user, v.startup...)
 	c.Password = cmp.Or(v.password, v.user+"-password")
-	if v.tls {
+	if v.tls || v.direct {
 		c.TLSConfig = roots
+	}
+	if v.direct {
+		c.SSLNegotiation = "direct"
+		c.TLSConfig = c.TLSConfig.Clone()
+		c.TLSConfig.NextProtos = []string{"postgresql"}
 	}
 	network, address := "tcp", f.Addr
 	d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(v.from)}}
@@ -144,11 +150,16 @@ func TestRules(t *testing.T) {
 		{"in clear is no way to a later rule", []proxy.Rule{with(underTLS), trust}, visit{}, refused},
 		{"in clear by the socket", []proxy.Rule{with(underTLS)}, visit{from: "unix"}, ""},
 		{"under TLS", []proxy.Rule{with(underTLS)}, visit{tls: true}, ""},
+		{"under direct TLS, from there", []proxy.Rule{with(underTLS, local("127.0.0.2/32"))}, visit{direct: true, from: "127.0.0.2"}, ""},
+		{"under direct TLS, from elsewhere", []proxy.Rule{with(underTLS, local("127.0.0.2/32"))}, visit{direct: true}, strings.Replace(refused, "no encryption", "SSL encryption", 1)},
+		{"under TLS by the socket", []proxy.Rule{with(local("0.0.0.0/0"))}, visit{tls: true, from: "unix"}, `28000 no rule of pgveil's for host "[local]", user "alice", database "DB", SSL encryption`},
 		{"under TLS, no rule", []proxy.Rule{}, visit{tls: true}, strings.Replace(refused, "no encryption", "SSL encryption", 1)},
 		{"a certificate in clear", []proxy.Rule{with(func(r *proxy.Rule) { r.Certs = proxy.CertsOfCA })}, visit{}, "28000 connection requires a valid client certificate"},
 		{"a certificate by the socket", []proxy.Rule{with(func(r *proxy.Rule) { r.Certs = proxy.CertsOfCA })}, visit{from: "unix"}, ""},
 		{"the method cert by the socket", []proxy.Rule{with(func(r *proxy.Rule) { r.Method = proxy.Cert })}, visit{from: "unix"}, "28000 connection requires a valid client certificate"},
 		{"replication is in no database", []proxy.Rule{trust}, visit{user: "dora", startup: []string{"replication", "true"}}, `28000 no rule of pgveil's for host "127.0.0.1", user "dora", replication, no encryption`},
+		{"replication of a database is in it", []proxy.Rule{with(func(r *proxy.Rule) { r.Databases = only("postgres") })}, visit{user: "dora", startup: []string{"replication", "database"}}, strings.Replace(refused, "alice", "dora", 1)},
+		{"replication by a rule for it", []proxy.Rule{with(func(r *proxy.Rule) { r.Databases = only(proxy.Replication) })}, visit{user: "dora", startup: []string{"replication", "true"}}, ""},
 		{"replication however it is spelled", []proxy.Rule{trust}, visit{user: "dora", startup: []string{"replication", "YeS"}}, `28000 no rule of pgveil's for host "127.0.0.1", user "dora", replication, no encryption`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package guard
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -78,15 +79,19 @@ type Guard struct {
 	known  table
 }
 
+// longest bounds the time in which all failures are forgiven: a sum of two such
+// times is one still.
+const longest = math.MaxInt64 / 4
+
 // New makes a Guard.
 func New(o Options) (*Guard, error) {
 	limits := [scopes]Limit{Pair: o.Pair, Address: o.Address, Network: o.Network, Login: o.Login}
 	for s, l := range limits {
-		if l.Failures < 0 || l.Failures > 0 && l.Every <= 0 {
+		if l.Failures < 0 || l.Failures > 0 && (l.Every <= 0 || l.Every > longest/time.Duration(l.Failures+spare)) {
 			return nil, fmt.Errorf("guard: limit of each %v is not one", Scope(s))
 		}
 	}
-	if o.Entries <= 0 || o.Slow < 0 || o.Known < 0 || o.IPv4 < 0 || o.IPv4 > 32 || o.IPv6 < 0 || o.IPv6 > 128 {
+	if o.Entries <= 0 || o.Slow < 0 || o.Known < 0 || o.Known > longest || o.IPv4 < 0 || o.IPv4 > 32 || o.IPv6 < 0 || o.IPv6 > 128 {
 		return nil, errors.New("guard: entries, times and networks are out of range")
 	}
 	if o.Now == nil {

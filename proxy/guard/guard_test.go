@@ -305,7 +305,7 @@ func TestNoLimits(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	for _, o := range []Options{
 		{}, {Entries: 1, IPv4: 33}, {Entries: 1, IPv6: -1}, {Entries: 1, Slow: -1}, {Entries: 1, Known: -1},
-		{Entries: 1, Pair: Limit{1, 0}}, {Entries: 1, Login: Limit{-1, time.Second}},
+		{Entries: 1, Pair: Limit{1, 0}}, {Entries: 1, Pair: Limit{1000, 1 << 60}}, {Entries: 1, Known: 1 << 62}, {Entries: 1, Login: Limit{-1, time.Second}},
 	} {
 		if _, err := New(o); err == nil {
 			t.Errorf("New(%+v) = nil, want an error", o)
