@@ -44,6 +44,10 @@ func (a *Auth) validate(bad func(key, format string, args ...any)) {
 	default:
 		bad("auth.verifiers", "%q is not one of file, server, file-then-server", a.Verifiers)
 	}
+	passes := func(r Rule) bool { return r.Method == "passthrough" }
+	if a.AppendedCode && a.Method != "passthrough" && !slices.ContainsFunc(a.Rules, passes) {
+		bad("auth.appended_code", "only passthrough sees passwords, and what is behind them")
+	}
 	if a.Keep < 0 {
 		bad("auth.keep", "must not be negative")
 	}

@@ -78,6 +78,8 @@ type Auth struct {
 	Verifiers string        `yaml:"verifiers"` // where those of scram are: file, server or file-then-server
 	Keep      time.Duration `yaml:"keep"`      // how long what the server said of a login counts
 	Guard     Guard         `yaml:"guard"`     // against guessing
+
+	AppendedCode bool `yaml:"appended_code"` // of passthrough: users with a second factor write a code behind their password
 }
 
 // Audit says where the access log is and when a record counts as written.

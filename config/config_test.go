@@ -85,6 +85,7 @@ func TestLoadTellsEveryProblem(t *testing.T) {
 		{"a mode with more than permissions", good + "socket_mode: 01777\n", []string{"socket_mode"}},
 		{"fewer loops than none", strings.Replace(good, "loops: 3", "loops: -1", 1), []string{"limits.loops: -1 is not a number from 0"}},
 		{"too many loops", strings.Replace(good, "loops: 3", "loops: 1025", 1), []string{"limits.loops: 1025 is not"}},
+		{"codes behind passwords that nobody sees", strings.Replace(good, "method: scram", "method: scram, appended_code: true", 1), []string{"auth.appended_code: only passthrough"}},
 		{"a negative limit", strings.Replace(good, "10s", "-10s", 1), []string{"limits: must be positive"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -218,6 +218,15 @@ type given struct {
 	until time.Time // zero: as long as the session
 }
 
+// gives is a second factor that a user gives now.
+func (s *session) gives(user string) given {
+	g := given{user: user}
+	if lasts := s.engine.Policy.SecondFactor(); lasts > 0 {
+		g.until = s.srv.now().Add(lasts)
+	}
+	return g
+}
+
 func (g given) counts(user string, now time.Time) bool {
 	return g.user != "" && g.user == user && (g.until.IsZero() || now.Before(g.until))
 }

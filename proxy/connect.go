@@ -84,7 +84,7 @@ func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Hos
 		Negotiated: func(body []byte) error { return srv.upstream.settles(h, body, st.minor) },
 	})
 	if s.method == Passthrough {
-		err = srv.judge(s, err)
+		err = srv.judge(s, srv.checkCode(ctx, s, err))
 	}
 	if err != nil {
 		return nil, passOver(err)
@@ -94,6 +94,12 @@ func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Hos
 	}
 	s.asker = e.asker
 	s.becomes(s.engine, e.who)
+	if s.appended.given {
+		s.factor = s.gives(s.login)
+		if err := s.identify(s.engine, s.asker); err != nil {
+			return nil, err
+		}
+	}
 	said, is, err := s.welcome(st.minor)
 	if err == nil && target != AnyServer {
 		err = s.checkTarget(target, is)

@@ -127,7 +127,10 @@ func (srv *Server) prove(ctx context.Context, s *session, f *front) (auth.Secret
 		if err == nil && s.lockedBy != 0 {
 			return auth.Secret{}, s.again()
 		}
-		return secret, err
+		if err != nil {
+			return auth.Secret{}, err
+		}
+		return srv.splitCode(ctx, s, secret)
 	case Trust:
 		if err := auth.TrustAllowed(s.client.RemoteAddr()); err != nil {
 			return auth.Secret{}, newFatal("28000", "%w", err)

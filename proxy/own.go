@@ -81,11 +81,10 @@ func (s *session) takeFactor(ctx context.Context, code string, who *policy.Acces
 	if err := s.srv.state.CheckFactor(ctx, who.User, code, s.srv.now()); err != nil {
 		return nil, err
 	}
-	s.factor = given{user: who.User}
+	s.factor = s.gives(who.User)
 	counts := "for this session"
-	if lasts := s.engine.Policy.SecondFactor(); lasts > 0 {
-		s.factor.until = s.srv.now().Add(lasts)
-		counts = "for " + lasts.String()
+	if !s.factor.until.IsZero() {
+		counts = "for " + s.engine.Policy.SecondFactor().String()
 	}
 	return [][]string{{"second factor", "accepted " + counts}}, s.identify(s.engine, s.asker)
 }

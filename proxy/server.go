@@ -42,6 +42,7 @@ type Options struct {
 	Rules     []Rule            // in place of Certs and Method, unless nil
 	CertUsers []CertUser        // who has which certificate; nil: whom its common name says
 	Lookup    auth.Lookup       // of SCRAM
+	Appended  bool              // of Passthrough: users with a second factor write a code behind their password; needs State
 	MockKey   []byte            // of SCRAM: see auth.SCRAM
 	MaskKeys  map[string]string // settings that keyed masks read
 
@@ -76,6 +77,7 @@ type Server struct {
 	everybody Rule // where there are no rules
 	doors     atomic.Pointer[doors]
 	lookup    auth.Lookup
+	appended  bool
 	mockKey   []byte
 	maskKeys  map[string]string
 	timeout   time.Duration
@@ -105,12 +107,15 @@ func New(o Options) (*Server, error) {
 	if o.Enforcer == nil || o.Audit == nil || o.Log == nil {
 		return nil, errors.New("proxy: an enforcer, an audit log and a logger are needed")
 	}
+	if o.Appended && o.State == nil {
+		return nil, errors.New("proxy: codes behind passwords need what is remembered of second factors")
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	srv := &Server{
 		database: o.Database, upstream: newServers(o.Upstream), enforcer: o.Enforcer, audit: o.Audit, durable: o.Durable,
-		privacy: o.Privacy, state: o.State, tokens: o.Tokens,
+		privacy: o.Privacy, state: o.State, appended: o.Appended, tokens: o.Tokens,
 		clearToo: o.ClearToo, everybody: everybody(o.Method, o.Certs), lookup: o.Lookup, mockKey: o.MockKey,
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		guard: o.Guard, suspect: o.Suspect, slowed: make(chan struct{}, max(1, o.MaxUnauthorized/4)),

@@ -58,6 +58,7 @@ type session struct {
 	elevated uint64    // which elevations were in force then
 	vouched  vouched
 	factor   given
+	appended appended
 	aside    rewrite.Lookup // of texts whose comments say who asks
 
 	// The server half's own.

@@ -209,7 +209,7 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 			e := p.enforcer.Engine()
 			return e.Policy, e.Catalog
 		}},
-		State:   &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Log: p.log},
+		State: &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Log: p.log}, Appended: p.cfg.Auth.AppendedCode,
 		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
 		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Loops: p.cfg.Limits.Loops, Log: p.log, Metrics: p.registry,
 	}
