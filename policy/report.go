@@ -70,6 +70,42 @@ func texts(words []word) []string {
 	return texts
 }
 
+// CheckNames says which name in a claim means nothing to the policy, as a claim
+// that somebody wrote down may have a mistake in it.
+func (s *Set) CheckNames(c Claim) error {
+	v := c.Vouched
+	if v == nil {
+		v = &Vouched{}
+	}
+	for _, role := range v.Roles {
+		if s.roles[role] == nil {
+			return fmt.Errorf("the policy has no role %q", role)
+		}
+	}
+	for _, group := range v.Groups {
+		if s.doc.groups[group] == nil {
+			return fmt.Errorf("the policy has no group %q", group)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.Attributes)) {
+		if !named(s.doc.attributes, name) {
+			return fmt.Errorf("the policy does not say that tokens bring an attribute %q", name)
+		}
+	}
+	for _, e := range c.Elevations {
+		if s.offer(e.Role, e.Purpose) == nil {
+			return fmt.Errorf("the policy elevates no role %q to %q", e.Role, e.Purpose)
+		}
+	}
+	if s.doc.users[c.Login] == nil && len(v.Groups) == 0 {
+		return &UnknownLoginError{c.Login}
+	}
+	if s.doc.users[c.user()] == nil && c.Vouched == nil {
+		return &UnknownLoginError{c.user()}
+	}
+	return nil
+}
+
 // Summary writes what the policy covers and what in it has no effect.
 func (s *Set) Summary(w io.Writer) error {
 	lines := s.coverage()

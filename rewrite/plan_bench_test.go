@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgveil/pgveil/rewrite"
 	"github.com/pgveil/pgveil/rewrite/cases"
@@ -30,7 +31,7 @@ func planTexts() map[string]string {
 // planSession gives a session of a user of the fixture.
 func planSession(b testing.TB, user string) (*rewrite.Engine, rewrite.Session) {
 	b.Helper()
-	f, err := cases.LoadFixture(filepath.Join("..", "testdata", "fixtures", "crm"))
+	f, err := cases.LoadFixture(filepath.Join("..", "testdata", "fixtures", "crm"), time.Time{})
 	if err != nil {
 		b.Fatal(err)
 	}

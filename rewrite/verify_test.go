@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/pgveil/pgveil/rewrite"
 	"github.com/pgveil/pgveil/rewrite/cases"
@@ -29,12 +30,12 @@ func eachCase(t *testing.T, visit func(e *rewrite.Engine, s rewrite.Session, whe
 		for _, c := range f.Cases {
 			fx := fixtures[c.Fixture]
 			if fx == nil {
-				if fx, err = cases.LoadFixture(filepath.Join("..", "testdata", "fixtures", c.Fixture)); err != nil {
+				if fx, err = cases.LoadFixture(filepath.Join("..", "testdata", "fixtures", c.Fixture), time.Time{}); err != nil {
 					t.Fatal(err)
 				}
 				fixtures[c.Fixture] = fx
 			}
-			access, err := fx.Engine.Policy.Access(c.User, c.Purpose)
+			access, err := fx.Engine.Policy.Decide(c.Claim)
 			if err != nil || access.Unrestricted {
 				continue
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,7 +18,10 @@ import (
 )
 
 // policySource says where a policy is, and where the schema that it is about.
-type policySource struct{ policy, schema, dsn string }
+type policySource struct {
+	policy, schema, dsn string
+	at                  time.Time // as of when the policy is asked; zero: now
+}
 
 // flags adds the flags that name the source.
 func (s *policySource) flags(c *command) {
@@ -54,11 +58,18 @@ func (s *policySource) engine(ctx context.Context) (*rewrite.Engine, error) {
 	}
 	set, err := policy.Compile(doc, cat, policy.CheckRows(func(expr string, r *catalog.Relation) error {
 		return rewrite.CheckFilter(cat, expr, r)
-	}))
+	}), policy.Clock(s.clock))
 	if err != nil {
 		return nil, err
 	}
 	return rewrite.New(cat, set, 1<<20), nil
+}
+
+func (s *policySource) clock() time.Time {
+	if s.at.IsZero() {
+		return time.Now()
+	}
+	return s.at
 }
 
 func (s *policySource) catalog(ctx context.Context) (*catalog.Snapshot, error) {

@@ -4,19 +4,24 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
+
+	"github.com/pgveil/pgveil/rewrite/cases"
 )
 
 // runExplain runs "pgveil explain".
 func runExplain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c := newCommand("explain", "SQL",
 		"Says what becomes of a statement for a user: what is shown of each column and by\nwhich rule, which rows, and what is sent; of a refused one, what would be allowed.\nExit status 1 means refused. \"-\" reads the statement from the standard input.",
-		"pgveil explain 'SELECT email FROM crm.customers' --as alice --for support --policy policy/ --schema schema.sql")
+		"pgveil explain 'SELECT email FROM crm.customers' --as alice --for support --policy policy/ --schema schema.sql",
+		"pgveil explain 'SELECT card FROM crm.orders' --as crm_app --user alice --vouched roles:support_agent --from 10.1.2.3 --at 2026-11-22T19:12Z --policy policy/ --schema schema.sql")
 	var s policySource
-	var as, purpose, path string
+	var as, path string
 	s.flags(c)
-	c.flags.StringVar(&as, "as", "", "`user` who asks")
-	c.flags.StringVar(&purpose, "for", "", "`purpose`; else the one that the user's roles imply")
+	c.flags.StringVar(&as, "as", "", "`login` who asks")
+	more := asFlags(c)
 	c.flags.StringVar(&path, "path", "", "the session's search_path, as a `list`")
 	if done, code := c.parse(args, stdout, stderr); done {
 		return code
@@ -33,11 +38,16 @@ func runExplain(ctx context.Context, args []string, stdout, stderr io.Writer) in
 	if err != nil {
 		return c.failed(stderr, err)
 	}
+	claim, at, err := cases.ParseAs(append([]string{as}, more()...))
+	if err != nil {
+		return c.misused(stderr, "%v", err)
+	}
+	s.at = at
 	engine, err := s.engine(ctx)
 	if err != nil {
 		return c.failed(stderr, err)
 	}
-	access, err := engine.Policy.Access(as, purpose)
+	access, err := engine.Policy.Decide(claim)
 	if err != nil {
 		return c.failed(stderr, err)
 	}
@@ -53,6 +63,35 @@ func runExplain(ctx context.Context, args []string, stdout, stderr io.Writer) in
 		return 1
 	default:
 		return 0
+	}
+}
+
+// asFlags adds the flags that say more of who asks. Once they are parsed, what
+// it gives is that in the words of .case files.
+func asFlags(c *command) func() []string {
+	values := map[string]*string{}
+	for _, f := range []struct{ flag, word, usage string }{
+		{"for", "purpose", "`purpose`; else the one that the user's roles imply"},
+		{"user", "user", "`user` behind the login"},
+		{"vouched", "vouched", "what a signed token says of the user: `claims` as roles:R,R;groups:G;ATTRIBUTE:VALUE"},
+		{"elevated", "elevated", "an elevation in force, as `role:purpose`"},
+		{"from", "from", "`address` of the connection, or unix; else it is unknown, and in no network"},
+		{"at", "at", "the `time` of asking, as 2026-11-22T19:12Z; else now"},
+	} {
+		values[f.word] = c.flags.String(f.flag, "", f.usage)
+	}
+	second := c.flags.Bool("second-factor", false, "a second factor was given")
+	return func() []string {
+		var words []string
+		for _, word := range slices.Sorted(maps.Keys(values)) {
+			if value := *values[word]; value != "" {
+				words = append(words, word+"="+value)
+			}
+		}
+		if *second {
+			words = append(words, "second_factor")
+		}
+		return words
 	}
 }
 

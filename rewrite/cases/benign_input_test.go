@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgveil/pgveil/policy"
 )
 
 // TestBenignInput does so with statements to which a client sends more than
@@ -83,7 +85,7 @@ func TestBenignInput(t *testing.T) {
 			if tt.rows == "" {
 				in.parameters = strings.FieldsFunc(tt.parameters, func(r rune) bool { return r == '|' })
 			}
-			c := &Case{Fixture: "sales", User: tt.user, SearchPath: "sales, public", SQL: tt.sql}
+			c := &Case{Fixture: "sales", Claim: policy.Claim{Login: tt.user}, SearchPath: "sales, public", SQL: tt.sql}
 			if err := b.same(t.Context(), c, in); err != nil {
 				t.Errorf("as %s: %v", tt.user, err)
 			}

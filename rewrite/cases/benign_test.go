@@ -42,7 +42,7 @@ func TestBenign(t *testing.T) {
 					t.Skip(ErrOlder)
 				}
 				if err := b.same(t.Context(), &c, nil); err != nil {
-					t.Errorf("as %s: %s\n%v", c.User, c.SQL, err)
+					t.Errorf("as %s: %s\n%v", c.Who, c.SQL, err)
 				}
 			})
 		}
@@ -102,7 +102,7 @@ func (b *benign) database(ctx context.Context, user string) (*pgx.Conn, error) {
 		return conn, nil
 	}
 	conn := b.connect(pgtest.Database(b.t, filepath.Base(b.fixture.Dir)))
-	if err := b.server.prepare(ctx, conn, Request{Fixture: b.fixture, User: pgserver.Superuser}); err != nil {
+	if err := b.server.prepare(ctx, conn, Request{Fixture: b.fixture, Claim: policy.Claim{Login: pgserver.Superuser}}); err != nil {
 		return nil, err
 	}
 	if _, err := conn.Exec(ctx, "SET session_replication_role = replica"); err != nil {
@@ -170,7 +170,7 @@ func keyNames(r *catalog.Relation) []string {
 }
 
 func (b *benign) plan(user, sql string) (*rewrite.Plan, error) {
-	return Request{Fixture: b.fixture, User: user, SQL: sql}.plan()
+	return Request{Fixture: b.fixture, Claim: policy.Claim{Login: user}, SQL: sql}.plan()
 }
 
 // ran is what a text gave and what it left behind.
@@ -186,7 +186,7 @@ func (b *benign) same(ctx context.Context, c *Case, in *input) error {
 	if err != nil {
 		return err
 	}
-	seen, err := b.database(ctx, c.User)
+	seen, err := b.database(ctx, c.Claim.Login)
 	if err != nil {
 		return err
 	}

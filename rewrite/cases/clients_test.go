@@ -28,7 +28,7 @@ func TestClients(t *testing.T) {
 		n := 0
 		for i := range f.Cases {
 			c := &f.Cases[i]
-			fx, err := r.fixture(f, c.Fixture)
+			fx, err := r.fixture(f, c)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -29,12 +29,25 @@
 //
 //	use FIXTURE            a folder of the fixtures; one that starts with a dot
 //	                       is looked for from the file's own folder ("use .")
-//	as USER [purpose=P]    who asks, in a new session; needed after each use
+//	as LOGIN [WORD …]      who asks, in a new session; needed after each use
 //	set search_path LIST   until the next as or use; also set pgveil.purpose P
 //	reveals COLUMN         the next case tells, on purpose, something of a
 //	                       hidden schema.table.column
 //	since N                the next case runs on servers of PostgreSQL N and
 //	                       newer only
+//
+// The words after a login say more of who asks. What says nothing of the time is
+// as of when it runs, which only cases may that mean the same whenever that is.
+//
+//	purpose=P                 the purpose; else the one that is implied
+//	user=U                    who acts behind the login
+//	vouched                   a signed token names the user, and says no more;
+//	vouched=roles:R,R;groups:G,G;ATTRIBUTE:VALUE
+//	                          it says these things, of which each may be missing
+//	second_factor             a second factor was given
+//	elevated=ROLE:PURPOSE     an elevation is in force; there may be several
+//	from=ADDRESS              where the connection comes from, or from=unix
+//	at=2026-11-22T19:12Z      when it is
 //
 // A case is a verb, lines of SQL until a line of four dashes, and the expected
 // block until a blank line or the end of the file. The SQL may hold blank
@@ -62,7 +75,7 @@
 // the columns' names as well. Everything else must be complete.
 //
 // audit runs the text and shows what the access log says of it. Its lines are,
-// of each record: decision, command, user, purpose, column, reason, sqlstate,
+// of each record: decision, command, login, user, purpose, column, reason, sqlstate,
 // rows, tag. A case states the kinds that it cares for, as with plan.
 //
 // # The twin
@@ -82,6 +95,7 @@
 // # What it does not do
 //
 // Nothing unknown is passed over: a directive, verb, argument, kind of line,
-// fixture, user or column that does not exist fails. Cases know nothing of each
+// fixture, user, role, group, attribute, elevation or column that does not exist
+// fails. Cases know nothing of each
 // other: an Executor gives every one the database as the fixture made it.
 package cases

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/pgveil/pgveil/policy"
 )
 
 // Verb says how a case is run. The zero Verb is none.
@@ -38,9 +41,10 @@ type Case struct {
 	Comment    string // what is promised
 	Verb       Verb
 	Fixture    string
-	User       string
-	Purpose    string
-	SearchPath string // as set wrote it; "" for the server's default
+	Who        string // as as wrote it
+	Claim      policy.Claim
+	At         time.Time // when it takes place; zero: whenever it runs
+	SearchPath string    // as set wrote it; "" for the server's default
 	Reveals    []string
 	Since      int // the server's major version that it needs; 0 for any
 	SQL        string
@@ -148,20 +152,6 @@ func (p *parser) directive(word, rest string) error {
 	}
 }
 
-func (p *parser) as(rest string) error {
-	words := strings.Fields(rest)
-	c := Case{Fixture: p.current.Fixture, User: words[0]}
-	for _, w := range words[1:] {
-		purpose, ok := strings.CutPrefix(w, "purpose=")
-		if !ok || purpose == "" {
-			return fmt.Errorf("as takes a user and purpose=P, not %q", w)
-		}
-		c.Purpose = purpose
-	}
-	p.current = c
-	return nil
-}
-
 func (p *parser) set(rest string) error {
 	name, value, _ := strings.Cut(rest, " ")
 	value = strings.TrimSpace(value)
@@ -171,7 +161,7 @@ func (p *parser) set(rest string) error {
 	case name == "search_path":
 		p.current.SearchPath = value
 	case name == "pgveil.purpose":
-		p.current.Purpose = value
+		p.current.Claim.Purpose = value
 	default:
 		return fmt.Errorf("unknown setting %q; there are search_path and pgveil.purpose", name)
 	}
@@ -181,7 +171,7 @@ func (p *parser) set(rest string) error {
 // read reads a case, whose verb stands on the current line.
 func (p *parser) read(verb Verb) error {
 	c := p.current
-	if c.Fixture == "" || c.User == "" {
+	if c.Fixture == "" || c.Who == "" {
 		return fmt.Errorf("%s needs a use and an as above it", verb)
 	}
 	c.Line, c.Verb, c.Reveals, c.Since = p.line+1, verb, p.reveals, p.since

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/catalog/ddl"
@@ -22,8 +23,13 @@ type Fixture struct {
 	Engine *rewrite.Engine
 }
 
-// LoadFixture reads a fixture and compiles its policy.
-func LoadFixture(dir string) (*Fixture, error) {
+// LoadFixture reads a fixture and compiles its policy. Its clock stands still at
+// a moment, or goes on where that is zero.
+func LoadFixture(dir string, at time.Time) (*Fixture, error) {
+	clock := time.Now
+	if !at.IsZero() {
+		clock = func() time.Time { return at }
+	}
 	schema, err := os.ReadFile(filepath.Join(dir, "schema.sql"))
 	if err != nil {
 		return nil, fmt.Errorf("load fixture: %w", err)
@@ -38,7 +44,7 @@ func LoadFixture(dir string) (*Fixture, error) {
 	}
 	set, err := policy.Compile(doc, cat, policy.CheckRows(func(expr string, r *catalog.Relation) error {
 		return rewrite.CheckFilter(cat, expr, r)
-	}))
+	}), policy.Clock(clock))
 	if err != nil {
 		return nil, fmt.Errorf("load fixture: %w", err)
 	}
@@ -59,24 +65,20 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// session gives the session that a case runs in. Its error is a
-// *rewrite.Refusal when the policy does not permit the purpose.
-func (f *Fixture) session(c *Case) (rewrite.Session, error) {
-	access, err := f.Engine.Policy.Access(c.User, c.Purpose)
+// session gives the session that a claim runs in. Its error is a
+// *rewrite.Refusal when the policy does not permit it.
+func (f *Fixture) session(c policy.Claim, path string) (rewrite.Session, error) {
+	access, err := f.Engine.Policy.Decide(c)
 	if err != nil {
 		return rewrite.Session{}, rewrite.RefuseAccess(err)
 	}
-	return f.Engine.Session(access, c.SearchPath)
+	return f.Engine.Session(access, path)
 }
 
-// checkNames finds users and columns that the fixture does not have.
+// checkNames finds names that the fixture does not have.
 func (f *Fixture) checkNames(c *Case) error {
-	known := false
-	for _, u := range f.Engine.Policy.Users() {
-		known = known || u.Name == c.User
-	}
-	if !known {
-		return fmt.Errorf("the policy has no user %q", c.User)
+	if err := f.Engine.Policy.CheckNames(c.Claim); err != nil {
+		return err
 	}
 	for _, name := range c.Reveals {
 		if !f.hasColumn(name) {

@@ -10,16 +10,17 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/rewrite"
 )
 
 // Request is a text that an Executor runs.
 type Request struct {
 	Fixture    *Fixture
-	User       string
-	Purpose    string // "" for what the login implies
+	Claim      policy.Claim
 	SearchPath string // "" for the server's default
 	SQL        string
 	Since      int // the server's major version that it needs; 0 for any
@@ -67,7 +68,7 @@ type Runner struct {
 	Verbose  bool     // report cases that pass as well
 
 	mu     sync.Mutex
-	loaded map[string]*Fixture
+	loaded map[fixtureKey]*Fixture
 }
 
 // Tally counts cases.
@@ -100,7 +101,7 @@ func (r *Runner) Run(ctx context.Context, f *File, w io.Writer) (Tally, error) {
 	blocks := map[int][]string{}
 	for i := range f.Cases {
 		c := &f.Cases[i]
-		fx, err := r.fixture(f, c.Fixture)
+		fx, err := r.fixture(f, c)
 		if err != nil {
 			return t, fmt.Errorf("%s:%d: %w", f.Path, c.Line, err)
 		}
@@ -153,7 +154,7 @@ func (r *Runner) report(w io.Writer, f *File, c *Case, v verdict, word string) e
 		if c.Comment != "" {
 			fmt.Fprintf(&b, "    promise: %s\n", c.Comment)
 		}
-		fmt.Fprintf(&b, "    as %s: %s\n", c.User, strings.ReplaceAll(c.SQL, "\n", "\n    "))
+		fmt.Fprintf(&b, "    as %s: %s\n", c.Who, strings.ReplaceAll(c.SQL, "\n", "\n    "))
 	}
 	if v.err != nil {
 		fmt.Fprintf(&b, "    %s\n", strings.ReplaceAll(v.err.Error(), "\n", "\n    "))
@@ -207,30 +208,38 @@ func (c *Case) check() error {
 	return nil
 }
 
-func (r *Runner) fixture(f *File, name string) (*Fixture, error) {
+// fixture gives a case's fixture as of the time that it takes place.
+func (r *Runner) fixture(f *File, c *Case) (*Fixture, error) {
 	beside := filepath.Dir(f.Path)
-	dir := filepath.Join(beside, name)
-	if !strings.HasPrefix(name, ".") && r.Fixtures != "" {
-		dir = filepath.Join(r.Fixtures, name)
+	dir := filepath.Join(beside, c.Fixture)
+	if !strings.HasPrefix(c.Fixture, ".") && r.Fixtures != "" {
+		dir = filepath.Join(r.Fixtures, c.Fixture)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if fx, ok := r.loaded[dir]; ok {
+	key := fixtureKey{dir, c.At.UTC()}
+	if fx, ok := r.loaded[key]; ok {
 		return fx, nil
 	}
-	fx, err := LoadFixture(dir)
+	fx, err := LoadFixture(dir, c.At)
 	if err != nil {
 		return nil, err
 	}
 	if r.loaded == nil {
-		r.loaded = map[string]*Fixture{}
+		r.loaded = map[fixtureKey]*Fixture{}
 	}
-	r.loaded[dir] = fx
+	r.loaded[key] = fx
 	return fx, nil
 }
 
+// fixtureKey names a fixture at a time.
+type fixtureKey struct {
+	dir string
+	at  time.Time
+}
+
 func (f *Fixture) plan(c *Case) (*rewrite.Plan, error) {
-	s, err := f.session(c)
+	s, err := f.session(c.Claim, c.SearchPath)
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +289,7 @@ func kindsOf(want []string, otherwise string) []string {
 }
 
 func (c *Case) request(fx *Fixture) Request {
-	return Request{Fixture: fx, User: c.User, Purpose: c.Purpose, SearchPath: c.SearchPath, SQL: c.SQL, Since: c.Since}
+	return Request{Fixture: fx, Claim: c.Claim, SearchPath: c.SearchPath, SQL: c.SQL, Since: c.Since}
 }
 
 // compare runs a case that is not refused on the fixture and on its twin. A

@@ -2,17 +2,22 @@ package cases
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/policy"
 )
 
 const header = "use shop\nas alice\n"
+
+var sameAddress = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
 
 func TestParse(t *testing.T) {
 	f, err := Parse("x.case", `# Of everybody.
@@ -38,13 +43,52 @@ SELECT 2
 		t.Fatal(err)
 	}
 	want := []Case{
-		{Line: 7, Comment: "Of everybody. In two lines.", Verb: VerbPlan, Fixture: "shop", User: "alice", Purpose: "support",
+		{Line: 7, Comment: "Of everybody. In two lines.", Verb: VerbPlan, Fixture: "shop", Who: "alice purpose=support",
+			Claim:      policy.Claim{Login: "alice", Purpose: "support"},
 			SearchPath: `public, "$user"`, SQL: "SELECT 1\n\nFROM orders", Want: []string{"allow"}, start: 11, end: 12},
-		{Line: 16, Comment: "Of one.", Verb: VerbRows, Fixture: "shop", User: "alice", Purpose: "support", SearchPath: `public, "$user"`,
+		{Line: 16, Comment: "Of one.", Verb: VerbRows, Fixture: "shop", Who: "alice purpose=support",
+			Claim: policy.Claim{Login: "alice", Purpose: "support"}, SearchPath: `public, "$user"`,
 			Reveals: []string{"public.customers.card"}, SQL: "SELECT 2", Want: []string{"2"}, start: 18, end: 19},
 	}
-	if diff := cmp.Diff(want, f.Cases, cmp.AllowUnexported(Case{})); diff != "" {
+	if diff := cmp.Diff(want, f.Cases, cmp.AllowUnexported(Case{}), sameAddress); diff != "" {
 		t.Errorf("cases (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseClaim(t *testing.T) {
+	f, err := Parse("x.case", `use desk
+as app user=ann purpose=billing second_factor elevated=agent:billing elevated=agent:audit at=2026-11-22T19:12+01:00 from=10.1.2.3 vouched=roles:agent,clerk;groups:eu;region:EU
+plan
+SELECT 1
+----
+
+as app vouched from=unix at=2026-11-22T19:12:30Z
+plan
+SELECT 1
+----
+
+as app vouched=roles:
+plan
+SELECT 1
+----`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 22, 18, 12, 0, 0, time.UTC)
+	want := []policy.Claim{
+		{Login: "app", User: "ann", Purpose: "billing", Second: true, From: netip.MustParseAddr("10.1.2.3"),
+			Elevations: []policy.Elevation{{Role: "agent", Purpose: "billing", Until: at.Add(time.Hour)}, {Role: "agent", Purpose: "audit", Until: at.Add(time.Hour)}},
+			Vouched:    &policy.Vouched{Roles: []string{"agent", "clerk"}, Groups: []string{"eu"}, Attributes: map[string]string{"region": "EU"}}},
+		{Login: "app", From: policy.Unix(), Vouched: &policy.Vouched{}},
+		{Login: "app", Vouched: &policy.Vouched{Roles: []string{}, Attributes: map[string]string{}}},
+	}
+	for i, c := range f.Cases {
+		if diff := cmp.Diff(want[i], c.Claim, sameAddress); diff != "" {
+			t.Errorf("claim %d (-want +got):\n%s", i, diff)
+		}
+	}
+	if !f.Cases[0].At.Equal(at) || !f.Cases[1].At.Equal(at.Add(time.Hour+30*time.Second)) || !f.Cases[2].At.IsZero() {
+		t.Errorf("they take place at %s, %s and %s", f.Cases[0].At, f.Cases[1].At, f.Cases[2].At)
 	}
 }
 
@@ -53,7 +97,15 @@ func TestParseRefuses(t *testing.T) {
 		{"no case", header, "there is no case in it"},
 		{"unknown verb", header + "pln\nSELECT 1\n----\n", `x.case:3: unknown directive or verb "pln"`},
 		{"argument of a verb", header + "plan all\nSELECT 1\n----\n", "plan takes no argument"},
-		{"unknown argument", "use shop\nas alice role=x\n", `as takes a user and purpose=P, not "role=x"`},
+		{"unknown argument", "use shop\nas alice role=x\n", `unknown word "role=x" after as; there are user=, purpose=`},
+		{"a word without a value", "use shop\nas alice purpose=\n", `unknown word "purpose=" after as`},
+		{"a word with a value too many", "use shop\nas alice second_factor=yes\n", `unknown word "second_factor=yes" after as`},
+		{"a word twice", "use shop\nas alice at=2026-11-22T19:12Z at=2026-11-22T19:12Z\n", "as says at twice"},
+		{"no time", "use shop\nas alice at=tomorrow\n", `"tomorrow" is not a time`},
+		{"a time without a zone", "use shop\nas alice at=2026-11-22T19:12\n", "is not a time"},
+		{"no address", "use shop\nas alice from=home\n", `from is an address or unix, not "home"`},
+		{"half an elevation", "use shop\nas alice elevated=billing\n", `elevated=ROLE:PURPOSE, not "elevated=billing"`},
+		{"nothing vouched", "use shop\nas alice vouched=agent\n", `vouched=roles:R,R;groups:G,G;ATTRIBUTE:VALUE, not "agent"`},
 		{"unknown setting", header + "set role dora\n", `unknown setting "role"`},
 		{"setting without a value", header + "set search_path\n", "set search_path needs a value"},
 		{"directive without an argument", "use\n", "use needs an argument"},
@@ -120,6 +172,12 @@ func TestRun(t *testing.T) {
 		{"an error without a promise", header + "rows\nSELECT 1 / 0\n----\nerror 22012 division by zero\n", &Runner{Execute: says("1")}, Tally{Failed: 1}, "needs a comment"},
 		{"an unknown kind of line", masked + "mask\ncolumns a\n", &Runner{}, Tally{Failed: 1}, `does not show lines of the kind "columns"`},
 		{"an unknown user", "use shop\nas nobody\nplan\nSELECT 1\n----\nallow\n", &Runner{}, Tally{Failed: 1}, `the policy has no user "nobody"`},
+		{"an unknown user behind a login", "use desk\nas app user=anne\nplan\nSELECT 1\n----\nallow\n", &Runner{}, Tally{Failed: 1}, `the policy has no user "anne"`},
+		{"an unknown role", "use desk\nas ann vouched=roles:agnet\nplan\nSELECT 1\n----\nallow\n", &Runner{}, Tally{Failed: 1}, `the policy has no role "agnet"`},
+		{"an unknown group", "use desk\nas olga vouched=groups:desk\nplan\nSELECT 1\n----\nallow\n", &Runner{}, Tally{Failed: 1}, `the policy has no group "desk"`},
+		{"an attribute that tokens do not bring", "use desk\nas ann vouched=desk:1\nplan\nSELECT 1\n----\nallow\n", &Runner{}, Tally{Failed: 1}, `does not say that tokens bring an attribute "desk"`},
+		{"an elevation that there is not", "use desk\nas ann elevated=clerk:audit\nplan\nSELECT 1\n----\nallow\n", &Runner{}, Tally{Failed: 1}, `elevates no role "clerk" to "audit"`},
+		{"a login without groups that the policy does not list", "use desk\nas olga vouched\nplan\nSELECT 1\n----\nallow\n", &Runner{}, Tally{Failed: 1}, `the policy has no user "olga"`},
 		{"an unknown column", header + "reveals public.customers.cart\nplan\nSELECT 1\n----\nallow\n", &Runner{}, Tally{Failed: 1}, "there is no such column"},
 		{"no server", header + "rows\nSELECT 1\n----\n1\n\naudit\nSELECT 1\n----\ndecision allow\n", &Runner{Verbose: true}, Tally{Skipped: 2}, "skipped: no server"},
 		{"rows", header + "rows\nSELECT 1\n----\na\\|b\\n | ∅\n", &Runner{Execute: says("a|b\n")}, Tally{Passed: 1}, ""},

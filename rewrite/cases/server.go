@@ -117,7 +117,7 @@ func (o Outcome) rename(database, fixture string) {
 }
 
 func (r Request) plan() (*rewrite.Plan, error) {
-	s, err := r.Fixture.session(&Case{User: r.User, Purpose: r.Purpose, SearchPath: r.SearchPath})
+	s, err := r.Fixture.session(r.Claim, r.SearchPath)
 	if err != nil {
 		return nil, err
 	}
@@ -169,9 +169,9 @@ func (s *Server) prepare(ctx context.Context, conn *pgx.Conn, r Request) error {
 	if r.SearchPath != "" {
 		settings["search_path"] = r.SearchPath
 	}
-	settings[rewrite.PurposeSetting] = r.Purpose
+	settings[rewrite.PurposeSetting] = r.Claim.Purpose
 	if exists(filepath.Join(r.Fixture.Dir, "roles.sql")) {
-		settings["session_authorization"] = r.User
+		settings["session_authorization"] = r.Claim.Login
 	}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		if _, err := conn.Exec(ctx, "SELECT pg_catalog.set_config($1, $2, false)", name, settings[name]); err != nil {

@@ -22,7 +22,7 @@ var decisions = []string{
 }
 
 // auditKinds are the kinds of line that audit shows.
-var auditKinds = []string{"decision", "command", "user", "purpose", "column", "reason", "sqlstate", "rows", "tag"}
+var auditKinds = []string{"decision", "command", "login", "user", "purpose", "column", "reason", "sqlstate", "rows", "tag"}
 
 // block collects lines of kinds.
 type block []string
@@ -162,6 +162,7 @@ func showRecords(records []audit.Record) block {
 	for _, r := range records {
 		b.add("decision", string(r.Decision))
 		b.add("command", r.Command)
+		b.add("login", r.Login)
 		b.add("user", r.User)
 		b.add("purpose", r.Purpose)
 		for _, c := range r.Columns {
