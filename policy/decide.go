@@ -56,7 +56,7 @@ func (s *Set) finish(a *Access, d *decisions, who []*user) {
 	}
 	a.Unrestricted = d.unrestricted
 	a.ActsForOthers = s.doc.users[a.Login] != nil && len(s.doc.users[a.Login].actAs) > 0
-	a.decisions = s.share(d, a.Observe)
+	a.decisions = s.share(d, a)
 	a.ID = a.decisions.id
 	a.why = append(reasons(a, d), a.why...)
 }
@@ -66,7 +66,7 @@ func (s *Set) finish(a *Access, d *decisions, who []*user) {
 const maxDecisions = 10_000
 
 // share gives the decisions that are alike d: those made before, or d itself.
-func (s *Set) share(d *decisions, observe bool) *decisions {
+func (s *Set) share(d *decisions, a *Access) *decisions {
 	expired, _ := slices.BinarySearchFunc(s.expiries, d.at, func(e, at time.Time) int {
 		if e.After(at) {
 			return 1
@@ -74,7 +74,8 @@ func (s *Set) share(d *decisions, observe bool) *decisions {
 		return -1
 	})
 	var key strings.Builder
-	fmt.Fprintf(&key, "%t %t %t %d %q %q", d.unrestricted, observe, d.second, expired, d.nothing, d.without)
+	fmt.Fprintf(&key, "%t %t %t %d %q %q", d.unrestricted, a.Observe, d.second, expired, d.nothing, d.without)
+	fmt.Fprintf(&key, " %t %t", a.Limits.RefuseCopy, a.Limits.RefuseUnfiltered) // of a user or login: the roles do not tell
 	for _, r := range d.roles {
 		fmt.Fprintf(&key, " %q", r.name.text)
 	}

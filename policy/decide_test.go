@@ -324,6 +324,8 @@ users:
   bea: {roles: a, region: EU, desk: "2"}
   cid: {roles: a, region: US}
   dan: {roles: [a, b], region: EU}
+  eva: {roles: a, region: EU, limits: {copy: refuse}}
+  fay: {roles: a, region: EU, limits: {unfiltered: refuse}}
 `
 	s, _ := compileText(t, text)
 	other, _ := compileText(t, text)
@@ -342,6 +344,8 @@ users:
 		"another region":  id(s, "cid", "p"),
 		"another role":    id(s, "dan", "p"),
 		"another set":     id(other, "ann", "p"),
+		"no COPY":         id(s, "eva", "p"),
+		"no whole tables": id(s, "fay", "p"),
 	} {
 		if got == 0 || different[got] != "" {
 			t.Errorf("%s has ID %d, like %s", name, got, different[got])
