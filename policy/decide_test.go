@@ -356,7 +356,13 @@ users:
 
 func TestUnrestrictedObserveAndRights(t *testing.T) {
 	s := docsSet(t)
-	root := mustAccess(t, s, "root", "")
+	if got := mustAccess(t, s, "root", ""); got.Unrestricted || got.May("erase") {
+		t.Errorf("root without a second factor: %+v", got)
+	}
+	root, err := s.Decide(Claim{Login: "root", Second: true})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if !root.Unrestricted || !root.May("erase") || root.May("nothing") || !root.Function("x", "y", "") {
 		t.Errorf("root: %+v", root)
 	}

@@ -82,8 +82,8 @@ func TestDocsFileOrderNeverMatters(t *testing.T) {
 		t.Fatal(err)
 	}
 	straight := docsSet(t)
-	for _, login := range []string{"alice", "bob", "carol", "crm_app"} {
-		for _, purpose := range []string{"", "support", "analytics", "marketing"} {
+	for _, login := range []string{"alice", "bob", "carol", "dan", "crm_app", "root"} {
+		for _, purpose := range []string{"", "support", "analytics", "marketing", "offers", "profiling", "billing"} {
 			got, want := describe(s, login, purpose), describe(straight, login, purpose)
 			if got != want {
 				t.Errorf("reversed files: %s for %q:\n%s\nwant:\n%s", login, purpose, got, want)
