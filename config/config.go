@@ -31,6 +31,7 @@ type Config struct {
 	Policy   string   `yaml:"policy"`      // folder or file
 	Server   Server   `yaml:"server"`
 	Auth     Auth     `yaml:"auth"`
+	Tokens   []Token  `yaml:"tokens"` // whose signed tokens count
 	Audit    Audit    `yaml:"audit"`
 	Key      string   `yaml:"key"` // file with the secret that keyed masks are made with
 	Limits   Limits   `yaml:"limits"`
@@ -160,6 +161,7 @@ func (c *Config) takeEmpty(text []byte) {
 // resolve makes paths relative to the file's folder.
 func (c *Config) resolve(dir string) {
 	paths := []*string{&c.Policy, &c.Key, &c.Audit.Dir, &c.Server.CA, &c.Server.Cert, &c.Server.Key, &c.Server.Password, &c.Auth.Users}
+	paths = append(paths, c.tokenPaths()...)
 	if c.TLS != nil {
 		paths = append(paths, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA)
 		for i := range c.TLS.CRL {
@@ -230,6 +232,7 @@ func (c *Config) validate() error {
 		c.TLS.validate(bad)
 	}
 	c.Server.validate(bad)
+	c.validateTokens(bad)
 	if c.Limits.LoginTimeout <= 0 || c.Limits.Unauthenticated <= 0 || c.Limits.Refresh <= 0 || c.Limits.PlanCache <= 0 || c.Limits.Drain < 0 || c.Limits.PerAddress < 0 {
 		bad("limits", "must be positive")
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 )
 
@@ -38,17 +39,22 @@ func runKeygen(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-func keygen(path string) (err error) {
+func keygen(path string) error {
 	key := make([]byte, 32)
 	if _, err := rand.Read(key); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	return writeNew(path, append(hex.AppendEncode(nil, key), '\n'), 0o600)
+}
+
+// writeNew writes a file that does not exist yet, to the disk.
+func writeNew(path string, text []byte, mode fs.FileMode) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := fmt.Fprintln(f, hex.EncodeToString(key)); err != nil {
+	if _, err := f.Write(text); err != nil {
 		return err
 	}
 	return f.Sync()

@@ -33,6 +33,7 @@ func verbs() []verb {
 		{"schema", "make the tables in which pgveil remembers", runSchema},
 		{"keygen", "make the secret that keyed masks need", runKeygen},
 		{"user", "make what logins need: verifiers of passwords", runUser},
+		{"token", "make and check signed tokens of end users", runToken},
 		{"health", "ask a running pgveil how it is", runHealth},
 		{"version", "print the version", runVersion},
 	}

@@ -104,6 +104,7 @@ type process struct {
 	memory   *connection // and for what it remembers in the database
 	verify   *auth.AuthQuery
 	users    atomic.Pointer[auth.Users] // of the users file
+	issuers  *issuers                   // of tokens
 	enforcer *proxy.Enforcer
 	server   *proxy.Server
 
@@ -148,6 +149,12 @@ func (p *process) start(ctx context.Context) (err error) {
 	}
 	for _, line := range p.enforcer.Engine().Policy.Ahead() {
 		p.log.Warn("policy: " + line)
+	}
+	if p.issuers, err = newIssuers(p.cfg.Tokens); err == nil {
+		err = p.issuers.load()
+	}
+	if err != nil {
+		return err
 	}
 	p.gauges()
 	options, err := p.options(key)
@@ -217,7 +224,7 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	if o.MaskKeys, err = mask.Settings(derive(key, "masks")); err != nil {
 		return o, err
 	}
-	o.Upstream = p.own.upstream
+	o.Upstream, o.Tokens = p.own.upstream, p.issuers.context
 	if t := p.cfg.TLS; t != nil {
 		if o.TLS, err = clientsTLS(t); err != nil {
 			return o, err
@@ -265,6 +272,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 		tasks.Go(func() { failed <- p.serveAdmin(accepting, ln) })
 	}
 	tasks.Go(func() { p.keepFresh(accepting, hup) })
+	tasks.Go(func() { p.issuers.keepFresh(accepting, p.log) })
 	tasks.Go(func() {
 		config.Watch(accepting, policyEvery, func() { p.reload(accepting, "policy files changed") }, p.cfg.Policy)
 	})
@@ -331,6 +339,9 @@ func (p *process) keepFresh(ctx context.Context, hup <-chan os.Signal) {
 			p.reloadTLS()
 			p.reloadRules()
 			p.reloadUsers()
+			if err := p.issuers.load(); err != nil {
+				p.log.Error("keys of tokens not reloaded: those in force stay in force", "err", err)
+			}
 			p.reload(ctx, "SIGHUP")
 		case <-tick.C:
 			if fresh, err := p.enforcer.Look(ctx); err != nil && ctx.Err() == nil {

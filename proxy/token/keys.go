@@ -153,6 +153,11 @@ func (k key) fits(a jose.SignatureAlgorithm) bool {
 	}
 }
 
+// Secret tells whether whoever has the set could sign with it.
+func (s *KeySet) Secret() bool {
+	return slices.ContainsFunc(s.keys, func(k key) bool { _, ok := k.value.([]byte); return ok })
+}
+
 // Fits tells whether a set has a key for one of the algorithms at least.
 func (s *KeySet) Fits(list []jose.SignatureAlgorithm) error {
 	for _, a := range list {
