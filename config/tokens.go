@@ -11,20 +11,22 @@ import (
 
 // Token is an issuer whose signed tokens count.
 type Token struct {
-	Issuer     string         `yaml:"issuer"`     // its name in the claim iss
-	Use        string         `yaml:"use"`        // context, who a shared login works for, or login, who somebody is
-	Audience   string         `yaml:"audience"`   // the name in the claim aud that means us
-	Algorithms []string       `yaml:"algorithms"` // that it signs with
-	KeyFile    string         `yaml:"key_file"`   // one key: the secret of an HMAC, or a public key in PEM
-	SetFile    string         `yaml:"jwks_file"`  // several, as a JSON Web Key Set
-	SetURL     string         `yaml:"jwks_url"`   // the same, from the network
-	Discover   bool           `yaml:"discover"`   // the same, where the OpenID provider says that it is
-	CA         string         `yaml:"ca"`         // PEM file: who signs the certificates of jwks_url's host; absent: the system's roots
-	MaxAge     time.Duration  `yaml:"max_age"`    // the longest life of a token; 0: five minutes, of a login a day
-	Leeway     *time.Duration `yaml:"leeway"`     // that clocks may differ by; absent: thirty seconds
-	Logins     []string       `yaml:"logins"`     // of context: who may present them; absent: those that the policy lets act
-	User       string         `yaml:"user_claim"` // of login: the claim with the user's name; absent: sub
-	Groups     string         `yaml:"groups_claim"`
+	Issuer     string            `yaml:"issuer"`     // its name in the claim iss
+	Use        string            `yaml:"use"`        // context, who a shared login works for, or login, who somebody is
+	Audience   string            `yaml:"audience"`   // the name in the claim aud that means us
+	Algorithms []string          `yaml:"algorithms"` // that it signs with
+	KeyFile    string            `yaml:"key_file"`   // one key: the secret of an HMAC, or a public key in PEM
+	SetFile    string            `yaml:"jwks_file"`  // several, as a JSON Web Key Set
+	SetURL     string            `yaml:"jwks_url"`   // the same, from the network
+	Discover   bool              `yaml:"discover"`   // the same, where the OpenID provider says that it is
+	CA         string            `yaml:"ca"`         // PEM file: who signs the certificates of jwks_url's host; absent: the system's roots
+	MaxAge     time.Duration     `yaml:"max_age"`    // the longest life of a token; 0: five minutes, of a login a day
+	Leeway     *time.Duration    `yaml:"leeway"`     // that clocks may differ by; absent: thirty seconds
+	Logins     []string          `yaml:"logins"`     // of context: who may present them; absent: those that the policy lets act
+	User       string            `yaml:"user_claim"` // of login: the claim with the user's name; absent: sub
+	Groups     string            `yaml:"groups_claim"`
+	Names      map[string]string `yaml:"user_map"` // of login: what users are called here; absent: as the claim says
+	Scope      string            `yaml:"scope"`    // of login: what clients ask the provider for; absent: openid
 }
 
 // The words of tokens.
@@ -34,6 +36,9 @@ var (
 		"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 	}
 )
+
+// maxName is as long as PostgreSQL's names are.
+const maxName = 63
 
 // maxLeeway is the most that clocks are let differ by.
 const maxLeeway = 5 * time.Minute
@@ -61,8 +66,16 @@ func (t *Token) validate(bad func(key, format string, args ...any)) {
 	if t.Use == "login" && len(t.Logins) > 0 {
 		bad("logins", "is for context tokens: a login token is presented by its user")
 	}
-	if t.Use == "context" && (t.User != "" || t.Groups != "") {
-		bad("user_claim", "and groups_claim are for login tokens: those of context tokens are fixed")
+	if t.Use == "context" && (t.User != "" || t.Groups != "" || t.Names != nil || t.Scope != "") {
+		bad("user_claim", "groups_claim, user_map and scope are for login tokens")
+	}
+	for of, name := range t.Names {
+		if of == "" || name == "" || len(name) > maxName {
+			bad("user_map", "%q: %q is no name of a user", of, name)
+		}
+	}
+	if t.Use == "login" && t.Scope == "" {
+		t.Scope = "openid"
 	}
 	t.validateAlgorithms(bad)
 	t.validateKeys(bad)

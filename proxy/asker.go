@@ -157,6 +157,9 @@ func (s *session) decide(engine *rewrite.Engine, a asker) (party, error) {
 	if err != nil {
 		return party{access: policy.Nobody(c), ticket: ticket}, rewrite.RefuseAccess(err)
 	}
+	if err := s.deputy.check(access); err != nil {
+		return party{access: policy.Nobody(c), ticket: ticket}, err
+	}
 	return party{access, ticket}, nil
 }
 

@@ -31,12 +31,12 @@ func passOver(err error) error {
 
 // connect logs in as the client to the first host that serves it. A refusal of
 // the login itself is final: the hosts hold the same data.
-func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret auth.Secret) error {
+func (srv *Server) connect(ctx context.Context, s *session, st *startup) error {
 	e := srv.admission(ctx, s, st)
 	var tried []error
 	for _, target := range srv.upstream.Target.passes() {
 		for _, h := range srv.upstream.order() {
-			said, err := srv.connectTo(ctx, s, st, h, target, e, secret)
+			said, err := srv.connectTo(ctx, s, st, h, target, e)
 			var next *elsewhere
 			switch {
 			case err == nil:
@@ -63,8 +63,8 @@ func (srv *Server) connect(ctx context.Context, s *session, st *startup, secret 
 
 // connectTo logs in to one host, and gives what it said to the client until it
 // was ready. On an error it has closed its connection.
-func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Host, target Target, e entry, secret auth.Secret) (said []byte, err error) {
-	conn, r, err := srv.upstream.reach(ctx, h, srv.greeting(st, e))
+func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Host, target Target, e entry) (said []byte, err error) {
+	conn, r, err := srv.upstream.reach(ctx, h, srv.greeting(st.as(s.deputy), e))
 	if err != nil {
 		return nil, &elsewhere{err}
 	}
@@ -79,15 +79,15 @@ func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Hos
 	s.host, s.upstream, s.fromS, s.toS = h, conn, r, wire.NewWriter(conn)
 	s.host.Address = conn.RemoteAddr().String() // a name may stand for several servers
 	s.key, s.serverKey = cancelKey{}, nil       // not those of the host before
-	err = auth.Login(ctx, authConn{s.fromS, s.toS}, s.login, secret, auth.LoginOptions{
-		Trust: s.method == Trust || s.method == Cert, Binding: binding(conn), Private: srv.upstream.private(conn),
+	err = auth.Login(ctx, authConn{s.fromS, s.toS}, s.deputy.login, s.deputy.secret, auth.LoginOptions{
+		Trust: s.deputy.trust, Binding: binding(conn), Private: srv.upstream.private(conn),
 		Negotiated: func(body []byte) error { return srv.upstream.settles(h, body, st.minor) },
 	})
 	if s.method == Passthrough {
 		err = srv.judge(s, srv.checkCode(ctx, s, err))
 	}
 	if err != nil {
-		return nil, passOver(err)
+		return nil, s.deputy.hide(s, passOver(err))
 	}
 	if e.denied != nil {
 		return nil, e.denied
@@ -101,6 +101,9 @@ func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Hos
 		}
 	}
 	said, is, err := s.welcome(st.minor)
+	if err == nil {
+		err = s.assume(s.deputy)
+	}
 	if err == nil && target != AnyServer {
 		err = s.checkTarget(target, is)
 	}

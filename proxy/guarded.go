@@ -24,8 +24,11 @@ func (s *session) attempt() guard.Attempt {
 	return guard.Attempt{Login: s.login, Addr: origin(s.client.RemoteAddr())}
 }
 
-// guessable tells whether there is something to guess at a login.
-func (s *session) guessable() bool { return s.srv.guard != nil && s.method != Trust }
+// guessable tells whether there is something to guess at a login. A signature is
+// nothing: to count tokens that fail would only let others shut their user out.
+func (s *session) guessable() bool {
+	return s.srv.guard != nil && s.method != Trust && s.method != OIDC && s.method != OAuth
+}
 
 // vet asks the guard before anything is done for a login. A pair that is
 // locked goes on, to see what it saw when it last failed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -25,6 +26,8 @@ const (
 	Trust                         // no proof; from this machine only
 	Cert                          // the certificate shown under TLS; the server must take pgveil's word for it
 	Reject                        // nobody gets in
+	OIDC                          // a token in place of the password, over TLS or within this machine
+	OAuth                         // a token by SASL, which PostgreSQL 18's clients know; as private as that
 )
 
 // authConn carries login messages over a connection.
@@ -78,8 +81,12 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 	if err != nil {
 		return s, err
 	}
+	if s.deputy, err = srv.deputize(s, secret); err != nil {
+		return s, err
+	}
+	defer func() { s.deputy.secret = auth.Secret{} }()
 	s.engine = srv.enforcer.Engine()
-	return s, srv.connect(ctx, s, st, secret)
+	return s, srv.connect(ctx, s, st)
 }
 
 // needsTLS tells whether a connection would have to be under TLS and is not. A
@@ -120,8 +127,8 @@ func (srv *Server) prove(ctx context.Context, s *session, f *front) (auth.Secret
 		}
 		return auth.JudgedSCRAM(ctx, c, s.login, s.lookupFor(), bind, srv.mockKey, func(err error) error { return srv.judge(s, err) })
 	case Passthrough:
-		if _, ok := s.client.(*tls.Conn); !ok && auth.TrustAllowed(s.client.RemoteAddr()) != nil {
-			return auth.Secret{}, newFatal("28000", "a password may be sent under TLS only")
+		if err := s.confidential("a password"); err != nil {
+			return auth.Secret{}, err
 		}
 		secret, err := auth.Password(ctx, c)
 		if err == nil && s.lockedBy != 0 {
@@ -138,6 +145,10 @@ func (srv *Server) prove(ctx context.Context, s *session, f *front) (auth.Secret
 		return auth.Secret{}, nil
 	case Cert:
 		return auth.Secret{}, nil // checkCert has seen it
+	case OIDC:
+		return auth.Secret{}, srv.oidc(ctx, s, c)
+	case OAuth:
+		return auth.Secret{}, srv.oauth(ctx, s, c)
 	default:
 		return auth.Secret{}, newFatal("28000", "no method of login is configured")
 	}
@@ -173,7 +184,7 @@ func (srv *Server) admission(ctx context.Context, s *session, st *startup) entry
 	case err != nil:
 		e.denied = err
 	default:
-		e.denied = checkStartup(st, settings)
+		e.denied = errors.Join(s.deputy.checkSettings(settings), checkStartup(st, settings))
 	}
 	return e
 }
@@ -249,6 +260,9 @@ func (s *session) recordLogin(err error) error {
 	if a := s.plans.Access; err == nil {
 		r.User, r.Ticket = a.User, s.ticket
 		r.Roles, r.Purpose, r.Generation = a.Roles, a.Purpose, s.engine.Policy.Generation()
+		if t := s.identity; t != nil {
+			r.Reasons = []string{fmt.Sprintf("token of %s for %s", t.Issuer, t.Subject)}
+		}
 	} else {
 		r.Decision, r.Message = string(rewrite.Refused), "login refused"
 		if s.lockedBy != 0 {

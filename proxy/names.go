@@ -33,8 +33,12 @@ func refuseOtherAccess(what string, name []byte) error {
 	return &rewrite.Refusal{Code: "42501", Message: fmt.Sprintf("%s %q was opened for another role or purpose, or under another policy", what, name), Hint: "open it again"}
 }
 
-// checkNames refuses EXECUTE and FETCH of what was made for another access.
+// checkNames refuses EXECUTE and FETCH of what was made for another access, and
+// what would leave the session's role where it must not.
 func (s *session) checkNames(p *rewrite.Plan) error {
+	if err := s.deputy.checkRoles(p); err != nil {
+		return err
+	}
 	if free(s.plans.Access) || !p.Has(rewrite.Prepares|rewrite.Forgets|rewrite.Executes|rewrite.Fetches|rewrite.Ends) {
 		return nil
 	}

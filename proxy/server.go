@@ -45,6 +45,10 @@ type Options struct {
 	Appended  bool              // of Passthrough: users with a second factor write a code behind their password; needs State
 	MockKey   []byte            // of SCRAM: see auth.SCRAM
 	MaskKeys  map[string]string // settings that keyed masks read
+	Logins    *token.Verifier   // of OIDC and OAuth; nil: none counts
+	Provider  auth.Provider     // of OAuth: where clients get tokens
+
+	Credentials Credentials // for the server, in place of the client's own proof; nil: there are none
 
 	Guard   *guard.Guard // of logins that fail; nil: there is none
 	Suspect int          // a login that gets in after that many failures is told of; 0: none is
@@ -80,6 +84,9 @@ type Server struct {
 	appended  bool
 	mockKey   []byte
 	maskKeys  map[string]string
+	logins    *token.Verifier
+	provider  auth.Provider
+	deputies  Credentials
 	timeout   time.Duration
 	guard     *guard.Guard
 	suspect   int
@@ -115,7 +122,8 @@ func New(o Options) (*Server, error) {
 	}
 	srv := &Server{
 		database: o.Database, upstream: newServers(o.Upstream), enforcer: o.Enforcer, audit: o.Audit, durable: o.Durable,
-		privacy: o.Privacy, state: o.State, appended: o.Appended, tokens: o.Tokens,
+		privacy: o.Privacy, state: o.State, appended: o.Appended,
+		tokens: o.Tokens, logins: o.Logins, provider: o.Provider, deputies: o.Credentials,
 		clearToo: o.ClearToo, everybody: everybody(o.Method, o.Certs), lookup: o.Lookup, mockKey: o.MockKey,
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		guard: o.Guard, suspect: o.Suspect, slowed: make(chan struct{}, max(1, o.MaxUnauthorized/4)),

@@ -14,6 +14,7 @@ import (
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy/guard"
+	"github.com/pgveil/pgveil/proxy/token"
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/rewrite"
 )
@@ -32,14 +33,16 @@ type session struct {
 	toS          *wire.Writer // the client half's
 
 	login, database, app, addr string
-	method                     Method       // of the login
-	base                       policy.Claim // what is known of the login itself
-	foreign                    bool         // in a database without a policy
-	key                        cancelKey    // what the client must show to cancel
-	serverKey                  []byte       // what the server must be shown: process number and secret
-	host                       Host         // the very server that it is on
-	lockedBy                   guard.Scope  // whose failures refuse the login
-	shown                      guard.Shown  // what the client saw of a verifier or the server
+	method                     Method        // of the login
+	base                       policy.Claim  // what is known of the login itself
+	foreign                    bool          // in a database without a policy
+	key                        cancelKey     // what the client must show to cancel
+	serverKey                  []byte        // what the server must be shown: process number and secret
+	host                       Host          // the very server that it is on
+	lockedBy                   guard.Scope   // whose failures refuse the login
+	shown                      guard.Shown   // what the client saw of a verifier or the server
+	deputy                     deputy        // who is logged in to the server
+	identity                   *token.Claims // what the token said that it logged in by; nil: none did
 
 	// The client half's own.
 	engine   *rewrite.Engine // what its statements are planned by

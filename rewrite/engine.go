@@ -121,6 +121,7 @@ const (
 	Temporaries                    // temporary tables come or go
 	Unfiltered                     // rows come by ways that pass over row filters: disclosed views, functions
 	Tunes                          // any run-time parameter may change
+	Roles                          // the role becomes the login's own: SET ROLE NONE
 )
 
 // Has tells whether any of the given effects is among the plan's.

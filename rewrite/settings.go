@@ -75,6 +75,9 @@ func (c *planner) set(v *pg_query.VariableSetStmt) error {
 		if err := checkSetting(name, v.Args); err != nil {
 			return err
 		}
+		if name == "role" {
+			effect |= Roles
+		}
 	}
 	step := Step{Command: commandName(&pg_query.Node{Node: &pg_query.Node_VariableSetStmt{VariableSetStmt: v}}), Effect: effect}
 	if values, ok := constants(v.Args); ok && len(values) == 1 && slices.Contains(askerSettings, name) {

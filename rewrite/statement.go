@@ -321,6 +321,9 @@ func (e *Engine) after(s Session, n *pg_query.Node, step Step) (Session, error) 
 		if err != nil {
 			return s, RefuseAccess(err)
 		}
+		if (access.Unrestricted || access.Observe) && !s.Access.Unrestricted && !s.Access.Observe {
+			return s, refuseSeparately(step) // whether the session may become so is not known here
+		}
 		s.Access = access
 		return s, nil
 	default:

@@ -73,7 +73,7 @@ func newIssuers(list []config.Token) (*issuers, error) {
 func (i *issuer) issuer() token.Issuer {
 	t := token.Issuer{
 		Name: i.Issuer, Use: token.Context, Audience: i.Audience, Algorithms: i.algorithms(), Keys: i.keys,
-		MaxAge: i.MaxAge, Logins: i.Logins, User: i.User, Groups: i.Groups,
+		MaxAge: i.MaxAge, Logins: i.Logins, User: i.User, Groups: i.Groups, Names: i.Names,
 	}
 	if i.Use == "login" {
 		t.Use = token.Login

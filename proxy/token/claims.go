@@ -205,6 +205,11 @@ func (r *reader) login(is *Issuer, c *Claims) {
 	if is.User == "email" && string(r.p["email_verified"]) != "true" {
 		r.fail("email_verified", "is not true, and who has the address is not known") // anybody may claim one
 	}
+	if name, ok := is.Names[c.User]; ok {
+		c.User = name
+	} else if is.Names != nil {
+		at.fail(is.User, "is nobody who is known here")
+	}
 	at.done(r)
 	at = r.at(is.Groups)
 	c.Groups = at.texts(last(is.Groups), maxText)

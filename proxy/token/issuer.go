@@ -43,6 +43,10 @@ type Issuer struct {
 	// User and Groups name the claims of a login token. A name that begins with
 	// a slash is a path: /realm_access/roles. The defaults are sub and groups.
 	User, Groups string
+
+	// Names says what those whom User names are called here. When it is not nil,
+	// it names all who may log in.
+	Names map[string]string
 }
 
 // Verifier knows whose tokens count. It is safe for use by many goroutines, and
