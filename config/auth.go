@@ -28,8 +28,8 @@ func (a *Auth) complete() {
 
 // validate checks what auth says by itself.
 func (a *Auth) validate(bad func(key, format string, args ...any)) {
-	if a.Method != "" && !slices.Contains([]string{"scram", "passthrough", "trust"}, a.Method) {
-		bad("auth.method", "%q is not one of scram, passthrough, trust", a.Method)
+	if a.Method != "" && !slices.Contains([]string{"scram", "passthrough", "trust", "oidc", "oauth"}, a.Method) {
+		bad("auth.method", "%q is not one of scram, passthrough, trust, oidc, oauth", a.Method)
 	}
 	switch a.Verifiers {
 	case "":

@@ -67,11 +67,12 @@ type Server struct {
 	Key      string        `yaml:"key"`             // and its key
 	Login    string        `yaml:"login"`           // pgveil's own, to read the catalog (and, with scram, the verifiers)
 	Password string        `yaml:"password_file"`   // of that login; absent: none is needed
+	Logins   []ServerLogin `yaml:"logins"`          // in place of clients' own proofs
 }
 
 // Auth says how clients prove who they are.
 type Auth struct {
-	Method string `yaml:"method"` // scram, passthrough or trust; absent, and without rules: scram
+	Method string `yaml:"method"` // scram, passthrough, trust, oidc or oauth; absent, and without rules: scram
 	Rules  []Rule `yaml:"rules"`  // in place of method
 	Query  string `yaml:"query"`  // of scram: gives the verifier of login $1
 
@@ -161,7 +162,7 @@ func (c *Config) takeEmpty(text []byte) {
 // resolve makes paths relative to the file's folder.
 func (c *Config) resolve(dir string) {
 	paths := []*string{&c.Policy, &c.Key, &c.Audit.Dir, &c.Server.CA, &c.Server.Cert, &c.Server.Key, &c.Server.Password, &c.Auth.Users}
-	paths = append(paths, c.tokenPaths()...)
+	paths = append(append(paths, c.tokenPaths()...), c.Server.loginPaths()...)
 	if c.TLS != nil {
 		paths = append(paths, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA)
 		for i := range c.TLS.CRL {
@@ -232,7 +233,9 @@ func (c *Config) validate() error {
 		c.TLS.validate(bad)
 	}
 	c.Server.validate(bad)
+	c.Server.validateLogins(bad)
 	c.validateTokens(bad)
+	c.validateMethods(bad)
 	if c.Limits.LoginTimeout <= 0 || c.Limits.Unauthenticated <= 0 || c.Limits.Refresh <= 0 || c.Limits.PlanCache <= 0 || c.Limits.Drain < 0 || c.Limits.PerAddress < 0 {
 		bad("limits", "must be positive")
 	}

@@ -17,7 +17,7 @@ type Rule struct {
 	Databases Words  `yaml:"databases"`    // names, replication, all
 	TLS       string `yaml:"tls"`          // required or any; absent: required
 	Certs     string `yaml:"client_certs"` // absent: tls.client_certs
-	Method    string `yaml:"method"`       // scram, passthrough, trust, cert or reject
+	Method    string `yaml:"method"`       // scram, passthrough, trust, cert, oidc, oauth or reject
 	Because   string `yaml:"because"`      // for whoever reads the file or the access log
 }
 
@@ -169,7 +169,7 @@ func (r *Rule) validate(t *TLS, bad func(key, format string, args ...any)) {
 	}
 	r.validateTLS(t, places, bad)
 	switch r.Method {
-	case "scram", "passthrough", "reject":
+	case "scram", "passthrough", "oidc", "oauth", "reject":
 	case "trust":
 		if err == nil && !places.local() {
 			bad("method", "trust is for unix and loopback only")
@@ -177,7 +177,7 @@ func (r *Rule) validate(t *TLS, bad func(key, format string, args ...any)) {
 	case "cert":
 		r.validateCert(t, bad)
 	default:
-		bad("method", "%q is not one of scram, passthrough, trust, cert, reject", r.Method)
+		bad("method", "%q is not one of scram, passthrough, trust, cert, oidc, oauth, reject", r.Method)
 	}
 }
 

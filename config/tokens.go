@@ -167,6 +167,23 @@ func (c *Config) validateTokens(bad func(key, format string, args ...any)) {
 	}
 }
 
+// validateMethods checks that somebody is believed where logins are by tokens.
+func (c *Config) validateMethods(bad func(key, format string, args ...any)) {
+	if slices.ContainsFunc(c.Tokens, func(t Token) bool { return t.Use == "login" }) {
+		return
+	}
+	methods := []string{c.Auth.Method}
+	for _, r := range c.Auth.Rules {
+		methods = append(methods, r.Method)
+	}
+	for _, m := range methods {
+		if m == "oidc" || m == "oauth" {
+			bad("tokens", "has nobody of use: login, whom the method %s would believe", m)
+			return
+		}
+	}
+}
+
 // tokenPaths gives the files of issuers.
 func (c *Config) tokenPaths() (paths []*string) {
 	for i := range c.Tokens {

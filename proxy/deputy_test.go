@@ -73,6 +73,7 @@ func TestDeputies(t *testing.T) {
 		{"in other letters", "alice", proxy.Credential{Login: "svc", Secret: svc, SetRole: true}, []string{"ROLE", "none"}, "42501 the role of the session is not open to be set"},
 		{"as an option", "alice", proxy.Credential{Login: "svc", Secret: svc, SetRole: true}, []string{"options", "-c role=none"}, "42501 the role of the session is not open to be set"},
 		{"a wrong password", "alice", proxy.Credential{Login: "svc", Secret: auth.PasswordSecret("wrong"), SetRole: true}, nil, `28000 pgveil could not log in to the server for user "alice"`},
+		{"a wrong password of the client's own name", "alice", proxy.Credential{Secret: auth.PasswordSecret("wrong")}, nil, `28000 pgveil could not log in to the server for user "alice"`},
 		{"no password", "alice", proxy.Credential{Login: "svc", SetRole: true}, nil, "08006 the login could not be completed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -106,7 +107,11 @@ func TestDeputysRole(t *testing.T) {
 		"SET LOCAL ROLE none", "SET SESSION ROLE none", "set role to none", "SET ROLE dora", "SET ROLE svc", "SET SESSION AUTHORIZATION svc",
 		"SELECT set_config('role', 'none', false)", "SELECT set_config('ROLE', 'no' || 'ne', true)", "SELECT pg_catalog.set_config('role', 'dora', false)",
 		"SELECT id FROM customers WHERE set_config('role', 'none', false) = 'none'", "PREPARE x AS SELECT set_config('role', 'none', false); EXECUTE x",
-		"BEGIN; SET LOCAL ROLE none; SELECT 1", "DO $$BEGIN EXECUTE 'SET ROLE none'; END$$", "/* x */ SET ROLE none;",
+		"BEGIN; SET LOCAL ROLE none; SELECT 1",
+		"EXPLAIN ANALYZE SELECT set_config('role', 'none', false)", "COPY (SELECT set_config('role', 'none', false)) TO STDOUT",
+		"CREATE TEMP TABLE x AS SELECT set_config('role', 'none', false)", "VALUES (set_config('role', 'none', false))",
+		"BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT set_config('role', 'none', false); COMMIT",
+		"UPDATE customers SET region = region WHERE set_config('role', 'none', false) = ''", "DO $$BEGIN EXECUTE 'SET ROLE none'; END$$", "/* x */ SET ROLE none;",
 	} {
 		for name, mode := range map[string]pgx.QueryExecMode{"simple": pgx.QueryExecModeSimpleProtocol, "extended": pgx.QueryExecModeExec, "prepared": pgx.QueryExecModeDescribeExec} {
 			conn, err := f.signedIn(t, p, database, "alice")

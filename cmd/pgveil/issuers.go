@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/pgveil/pgveil/config"
+	"github.com/pgveil/pgveil/proxy/auth"
 	"github.com/pgveil/pgveil/proxy/token"
 )
 
@@ -30,6 +32,7 @@ type issuer struct {
 	keys   *token.Keys
 	client *http.Client  // nil: its keys are in a file
 	wake   chan struct{} // told that a token named a key that is not there
+	next   time.Duration // until keys are fetched again
 }
 
 // issuers is all of them. Those of context tokens and those of logins are
@@ -101,6 +104,22 @@ func (i *issuer) want() {
 	}
 }
 
+// provider gives where clients get tokens for logins: of the first issuer that
+// can be asked.
+func (is *issuers) provider() auth.Provider {
+	for _, i := range is.all {
+		if i.Use == "login" && config.CheckURL(i.Issuer) == nil {
+			return auth.Provider{Configuration: i.configuration(), Scope: i.Scope}
+		}
+	}
+	return auth.Provider{}
+}
+
+// configuration gives the address of an OpenID provider's configuration.
+func (i *issuer) configuration() string {
+	return strings.TrimSuffix(i.Issuer, "/") + "/.well-known/openid-configuration"
+}
+
 // load reads all keys that are in files, and puts them in force together or not
 // at all.
 func (is *issuers) load() error {
@@ -146,34 +165,45 @@ func (i *issuer) read() (*token.KeySet, error) {
 	return set, nil
 }
 
-// keepFresh fetches keys from the network, now, on a timer and when a token
-// names one that is not there, until the context ends.
-func (is *issuers) keepFresh(ctx context.Context, log *slog.Logger) {
+// distant runs something for every issuer whose keys are in the network, all at
+// once, and waits for them.
+func (is *issuers) distant(run func(*issuer)) {
 	var tasks sync.WaitGroup
 	for _, i := range is.all {
 		if i.client != nil {
-			tasks.Go(func() { i.keepFresh(ctx, log.With("issuer", i.Issuer)) })
+			tasks.Go(func() { run(i) })
 		}
 	}
 	tasks.Wait()
 }
 
-func (i *issuer) keepFresh(ctx context.Context, log *slog.Logger) {
-	for {
-		next := keysRenewed
-		if err := i.renew(ctx); err != nil && ctx.Err() == nil {
-			log.Error("fetching keys: those in force stay in force for a while", "err", err)
-			next = keysRetried
+// first fetches keys from the network once. Without them pgveil does start, and
+// refuses tokens until it has them.
+func (is *issuers) first(ctx context.Context, log *slog.Logger) {
+	is.distant(func(i *issuer) { i.try(ctx, log) })
+}
+
+// keepFresh fetches keys again, on a timer and when a token names one that is
+// not there, until the context ends.
+func (is *issuers) keepFresh(ctx context.Context, log *slog.Logger) {
+	is.distant(func(i *issuer) {
+		for i.rest(ctx) {
+			i.try(ctx, log)
 		}
-		if !i.rest(ctx, next) {
-			return
-		}
+	})
+}
+
+func (i *issuer) try(ctx context.Context, log *slog.Logger) {
+	i.next = keysRenewed
+	if err := i.renew(ctx); err != nil && ctx.Err() == nil {
+		log.Error("fetching keys: those in force stay in force for a while", "issuer", i.Issuer, "err", err)
+		i.next = keysRetried
 	}
 }
 
 // rest waits until keys shall be fetched again; false when never.
-func (i *issuer) rest(ctx context.Context, next time.Duration) bool {
-	spared, due := time.NewTimer(keysSpared), time.NewTimer(next)
+func (i *issuer) rest(ctx context.Context) bool {
+	spared, due := time.NewTimer(keysSpared), time.NewTimer(i.next)
 	defer spared.Stop()
 	defer due.Stop()
 	select {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/pgveil/pgveil/config"
@@ -49,7 +48,7 @@ func (i *issuer) fetch(ctx context.Context) (*token.KeySet, error) {
 			return nil, err
 		}
 	}
-	text, err := get(ctx, i.client, address)
+	text, err := get(ctx, i.client, address, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +62,8 @@ func (i *issuer) fetch(ctx context.Context) (*token.KeySet, error) {
 // discover asks an OpenID provider where its keys are. It must call itself what
 // the configuration calls it, or it speaks for somebody else.
 func (i *issuer) discover(ctx context.Context) (string, error) {
-	address := strings.TrimSuffix(i.Issuer, "/") + "/.well-known/openid-configuration"
-	text, err := get(ctx, i.client, address)
+	address := i.configuration()
+	text, err := get(ctx, i.client, address, nil)
 	if err != nil {
 		return "", err
 	}
@@ -84,13 +83,16 @@ func (i *issuer) discover(ctx context.Context) (string, error) {
 	return doc.Keys, nil
 }
 
-// get gives a document of limited size.
-func get(ctx context.Context, c *http.Client, address string) ([]byte, error) {
+// get gives a document of limited size. Its errors show nothing of the headers.
+func get(ctx context.Context, c *http.Client, address string, headers map[string]string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
 	request.Header.Set("Accept", "application/json")
+	for name, value := range headers {
+		request.Header.Set(name, value)
+	}
 	response, err := c.Do(request)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 // methods are the words of auth.rules. config has checked them.
 var methods = map[string]proxy.Method{
 	"scram": proxy.SCRAM, "passthrough": proxy.Passthrough, "trust": proxy.Trust, "cert": proxy.Cert, "reject": proxy.Reject,
+	"oidc": proxy.OIDC, "oauth": proxy.OAuth,
 }
 
 // rules gives who may come from where and how; nil when the configuration has

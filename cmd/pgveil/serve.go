@@ -104,7 +104,8 @@ type process struct {
 	memory   *connection // and for what it remembers in the database
 	verify   *auth.AuthQuery
 	users    atomic.Pointer[auth.Users] // of the users file
-	issuers  *issuers                   // of tokens
+	logins   serverLogins
+	issuers  *issuers // of tokens
 	enforcer *proxy.Enforcer
 	server   *proxy.Server
 
@@ -150,12 +151,16 @@ func (p *process) start(ctx context.Context) (err error) {
 	for _, line := range p.enforcer.Engine().Policy.Ahead() {
 		p.log.Warn("policy: " + line)
 	}
+	if p.logins, err = newServerLogins(ctx, p.cfg.Server.Logins); err != nil {
+		return err
+	}
 	if p.issuers, err = newIssuers(p.cfg.Tokens); err == nil {
 		err = p.issuers.load()
 	}
 	if err != nil {
 		return err
 	}
+	p.issuers.first(ctx, p.log)
 	p.gauges()
 	options, err := p.options(key)
 	if err != nil {
@@ -224,7 +229,8 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	if o.MaskKeys, err = mask.Settings(derive(key, "masks")); err != nil {
 		return o, err
 	}
-	o.Upstream, o.Tokens = p.own.upstream, p.issuers.context
+	o.Upstream, o.Credentials = p.own.upstream, p.logins.credential
+	o.Tokens, o.Logins, o.Provider = p.issuers.context, p.issuers.logins, p.issuers.provider()
 	if t := p.cfg.TLS; t != nil {
 		if o.TLS, err = clientsTLS(t); err != nil {
 			return o, err
@@ -273,6 +279,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	}
 	tasks.Go(func() { p.keepFresh(accepting, hup) })
 	tasks.Go(func() { p.issuers.keepFresh(accepting, p.log) })
+	tasks.Go(func() { p.logins.keepFresh(accepting, p.log) })
 	tasks.Go(func() {
 		config.Watch(accepting, policyEvery, func() { p.reload(accepting, "policy files changed") }, p.cfg.Policy)
 	})
@@ -339,9 +346,7 @@ func (p *process) keepFresh(ctx context.Context, hup <-chan os.Signal) {
 			p.reloadTLS()
 			p.reloadRules()
 			p.reloadUsers()
-			if err := p.issuers.load(); err != nil {
-				p.log.Error("keys of tokens not reloaded: those in force stay in force", "err", err)
-			}
+			p.reloadSecrets(ctx)
 			p.reload(ctx, "SIGHUP")
 		case <-tick.C:
 			if fresh, err := p.enforcer.Look(ctx); err != nil && ctx.Err() == nil {
@@ -369,6 +374,17 @@ func (p *process) reload(ctx context.Context, why string) {
 	p.server.Expel()
 	if _, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "reload: " + why, Generation: generation}); err != nil {
 		p.log.Error("recording the reload", "err", err)
+	}
+}
+
+// reloadSecrets reads the keys of tokens and the passwords of server.logins
+// again. What cannot be read stays as it is.
+func (p *process) reloadSecrets(ctx context.Context) {
+	if err := p.issuers.load(); err != nil {
+		p.log.Error("keys of tokens not reloaded: those in force stay in force", "err", err)
+	}
+	if err := p.logins.renew(ctx, func(*serverLogin) bool { return true }); err != nil {
+		p.log.Error("passwords not reloaded: those in force stay in force", "err", err)
 	}
 }
 
