@@ -25,6 +25,7 @@ type Credentials func(login, database string) (*Credential, error)
 type deputy struct {
 	login  string
 	secret auth.Secret // until it is logged in
+	own    bool        // the client, by its own proof or for want of one
 	trust  bool        // the server may ask for no proof
 	role   string      // the session's from its first statement on; "": the login's own
 }
@@ -36,7 +37,7 @@ const noRole = "none"
 // proof that pgveil did not check itself there is nobody: the server would be
 // asked nothing about the client.
 func (srv *Server) deputize(s *session, secret auth.Secret) (deputy, error) {
-	own := deputy{login: s.login, secret: secret, trust: s.method.silent()}
+	own := deputy{login: s.login, secret: secret, own: true, trust: s.method.silent()}
 	if srv.deputies == nil {
 		return own, nil
 	}
@@ -139,7 +140,7 @@ func (d *deputy) hide(s *session, err error) error {
 	var next *elsewhere
 	var refused *auth.ServerError
 	var l *auth.LoginError
-	if d.login == s.login && d.role == "" || errors.As(err, &next) || !errors.As(err, &refused) && !errors.As(err, &l) {
+	if d.own || errors.As(err, &next) || !errors.As(err, &refused) && !errors.As(err, &l) {
 		return err
 	}
 	said := errors.New(err.Error()) // no longer what a client would be handed
