@@ -53,10 +53,16 @@ func Bearer(ctx context.Context, c Conn, user string, p Provider, check func(tok
 	return refused
 }
 
-// TokenError refuses a user whose token proves nothing.
+// TokenError refuses a user whose token proves nothing. It is an ErrNoToken, and
+// then no failure, when there was none.
 func TokenError(user string, cause error) error {
-	message := fmt.Sprintf("OAuth bearer authentication failed for user %q: %v", user, cause)
-	return &LoginError{Code: codeRefused, Message: message}
+	e := &LoginError{Code: codeRefused, Message: fmt.Sprintf("OAuth bearer authentication failed for user %q", user)}
+	if errors.Is(cause, ErrNoToken) {
+		e.cause = ErrNoToken
+	} else {
+		e.Message += ": " + cause.Error()
+	}
+	return e
 }
 
 // askToken offers the mechanism and reads the client's opening, which has the
