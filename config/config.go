@@ -236,6 +236,7 @@ func (c *Config) validate() error {
 	c.Server.validateLogins(bad)
 	c.validateTokens(bad)
 	c.validateMethods(bad)
+	c.validateProofs(bad)
 	if c.Limits.LoginTimeout <= 0 || c.Limits.Unauthenticated <= 0 || c.Limits.Refresh <= 0 || c.Limits.PlanCache <= 0 || c.Limits.Drain < 0 || c.Limits.PerAddress < 0 {
 		bad("limits", "must be positive")
 	}

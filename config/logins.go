@@ -96,6 +96,13 @@ func (v *Vault) validate(bad func(key, format string, args ...any)) {
 	}
 }
 
+// validateProofs refuses entries where no login could use them.
+func (c *Config) validateProofs(bad func(key, format string, args ...any)) {
+	if len(c.Server.Logins) > 0 && (c.Auth.Method == "passthrough" || c.Auth.Method == "trust") {
+		bad("server.logins", "are for logins that prove themselves to pgveil, which with %s none does", c.Auth.Method)
+	}
+}
+
 // loginPaths gives the files of entries.
 func (s *Server) loginPaths() (paths []*string) {
 	for i := range s.Logins {

@@ -71,6 +71,15 @@ func TestServerLoginsTellEveryProblem(t *testing.T) {
 	}
 }
 
+func TestServerLoginsNeedAProof(t *testing.T) {
+	for method, ok := range map[string]bool{"scram": true, "passthrough": false, "trust": false} {
+		_, err := Load(write(t, strings.Replace(withLogins("{users: all, databases: all, as: svc}"), "scram", method, 1)))
+		if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "server.logins: are for logins") {
+			t.Errorf("with %s: %v, want ok %v", method, err, ok)
+		}
+	}
+}
+
 // TestTokenMethods needs somebody whose tokens are believed.
 func TestTokenMethods(t *testing.T) {
 	const issuer = "tokens: [{issuer: id, use: login, audience: a, algorithms: [RS256], key_file: k}]\n"

@@ -1,7 +1,9 @@
 package proxy_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"slices"
 	"strings"
@@ -208,5 +210,61 @@ func TestDeputyIsRecorded(t *testing.T) {
 	}
 	if seen < 2 {
 		t.Errorf("%d records of a session", seen)
+	}
+}
+
+// TestDeputyOfOtherProofs logs in by a certificate, and by a password whose
+// verifier only pgveil has: neither tells the server anything.
+func TestDeputyOfOtherProofs(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	service(t, pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser)))
+	line, err := auth.UserLine("alice", "pgveil-only", 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, err := auth.ParseUsers(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := newAuthority(t)
+	credential := func(o *proxy.Options) {
+		o.Lookup, o.MockKey = users.Lookup, bytes.Repeat([]byte{1}, 32)
+		o.TLS = &tls.Config{Certificates: []tls.Certificate{ours.own()}, ClientCAs: ours.roots(), ClientAuth: tls.VerifyClientCertIfGiven}
+		o.Credentials = func(string, string) (*proxy.Credential, error) {
+			return &proxy.Credential{Login: "svc", Secret: auth.PasswordSecret("svc-password"), SetRole: true}, nil
+		}
+	}
+	cert := ours.issue(t, named("alice"))
+	for _, tt := range []struct {
+		name     string
+		method   proxy.Method
+		cert     *tls.Certificate
+		password string
+		want     string
+	}{
+		{"a certificate", proxy.Cert, &cert, "", "svc|alice\n"},
+		{"no certificate", proxy.Cert, nil, "", "28000"},
+		{"pgveil's password", proxy.SCRAM, nil, "pgveil-only", "svc|alice\n"},
+		{"the server's password", proxy.SCRAM, nil, "alice-password", "28P01"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := start(t, database, shopPolicy, overTCP(t), credential, func(o *proxy.Options) { o.Method = tt.method })
+			c := f.config(t, database, "alice")
+			c.Password, c.TLSConfig = tt.password, ours.showing(tt.cert)
+			c.TLSConfig.ServerName = "127.0.0.1"
+			conn, err := pgx.ConnectConfig(t.Context(), c)
+			if err != nil {
+				if code(err) != tt.want {
+					t.Errorf("login: %v, want %s", err, tt.want)
+				}
+				return
+			}
+			if got := text(t.Context(), conn, "SELECT session_user, current_user"); got != tt.want {
+				t.Errorf("login: %q, want %q", got, tt.want)
+			}
+			if err := conn.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -188,3 +188,29 @@ func (l afar) Accept() (net.Conn, error) {
 type afarConn struct{ net.Conn }
 
 func (afarConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 4711} }
+
+// TestLongTokens brings tokens that are too long for what is made of them.
+func TestLongTokens(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	p := newProvider(t)
+	for _, tt := range []struct {
+		method proxy.Method
+		length int
+		want   string // in the answer or the log
+	}{
+		{proxy.OIDC, token.MaxLength + 1, "the token is longer than 8192 bytes"},
+		{proxy.OIDC, 70_000, "login refused"},
+		{proxy.OAuth, token.MaxLength + 1, "the token is longer than 8192 bytes"},
+		{proxy.OAuth, 20_000, "login refused"},
+		{proxy.OAuth, 10 << 20, "login refused"},
+	} {
+		f := start(t, database, shopPolicy, func(o *proxy.Options) { o.Method, o.Logins = tt.method, p.verifier(t, nil) })
+		got := f.bring(t, database, "alice", strings.Repeat("a", tt.length), tt.method)
+		if err := f.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got == "" || !strings.Contains(got+f.Log.String(), tt.want) || strings.Contains(got+f.Log.String(), "aaaa") {
+			t.Errorf("method %d, %d bytes: %q, log:\n%s", tt.method, tt.length, got, f.Log)
+		}
+	}
+}

@@ -195,9 +195,20 @@ func (r *reader) attributes() map[string]string {
 	return all
 }
 
+// notLogins are claims that make a token something else than a proof by itself.
+var notLogins = map[string]string{
+	"events": "makes it news of something, not a login",        // RFC 8417: that somebody logged out, say
+	"cnf":    "binds it to a key, which is not asked for here", // RFC 7800: whoever holds it must prove more
+}
+
 // login reads what a login token says. Providers put many claims into theirs;
 // those that pgveil is not told to read mean nothing to it.
 func (r *reader) login(is *Issuer, c *Claims) {
+	for claim, what := range notLogins {
+		if _, ok := r.p[claim]; ok {
+			r.fail(claim, what)
+		}
+	}
 	c.Subject = r.needed("sub", maxText)
 	c.ID = r.text("jti", maxText)
 	at := r.at(is.User)

@@ -38,6 +38,8 @@ func TestLogin(t *testing.T) {
 		{"a name with dots", "", "https://example.org/groups", map[string]any{"https://example.org/groups": []string{"g"}}, "anna", []string{"g"}, ""},
 		{"groups are a string", "", "", map[string]any{"groups": "admin"}, "", nil, Claim},
 		{"no id is needed", "", "", map[string]any{"jti": nil}, "anna", nil, ""},
+		{"a notice of a logout", "", "", map[string]any{"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}}, "", nil, Claim},
+		{"bound to a key", "", "", map[string]any{"cnf": map[string]any{"jkt": "x"}}, "", nil, Claim},
 		{"a day", "", "", map[string]any{"exp": start.Add(DefaultLogin).Unix()}, "anna", nil, ""},
 		{"more than a day", "", "", map[string]any{"exp": start.Add(DefaultLogin + time.Second).Unix()}, "", nil, Claim},
 	} {
