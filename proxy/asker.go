@@ -57,6 +57,9 @@ type vouched struct {
 // claim gives what the policy is asked, and the ticket.
 func (s *session) claim(a asker) (c policy.Claim, ticket string, err error) {
 	c = s.base
+	if until := s.loginEnds(); !until.IsZero() && !s.srv.now().Before(until) {
+		return c, "", &rewrite.Refusal{Code: "28000", Message: "what proved this login has expired", Hint: "connect again"}
+	}
 	c.User, c.Purpose, ticket = a.user, a.purpose, a.ticket
 	if a.token != "" {
 		if ticket, err = s.vouch(&c, a); err != nil {
