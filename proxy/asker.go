@@ -73,7 +73,7 @@ func (s *session) claim(a asker) (c policy.Claim, ticket string, err error) {
 		c.Vouched = nil // what is known of the login is not known of others
 	}
 	c.Second = s.factor.counts(c.User, s.srv.now())
-	c.Elevations = s.srv.elevations.of(c.User)
+	c.Elevations = s.srv.elevations.of(c.User, s.srv.now())
 	return c, ticket, nil
 }
 

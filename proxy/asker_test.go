@@ -126,7 +126,7 @@ func TestEndUserOfOthers(t *testing.T) {
 		conn, err := pgx.ConnectConfig(t.Context(), config)
 		got := ""
 		if err != nil {
-			got = state(err)
+			got = said(err)
 		} else {
 			got = text(t.Context(), conn, askRegions)
 			if err := conn.Close(t.Context()); err != nil {
@@ -155,7 +155,7 @@ func TestPreparedForOthers(t *testing.T) {
 		text(ctx, conn, tt.become)
 		var got string
 		if err := conn.QueryRow(ctx, "regions").Scan(&got); err != nil {
-			got = state(err)[:5]
+			got = said(err)[:5]
 		}
 		if got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.become, got, tt.want)
@@ -185,7 +185,7 @@ func TestPreparedForOthers(t *testing.T) {
 func pipelined(p *pgconn.Pipeline) string {
 	answer, err := p.GetResults()
 	if err != nil {
-		return state(err)[:5]
+		return said(err)[:5]
 	}
 	reader, ok := answer.(*pgconn.ResultReader)
 	if !ok {
@@ -194,7 +194,7 @@ func pipelined(p *pgconn.Pipeline) string {
 	result := reader.Read()
 	switch {
 	case result.Err != nil:
-		return state(result.Err)[:5]
+		return said(result.Err)[:5]
 	case len(result.Rows) == 1:
 		return string(result.Rows[0][0])
 	default:

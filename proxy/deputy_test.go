@@ -83,7 +83,7 @@ func TestDeputies(t *testing.T) {
 			conn, err := f.signedIn(t, p, database, tt.user, tt.settings...)
 			got := ""
 			if err != nil {
-				got = state(err)
+				got = said(err)
 			} else {
 				got = text(t.Context(), conn, "SELECT session_user, current_user")
 			}
@@ -168,14 +168,14 @@ func TestDeputyNeedsAProof(t *testing.T) {
 		f := start(t, database, shopPolicy, overTCP(t), byService(t, p, proxy.Credential{Login: "svc", Secret: auth.PasswordSecret("svc-password")}), func(o *proxy.Options) { o.Method = m })
 		c := f.config(t, database, "alice")
 		c.Password = "anything"
-		if _, err := pgx.ConnectConfig(t.Context(), c); state(err) != "28000 the login cannot be completed" {
+		if _, err := pgx.ConnectConfig(t.Context(), c); said(err) != "28000 the login cannot be completed" {
 			t.Errorf("method %d: %v", m, err)
 		}
 	}
 	f := start(t, database, shopPolicy, overTCP(t), byService(t, p, proxy.Credential{}), func(o *proxy.Options) {
 		o.Credentials = func(string, string) (*proxy.Credential, error) { return nil, errors.New("vault is away") }
 	})
-	if _, err := f.signedIn(t, p, database, "alice"); state(err) != "57P03 the way to log in to the server is not known at the moment" {
+	if _, err := f.signedIn(t, p, database, "alice"); said(err) != "57P03 the way to log in to the server is not known at the moment" {
 		t.Errorf("without credentials: %v", err)
 	}
 }

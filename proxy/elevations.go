@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,12 +39,13 @@ func (e *elevations) version() uint64 {
 	return 0
 }
 
-// of gives those of a user. Whoever uses one looks whether it is over.
-func (e *elevations) of(user string) []policy.Elevation {
-	if now := e.now.Load(); now != nil {
-		return now.byUser[user]
+// of gives those of a user that are not over at a moment.
+func (e *elevations) of(user string, at time.Time) []policy.Elevation {
+	now := e.now.Load()
+	if now == nil || len(now.byUser[user]) == 0 {
+		return nil
 	}
-	return nil
+	return slices.DeleteFunc(slices.Clone(now.byUser[user]), func(e policy.Elevation) bool { return !at.Before(e.Until) })
 }
 
 // put puts elevations in force, read at a moment of our clock: theirs is the

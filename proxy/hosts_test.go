@@ -127,7 +127,7 @@ func TestHosts(t *testing.T) {
 			c.Password = "wire-password"
 			conn, err := pgx.ConnectConfig(t.Context(), c)
 			if err != nil {
-				if got := state(err); got != tt.want {
+				if got := said(err); got != tt.want {
 					t.Errorf("refused with %q, want %q", got, tt.want)
 				}
 				return
@@ -278,7 +278,7 @@ func TestHostsInRandomOrder(t *testing.T) {
 	f := start(t, w.name, wireUnrestricted, on(proxy.AnyServer, hosts...), func(o *proxy.Options) { o.Upstream.Shuffle = true })
 	for range 60 {
 		_, err := pgx.ConnectConfig(t.Context(), f.config(t, w.name, "wire"))
-		counts[state(err)]++
+		counts[said(err)]++
 	}
 	if counts["28000 a"] == 0 || counts["28000 b"] == 0 || len(counts) != 2 {
 		t.Errorf("logins by host: %v", counts)

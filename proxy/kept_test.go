@@ -22,7 +22,7 @@ func ask(ctx context.Context, conn *pgx.Conn, sql string, params ...string) stri
 	}
 	r := conn.PgConn().ExecParams(ctx, sql, values, nil, nil, nil).Read()
 	if r.Err != nil {
-		return state(r.Err)
+		return said(r.Err)
 	}
 	return string(bytes.Join(flat(r.Rows), []byte("|")))
 }

@@ -317,13 +317,13 @@ func text(ctx context.Context, conn *pgx.Conn, sql string) string {
 		}
 	}
 	if err != nil {
-		return b.String() + state(err)
+		return b.String() + said(err)
 	}
 	return b.String()
 }
 
-// state gives an error's SQLSTATE and message.
-func state(err error) string {
+// said gives an error's SQLSTATE and message.
+func said(err error) string {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
 		return e.Code + " " + e.Message

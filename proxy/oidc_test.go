@@ -90,7 +90,7 @@ func (f *front) bring(t *testing.T, database, user, signed string, m proxy.Metho
 	}
 	conn, err := pgx.ConnectConfig(t.Context(), c)
 	if err != nil {
-		return state(err)
+		return said(err)
 	}
 	defer func() {
 		if err := conn.Close(context.Background()); err != nil {

@@ -318,7 +318,7 @@ func TestReloadBetweenParseAndBind(t *testing.T) {
 	ask := func() string {
 		r := conn.PgConn().ExecPrepared(ctx, "s", [][]byte{[]byte("1")}, nil, nil).Read()
 		if r.Err != nil {
-			return state(r.Err)
+			return said(r.Err)
 		}
 		return string(r.Rows[0][0])
 	}

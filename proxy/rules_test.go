@@ -34,7 +34,7 @@ func (v visit) arrive(t *testing.T, f *front, database string, roots *tls.Config
 	t.Helper()
 	conn, err := pgx.ConnectConfig(t.Context(), v.config(t, f, database, roots))
 	if err != nil {
-		return state(err)
+		return said(err)
 	}
 	if err := conn.Close(t.Context()); err != nil {
 		t.Error(err)

@@ -129,7 +129,7 @@ func TestBoundToTheServer(t *testing.T) {
 			if err == nil {
 				err = conn.Close(t.Context())
 			}
-			if (err == nil) != (tt.want == "") || err != nil && state(err) != tt.want {
+			if (err == nil) != (tt.want == "") || err != nil && said(err) != tt.want {
 				t.Errorf("%v, at %s: %v, want %q", algorithm, tt.address, err, tt.want)
 			}
 		}

@@ -56,7 +56,7 @@ func TestUsersFile(t *testing.T) {
 	})
 	c := f.config(t, database, "alice")
 	c.Password = "wrong"
-	if _, err := pgx.ConnectConfig(t.Context(), c); state(err) != `28P01 password authentication failed for user "alice"` {
+	if _, err := pgx.ConnectConfig(t.Context(), c); said(err) != `28P01 password authentication failed for user "alice"` {
 		t.Errorf("a wrong password: %v", err)
 	}
 }
