@@ -337,6 +337,23 @@ func TestSignedEndUser(t *testing.T) {
 	}
 }
 
+// TestTokenForOneSession binds a token to a session before it is used.
+func TestTokenForOneSession(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	f := start(t, database, crmPolicy, signed(t))
+	one, other := f.connect(t, database, "crm_app"), f.connect(t, database, "crm_app")
+	session := one.PgConn().ParameterStatus("pgveil.session")
+	if session == "" || session == other.PgConn().ParameterStatus("pgveil.session") {
+		t.Fatalf("the session is %q", session)
+	}
+	if alice := f.connect(t, database, "alice").PgConn().ParameterStatus("pgveil.session"); alice != "" {
+		t.Errorf("who acts for nobody is told of session %q", alice)
+	}
+	bound := "SET pgveil.token = '" + sign(t, "1", "anna", map[string]any{"sid": session}) + "'"
+	script(t, other, bound, "28000", askRegions, "42501")
+	script(t, one, bound, "", askRegions, "EU\n")
+}
+
 // TestTokenExpiresInSession has a token end while its session is open.
 func TestTokenExpiresInSession(t *testing.T) {
 	database := pgtest.Database(t, "shop")
@@ -388,6 +405,54 @@ func TestRemovedUsersAreOut(t *testing.T) {
 			}
 			if got := text(t.Context(), conn, "SELECT 1 FROM customers LIMIT 1"); (got == "1\n") == tt.out {
 				t.Errorf("after: %q", got)
+			}
+		})
+	}
+}
+
+// BenchmarkEndUser is a request of an end user, who is another each time: one row
+// by its key, in a transaction. The first is a login of its own, without end
+// users.
+func BenchmarkEndUser(b *testing.B) {
+	database := pgtest.Database(b, "shop")
+	f := start(b, database, crmPolicy, signed(b))
+	users, n := []string{"anna", "bert"}, 0
+	fresh := func(user string) string {
+		n++
+		return sign(b, fmt.Sprint(n), user, nil)
+	}
+	const ask = "SELECT id, region FROM customers WHERE id = 1"
+	for _, bb := range []struct {
+		name, login string
+		texts       func(user string) []string
+	}{
+		{"none", "alice", func(string) []string { return []string{"BEGIN", ask, "COMMIT"} }},
+		{"comment", "crm_app", func(user string) []string {
+			return []string{"BEGIN", "/*pgveil.end_user='" + user + "'*/ " + ask, "COMMIT"}
+		}},
+		{"setting", "crm_app", func(user string) []string {
+			return []string{"BEGIN", "SET LOCAL pgveil.end_user = '" + user + "'", ask, "COMMIT"}
+		}},
+		{"token", "crm_app", func(user string) []string {
+			return []string{"BEGIN", "SET LOCAL pgveil.token = '" + fresh(user) + "'", ask, "COMMIT"}
+		}},
+		{"token in a comment", "crm_app", func(user string) []string {
+			return []string{"BEGIN", ask + " /*pgveil.token='" + fresh(user) + "'*/", "COMMIT"}
+		}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			conn := f.connect(b, database, bb.login)
+			requests := make([][]string, b.N)
+			for i := range requests {
+				requests[i] = bb.texts(users[i%len(users)])
+			}
+			b.ResetTimer()
+			for _, texts := range requests {
+				for _, sql := range texts {
+					if _, err := conn.PgConn().Exec(b.Context(), sql).ReadAll(); err != nil {
+						b.Fatal(err)
+					}
+				}
 			}
 		})
 	}

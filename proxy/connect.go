@@ -61,6 +61,11 @@ func (srv *Server) connect(ctx context.Context, s *session, st *startup) error {
 	return newFatal("08001", "the server cannot be reached: %w", errors.Join(tried...))
 }
 
+// sessionParameter tells a login that acts for others which session it is in, as
+// one more parameter of the server's: a token can be signed for that session
+// alone, by its claim sid.
+const sessionParameter = "pgveil.session"
+
 // connectTo logs in to one host, and gives what it said to the client until it
 // was ready. On an error it has closed its connection.
 func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Host, target Target, e entry) (said []byte, err error) {
@@ -101,6 +106,9 @@ func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Hos
 		}
 	}
 	said, is, err := s.welcome(st.minor)
+	if e.who.access.ActsForOthers {
+		said = wire.AppendFrame(said, 'S', append(append(wire.CString(sessionParameter), s.id...), 0))
+	}
 	if err == nil {
 		err = s.assume(s.deputy)
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pgveil/pgveil/proxy/wire"
@@ -53,8 +54,12 @@ func keepable(p *rewrite.Plan) bool {
 		(p.Steps[0].Command == "SELECT" || p.Steps[0].Command == "INSERT" || p.Steps[0].Command == "UPDATE" || p.Steps[0].Command == "DELETE")
 }
 
-// unsettles tells whether what a plan does may change how texts are read.
+// unsettles tells whether what a plan does may change how texts are read. Who
+// asks changes which texts there are.
 func unsettles(p *rewrite.Plan) bool {
+	if !slices.ContainsFunc(p.Steps, func(s rewrite.Step) bool { return s.Setting == "" }) {
+		return false
+	}
 	const does = rewrite.Reads | rewrite.Writes | rewrite.Unfiltered | rewrite.Begins | rewrite.Ends | rewrite.Copies
 	return p.Has(^does)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pgveil/pgveil/policy"
@@ -188,6 +189,7 @@ func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
 			return newFatal("XX000", "internal error: %v", err)
 		}
 		s.plans.Temporary = tables
+		s.forgetKept()
 	}
 	var path []string
 	if err := json.Unmarshal([]byte(answer[0]), &path); err != nil {
@@ -196,8 +198,10 @@ func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
 	if answer[1] != "on" {
 		return newFatal("42501", "standard_conforming_strings is off, which is not open to callers with restrictions")
 	}
+	if !slices.Equal(path, s.plans.Path) {
+		s.forgetKept()
+	}
 	s.plans.Path = path
-	s.forgetKept()
 	s.asker, s.unsure = asker{user: answer[2], purpose: answer[3], token: answer[4], ticket: answer[5]}, false
 	if err := s.identify(engine, s.asker); err != nil {
 		return err
@@ -228,7 +232,7 @@ func (s *session) identify(engine *rewrite.Engine, a asker) error {
 
 // becomes puts a party and an engine in force.
 func (s *session) becomes(engine *rewrite.Engine, who party) {
-	if before := s.plans.Access; before != nil && (engine != s.engine || who.access.ID != before.ID) {
+	if s.engine != nil && engine != s.engine {
 		s.forgetKept()
 	}
 	s.engine, s.plans.Access, s.ticket = engine, who.access, who.ticket
