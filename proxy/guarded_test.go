@@ -415,3 +415,83 @@ func TestPlacesOfAnAddress(t *testing.T) {
 		}
 	}
 }
+
+// disguised is a listener whose connections come from wherever a test says.
+type disguised struct {
+	net.Listener
+	from atomic.Pointer[net.TCPAddr]
+}
+
+func (d *disguised) Accept() (net.Conn, error) {
+	conn, err := d.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return disguise{conn, d.from.Load()}, nil
+}
+
+type disguise struct {
+	net.Conn
+	from net.Addr
+}
+
+func (d disguise) RemoteAddr() net.Addr { return d.from }
+
+// TestOneAddress has clients come from addresses that are spelled in several
+// ways: rules, places and counts must see the same in all of them.
+func TestOneAddress(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	rule := proxy.Rule{Networks: from("10.0.0.0/8", "fe80::/10", "2001:db8::/32"), Users: proxy.Names{All: true}, Databases: proxy.Names{All: true}, ClearToo: true, Method: proxy.Passthrough}
+	ln := &disguised{Listener: listen(t)}
+	f := startOn(t, database, shopPolicy, ln, func(o *proxy.Options) { o.Rules, o.MaxPerAddress = []proxy.Rule{rule}, 2 })
+	hold := func(address string) (conn net.Conn, placed bool) {
+		host := netip.MustParseAddr(address)
+		ln.from.Store(&net.TCPAddr{IP: net.IP(host.AsSlice()), Zone: host.Zone(), Port: 1})
+		conn, answer := f.dial(t), make([]byte, 1)
+		if _, err := io.WriteString(conn, gssRequest); err != nil {
+			t.Fatal(err)
+		}
+		_, err := io.ReadFull(conn, answer)
+		return conn, err == nil && answer[0] == 'N'
+	}
+	come := func(address string) string {
+		conn, placed := hold(address)
+		if !placed {
+			return "no place"
+		}
+		if _, err := io.WriteString(conn, packet(version30, "user\x00alice\x00database\x00"+database+"\x00\x00")); err != nil {
+			t.Fatal(err)
+		}
+		_, body, err := next(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, message, _ := strings.Cut(string(body), "\x00M")
+		message, _, _ = strings.Cut(message, "\x00")
+		return message
+	}
+	const may = "a password may be sent under TLS only" // so the rule fits
+	for _, tt := range []struct{ from, want string }{
+		{"::ffff:10.0.0.1", may},
+		{"fe80::1%eth0", may},
+		{"2001:db8::1", may},
+		{"192.0.2.1", `no rule of pgveil's for host "192.0.2.1", user "alice", database "DB", no encryption`},
+		{"::ffff:192.0.2.1", `no rule of pgveil's for host "192.0.2.1", user "alice", database "DB", no encryption`},
+		{"::10.0.0.1", `no rule of pgveil's for host "::a00:1", user "alice", database "DB", no encryption`},
+	} {
+		if got := come(tt.from); got != strings.Replace(tt.want, "DB", database, 1) {
+			t.Errorf("from %s: %q, want %q", tt.from, got, tt.want)
+		}
+	}
+	for _, tt := range []struct {
+		from   string
+		placed bool
+	}{
+		{"10.9.9.9", true}, {"::ffff:10.9.9.9", true}, {"10.9.9.9", false}, {"10.9.9.8", true},
+		{"2001:db8:1::1", true}, {"2001:db8:1::2", true}, {"2001:db8:1::3", false}, {"2001:db8:1:0:ffff::", false}, {"2001:db8:1:1::1", true},
+	} {
+		if _, placed := hold(tt.from); placed != tt.placed {
+			t.Errorf("a place for %s: %t, want %t", tt.from, placed, tt.placed)
+		}
+	}
+}

@@ -98,14 +98,10 @@ func (srv *Server) needsTLS(f *front, c net.Conn) bool {
 
 // from gives where a connection comes from, for the policy's networks.
 func from(a net.Addr) netip.Addr {
-	switch a := a.(type) {
-	case *net.TCPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone("")
-	case *net.UnixAddr:
+	if _, unix := a.(*net.UnixAddr); unix {
 		return policy.Unix()
-	default:
-		return netip.Addr{}
 	}
+	return origin(a)
 }
 
 func address(a net.Addr) string {

@@ -14,6 +14,9 @@ type Users map[string]Verifier
 // maxName is NAMEDATALEN less its zero: no role has a longer name.
 const maxName = 63
 
+// blank is what may stand around words. Other white space can be part of a name.
+const blank = " \t\r\n"
+
 // ParseUsers reads a users file: on each line a name and its verifier,
 //
 //	alice SCRAM-SHA-256$4096:<salt>$<stored key>:<server key>
@@ -27,7 +30,7 @@ func ParseUsers(text string) (Users, error) {
 	n := 0
 	for line := range strings.Lines(text) {
 		n++
-		line = strings.TrimSpace(line)
+		line = strings.Trim(line, blank)
 		if line == "" || line[0] == '#' || line[0] == ';' {
 			continue
 		}
@@ -73,7 +76,7 @@ func cutWord(line string) (word, rest string, err error) {
 		if word == "" || strings.Contains(word, `"`) {
 			return "", "", errors.New("is missing, or holds a quote and is not quoted")
 		}
-		return word, strings.TrimSpace(rest), nil
+		return word, strings.Trim(rest, blank), nil
 	}
 	for rest = line[1:]; ; {
 		part, after, ended := strings.Cut(rest, `"`)
@@ -88,7 +91,7 @@ func cutWord(line string) (word, rest string, err error) {
 		case word == "":
 			return "", "", errors.New("is empty")
 		default:
-			return word, strings.TrimSpace(after), nil
+			return word, strings.Trim(after, blank), nil
 		}
 	}
 }

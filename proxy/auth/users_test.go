@@ -28,6 +28,7 @@ func TestParseUsers(t *testing.T) {
 		{"spaces and tabs", "\t alice\t  " + pencilText + " ", "alice"},
 		{"quotes in a name", `"a ""b""" ` + pencilText, `a "b"`},
 		{"a name that begins as a remark", `"#a" ` + pencilText, "#a"},
+		{"another kind of space in a name", "\u00a0alice " + pencilText, "\u00a0alice"},
 		{"two that look alike", "alice " + pencilText + "\nAlice " + pencilText, "Alice,alice"},
 		{"twice", "alice " + pencilText + "\n\"alice\" " + pencilText, "line 2: the name is there before"},
 		{"a password", "# users\nalice secret", "line 2: parse verifier: not of the form"},
@@ -132,4 +133,25 @@ func TestUserLine(t *testing.T) {
 	if err := conn.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// FuzzUsers writes a line for any name and password, reads it, and reads any
+// text: what is read is what was written, and no error tells of a password.
+func FuzzUsers(f *testing.F) {
+	f.Add("alice", "secret-password")
+	f.Add(`a "b"`, "\"x\" \x00")
+	f.Add("#", " ")
+	f.Add("\f", "white space that is no blank")
+	f.Fuzz(func(t *testing.T, name, password string) {
+		line, err := UserLine(name, password, 4096)
+		if err == nil {
+			users, err := ParseUsers("# before\n" + line + "\n")
+			if err != nil || names(users) != name {
+				t.Errorf("the line of %q is read as %q, %v", name, names(users), err)
+			}
+		}
+		if _, err := ParseUsers(name + "\n" + password); err != nil && len(password) > 12 && strings.Contains(err.Error(), password) {
+			t.Errorf("ParseUsers quotes the text: %v", err)
+		}
+	})
 }
