@@ -255,3 +255,24 @@ func TestRevocationFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestRevocationsUntil gives the time of the first authority without a current
+// list, not that of a list which another one has replaced.
+func TestRevocationsUntil(t *testing.T) {
+	first, second := newAuthority(t), newAuthority(t)
+	in := func(d time.Duration) func(*x509.RevocationList) {
+		return func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(d) }
+	}
+	r := &auth.Revocations{}
+	if !r.Until().IsZero() {
+		t.Errorf("without lists: %v", r.Until())
+	}
+	for _, l := range [][]byte{first.revokes(t, in(-time.Minute)), first.revokes(t, in(3*time.Hour)), second.revokes(t, in(2*time.Hour))} {
+		if err := r.Add(l, []*x509.Certificate{first.cert, second.cert}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := time.Until(r.Until()); left < time.Hour || left > 2*time.Hour {
+		t.Errorf("the first list runs out in %v, want two hours", left)
+	}
+}

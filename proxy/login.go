@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"time"
@@ -280,6 +281,29 @@ func (s *session) recordLogin(err error) error {
 		}
 	}
 	return s.srv.recordSession(r)
+}
+
+func (srv *Server) refusedLogin(s *session, err error) {
+	if s.lockedBy != 0 {
+		srv.metrics.logins.WithLabelValues("locked").Inc()
+		s.log.Info("login refused", "addr", s.addr, "err", err, "locked", s.lockedBy.String())
+		return
+	}
+	srv.metrics.logins.WithLabelValues("refused").Inc()
+	s.log.Info("login refused", "addr", s.addr, "err", err)
+}
+
+// deny ends a connection that did not get as far as a login.
+func (srv *Server) deny(conn net.Conn, err error) {
+	if errors.Is(err, errCancelled) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return
+	}
+	srv.metrics.logins.WithLabelValues("malformed").Inc()
+	srv.log.Info("connection refused", "addr", address(conn.RemoteAddr()), "err", err)
+	var f *fatal
+	if errors.As(err, &f) {
+		goodbyeTo(conn, f)
+	}
 }
 
 func expire(c net.Conn) {

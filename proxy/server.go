@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -181,25 +180,6 @@ func (srv *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 }
 
-// place takes a place among the connections that are not logged in, and gives
-// what gives it back; nil when there is none.
-func (srv *Server) place(conn net.Conn) (leave func()) {
-	from, ok := srv.turnstile.enter(conn.RemoteAddr())
-	if !ok {
-		return nil
-	}
-	select {
-	case srv.waiting <- struct{}{}:
-		return func() {
-			<-srv.waiting
-			srv.turnstile.leave(from)
-		}
-	default:
-		srv.turnstile.leave(from)
-		return nil
-	}
-}
-
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -282,29 +262,6 @@ func (srv *Server) enter(ctx context.Context, conn net.Conn) (*session, error) {
 	}
 	srv.metrics.logins.WithLabelValues("ok").Inc()
 	return s, nil
-}
-
-func (srv *Server) refusedLogin(s *session, err error) {
-	if s.lockedBy != 0 {
-		srv.metrics.logins.WithLabelValues("locked").Inc()
-		s.log.Info("login refused", "addr", s.addr, "err", err, "locked", s.lockedBy.String())
-		return
-	}
-	srv.metrics.logins.WithLabelValues("refused").Inc()
-	s.log.Info("login refused", "addr", s.addr, "err", err)
-}
-
-// deny ends a connection that did not get as far as a login.
-func (srv *Server) deny(conn net.Conn, err error) {
-	if errors.Is(err, errCancelled) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return
-	}
-	srv.metrics.logins.WithLabelValues("malformed").Inc()
-	srv.log.Info("connection refused", "addr", address(conn.RemoteAddr()), "err", err)
-	var f *fatal
-	if errors.As(err, &f) {
-		goodbyeTo(conn, f)
-	}
 }
 
 // attend has a session served from now on, by a loop or by pumps, which close

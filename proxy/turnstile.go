@@ -52,3 +52,22 @@ func (t *turnstile) leave(from netip.Prefix) {
 		delete(t.inside, from)
 	}
 }
+
+// place takes a place among the connections that are not logged in, and gives
+// what gives it back; nil when there is none.
+func (srv *Server) place(conn net.Conn) (leave func()) {
+	from, ok := srv.turnstile.enter(conn.RemoteAddr())
+	if !ok {
+		return nil
+	}
+	select {
+	case srv.waiting <- struct{}{}:
+		return func() {
+			<-srv.waiting
+			srv.turnstile.leave(from)
+		}
+	default:
+		srv.turnstile.leave(from)
+		return nil
+	}
+}

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 )
 
 const keygenHelp = `Usage: pgveil keygen FILE
@@ -58,4 +61,27 @@ func writeNew(path string, text []byte, mode fs.FileMode) (err error) {
 		return err
 	}
 	return f.Sync()
+}
+
+// readKey reads the secret that keyed masks and mock salts are derived from.
+func readKey(path string) ([]byte, error) {
+	text, err := readSecret(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("key %s does not exist: make one with \"pgveil keygen %s\"", path, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("key %w", err)
+	}
+	key, err := hex.DecodeString(strings.TrimSpace(text))
+	if err != nil || len(key) != 32 {
+		return nil, fmt.Errorf("key %s is not 64 hexadecimal digits", path)
+	}
+	return key, nil
+}
+
+// derive makes a key for one use of the secret.
+func derive(key []byte, use string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte("pgveil " + use))
+	return h.Sum(nil)
 }

@@ -2,19 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -95,19 +89,20 @@ func newLogger(c config.Log, w io.Writer) *slog.Logger {
 // process is everything that serve puts together, in the order in which it
 // comes up; it goes down the other way round.
 type process struct {
-	cfg      *config.Config
-	log      *slog.Logger
-	registry *prometheus.Registry
-	audit    *audit.Log
-	own      *dialer
-	catalog  *connection // pgveil's own, for the catalog
-	memory   *connection // and for what it remembers in the database
-	verify   *auth.AuthQuery
-	users    atomic.Pointer[auth.Users] // of the users file
-	logins   serverLogins
-	issuers  *issuers // of tokens
-	enforcer *proxy.Enforcer
-	server   *proxy.Server
+	cfg         *config.Config
+	log         *slog.Logger
+	registry    *prometheus.Registry
+	audit       *audit.Log
+	own         *dialer
+	catalog     *connection // pgveil's own, for the catalog
+	memory      *connection // and for what it remembers in the database
+	verify      *auth.AuthQuery
+	users       atomic.Pointer[auth.Users]       // of the users file
+	revocations atomic.Pointer[auth.Revocations] // of certificates; nil: there are no lists
+	logins      serverLogins
+	issuers     *issuers // of tokens
+	enforcer    *proxy.Enforcer
+	server      *proxy.Server
 
 	reloads  prometheus.Counter
 	reloadOK prometheus.Gauge
@@ -232,7 +227,7 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	o.Upstream, o.Credentials = p.own.upstream, p.logins.credential
 	o.Tokens, o.Logins, o.Provider = p.issuers.context, p.issuers.logins, p.issuers.provider()
 	if t := p.cfg.TLS; t != nil {
-		if o.TLS, err = clientsTLS(t); err != nil {
+		if o.TLS, err = p.clientsTLS(t); err != nil {
 			return o, err
 		}
 		o.ClearToo, o.Certs = t.Optional, certs(t.Clients)
@@ -388,23 +383,6 @@ func (p *process) reloadSecrets(ctx context.Context) {
 	}
 }
 
-// reloadTLS puts certificates and keys in force as they now are, for
-// connections from now on: all of them, or none.
-func (p *process) reloadTLS() {
-	servers, err := serverTLS(&p.cfg.Server)
-	var clients *tls.Config
-	if err == nil && p.cfg.TLS != nil {
-		clients, err = clientsTLS(p.cfg.TLS)
-	}
-	if err != nil {
-		p.log.Error("certificates not reloaded: those in force stay in force", "err", err)
-		return
-	}
-	p.own.setTLS(servers)
-	p.server.SetTLS(clients, servers)
-	p.log.Info("certificates in force")
-}
-
 // gauges registers what is read when somebody asks.
 func (p *process) gauges() {
 	p.reloads = prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_reloads_total", Help: "Reloads of the policy that were tried."})
@@ -413,32 +391,9 @@ func (p *process) gauges() {
 	gauge := func(name, help string, value func(audit.Stats) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(p.audit.Stats()) })
 	}
-	p.registry.MustRegister(p.reloads, p.reloadOK,
+	p.registry.MustRegister(p.reloads, p.reloadOK, p.revocationsUntil(),
 		gauge("pgveil_audit_records", "Records in the access log.", func(s audit.Stats) float64 { return float64(s.Appended) }),
 		gauge("pgveil_audit_lag_records", "Records that are not durable yet.", func(s audit.Stats) float64 { return float64(s.Lag()) }),
 		gauge("pgveil_audit_bytes", "Bytes of the access log.", func(s audit.Stats) float64 { return float64(s.Bytes) }),
 		gauge("pgveil_audit_refused", "Records that the access log could not take.", func(s audit.Stats) float64 { return float64(s.Refused) }))
-}
-
-// readKey reads the secret that keyed masks and mock salts are derived from.
-func readKey(path string) ([]byte, error) {
-	text, err := readSecret(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("key %s does not exist: make one with \"pgveil keygen %s\"", path, path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("key %w", err)
-	}
-	key, err := hex.DecodeString(strings.TrimSpace(text))
-	if err != nil || len(key) != 32 {
-		return nil, fmt.Errorf("key %s is not 64 hexadecimal digits", path)
-	}
-	return key, nil
-}
-
-// derive makes a key for one use of the secret.
-func derive(key []byte, use string) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte("pgveil " + use))
-	return h.Sum(nil)
 }

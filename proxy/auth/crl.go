@@ -96,6 +96,22 @@ func readList(der []byte, authorities []*x509.Certificate) (revocationList, erro
 	return revocationList{}, errors.New("the revocation list is signed by no authority of clients' certificates")
 }
 
+// Until tells when the first of the authorities has no current list any more.
+func (r *Revocations) Until() (first time.Time) {
+	for _, l := range r.lists {
+		last := l.until
+		for _, other := range r.lists {
+			if bytes.Equal(l.key, other.key) && other.until.After(last) {
+				last = other.until
+			}
+		}
+		if first.IsZero() || last.Before(first) {
+			first = last
+		}
+	}
+	return first
+}
+
 // Check holds a certificate's verified chains against the lists. One chain must
 // be good to its end, and none may hold a certificate that was taken back. No
 // chain at all is nobody's certificate, and nothing to check.
