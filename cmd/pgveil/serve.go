@@ -35,7 +35,7 @@ const serveHelp = `Usage: pgveil serve --config FILE
 
 Relays PostgreSQL sessions and enforces the policy. SIGHUP, or a change of the
 policy's files, puts a new policy in force as a whole, or leaves the old one;
-SIGHUP does so with certificates and keys and with auth.rules as well. SIGTERM
+SIGHUP does so with certificates, keys, passwords and auth.rules as well. SIGTERM
 ends sessions as their transactions end; a second one ends at once. Sockets that a service
 manager hands over (LISTEN_FDS) are listened on in place of the configured ones.
 
