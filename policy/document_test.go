@@ -3,10 +3,14 @@ package policy
 import (
 	"bufio"
 	"errors"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // wants gives what the "# want:" lines of a bad file expect.
@@ -158,6 +162,9 @@ func FuzzParse(f *testing.F) {
 	for _, text := range testdata(f, "*.yaml") {
 		f.Add(text)
 	}
+	for _, text := range []string{claims, tree, lapsing} {
+		f.Add(text)
+	}
 	for _, file := range docsPolicy(f) {
 		f.Add("version: 1\n" + file.Text)
 	}
@@ -174,8 +181,51 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, u := range s.Users() {
 			describe(s, u.Name, "")
+			decideAll(t, s, u.Name)
 		}
 	})
+}
+
+// decideAll decides claims of many kinds for a login. Whoever is only said to act
+// has none but the roles that act_as lists.
+func decideAll(t *testing.T, s *Set, login string) {
+	vouched := &Vouched{Roles: slices.Sorted(maps.Keys(s.roles)), Groups: slices.Sorted(maps.Keys(s.doc.groups)), Attributes: map[string]string{}}
+	for _, w := range s.doc.attributes {
+		vouched.Attributes[w.text] = "2026-11-23"
+	}
+	var elevations []Elevation
+	for _, e := range s.doc.elevations {
+		elevations = append(elevations, Elevation{e.role.text, e.to.text, testDay.Add(time.Hour)})
+	}
+	for _, user := range append(s.Users(), User{}, User{Name: "nobody"}) {
+		for _, purpose := range append(slices.Sorted(maps.Keys(s.doc.purposes)), "") {
+			for i := range 16 {
+				c := Claim{Login: login, User: user.Name, Purpose: purpose, Second: i&1 != 0}
+				if i&2 != 0 {
+					c.Vouched = vouched
+				}
+				if i&4 != 0 {
+					c.Elevations = elevations
+				}
+				if i&8 != 0 {
+					c.From = netip.MustParseAddr("10.1.2.3")
+				}
+				a, err := s.Decide(c)
+				if err != nil {
+					continue
+				}
+				for _, role := range a.Roles {
+					if c.user() != login && !named(s.doc.users[login].actAs, role) {
+						t.Fatalf("%+v has role %q", c, role)
+					}
+				}
+				if !a.Until.IsZero() && !a.Until.After(testDay) {
+					t.Fatalf("%+v is decided until %s", c, a.Until)
+				}
+				a.Offers()
+			}
+		}
+	}
 }
 
 func checkProblems(t *testing.T, err error) {

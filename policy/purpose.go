@@ -106,6 +106,17 @@ func (d *Document) concerns(u *rule, p *purpose) bool {
 	return u.purposes.any || d.within(p, u.purposes.words)
 }
 
+// names is how specific a rule is: how many of its three names it gives.
+func (u *rule) names() int {
+	n := 0
+	for _, s := range []selector{u.roles, u.purposes, u.classes} {
+		if !s.any {
+			n++
+		}
+	}
+	return n
+}
+
 // nearest leaves out, of rules that give equally many names, those that name a
 // purpose farther from p than another of them does.
 func (d *Document) nearest(rules []*rule, p *purpose) []*rule {

@@ -352,17 +352,6 @@ func strictest(all []Treatment) Treatment {
 	return decided
 }
 
-// names is how specific a rule is: how many of its three names it gives.
-func (u *rule) names() int {
-	n := 0
-	for _, s := range []selector{u.roles, u.purposes, u.classes} {
-		if !s.any {
-			n++
-		}
-	}
-	return n
-}
-
 // refusal finds a rule that refuses a class to any of the caller's roles: such
 // a rule wins over all others. Of several, the first place is cited.
 func (d *decisions) refusal(class string, counts func(*rule) bool) *rule {

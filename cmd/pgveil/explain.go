@@ -47,6 +47,9 @@ func runExplain(ctx context.Context, args []string, stdout, stderr io.Writer) in
 	if err != nil {
 		return c.failed(stderr, err)
 	}
+	if err := engine.Policy.CheckNames(claim); err != nil {
+		return c.failed(stderr, err)
+	}
 	access, err := engine.Policy.Decide(claim)
 	if err != nil {
 		return c.failed(stderr, err)
