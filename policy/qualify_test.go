@@ -159,6 +159,32 @@ func TestOpenColumnsOutsideTheHours(t *testing.T) {
 	}
 }
 
+// Refusals say which role is missing: accesses for want of another role are not
+// alike.
+func TestIDsTellWhatIsMissing(t *testing.T) {
+	now := moment(t, "2026-11-23T19:12:00+01:00")
+	s := at(t, `
+version: 1
+purposes: {p: {basis: contract}, q: {basis: contract}, r: {basis: contract}, s: {basis: contract}}
+roles:
+  a: {purposes: [p, q], tables: [{on: crm.customers}]}
+  b: {purposes: r, tables: [{on: crm.customers}], hours: "mon-fri 08:00-18:00 UTC"}
+  c: {purposes: s, tables: [{on: crm.customers}], from: unix}
+users: {ann: {roles: [a, b, c]}, ben: {roles: a}}
+`, &now)
+	seen := map[uint64]Claim{}
+	for _, c := range []Claim{{Login: "ann", Purpose: "r"}, {Login: "ann", Purpose: "s"}, {Login: "ben"}} {
+		a, err := s.Decide(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, ok := seen[a.ID]; ok || a.Purpose != "" {
+			t.Errorf("%+v has the ID of %+v, and purpose %q", c, other, a.Purpose)
+		}
+		seen[a.ID] = c
+	}
+}
+
 // From how many addresses they come must not matter to the memory.
 func TestPlacesAreBounded(t *testing.T) {
 	now := moment(t, "2026-11-23T10:00:00+01:00")
