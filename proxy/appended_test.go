@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/totp"
 
 	"github.com/pgveil/pgveil/internal/pgserver"
@@ -21,14 +22,14 @@ import (
 )
 
 // enrolled gives alice a second factor, and what her authenticator shows.
-func enrolled(t *testing.T, store *kept.Store) (code func(time.Time) string) {
+func enrolled(t *testing.T, store *kept.Store, digits int) (code func(time.Time) string) {
 	t.Helper()
-	e, err := store.Enrol(t.Context(), kept.Factor{User: "alice", Algorithm: "SHA1", Digits: 6, Period: 30 * time.Second}, false)
+	e, err := store.Enrol(t.Context(), kept.Factor{User: "alice", Algorithm: "SHA1", Digits: digits, Period: 30 * time.Second}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return func(at time.Time) string {
-		code, err := totp.GenerateCode(base32.StdEncoding.EncodeToString(e.Secret), at)
+		code, err := totp.GenerateCodeCustom(base32.StdEncoding.EncodeToString(e.Secret), at, totp.ValidateOpts{Period: 30, Digits: otp.Digits(digits)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +46,7 @@ func TestAppendedCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := &kept.Store{Use: func(_ context.Context, f func(*pgx.Conn) error) error { return f(conn) }, Key: make([]byte, 32)}
-	code := enrolled(t, store)
+	code := enrolled(t, store, 6)
 	now := time.Unix(1_800_000_000, 0)
 	f := start(t, database, shopPolicy, overTCP(t), func(o *proxy.Options) {
 		o.Method, o.State, o.Appended, o.Now = proxy.Passthrough, store, true, func() time.Time { return now }

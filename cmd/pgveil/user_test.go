@@ -123,6 +123,35 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// Who was enrolled on the command line gives codes in sessions.
+func TestEnrolledServed(t *testing.T) {
+	s := newSite(t, pgtest.Server(t), pgtest.Database(t, "shop"), "127.0.0.1:0", "")
+	config := filepath.Join(s.dir, "pgveil.yaml")
+	var out bytes.Buffer
+	for _, args := range []string{"schema --apply", "user totp alice --text"} {
+		if code := run(t.Context(), append(strings.Fields(args), "--config", config), &out, t.Output()); code != 0 {
+			t.Fatalf("pgveil %s: status %d", args, code)
+		}
+	}
+	r := s.serve(t, "")
+	conn, err := s.connect(t.Context(), r.address(t, listens), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, err := totp.GenerateCode(secretLine.FindStringSubmatch(out.String())[1], time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var what, is string
+	if err := conn.QueryRow(t.Context(), "PRIVACY MFA "+right).Scan(&what, &is); err != nil || is != "accepted for this session" {
+		t.Errorf("%s %s: %v", what, is, err)
+	}
+	if err := conn.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r.stop(t)
+}
+
 // What is drawn is what the library made, in a margin of four light modules.
 func TestQRCode(t *testing.T) {
 	const text = "otpauth://totp/Example%20CRM:alice?algorithm=SHA1&digits=6&issuer=Example%20CRM&period=30&secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
