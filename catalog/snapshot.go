@@ -18,6 +18,7 @@ type Snapshot struct {
 	types     map[string][]string // name → schemas
 	operators map[string][]Name
 	all       []*Relation // by qualified name
+	parts     Parts
 }
 
 // Parts is what a snapshot is built from.
@@ -45,6 +46,7 @@ func New(p Parts) *Snapshot {
 		funcs:         map[string][]Func{},
 		types:         schemasByName(p.Types),
 		operators:     map[string][]Name{},
+		parts:         p,
 	}
 	for i := range p.Relations {
 		r := &p.Relations[i]
@@ -65,6 +67,21 @@ func New(p Parts) *Snapshot {
 		return strings.Compare(a.QualifiedName(), b.QualifiedName())
 	})
 	return s
+}
+
+// With gives a snapshot that has more relations, in schemas that it has then.
+func (s *Snapshot) With(more ...Relation) *Snapshot {
+	if len(more) == 0 {
+		return s
+	}
+	p := s.parts
+	p.Relations = slices.Concat(p.Relations, more)
+	for _, r := range more {
+		if !slices.Contains(p.Schemas, r.Schema) {
+			p.Schemas = append(slices.Clip(p.Schemas), r.Schema)
+		}
+	}
+	return New(p)
 }
 
 func schemasByName(names []Name) map[string][]string {

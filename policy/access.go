@@ -61,7 +61,7 @@ func (a *Access) Discloses(schema, name string) bool {
 }
 
 // May tells whether the access may serve a right of data subjects: export,
-// erase, rectify or restrict.
+// erase, rectify, restrict or consent.
 func (a *Access) May(right string) bool { return a.has(right) && !a.Lacks(right) }
 
 // has tells whether any of the roles serves a right.

@@ -112,15 +112,15 @@ func (s *Set) subjectKeys(r *catalog.Relation) (keys []SubjectKey, ok bool) {
 		if c.ways > maxWays {
 			return nil, false
 		}
-		keys = append(keys, s.keysAlong(c, r, consentAlias, 1)...)
+		keys = append(keys, s.keysAlong(c, consentAlias, 1)...)
 	}
 	derived := r.Kind == catalog.View || r.Kind == catalog.MaterializedView
 	return keys, len(keys) > 0 || !derived
 }
 
 // keysAlong follows one chain from the relation called alias.
-func (s *Set) keysAlong(c chain, r *catalog.Relation, alias string, depth int) (keys []SubjectKey) {
-	if r == c.subject.Relation {
+func (s *Set) keysAlong(c chain, alias string, depth int) (keys []SubjectKey) {
+	if len(c.steps) == 0 {
 		return []SubjectKey{{SQL: alias + "." + quoteName(c.subject.Key), Columns: []string{c.subject.Key}}}
 	}
 	inner := fmt.Sprintf("pgveil_%d", depth)
@@ -135,9 +135,9 @@ func (s *Set) keysAlong(c chain, r *catalog.Relation, alias string, depth int) (
 		}
 		next := c
 		if way.to != c.subject.Relation {
-			next = chainTo(s.belongs[way.to], c.subject)
+			next = chainTo(s.belongs[way.to], c.subject.Name)
 		}
-		for _, key := range s.keysAlong(next, way.to, inner, depth+1) {
+		for _, key := range s.keysAlong(next, inner, depth+1) {
 			sql := fmt.Sprintf("(SELECT %s FROM %s.%s AS %s WHERE %s)",
 				key.SQL, quoteName(way.to.Schema), quoteName(way.to.Name), inner, strings.Join(conditions, " AND "))
 			between := KeyColumns{way.to, slices.Concat(way.refs, key.Columns)}

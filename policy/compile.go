@@ -107,10 +107,11 @@ type compiler struct {
 }
 
 // tables lists the relations that a policy speaks of: those with rows, outside
-// the system's schemas.
+// the system's schemas and pgveil's own, which is open to nobody with
+// restrictions, whatever a policy says.
 func (c *compiler) tables() {
 	for _, r := range c.cat.Relations() {
-		if !r.Governed() || !hasRows(r.Kind) {
+		if !r.Governed() || !hasRows(r.Kind) || r.Schema == OwnSchema {
 			continue
 		}
 		t := &table{r, make([]string, len(r.Columns))}

@@ -104,7 +104,10 @@ type RelationAccess struct {
 	// Consent, when not empty, is a boolean SQL expression like Rows that must
 	// hold as well, for every view: the subject's consent for the purpose.
 	Consent string
-	Because string // why Ops lacks what it lacks, for refusals
+	// Restriction, when not empty, is another such expression: that nobody
+	// whose row it is had the processing restricted, or objected to the purpose.
+	Restriction string
+	Because     string // why Ops lacks what it lacks, for refusals
 }
 
 // HasAggregates tells whether a column is left to aggregates in some view.

@@ -51,6 +51,9 @@ type purpose struct {
 	means   word // the term of the Data Privacy Vocabulary that it is, without its prefix; "" for none
 	limits  Limits
 	pos     Pos // of what is said of it
+
+	directMarketing    bool // it may be objected to whatever its basis
+	despiteRestriction bool // it sees restricted data as well (GDPR, Article 18(2))
 }
 
 // basis is a purpose's legal basis (GDPR, Article 6(1)). The zero basis is none.
@@ -73,6 +76,7 @@ type subject struct {
 	key        pattern
 	findBy     []pattern
 	consent    *consentColumns
+	ledger     bool // pgveil itself keeps consents, restrictions and objections
 	references []pattern
 }
 

@@ -20,6 +20,9 @@ func (r *reader) purpose(name word, n *yaml.Node) {
 		"about":   func(n *yaml.Node) { p.about = r.text(n, "a text").text },
 		"means":   func(n *yaml.Node) { p.means = r.vocabulary(n) },
 		"limits":  func(n *yaml.Node) { p.limits = r.limits(n) },
+
+		"direct_marketing":    func(n *yaml.Node) { p.directMarketing = r.truth(n) },
+		"despite_restriction": func(n *yaml.Node) { p.despiteRestriction = r.truth(n) },
 	})
 }
 
@@ -70,6 +73,7 @@ func (r *reader) inherit(p, parent *purpose) {
 			p.about = parent.about
 		}
 		p.limits = parent.limits.and(p.limits)
+		p.directMarketing = p.directMarketing || parent.directMarketing
 	}
 	switch {
 	case p.basis == 0 && p.within.text == "":

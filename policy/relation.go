@@ -39,6 +39,7 @@ func (d *decisions) decideRelation(t *table) *RelationAccess {
 		}
 		ra.Consent = d.set.consent(t.relation, d.purpose)
 	}
+	ra.Restriction = d.set.unrestrained(t.relation, d.purpose)
 	ra.Views = views(grants)
 	ra.Ops = AllOps
 	for _, v := range ra.Views {

@@ -219,7 +219,7 @@ func (s *Set) unconsented() []string {
 			continue
 		}
 		for _, subject := range s.subjects {
-			if subject.Consent == nil {
+			if !subject.recordsConsent() {
 				lines = append(lines, fmt.Sprintf("%s: purpose %s rests on consent, but none is recorded for subject %s: its rows are not filtered",
 					s.doc.purposes[name].name.pos, name, subject.Name))
 			}

@@ -30,10 +30,14 @@ func (r *reader) subject(name word, n *yaml.Node) {
 			r.list(n, "columns", func(n *yaml.Node) { s.findBy = append(s.findBy, r.name(n, "a column", 1)) })
 		},
 		"consent": func(n *yaml.Node) { s.consent = r.consent(n) },
+		"ledger":  func(n *yaml.Node) { s.ledger = r.truth(n) },
 		"references": func(n *yaml.Node) {
 			r.items(n, "references", func(n *yaml.Node) { s.references = append(s.references, r.reference(n)) })
 		},
 	}, "table", "key")
+	if s.ledger && s.consent != nil {
+		r.add(name.pos, "subject %q has both a ledger and a consent table: consents are recorded in one place", name.text)
+	}
 }
 
 func (r *reader) consent(n *yaml.Node) *consentColumns {
@@ -145,7 +149,7 @@ func (r *reader) filter(n *yaml.Node) filter {
 
 // privacyRights are the faces of the rights of data subjects that a role may
 // serve.
-var privacyRights = []string{"export", "erase", "rectify", "restrict"}
+var privacyRights = []string{"export", "erase", "rectify", "restrict", "consent"}
 
 func (r *reader) rights(n *yaml.Node) []string {
 	var rights []string

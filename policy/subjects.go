@@ -16,7 +16,8 @@ type Subject struct {
 	Relation   *catalog.Relation
 	Key        string        // the column that identifies one
 	FindBy     []string      // columns by which one may be looked up
-	Consent    *ConsentTable // nil when no consents are recorded
+	Consent    *ConsentTable // nil when the database records no consents
+	Ledger     *Ledger       // nil when pgveil keeps none
 	References []Reference   // columns that hold Key without a foreign key
 }
 
@@ -57,9 +58,12 @@ func (c *compiler) subjects() {
 				subject.References = append(subject.References, Reference{key.relation, key.relation.Columns[key.index].Name})
 			}
 		}
+		if s.ledger {
+			subject.Ledger = c.ledger(s, r)
+		}
 		c.set.subjects = append(c.set.subjects, subject)
 	}
-	recorded := slices.ContainsFunc(c.set.subjects, func(s Subject) bool { return s.Consent != nil })
+	recorded := slices.ContainsFunc(c.set.subjects, Subject.recordsConsent)
 	for _, p := range c.doc.purposes {
 		if p.basis == consent && !recorded {
 			c.add(p.name.pos, "purpose %q has basis consent, but no subject says where consent is recorded", p.name.text)
@@ -128,8 +132,10 @@ const maxWays = 16
 
 // consenting gives the subjects that record consents.
 func consenting(subjects []Subject) []Subject {
-	return slices.DeleteFunc(slices.Clone(subjects), func(s Subject) bool { return s.Consent == nil })
+	return slices.DeleteFunc(slices.Clone(subjects), func(s Subject) bool { return !s.recordsConsent() })
 }
+
+func (s Subject) recordsConsent() bool { return s.Consent != nil || s.Ledger != nil }
 
 // reach finds the chains from every relation to the subjects.
 func reach(governed []*table, subjects []Subject) map[*catalog.Relation][]chain {
@@ -137,7 +143,7 @@ func reach(governed []*table, subjects []Subject) map[*catalog.Relation][]chain 
 	for i := range subjects {
 		subject := &subjects[i]
 		steps := stepsTo(governed, subject)
-		distance := distances(steps, subject.Relation)
+		distance := distances(steps, partsOf(governed, subject.Relation))
 		ways := map[*catalog.Relation]int{}
 		for _, r := range nearestFirst(distance) {
 			d := distance[r]
@@ -163,6 +169,22 @@ func nearestFirst(distance map[*catalog.Relation]int) []*catalog.Relation {
 	return slices.SortedFunc(maps.Keys(distance), func(a, b *catalog.Relation) int {
 		return cmp.Compare(distance[a], distance[b])
 	})
+}
+
+// partsOf gives a relation and what inherits from it, partitions too: a row of
+// those is a row of the relation.
+func partsOf(governed []*table, whole *catalog.Relation) []*catalog.Relation {
+	byOID := map[uint32]*catalog.Relation{}
+	for _, t := range governed {
+		byOID[t.relation.OID] = t.relation
+	}
+	parts := []*catalog.Relation{whole}
+	for _, t := range governed {
+		if t.relation != whole && slices.Contains(ancestry(t.relation, byOID), whole) {
+			parts = append(parts, t.relation)
+		}
+	}
+	return parts
 }
 
 // stepsTo gives the steps from every relation: its foreign keys, those of what
@@ -205,9 +227,12 @@ func ancestry(r *catalog.Relation, byOID map[uint32]*catalog.Relation) []*catalo
 	return line
 }
 
-// distances gives how many steps each relation is from the goal.
-func distances(steps map[*catalog.Relation][]step, goal *catalog.Relation) map[*catalog.Relation]int {
-	distance := map[*catalog.Relation]int{goal: 0}
+// distances gives how many steps each relation is from the nearest goal.
+func distances(steps map[*catalog.Relation][]step, goals []*catalog.Relation) map[*catalog.Relation]int {
+	distance := map[*catalog.Relation]int{}
+	for _, goal := range goals {
+		distance[goal] = 0
+	}
 	for frontier := 1; ; frontier++ {
 		var next []*catalog.Relation
 		for r, ways := range steps {
@@ -240,44 +265,60 @@ func (s *Set) consent(r *catalog.Relation, p *purpose) string {
 		if c.ways > maxWays {
 			return "false"
 		}
-		all = append(all, s.consentVia(c, r, consentAlias, 1, p))
+		if c.subject.Ledger != nil {
+			all = append(all, rowByRow(s.via(c, consentAlias, 1, " AND ", consentKept(c.subject, p)), true))
+			continue
+		}
+		all = append(all, s.via(c, consentAlias, 1, " AND ", consentGiven(c.subject, p)))
 	}
 	return strings.Join(all, " AND ")
 }
 
-// consentVia follows one chain from the relation called alias.
-func (s *Set) consentVia(c chain, r *catalog.Relation, alias string, depth int, p *purpose) string {
-	if r == c.subject.Relation {
-		return consentGiven(c.subject, alias, p)
+// via follows one chain from the relation called alias, and gives what whose
+// says of the subject's key at its end; of all the ways there, joined by and.
+func (s *Set) via(c chain, alias string, depth int, and string, whose func(value string) string) string {
+	if len(c.steps) == 0 {
+		return whose(alias + "." + quoteName(c.subject.Key))
 	}
 	var all []string
 	for _, way := range c.steps {
-		next := chainTo(s.reach[way.to], c.subject)
+		next := chainTo(s.belongs[way.to], c.subject.Name)
+		if i := slices.Index(way.refs, c.subject.Key); c.subject.Ledger != nil && len(next.steps) == 0 && i >= 0 {
+			all = append(all, whose(alias+"."+quoteName(way.columns[i]))) // it holds the key itself
+			continue
+		}
 		inner := fmt.Sprintf("pgveil_%d", depth)
 		conditions := make([]string, 0, len(way.columns)+1)
 		for i, column := range way.columns {
 			conditions = append(conditions, equal(way.to, way.refs[i], inner, alias+"."+quoteName(column)))
 		}
-		conditions = append(conditions, s.consentVia(next, way.to, inner, depth+1, p))
+		conditions = append(conditions, s.via(next, inner, depth+1, and, whose))
 		all = append(all, exists(way.to, inner, conditions))
 	}
-	return strings.Join(all, " AND ")
+	if and == " OR " && len(all) > 1 {
+		return "(" + strings.Join(all, and) + ")"
+	}
+	return strings.Join(all, and)
 }
 
-// chainTo gives, of a relation's chains, the one to a subject.
-func chainTo(chains []chain, subject *Subject) chain {
-	return chains[slices.IndexFunc(chains, func(c chain) bool { return c.subject == subject })]
+// chainTo gives, of a relation's chains, the one to a kind of subject.
+func chainTo(chains []chain, subject string) chain {
+	return chains[slices.IndexFunc(chains, func(c chain) bool { return c.subject.Name == subject })]
 }
 
-func consentGiven(s *Subject, alias string, p *purpose) string {
+// consentGiven is the condition that the database's own table holds a consent
+// for a purpose.
+func consentGiven(s *Subject, p *purpose) func(value string) string {
 	const inner = "pgveil_c"
 	c := s.Consent
-	return exists(c.Relation, inner, []string{
-		equal(c.Relation, c.Subject, inner, alias+"."+quoteName(s.Key)),
-		equal(c.Relation, c.Purpose, inner, quoteLiteral(p.consent)),
-		inner + "." + quoteName(c.Given) + " IS NOT NULL",
-		inner + "." + quoteName(c.Withdrawn) + " IS NULL",
-	})
+	return func(value string) string {
+		return exists(c.Relation, inner, []string{
+			equal(c.Relation, c.Subject, inner, value),
+			equal(c.Relation, c.Purpose, inner, quoteLiteral(p.consent)),
+			inner + "." + quoteName(c.Given) + " IS NOT NULL",
+			inner + "." + quoteName(c.Withdrawn) + " IS NULL",
+		})
+	}
 }
 
 func exists(r *catalog.Relation, alias string, conditions []string) string {

@@ -158,6 +158,9 @@ func (x *explanation) rows(sql string) {
 		if a.Consent != "" {
 			rows = append(rows, []string{rel.QualifiedName(), "and only with consent: " + a.Consent})
 		}
+		if a.Restriction != "" {
+			rows = append(rows, []string{rel.QualifiedName(), "and only where nothing was restricted or objected to: " + a.Restriction})
+		}
 	}
 	if len(rows) > 0 && !x.session.Access.Unrestricted {
 		x.table("Rows", rows)

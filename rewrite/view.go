@@ -118,7 +118,7 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 	if t.where == nil {
 		return nil
 	}
-	t.joins = resolve.HoldsSubLink(sel.WhereClause)
+	t.joins = resolve.HoldsJoin(sel.WhereClause)
 	q, err = resolve.Expr(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog"}}, rel, inner, sel.WhereClause)
 	if err != nil {
 		return fmt.Errorf("row filter of %s: %w", rel.QualifiedName(), err)
@@ -223,7 +223,8 @@ func alike(views []policy.View, i int) bool {
 	return true
 }
 
-// rowCondition gives the condition on rows: any view's filter, and consent.
+// rowCondition gives the condition on rows: any view's filter, and what those
+// say whose rows they are.
 func rowCondition(ra *policy.RelationAccess) string {
 	var any []string
 	for _, v := range ra.Views {
@@ -237,8 +238,10 @@ func rowCondition(ra *policy.RelationAccess) string {
 	if len(any) > 0 {
 		all = append(all, "("+strings.Join(any, " OR ")+")")
 	}
-	if ra.Consent != "" {
-		all = append(all, "("+ra.Consent+")")
+	for _, kept := range []string{ra.Consent, ra.Restriction} {
+		if kept != "" {
+			all = append(all, "("+kept+")")
+		}
 	}
 	return strings.Join(all, " AND ")
 }

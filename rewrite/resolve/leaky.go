@@ -79,6 +79,24 @@ func HoldsSubLink(n *pg_query.Node) bool {
 	return found
 }
 
+// HoldsJoin tells whether an expression holds a sub-select that the server may
+// make a join, so that what is put out may be computed before it is known which
+// rows are left. Inside a CASE it never is one: there it is evaluated row by row,
+// where the relation is read (pull_up_sublinks_qual_recurse in prepjointree.c).
+func HoldsJoin(n *pg_query.Node) bool {
+	found := false
+	parse.Walk(n, func(m proto.Message) bool {
+		switch m.(type) {
+		case *pg_query.CaseExpr:
+			return false
+		case *pg_query.SubLink:
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
 // operand is one side of a comparison, as far as it is sure not to fail.
 type operand struct {
 	column *catalog.Type // of a relation's own column

@@ -1,0 +1,244 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/pgveil/pgveil/catalog"
+)
+
+// OwnSchema holds what pgveil itself remembers in the governed database. No
+// policy gives anybody anything of it.
+const OwnSchema = "pgveil"
+
+// Ledger is where pgveil keeps what the subjects of one kind said: tables in
+// OwnSchema whose keys are of the subjects' own type.
+type Ledger struct {
+	Consents     *catalog.Relation // in force: subject, consent, until
+	Restrictions *catalog.Relation // in force: subject, purpose, kind
+}
+
+// The kinds of row in Restrictions. The purpose of a restriction may be "", for
+// every one.
+const (
+	Restricted = "restriction" // GDPR, Article 18
+	Objected   = "objection"   // GDPR, Article 21
+)
+
+// maxLedgerName is the length of the longest name of a kind of subject with a
+// ledger: tables are named after it, and PostgreSQL cuts names at 63 bytes.
+const maxLedgerName = 63 - len("_restrictions")
+
+func consentsName(subject string) string     { return subject + "_consents" }
+func restrictionsName(subject string) string { return subject + "_restrictions" }
+
+// ledger finds the tables of a subject's ledger, and makes sure that they fit.
+func (c *compiler) ledger(s *subject, r *catalog.Relation) *Ledger {
+	key, ok := r.Column(s.key.parts[0].text)
+	if !ok {
+		return nil // reported already
+	}
+	if why := unkeepable(s.name.text, r, key); why != "" {
+		c.add(s.name.pos, "subject %q cannot have a ledger: %s", s.name.text, why)
+		return nil
+	}
+	return &Ledger{
+		Consents:     c.ledgerTable(s, consentsName(s.name.text), key, "consent", "until"),
+		Restrictions: c.ledgerTable(s, restrictionsName(s.name.text), key, "purpose", "kind"),
+	}
+}
+
+// unkeepable says why there can be no ledger by a key; "" when there can.
+func unkeepable(subject string, r *catalog.Relation, key *catalog.Column) string {
+	at := r.ColumnIndex(key.Name)
+	switch {
+	case len(subject) > maxLedgerName:
+		return fmt.Sprintf("its name is longer than %d bytes", maxLedgerName)
+	case r.Kind != catalog.Table && r.Kind != catalog.PartitionedTable:
+		return r.QualifiedName() + " is not a table"
+	case len(r.Parents) > 0:
+		return r.QualifiedName() + " is part of another table, through which its rows are seen as well: name that one"
+	case len(r.PrimaryKey) > 1 && slices.Contains(r.PrimaryKey, at):
+		return fmt.Sprintf("%s alone does not say who is meant, as it is one column of several in the primary key of %s", key.Name, r.QualifiedName())
+	case key.Type.Kind == 'd' && key.Type.BaseSchema != "pg_catalog":
+		return fmt.Sprintf("%s is of a domain over %s", key.Name, key.Type.Base)
+	default:
+		return ""
+	}
+}
+
+func (c *compiler) ledgerTable(s *subject, name string, key *catalog.Column, columns ...string) *catalog.Relation {
+	const hint = `run "pgveil schema --apply"`
+	r, ok := c.cat.Relation(nil, OwnSchema, name)
+	if !ok {
+		c.add(s.name.pos, "subject %q keeps a ledger, but the database has no table %s.%s: %s", s.name.text, OwnSchema, name, hint)
+		return nil
+	}
+	for _, column := range append(columns, "subject") {
+		if _, ok := r.Column(column); !ok || r.Kind != catalog.Table {
+			c.add(s.name.pos, "%s is not the table of a ledger, or lacks its column %s: give it another name, and %s", r.QualifiedName(), column, hint)
+			return nil
+		}
+	}
+	if subject, _ := r.Column("subject"); subject.Type.OID != key.Type.OID {
+		c.add(s.name.pos, "%s.subject is of type %s, but %s.%s of type %s: change the type of the first to that of the second",
+			r.QualifiedName(), subject.Type.SQL, s.table.text, key.Name, key.Type.SQL)
+	}
+	return r
+}
+
+// Implied gives the catalog with the tables of ledgers that the policy asks for
+// and that are not there yet: as it is after "pgveil schema --apply".
+func Implied(d *Document, cat *catalog.Snapshot) *catalog.Snapshot {
+	var missing []catalog.Relation
+	text := catalog.Type{OID: 25, Schema: "pg_catalog", Name: "text", Mod: -1, SQL: "text", Kind: 'b', Base: "text"}
+	moment := catalog.Type{OID: 1184, Schema: "pg_catalog", Name: "timestamptz", Mod: -1, SQL: "timestamp with time zone", Kind: 'b', Base: "timestamptz"}
+	add := func(name string, columns ...catalog.Column) {
+		if _, ok := cat.Relation(nil, OwnSchema, name); ok {
+			return
+		}
+		for i := range columns {
+			columns[i].Num, columns[i].NotNull = int16(i+1), true
+		}
+		oid := uint32(math.MaxUint32 - len(missing)) // far from those that a server gives
+		missing = append(missing, catalog.Relation{OID: oid, Schema: OwnSchema, Name: name, Kind: catalog.Table, Columns: columns})
+	}
+	for name, s := range d.subjects {
+		table, column := s.table.name(), ""
+		r, ok := cat.Relation(nil, table.Schema, table.Name)
+		if len(s.key.parts) > 0 {
+			column = s.key.parts[0].text
+		}
+		if !ok || !s.ledger {
+			continue
+		}
+		key, ok := r.Column(column)
+		if !ok {
+			continue
+		}
+		subject := catalog.Column{Name: "subject", Type: key.Type}
+		add(consentsName(name), subject, catalog.Column{Name: "consent", Type: text}, catalog.Column{Name: "until", Type: moment})
+		add(restrictionsName(name), subject, catalog.Column{Name: "purpose", Type: text}, catalog.Column{Name: "kind", Type: text})
+	}
+	return cat.With(missing...)
+}
+
+// ledgerAlias is what filters call a table of a ledger.
+const ledgerAlias = "pgveil_l"
+
+// rowByRow makes a condition with sub-selects one that is evaluated where the
+// relation is read, row by row, and never made a join: so nothing else that a
+// statement computes can come before it, and an index serves what it looks up.
+func rowByRow(condition string, when bool) string {
+	return fmt.Sprintf("CASE WHEN %s THEN %t ELSE %t END", condition, when, !when)
+}
+
+// consentKept is the condition that a subject's ledger holds a consent for a
+// purpose. A consent lapses amid a transaction, too.
+func consentKept(s *Subject, p *purpose) func(value string) string {
+	r := s.Ledger.Consents
+	return func(value string) string {
+		return exists(r, ledgerAlias, []string{
+			equal(r, "subject", ledgerAlias, value),
+			equal(r, "consent", ledgerAlias, quoteLiteral(p.consent)),
+			ledgerAlias + ".until OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp()",
+		})
+	}
+}
+
+// unrestrained gives the filter that leaves out the rows of subjects who had
+// the processing restricted or objected to the purpose; "" where none can be. A
+// row that belongs to several goes with the first of them who did. Without a
+// purpose everything counts: nobody can say that it is not meant.
+func (s *Set) unrestrained(r *catalog.Relation, p *purpose) string {
+	only := s.restraints(p)
+	if only == nil {
+		return ""
+	}
+	var any []string
+	for _, c := range s.belongs[r] {
+		if c.subject.Ledger == nil {
+			continue
+		}
+		if c.ways > maxWays {
+			return "false"
+		}
+		kept := c.subject.Ledger.Restrictions
+		any = append(any, s.via(c, consentAlias, 1, " OR ", func(value string) string {
+			return exists(kept, ledgerAlias, append([]string{equal(kept, "subject", ledgerAlias, value)}, only...))
+		}))
+	}
+	if any == nil {
+		return ""
+	}
+	return rowByRow(strings.Join(any, " OR "), false)
+}
+
+// restraints gives the conditions by which rows of Restrictions count for a
+// purpose; nil when none does.
+func (s *Set) restraints(p *purpose) []string {
+	if p == nil {
+		return []string{}
+	}
+	var names, objected []string
+	for _, q := range s.purposeAndAncestors(p) {
+		names = append(names, q.name.text)
+		if q.objectionable() {
+			objected = append(objected, q.name.text)
+		}
+	}
+	switch {
+	case !p.despiteRestriction:
+		return []string{isOneOf("purpose", append(names, ""))}
+	case objected == nil:
+		return nil
+	default:
+		return []string{isOneOf("purpose", objected), isOneOf("kind", []string{Objected})}
+	}
+}
+
+func isOneOf(column string, values []string) string {
+	any := make([]string, len(values))
+	for i, v := range values {
+		any[i] = fmt.Sprintf("%s.%s OPERATOR(pg_catalog.=) %s", ledgerAlias, column, quoteLiteral(v))
+	}
+	return "(" + strings.Join(any, " OR ") + ")"
+}
+
+// objectionable tells whether there is a right to object to a purpose.
+func (p *purpose) objectionable() bool {
+	return p.directMarketing || p.basis == legitimateInterest || p.basis == publicTask
+}
+
+// Ground is what a purpose rests on.
+type Ground struct {
+	Purpose, Basis string
+	Consent        string // of basis consent: its name
+	Objectionable  bool   // there is a right to object to it
+	Despite        bool   // it sees restricted data as well
+}
+
+// Grounds gives what every purpose rests on, by name.
+func (s *Set) Grounds() []Ground {
+	var grounds []Ground
+	for _, name := range slices.Sorted(maps.Keys(s.doc.purposes)) {
+		p := s.doc.purposes[name]
+		grounds = append(grounds, Ground{name, basisNames[p.basis-1], p.consent, p.objectionable(), p.despiteRestriction})
+	}
+	return grounds
+}
+
+// Reaching gives the relations whose rows belong to subjects of a kind: those
+// that a filter by its ledger is for.
+func (s *Set) Reaching(subject string) []*catalog.Relation {
+	var found []*catalog.Relation
+	for _, t := range s.governed {
+		if slices.ContainsFunc(s.belongs[t.relation], func(c chain) bool { return c.subject.Name == subject }) {
+			found = append(found, t.relation)
+		}
+	}
+	return found
+}
