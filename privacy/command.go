@@ -28,6 +28,8 @@ type Command struct {
 	// Parameter says that the code is the statement's parameter $1, and has yet
 	// to come: see Bind.
 	Parameter bool
+
+	Consent Consent // of VerbConsent
 }
 
 // Right names the right of data subjects that a caller must be able to serve
@@ -52,7 +54,8 @@ func (c Command) Shape() string {
 	add(c.ID != "", c.ID)
 	add(c.Code != "", "?")
 	add(c.Parameter, "$1")
-	add(c.Purpose != "", "TO", quoteWord(c.Purpose))
+	words = append(words, c.Consent.shape()...)
+	add(c.Purpose != "", c.towards(), quoteWord(c.Purpose))
 	add(c.For != 0, "FOR", "'"+c.For.String()+"'")
 	add(c.Because != "", "BECAUSE ?")
 	add(c.DryRun, "DRY RUN")

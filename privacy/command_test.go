@@ -138,6 +138,7 @@ func FuzzParseCommand(f *testing.F) {
 		"PRIVACY EXPORT x 1c1e3dd0-9531-4f30-b24a-c021ca3b95b8, '', -1 PRETTY", "/*/**/*/PRIVACY EXPORT \"\"\"\" 1--\n;", "SELECT 1",
 		"PRIVACY MFA 123456", "PRIVACY MFA $1", "SELECT pgveil.mfa('12345678');", `select/**/"pgveil" . "mfa"($1)`, "SELECT pgveil.mfa(1234-5678-9012-3456)",
 		"PRIVACY ELEVATE TO billing FOR 30m BECAUSE 'ticket'", "PRIVACY DENY 17", "PRIVACY REVIEW 17 BECAUSE 'ok'", "PRIVACY SHOW ACCESS",
+		"PRIVACY CONSENT c 1 GIVE n BY 'a' WORDING 'b' UNTIL 'c'", "PRIVACY LIFT RESTRICTION c 1 FOR p BECAUSE 'a'", "PRIVACY SHOW RESTRICTIONS c 1",
 	} {
 		f.Add(seed)
 	}
@@ -165,7 +166,8 @@ const placeholders = "0"
 // withoutValues puts the same value in the place of each.
 func withoutValues(cmd Command) Command {
 	cmd.Key.Values = slices.Repeat([]string{placeholders}, len(cmd.Key.Values))
-	for _, v := range []*string{&cmd.Code, &cmd.Because} {
+	c := &cmd.Consent
+	for _, v := range []*string{&cmd.Code, &cmd.Because, &c.Method, &c.Wording, &c.Language, &c.Jurisdiction, &c.Until} {
 		if *v != "" {
 			*v = placeholders
 		}
@@ -180,6 +182,9 @@ func shapeWithValues(cmd Command) string {
 		if present {
 			shape = strings.TrimSuffix(shape, of) + strings.ReplaceAll(of, "?", "'000000'")
 		}
+	}
+	for _, word := range []string{"BY", "WORDING", "LANGUAGE", "JURISDICTION", "UNTIL"} {
+		shape = strings.ReplaceAll(shape, " "+word+" ?", " "+word+" 'x'")
 	}
 	n := len(cmd.Key.Values)
 	if n == 0 {

@@ -8,9 +8,9 @@ import (
 // Verb is what a command asks for. The zero Verb asks for nothing.
 type Verb uint8
 
-// The verbs, by who decides whether a caller may ask for them: export and erase
-// are rights that a role has (Command.Right); the rest are about the caller's own
-// session, or as the policy's elevations say.
+// The verbs, by who decides whether a caller may ask for them: what is about data
+// subjects needs a right that a role has (Command.Right); the rest are about the
+// caller's own session, or as the policy's elevations say.
 const (
 	VerbHelp Verb = iota + 1
 	VerbExport
@@ -23,6 +23,14 @@ const (
 	VerbRevoke     // an elevation in force, another's or one's own
 	VerbReview     // an elevation that was in force before anybody looked at it
 	VerbElevations // that the caller asked for, or may decide
+
+	VerbConsent         // write down that a subject gave or withdrew one
+	VerbConsents        // show what a subject said
+	VerbRestrict        // keep a subject's data from purposes (GDPR, Article 18)
+	VerbObject          // write down that a subject objected (GDPR, Article 21)
+	VerbLiftRestriction // end a restriction
+	VerbLiftObjection   // take an objection back
+	VerbRestrictions    // list what is restricted or objected to
 )
 
 // entry says how a verb is written, and what it needs.
@@ -63,11 +71,33 @@ var verbs = []entry{
 	{verb: VerbReview, words: "REVIEW", rest: (*parser).review, last: "nothing follows what was found", help: [][2]string{
 		{"PRIVACY REVIEW number BECAUSE 'finding'", "sign off an elevation that was in force without approval"},
 	}},
+	{verb: VerbConsent, words: "CONSENT", right: "consent", rest: (*parser).consent, last: "BY, WORDING, LANGUAGE, JURISDICTION, UNTIL and BECAUSE may follow, in this order", help: [][2]string{
+		{"PRIVACY CONSENT subject key GIVE consent [BY 'how'] [WORDING 'text'] [LANGUAGE 'en'] [JURISDICTION 'IE'] [UNTIL '2027-01-01']", "write down that a subject consented"},
+		{"PRIVACY CONSENT subject key WITHDRAW consent [BY 'how'] [BECAUSE 'reason']", "write down that a subject consents no more"},
+	}},
+	{verb: VerbRestrict, words: "RESTRICT", right: "restrict", rest: (*parser).restrict, last: "nothing follows the reason", help: [][2]string{
+		{"PRIVACY RESTRICT subject key [FOR purpose] BECAUSE 'reason'", "keep a subject's data from one purpose, or from all"},
+	}},
+	{verb: VerbObject, words: "OBJECT", right: "restrict", rest: (*parser).object, last: "nothing follows the reason", help: [][2]string{
+		{"PRIVACY OBJECT subject key TO purpose BECAUSE 'reason'", "write down that a subject objects to a purpose"},
+	}},
+	{verb: VerbLiftRestriction, words: "LIFT RESTRICTION", right: "restrict", rest: (*parser).restrict, last: "nothing follows the reason", help: [][2]string{
+		{"PRIVACY LIFT RESTRICTION subject key [FOR purpose] BECAUSE 'reason'", "end a restriction"},
+	}},
+	{verb: VerbLiftObjection, words: "LIFT OBJECTION", right: "restrict", rest: (*parser).object, last: "nothing follows the reason", help: [][2]string{
+		{"PRIVACY LIFT OBJECTION subject key TO purpose BECAUSE 'reason'", "write down that a subject objects no more"},
+	}},
 	{verb: VerbAccess, words: "SHOW ACCESS", rest: nothing, last: "nothing follows SHOW ACCESS", help: [][2]string{
 		{"PRIVACY SHOW ACCESS", "who you are here, for what, until when, and why"},
 	}},
 	{verb: VerbElevations, words: "SHOW ELEVATIONS", rest: nothing, last: "nothing follows SHOW ELEVATIONS", help: [][2]string{
 		{"PRIVACY SHOW ELEVATIONS", "your elevations, and those that you may decide"},
+	}},
+	{verb: VerbConsents, words: "SHOW CONSENT", right: "consent", rest: (*parser).whom, last: "nothing follows the key", help: [][2]string{
+		{"PRIVACY SHOW CONSENT subject key", "what a subject consented to, restricted and objected to, event by event"},
+	}},
+	{verb: VerbRestrictions, words: "SHOW RESTRICTIONS", right: "restrict", rest: (*parser).restrictions, last: "nothing follows the key", help: [][2]string{
+		{"PRIVACY SHOW RESTRICTIONS [subject [key]]", "the restrictions and objections in force"},
 	}},
 	{verb: VerbHelp, words: "HELP", rest: nothing, last: "nothing follows HELP", help: [][2]string{
 		{"PRIVACY HELP", "this list"},

@@ -17,8 +17,17 @@ import (
 var schema string
 
 // Schema gives the statements that make pgveil's own tables, or what is missing
-// of them.
-func Schema() string { return schema }
+// of them, those of ledgers included.
+func Schema(ledgers ...Ledger) string {
+	if len(ledgers) == 0 {
+		return schema
+	}
+	all := schema + eventsSchema
+	for _, l := range ledgers {
+		all += l.schema()
+	}
+	return all
+}
 
 // Store is the tables at work. It may be used by many goroutines.
 type Store struct {
@@ -38,7 +47,11 @@ const (
 
 // use calls f, and says what to do where the tables are missing.
 func (s *Store) use(ctx context.Context, doing string, f func(*pgx.Conn) error) error {
-	err := s.Use(ctx, f)
+	return Explain(doing, s.Use(ctx, f))
+}
+
+// Explain says what to do about an error where the tables are missing.
+func Explain(doing string, err error) error {
 	var e *pgconn.PgError
 	if errors.As(err, &e) && (e.Code == noSchema || e.Code == noTable) {
 		return privacy.Fail(privacy.NotAvailable, `an operator makes them with "pgveil schema --apply"`, "pgveil's own tables are missing from the database")
