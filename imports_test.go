@@ -84,7 +84,7 @@ var layers = map[string]may{
 		why: "what is remembered in the database, on a connection that it is given: it decides nothing but whether a code is right",
 	},
 	"dsar": {
-		ours: list("catalog policy privacy"), modules: list(pgx),
+		ours: list("catalog policy privacy state"), modules: list(pgx),
 		why: "follows foreign keys on a connection that it is given; proxy and cmd are faces of it",
 	},
 

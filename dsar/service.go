@@ -39,6 +39,12 @@ func Columns(cmd privacy.Command) []string {
 		return []string{"document"}
 	case privacy.VerbErase:
 		return []string{"table", "rows", "action", "path", "reason"}
+	case privacy.VerbConsents:
+		return []string{"event", "time", "type", "consent", "purposes", "until", "by", "method", "notice", "language", "jurisdiction", "reason", "record", "digest", "whole"}
+	case privacy.VerbRestrictions:
+		return []string{"subject", "key", "kind", "purpose", "since"}
+	case privacy.VerbConsent, privacy.VerbRestrict, privacy.VerbObject, privacy.VerbLiftRestriction, privacy.VerbLiftObjection:
+		return []string{"event", "type", "of", "note", "record", "digest"}
 	default:
 		return nil
 	}
@@ -68,6 +74,10 @@ func (s *Service) Run(ctx context.Context, cmd privacy.Command, who string, emit
 			}
 			return emitSteps(report, emit)
 		})
+	case privacy.VerbConsents:
+		return cmd.Verb.Tag(), s.consents(ctx, cmd, emit)
+	case privacy.VerbRestrictions:
+		return cmd.Verb.Tag(), s.restrictions(ctx, cmd, emit)
 	default:
 		return "", privacy.Fail(privacy.Syntax, "ask PRIVACY HELP", "no command")
 	}
@@ -75,12 +85,17 @@ func (s *Service) Run(ctx context.Context, cmd privacy.Command, who string, emit
 
 // with calls f with a connection and the graph of the subject that a command
 // names.
-func (s *Service) with(ctx context.Context, cmd privacy.Command, f func(*pgx.Conn, *Graph) error) (err error) {
+func (s *Service) with(ctx context.Context, cmd privacy.Command, f func(*pgx.Conn, *Graph) error) error {
 	set, cat := s.Current()
 	g, err := NewGraph(set, cat, cmd.Subject)
 	if err != nil {
 		return err
 	}
+	return s.connected(ctx, func(conn *pgx.Conn) error { return f(conn, g) })
+}
+
+// connected calls f with a connection of its own.
+func (s *Service) connected(ctx context.Context, f func(*pgx.Conn) error) (err error) {
 	conn, err := s.Connect(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting for a privacy command: %w", err)
@@ -90,7 +105,7 @@ func (s *Service) with(ctx context.Context, cmd privacy.Command, f func(*pgx.Con
 		defer done()
 		err = errors.Join(err, conn.Close(wait))
 	}()
-	return f(conn, g)
+	return f(conn)
 }
 
 func emitSteps(r Report, emit func(row []string) error) error {

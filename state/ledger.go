@@ -93,14 +93,14 @@ func (l Ledger) Apply(ctx context.Context, tx pgx.Tx, e Event) (done Event, chan
 	if err := stamp(ctx, tx, &e); err != nil {
 		return e, false, err
 	}
-	was, err := l.record(ctx, tx, e)
+	was, err := l.InForce(ctx, tx, e)
 	if err != nil {
 		return e, false, err
 	}
 	if e.Record = was; was == "" {
 		e.Record = newUUID()
 	}
-	set := e.Type == Given || e.Type == Restricted || e.Type == Objected
+	set := e.Sets()
 	if set {
 		err = l.set(ctx, tx, e)
 	} else {
@@ -114,9 +114,12 @@ func (l Ledger) Apply(ctx context.Context, tx pgx.Tx, e Event) (done Event, chan
 	return e, set == (was == ""), insert(ctx, tx, e)
 }
 
+// Sets tells whether an event puts something in force, rather than ends it.
+func (e Event) Sets() bool { return e.Type == Given || e.Type == Restricted || e.Type == Objected }
+
 // stamp gives an event its time and its place in the chain.
 func stamp(ctx context.Context, tx pgx.Tx, e *Event) error {
-	if err := tx.QueryRow(ctx, "SELECT "+moment("clock_timestamp()")).Scan(&e.Time); err != nil {
+	if err := tx.QueryRow(ctx, "SELECT "+spelled("clock_timestamp()")).Scan(&e.Time); err != nil {
 		return err
 	}
 	err := tx.QueryRow(ctx, "SELECT seq, digest FROM pgveil.consent_events ORDER BY seq DESC LIMIT 1").Scan(&e.Seq, &e.Previous)
@@ -127,9 +130,16 @@ func stamp(ctx context.Context, tx pgx.Tx, e *Event) error {
 	return err
 }
 
-// moment spells a moment; it is "" for none and for one that never comes.
-func moment(expr string) string {
+// spelled spells a moment; it is "" for none and for one that never comes.
+func spelled(expr string) string {
 	return fmt.Sprintf(`coalesce(to_char((%s) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '')`, expr)
+}
+
+// Moment reads a moment, and tells whether it is ahead.
+func Moment(ctx context.Context, tx pgx.Tx, text string) (moment string, ahead bool, err error) {
+	const at = "$1::text::timestamptz"
+	err = tx.QueryRow(ctx, "SELECT "+spelled(at)+", "+at+" > clock_timestamp()", text).Scan(&moment, &ahead)
+	return moment, ahead, err
 }
 
 // row says where an event is in force: the table, and the columns that identify
@@ -157,8 +167,8 @@ func (l Ledger) key(param string) string {
 	return fmt.Sprintf("CAST(%s::text AS %s)", param, l.Type.Sanitize())
 }
 
-// record gives the record that is in force where the event belongs; "" for none.
-func (l Ledger) record(ctx context.Context, tx pgx.Tx, e Event) (id string, err error) {
+// InForce gives the record that is in force where an event belongs; "" for none.
+func (l Ledger) InForce(ctx context.Context, tx pgx.Tx, e Event) (id string, err error) {
 	table, others, values := l.row(e)
 	err = tx.QueryRow(ctx, "SELECT record::text FROM "+table+" WHERE "+l.is("subject", "$1")+" AND "+others, values...).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -9,9 +9,9 @@ import (
 )
 
 func selectEvents(rest string) string {
-	return `SELECT seq, record_id::text, subject_kind, subject_key, ` + moment("event_time") + `, event_type, event_state,
+	return `SELECT seq, record_id::text, subject_kind, subject_key, ` + spelled("event_time") + `, event_type, event_state,
 		coalesce(consent, ''), purposes, coalesce(lawful_basis, ''), coalesce(privacy_notice, ''), coalesce(language, ''),
-		coalesce(collection_method, ''), coalesce(jurisdiction, ''), ` + moment("valid_until") + `, entity_id,
+		coalesce(collection_method, ''), coalesce(jurisdiction, ''), ` + spelled("valid_until") + `, entity_id,
 		coalesce(withdrawal_method, ''), coalesce(reason, ''), previous, digest
 		FROM pgveil.consent_events ` + rest + ` ORDER BY seq`
 }
@@ -39,7 +39,7 @@ type Restraint struct{ Kind, Key, Purpose, Since string }
 
 // Restraints gives those of the subjects with some keys, or without any of all.
 func (l Ledger) Restraints(ctx context.Context, tx pgx.Tx, keys ...string) ([]Restraint, error) {
-	rows, err := tx.Query(ctx, "SELECT kind, subject::text, purpose, "+moment("since")+" FROM "+l.Restrictions.Sanitize()+
+	rows, err := tx.Query(ctx, "SELECT kind, subject::text, purpose, "+spelled("since")+" FROM "+l.Restrictions.Sanitize()+
 		" WHERE $1 OR subject::text = ANY ($2) ORDER BY since, 2, kind, purpose", len(keys) == 0, keys)
 	if err != nil {
 		return nil, err

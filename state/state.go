@@ -22,7 +22,8 @@ func Schema(ledgers ...Ledger) string {
 	if len(ledgers) == 0 {
 		return schema
 	}
-	all := schema + eventsSchema
+	// Default privileges of the database's may have opened the new table.
+	all := schema + eventsSchema + Ledger{}.grants(pgx.Identifier{"pgveil", "consent_events"})
 	for _, l := range ledgers {
 		all += l.schema()
 	}

@@ -56,6 +56,9 @@ func (s *policySource) engine(ctx context.Context) (*rewrite.Engine, error) {
 	if err = errors.Join(docErr, err); err != nil {
 		return nil, err
 	}
+	if s.dsn == "" {
+		cat = policy.Implied(doc, cat) // a file may be of before "pgveil schema --apply"
+	}
 	set, err := policy.Compile(doc, cat, policy.CheckRows(func(expr string, r *catalog.Relation) error {
 		return rewrite.CheckFilter(cat, expr, r)
 	}), policy.Clock(s.clock))
