@@ -48,6 +48,7 @@ type Record struct {
 	SQLState string        `json:"sqlstate,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
 	Message  string        `json:"message,omitempty"` // of session, system and privacy records; of outcomes, why there was none
+	Event    string        `json:"event,omitempty"`   // digest of what was written into a ledger of consents
 
 	// Caller and Statement spare Append the encoding of what a session's
 	// records, or those of one statement, have in common. Each is either empty

@@ -212,10 +212,6 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 	}
 	f := s.take(flightQuery)
 	made, err := s.make(ctx, text)
-	if errors.Is(err, errAborted) {
-		s.giveBack(f)
-		return s.sync(syncFrame) // it has the error; a Query is answered to its end all the same
-	}
 	f.by = made.by
 	if err == nil {
 		err = s.checkNames(made.plan)
@@ -225,6 +221,10 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 	}
 	if err == nil {
 		f.privacy, err = s.request(ctx, &made)
+	}
+	if errors.Is(err, errAborted) {
+		s.giveBack(f)
+		return s.sync(syncFrame) // it has the error; a Query is answered to its end all the same
 	}
 	if err == nil {
 		err = s.admit(ctx, f, made.plan)

@@ -176,6 +176,10 @@ func (s *session) request(ctx context.Context, made *named) (*request, error) {
 		}
 		return answered(cmd, rows), nil
 	}
+	if cmd.Changes() {
+		r, err := s.writeDown(ctx, cmd, made)
+		return r, withPlan(refuseRequest(err), made.plan)
+	}
 	r, err := s.srv.begin(ctx, cmd, made.by.access.User)
 	if err != nil {
 		return nil, withPlan(refuseRequest(err), made.plan)

@@ -1,0 +1,57 @@
+package proxy
+
+import (
+	"context"
+
+	"github.com/pgveil/pgveil/privacy"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+// writeDown runs a command that writes into a ledger. It comes after all that
+// was sent before it, as it would if the server did it: that is waited for, and
+// may keep it from being done. What it says counts once the access log durably
+// holds the event's digest.
+func (s *session) writeDown(ctx context.Context, cmd privacy.Command, made *named) (*request, error) {
+	if made.logged {
+		return nil, &rewrite.Refusal{Code: "55000", Message: "the portal has been executed, and what it says is written down", Hint: "bind it again"}
+	}
+	if err := s.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	r := s.privacyRecord(&flight{plan: made.plan, by: made.by}, "to be written")
+	row, err := s.srv.privacy.Change(ctx, cmd, r.User, func(ctx context.Context, digest string) error {
+		r.Event = digest
+		seq, err := s.srv.audit.Append(&r)
+		if err != nil {
+			return err
+		}
+		return s.srv.audit.Sync(ctx, seq)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answered(cmd, [][]string{row}), nil
+}
+
+// catchUp waits until the server has answered all that was sent to it. Who asks
+// must not have become somebody else by that.
+func (s *session) catchUp(ctx context.Context) error {
+	answer, err := s.ask(ctx)
+	if err != nil {
+		return err
+	}
+	before := s.plans.Access
+	if before.Unrestricted {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.doubt = true // nobody looks at the answer
+		return nil
+	}
+	if err := s.adopt(s.engine, answer); err != nil {
+		return err
+	}
+	if s.plans.Access.ID != before.ID || s.plans.Access.User != before.User {
+		return &rewrite.Refusal{Code: "42501", Message: "who asks, or for what, has changed meanwhile", Hint: "ask again"}
+	}
+	return nil
+}
