@@ -100,11 +100,13 @@ var layers = map[string]may{
 	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
 	"cmd/pgveil": {
 		ours: list(
-			"audit catalog catalog/ddl catalog/pgload config dsar policy privacy proxy proxy/auth proxy/guard proxy/token rewrite rewrite/cases rewrite/mask state",
+			"audit catalog catalog/ddl catalog/pgload config docs dsar policy privacy proxy proxy/auth proxy/guard proxy/token rewrite rewrite/cases rewrite/mask state",
 		),
 		modules: list(pgx, jose, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit", "github.com/boombuler/barcode"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group, barcode to show a QR code, jose to sign tokens for trying things out",
 	},
+
+	"docs": {why: "what of the documentation the binary serves: the description of its HTTP interface"},
 
 	"internal/faulty":     {why: "a network that fails on purpose, for tests alone: it knows connections, not what they carry"},
 	"internal/pgserver":   {modules: list(pgx), why: "a private PostgreSQL: for tests, the demo and benchmarks, not for the product"},

@@ -26,6 +26,7 @@ type Config struct {
 	Overlap  bool     `yaml:"overlap"`     // another process may start with the same file while this one ends
 	TLS      *TLS     `yaml:"tls"`         // towards clients; absent: in clear
 	Admin    string   `yaml:"admin"`       // host:port of metrics and health; absent: none
+	API      *API     `yaml:"api"`         // consents and the like over HTTP; absent: none
 	Pprof    bool     `yaml:"pprof"`       // profiles on the admin address; they hold what is in memory
 	Database string   `yaml:"database"`    // the database that the policy is for
 	Policy   string   `yaml:"policy"`      // folder or file
@@ -169,6 +170,9 @@ func (c *Config) resolve(dir string) {
 			paths = append(paths, &c.TLS.CRL[i])
 		}
 	}
+	if c.API != nil {
+		paths = append(paths, &c.API.Cert, &c.API.Key, &c.API.Tokens)
+	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
@@ -207,6 +211,9 @@ func (c *Config) validate() error {
 	}
 	if _, err := c.SocketMode(); err != nil {
 		bad("socket_mode", "%v", err)
+	}
+	if c.API != nil {
+		c.API.validate(bad)
 	}
 	if c.Admin != "" {
 		if _, _, err := net.SplitHostPort(c.Admin); err != nil {

@@ -1,5 +1,10 @@
 package privacy
 
+import (
+	"strings"
+	"unicode/utf8"
+)
+
 // Consent is what a VerbConsent says of one.
 type Consent struct {
 	Name         string // as a purpose of the policy names it
@@ -48,8 +53,35 @@ func (c Command) Changes() bool {
 	}
 }
 
-// maxWording bounds what was agreed to, in bytes.
-const maxWording = 10000
+// maxWording bounds what was agreed to, and maxTag languages, jurisdictions and
+// moments, in bytes.
+const (
+	maxWording = 10000
+	maxTag     = 40
+)
+
+// Bounded refuses texts of a command that was not parsed: those that a parsed one
+// could not have, or that the database cannot hold.
+func (c Command) Bounded() error {
+	if c.Because == "" && c.Verb != VerbConsent {
+		return Fail(Syntax, "say why", "a reason is missing")
+	}
+	if c.Consent.Name == "" && c.Verb == VerbConsent {
+		return Fail(Syntax, "name it as a purpose of the policy does", "the consent is missing")
+	}
+	for _, t := range []struct {
+		text    string
+		longest int
+	}{
+		{c.Because, maxReason}, {c.Purpose, maxReason}, {c.Consent.Name, maxReason}, {c.Consent.Method, maxReason}, {c.Consent.Wording, maxWording},
+		{c.Consent.Language, maxTag}, {c.Consent.Jurisdiction, maxTag}, {c.Consent.Until, maxTag}, {strings.Join(c.Key.Values, ""), maxWording},
+	} {
+		if len(t.text) > t.longest || strings.ContainsRune(t.text, 0) || !utf8.ValidString(t.text) {
+			return Fail(Syntax, "", "a text is too long, or is not one")
+		}
+	}
+	return nil
+}
 
 func (p *parser) consent() *Error {
 	if err := p.whom(); err != nil {
@@ -71,8 +103,8 @@ func (p *parser) consent() *Error {
 	}
 	options := []option{{"BY", &c.Method, maxReason}}
 	if given {
-		options = append(options, option{"WORDING", &c.Wording, maxWording}, option{"LANGUAGE", &c.Language, 35},
-			option{"JURISDICTION", &c.Jurisdiction, 35}, option{"UNTIL", &c.Until, 40})
+		options = append(options, option{"WORDING", &c.Wording, maxWording}, option{"LANGUAGE", &c.Language, maxTag},
+			option{"JURISDICTION", &c.Jurisdiction, maxTag}, option{"UNTIL", &c.Until, maxTag})
 	}
 	if err := p.options(options); err != nil || given || !p.peek.is("BECAUSE") {
 		return err

@@ -41,7 +41,7 @@ func (s *session) catchUp(ctx context.Context) error {
 		return err
 	}
 	before := s.plans.Access
-	if before.Unrestricted {
+	if s.fixed() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.doubt = true // nobody looks at the answer

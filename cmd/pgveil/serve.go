@@ -212,11 +212,8 @@ func (p *process) loadEngine(ctx context.Context) (*rewrite.Engine, error) {
 func (p *process) options(key []byte) (proxy.Options, error) {
 	o := proxy.Options{
 		Database: p.cfg.Database, Enforcer: p.enforcer, Audit: p.audit, Durable: p.cfg.Audit.Durability == "intent",
-		Privacy: &dsar.Service{Connect: p.own.open, Current: func() (*policy.Set, *catalog.Snapshot) {
-			e := p.enforcer.Engine()
-			return e.Policy, e.Catalog
-		}},
-		State: &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Log: p.log}, Appended: p.cfg.Auth.AppendedCode,
+		Privacy: p.privacyService(), Appended: p.cfg.Auth.AppendedCode,
+		State:   &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Log: p.log},
 		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
 		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Loops: p.cfg.Limits.Loops, Log: p.log, Metrics: p.registry,
 	}
@@ -250,6 +247,14 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	return o, err
 }
 
+// privacyService serves what is about data subjects, by the policy in force.
+func (p *process) privacyService() *dsar.Service {
+	return &dsar.Service{Connect: p.own.open, Current: func() (*policy.Set, *catalog.Snapshot) {
+		e := p.enforcer.Engine()
+		return e.Policy, e.Catalog
+	}}
+}
+
 // run serves until a signal or a failure, then drains.
 func (p *process) run(ctx context.Context, listeners []*door) error {
 	sessions, endSessions := context.WithCancel(context.Background())
@@ -271,6 +276,13 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 			return fmt.Errorf("admin: %w", err)
 		}
 		tasks.Go(func() { failed <- p.serveAdmin(accepting, ln) })
+	}
+	if p.cfg.API != nil {
+		serve, err := p.openAPI()
+		if err != nil {
+			return fmt.Errorf("api: %w", err)
+		}
+		tasks.Go(func() { failed <- serve(accepting) })
 	}
 	tasks.Go(func() { p.keepFresh(accepting, hup) })
 	tasks.Go(func() { p.issuers.keepFresh(accepting, p.log) })

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/docs"
+	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/privacy"
+)
+
+// api serves over HTTP what PRIVACY commands do to ledgers. Who asks is known by
+// a token, and may do what the policy's user may.
+type api struct {
+	service  *dsar.Service
+	log      *slog.Logger
+	audit    *audit.Log
+	database string
+	tokens   string        // the file
+	turns    chan struct{} // as many requests are served at once as it has room
+}
+
+// What one request may take up.
+const (
+	maxAPIBody     = 64 << 10
+	maxAPIHeader   = 16 << 10
+	maxAPIRequests = 8
+	maxTokens      = 1 << 20 // bytes of the tokens' file
+)
+
+// openAPI listens for requests. What it gives serves them until its context ends.
+func (p *process) openAPI() (func(context.Context) error, error) {
+	a := &api{service: p.privacyService(), log: p.log, audit: p.audit, database: p.cfg.Database, tokens: p.cfg.API.Tokens, turns: make(chan struct{}, maxAPIRequests)}
+	if _, err := a.user(""); err != nil && !errors.Is(err, errNoToken) {
+		return nil, err
+	}
+	s := &http.Server{
+		Handler: a.handler(), MaxHeaderBytes: maxAPIHeader, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute,
+	}
+	if p.cfg.API.Cert != "" {
+		cert, err := tls.LoadX509KeyPair(p.cfg.API.Cert, p.cfg.API.Key)
+		if err != nil {
+			return nil, err
+		}
+		s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	}
+	d, err := open(p.cfg.API.Listen, 0, p.cfg.Overlap)
+	if err != nil {
+		return nil, err
+	}
+	var ln net.Listener = d
+	if s.TLSConfig != nil {
+		ln = tls.NewListener(d, s.TLSConfig)
+	}
+	p.log.Info("api", "address", d.Addr().String())
+	return func(ctx context.Context) error { return serveHTTP(ctx, s, ln, p.log) }, nil
+}
+
+// serveHTTP serves until the context ends, and then what has begun.
+func serveHTTP(ctx context.Context, s *http.Server, ln net.Listener, log *slog.Logger) error {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := s.Shutdown(closing); err != nil {
+			log.Debug("closing the api", "err", err)
+		}
+	})
+	err := s.Serve(ln)
+	if !stop() {
+		<-ended
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func (a *api) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(docs.OpenAPI) // whoever went away gets none
+	})
+	for pattern, verbs := range routes {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, verbs) })
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		refuseHTTP(w, http.StatusNotFound, privacy.Fail("42704", "see /v1/openapi.json", "there is no such address, or not by this method"))
+	})
+	return mux
+}
+
+// errNoToken says that a request has no token that is known.
+var errNoToken = errors.New("no token, or one that nobody has")
+
+// user gives the policy's user of a token. The file is read each time, so that a
+// token that is taken out of it is one no more. Every line is compared.
+func (a *api) user(token string) (string, error) {
+	f, err := os.Open(a.tokens)
+	if err != nil {
+		return "", fmt.Errorf("tokens_file: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxTokens+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("tokens_file: %w", err)
+	}
+	if len(text) > maxTokens {
+		return "", fmt.Errorf("tokens_file: it is longer than %d bytes", maxTokens)
+	}
+	asked, found := sha256.Sum256([]byte(token)), ""
+	for n, line := range strings.Split(string(text), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		digest, err := hex.DecodeString(fields[len(fields)-1])
+		if len(fields) != 2 || err != nil || len(digest) != len(asked) {
+			return "", fmt.Errorf("tokens_file: line %d is not a user and 64 hexadecimal digits", n+1)
+		}
+		if subtle.ConstantTimeCompare(digest, asked[:]) == 1 {
+			found = fields[0]
+		}
+	}
+	if found == "" || len(token) < 20 {
+		return "", errNoToken
+	}
+	return found, nil
+}
+
+// caller gives who asks.
+func (a *api) caller(r *http.Request) (*policy.Access, error) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return nil, errNoToken
+	}
+	user, err := a.user(token)
+	if err != nil {
+		return nil, err
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return nil, fmt.Errorf("the client's address: %w", err)
+	}
+	set, _ := a.service.Current()
+	access, err := set.Decide(policy.Claim{Login: user, From: from.Addr().Unmap()})
+	var unknown *policy.UnknownLoginError
+	if errors.As(err, &unknown) {
+		a.log.Error("api: the tokens' file names a user that the policy does not have", "user", user)
+		return nil, errNoToken
+	}
+	return access, err
+}
+
+// refuseHTTP answers with an error.
+func refuseHTTP(w http.ResponseWriter, status int, e *privacy.Error) {
+	answerHTTP(w, status, map[string]any{"error": map[string]string{"code": string(e.Code), "message": e.Message, "hint": e.Hint}})
+}
+
+func answerHTTP(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(body) // whoever went away gets none
+}
+
+// statusOf gives the HTTP status for an SQLSTATE.
+func statusOf(code privacy.Code) int {
+	switch code {
+	case privacy.NotAllowed:
+		return http.StatusForbidden
+	case privacy.NotFound:
+		return http.StatusNotFound
+	case privacy.Ambiguous, privacy.SchemaChanged:
+		return http.StatusConflict
+	case privacy.NotAvailable:
+		return http.StatusNotImplemented
+	default:
+		return http.StatusBadRequest
+	}
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/privacy"
+)
+
+// routes are the requests about ledgers, and the commands that they are.
+var routes = map[string]privacy.Verb{
+	"GET /v1/subjects/{kind}/{key}/consents":        privacy.VerbConsents,
+	"POST /v1/subjects/{kind}/{key}/consents":       privacy.VerbConsent,
+	"GET /v1/subjects/{kind}/{key}/restrictions":    privacy.VerbRestrictions,
+	"POST /v1/subjects/{kind}/{key}/restrictions":   privacy.VerbRestrict,
+	"DELETE /v1/subjects/{kind}/{key}/restrictions": privacy.VerbLiftRestriction,
+	"POST /v1/subjects/{kind}/{key}/objections":     privacy.VerbObject,
+	"DELETE /v1/subjects/{kind}/{key}/objections":   privacy.VerbLiftObjection,
+}
+
+// ledgerBody is what a request says. Which fields it may have is said by its
+// command.
+type ledgerBody struct {
+	Consent      string `json:"consent"`
+	Withdraw     bool   `json:"withdraw"`
+	Method       string `json:"method"`
+	Wording      string `json:"wording"`
+	Language     string `json:"language"`
+	Jurisdiction string `json:"jurisdiction"`
+	Until        string `json:"until"`
+	Purpose      string `json:"purpose"`
+	Reason       string `json:"reason"`
+}
+
+// requested reads a request as the command that it is.
+func requested(w http.ResponseWriter, r *http.Request, verb privacy.Verb) (privacy.Command, error) {
+	cmd := privacy.Command{Verb: verb, Subject: r.PathValue("kind"), Key: privacy.Key{Values: []string{r.PathValue("key")}}}
+	if !cmd.Changes() {
+		return cmd, nil
+	}
+	in := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAPIBody))
+	in.DisallowUnknownFields()
+	var b ledgerBody
+	if err := in.Decode(&b); err != nil {
+		return cmd, privacy.Fail(privacy.Syntax, "see /v1/openapi.json", "the body is not the JSON that is expected")
+	}
+	if _, err := in.Token(); !errors.Is(err, io.EOF) {
+		return cmd, privacy.Fail(privacy.Syntax, "see /v1/openapi.json", "something follows the JSON")
+	}
+	cmd.Purpose, cmd.Because = b.Purpose, b.Reason
+	cmd.Consent = privacy.Consent{Name: b.Consent, Withdraw: b.Withdraw, Method: b.Method, Wording: b.Wording, Language: b.Language, Jurisdiction: b.Jurisdiction, Until: b.Until}
+	if err := cmd.Bounded(); err != nil {
+		return cmd, err
+	}
+	given := cmd.Consent.Wording + cmd.Consent.Language + cmd.Consent.Jurisdiction + cmd.Consent.Until
+	object := verb == privacy.VerbObject || verb == privacy.VerbLiftObjection
+	switch consent := verb == privacy.VerbConsent; {
+	case consent && cmd.Purpose != "", !consent && cmd.Consent != privacy.Consent{}, b.Withdraw && given != "", consent && !b.Withdraw && b.Reason != "":
+		return cmd, privacy.Fail(privacy.Syntax, "see /v1/openapi.json", "the body has a field that is not for this")
+	case object && cmd.Purpose == "":
+		return cmd, privacy.Fail(privacy.Syntax, "an objection is to a purpose", "the purpose is missing")
+	}
+	return cmd, nil
+}
+
+// serve answers one request: nothing is done, and nothing told, without a
+// durable record of it.
+func (a *api) serve(w http.ResponseWriter, r *http.Request, verb privacy.Verb) {
+	access, err := a.caller(r)
+	if errors.Is(err, errNoToken) {
+		a.log.Info("api: refused", "client", r.RemoteAddr, "err", err)
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		refuseHTTP(w, http.StatusUnauthorized, privacy.Fail("28000", "", "a token that is known is needed"))
+		return
+	}
+	if err != nil {
+		a.failed(w, err)
+		return
+	}
+	cmd, err := requested(w, r, verb)
+	if err == nil {
+		err = mayAsk(access, cmd)
+	}
+	record := audit.Record{
+		Kind: audit.KindPrivacy, Login: access.Login, User: access.User, Roles: access.Roles, Client: r.RemoteAddr, App: "api",
+		Database: a.database, Command: "PRIVACY", Shape: cmd.Shape(),
+	}
+	select { // from here on nobody waits for the client
+	case a.turns <- struct{}{}:
+		defer func() { <-a.turns }()
+	case <-r.Context().Done():
+		return
+	}
+	var rows [][]string
+	if err == nil {
+		rows, err = a.run(r.Context(), cmd, record)
+	}
+	var said *privacy.Error
+	record.Message, record.Rows = "done", int64(len(rows))
+	if errors.As(err, &said) {
+		record.Message, record.SQLState = said.Message, string(said.Code)
+	} else if err != nil {
+		record.Message = "failed"
+	}
+	if logged := a.witness(r.Context(), record); logged != nil {
+		a.failed(w, errors.Join(err, logged))
+		return
+	}
+	switch {
+	case said != nil:
+		refuseHTTP(w, statusOf(said.Code), said)
+	case err != nil:
+		a.failed(w, err)
+	case cmd.Changes():
+		answerHTTP(w, http.StatusOK, named(cmd, rows)[0])
+	default:
+		answerHTTP(w, http.StatusOK, map[string]any{"rows": named(cmd, rows)})
+	}
+}
+
+func mayAsk(access *policy.Access, cmd privacy.Command) error {
+	if right := cmd.Right(); right == "" || !access.May(right) {
+		return privacy.Fail(privacy.NotAllowed, fmt.Sprintf("ask for a role with the right %q under privacy, which needs no second factor", right),
+			"the token's user may not do this")
+	}
+	return nil
+}
+
+// run runs a command once its record is durable.
+func (a *api) run(ctx context.Context, cmd privacy.Command, record audit.Record) (rows [][]string, err error) {
+	if cmd.Changes() {
+		record.Message = "to be written"
+		row, err := a.service.Change(ctx, cmd, record.User, func(ctx context.Context, digest string) error {
+			record.Event = digest
+			return a.witness(ctx, record)
+		})
+		if err != nil {
+			return nil, err
+		}
+		return [][]string{row}, nil
+	}
+	record.Message = "begun"
+	if err := a.witness(ctx, record); err != nil {
+		return nil, err
+	}
+	_, err = a.service.Run(ctx, cmd, record.User, func(row []string) error { rows = append(rows, row); return nil })
+	return rows, err
+}
+
+// witness writes a record durably.
+func (a *api) witness(ctx context.Context, record audit.Record) error {
+	seq, err := a.audit.Append(&record)
+	if err != nil {
+		return err
+	}
+	return a.audit.Sync(ctx, seq)
+}
+
+// named gives rows with the names of their columns.
+func named(cmd privacy.Command, rows [][]string) []map[string]string {
+	all := make([]map[string]string, len(rows))
+	for i, row := range rows {
+		all[i] = map[string]string{}
+		for j, column := range dsar.Columns(cmd) {
+			all[i][column] = row[j]
+		}
+	}
+	return all
+}
+
+// failed answers where it is not the request's fault. Why is for the log.
+func (a *api) failed(w http.ResponseWriter, err error) {
+	a.log.Error("api", "err", err)
+	refuseHTTP(w, http.StatusInternalServerError, privacy.Fail("XX000", "", "it could not be done: see pgveil's log"))
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/catalog/pgload"
+	"github.com/pgveil/pgveil/docs"
+	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/internal/pgserver"
+	"github.com/pgveil/pgveil/internal/pgtest"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/state"
+)
+
+const (
+	petrasToken = "0123456789abcdef0123456789abcdef"
+	edsToken    = "fedcba9876543210fedcba9876543210"
+)
+
+// clubAPI serves the API over a copy of the fixture with ledgers.
+func clubAPI(t *testing.T) (url string, a *api, auditDir string, conn *pgx.Conn) {
+	t.Helper()
+	dsn := pgtest.Server(t).DSN(pgtest.Database(t, "ledger"), pgserver.Superuser)
+	conn = pgtest.Connect(t, dsn)
+	doc, err := policy.Load(filepath.Join(pgtest.Fixture(t, "ledger"), "policy.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cat, err := pgload.Load(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(doc, cat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), state.Schema(dsar.Ledgers(set)...)); err != nil {
+		t.Fatal(err)
+	}
+	auditDir = t.TempDir()
+	log, err := audit.Open(auditDir, audit.Options{SegmentSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := "# who may ask\n"
+	for user, token := range map[string]string{"petra": petrasToken, "ed": edsToken, "nobody": strings.Repeat("n", 32)} {
+		digest := sha256.Sum256([]byte(token))
+		tokens += user + " " + hex.EncodeToString(digest[:]) + "\n"
+	}
+	a = &api{
+		service: &dsar.Service{
+			Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, dsn) },
+			Current: func() (*policy.Set, *catalog.Snapshot) { return set, cat },
+		},
+		log: slog.New(slog.NewTextHandler(io.Discard, nil)), audit: log, database: "club",
+		tokens: filepath.Join(t.TempDir(), "tokens"), turns: make(chan struct{}, maxAPIRequests),
+	}
+	if err := os.WriteFile(a.tokens, []byte(tokens), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(a.handler())
+	t.Cleanup(func() {
+		s.Close()
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s.URL, a, auditDir, conn
+}
+
+// ask sends a request and gives the status and the body.
+func ask(t *testing.T, method, url, token, body string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+func TestAPI(t *testing.T) {
+	url, _, auditDir, conn := clubAPI(t)
+	one := "/v1/subjects/member/3"
+	for _, tt := range []struct {
+		method, path, token, body string
+		status                    int
+		want                      string // in the answer
+	}{
+		{"POST", one + "/consents", petrasToken, `{"consent": "letters", "method": "web form", "wording": "v3", "until": "2099-01-01"}`, 200, `"type":"given"`},
+		{"POST", one + "/consents", petrasToken, `{"consent": "letters"}`, 200, "in force already"},
+		{"POST", one + "/consents", petrasToken, `{"consent": "letters", "withdraw": true, "reason": "secret"}`, 200, `"type":"withdrawn"`},
+		{"GET", one + "/consents", petrasToken, "", 200, `"notice":"v3"`},
+		{"POST", one + "/restrictions", petrasToken, `{"reason": "contested"}`, 200, `"of":"every purpose"`},
+		{"POST", one + "/objections", petrasToken, `{"purpose": "newsletter", "reason": "letter"}`, 200, `"type":"objected"`},
+		{"GET", one + "/restrictions", petrasToken, "", 200, `"kind":"restriction"`},
+		{"DELETE", one + "/restrictions", petrasToken, `{"reason": "settled"}`, 200, `"type":"restriction lifted"`},
+		{"DELETE", one + "/objections", petrasToken, `{"purpose": "newsletter", "reason": "asked to"}`, 200, `"type":"objection lifted"`},
+		{"POST", "/v1/subjects/patron/O%27Hara/consents", petrasToken, `{"consent": "letters"}`, 200, `"type":"given"`},
+
+		{"POST", one + "/consents", "", `{"consent": "letters"}`, 401, "28000"},
+		{"POST", one + "/consents", "no token that anybody has", `{"consent": "letters"}`, 401, "28000"},
+		{"POST", one + "/consents", strings.Repeat("n", 32), `{"consent": "letters"}`, 401, "28000"},
+		{"POST", one + "/consents", edsToken, `{"consent": "letters"}`, 403, "42501"},
+		{"GET", one + "/consents", edsToken, "", 403, "42501"},
+		{"POST", "/v1/subjects/member/99/consents", petrasToken, `{"consent": "letters"}`, 404, "P0002"},
+		{"POST", "/v1/subjects/membr/3/consents", petrasToken, `{"consent": "letters"}`, 400, "did you mean member?"},
+		{"POST", "/v1/subjects/member/x/consents", petrasToken, `{"consent": "letters"}`, 400, "22P02"},
+		{"POST", one + "/consents", petrasToken, `{"consent": "leters"}`, 400, "did you mean letters?"},
+		{"POST", one + "/consents", petrasToken, `{"consent": "letters", "purpose": "desk"}`, 400, "42601"},
+		{"POST", one + "/consents", petrasToken, `{"consent": "letters", "withdraw": true, "until": "2099-01-01"}`, 400, "42601"},
+		{"POST", one + "/consents", petrasToken, `{"consent": "letters", "surprise": 1}`, 400, "42601"},
+		{"POST", one + "/consents", petrasToken, `{"consent": "letters"} {}`, 400, "42601"},
+		{"POST", one + "/consents", petrasToken, `{"consent": "letters", "method": "a\u0000b"}`, 400, "42601"},
+		{"POST", one + "/consents", petrasToken, `{"consent": "letters", "wording": "` + strings.Repeat("x", 100_000) + `"}`, 400, "42601"},
+		{"POST", one + "/consents", petrasToken, "", 400, "42601"},
+		{"POST", one + "/restrictions", petrasToken, `{}`, 400, "a reason is missing"},
+		{"POST", one + "/objections", petrasToken, `{"reason": "x"}`, 400, "the purpose is missing"},
+		{"POST", one + "/objections", petrasToken, `{"purpose": "desk", "reason": "x"}`, 403, "there is no objection to it"},
+		{"PUT", one + "/consents", petrasToken, `{}`, 404, "no such address"},
+		{"GET", "/v1/openapi.json", "", "", 200, `"openapi"`},
+	} {
+		status, got := ask(t, tt.method, url+tt.path, tt.token, tt.body)
+		if status != tt.status || !strings.Contains(got, tt.want) || !json.Valid([]byte(got)) {
+			t.Errorf("%s %s %.80s = %d %s; want %d %q", tt.method, tt.path, tt.body, status, got, tt.status, tt.want)
+		}
+	}
+	n, last, err := state.VerifyEvents(t.Context(), conn)
+	if n != 8 || err != nil {
+		t.Errorf("VerifyEvents = %d, %v", n, err)
+	}
+	found := false
+	for r, err := range audit.Read(auditDir, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = found || r.Event == hex.EncodeToString(last) && r.User == "petra" && r.App == "api"
+		if strings.Contains(r.Shape+r.Message, "secret") {
+			t.Errorf("the log holds a value: %+v", r)
+		}
+	}
+	if !found {
+		t.Error("no record holds the last event's digest")
+	}
+}
+
+// TestAPITokens takes a token away, and breaks the file: nobody gets in by either.
+func TestAPITokens(t *testing.T) {
+	url, a, _, _ := clubAPI(t)
+	for text, want := range map[string]int{
+		"":                           401,
+		"petra 00":                   500,
+		"petra\n":                    500,
+		"# petra only\n":             401,
+		strings.Repeat("#\n", 1<<20): 500,
+	} {
+		if err := os.WriteFile(a.tokens, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, body := ask(t, "GET", url+"/v1/subjects/member/3/consents", petrasToken, ""); got != want {
+			t.Errorf("with tokens %.20q: %d %s, want %d", text, got, body, want)
+		}
+	}
+}
+
+// The document describes every request that is served, and no other.
+func TestOpenAPI(t *testing.T) {
+	var doc struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	if err := json.Unmarshal(docs.OpenAPI, &doc); err != nil {
+		t.Fatal(err)
+	}
+	described := map[string]bool{}
+	for path, methods := range doc.Paths {
+		for method := range methods {
+			if regexp.MustCompile("^(get|post|put|delete)$").MatchString(method) {
+				described[strings.ToUpper(method)+" "+path] = true
+			}
+		}
+	}
+	for pattern := range routes {
+		if !described[pattern] {
+			t.Errorf("%s is not described", pattern)
+		}
+		delete(described, pattern)
+	}
+	delete(described, "GET /v1/openapi.json")
+	for pattern := range described {
+		t.Errorf("%s is described, and not served", pattern)
+	}
+}
