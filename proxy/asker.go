@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/pgveil/pgveil/policy"
@@ -51,7 +52,12 @@ func refuseAsker(message string) error {
 type vouched struct {
 	text   string
 	claims *token.Claims
-	within string // of one for one transaction: when that began
+}
+
+// within is when the one transaction began that a token is for.
+type within struct {
+	began string
+	until time.Time // of the token
 }
 
 // claim gives what the policy is asked, and the ticket.
@@ -141,10 +147,14 @@ func (s *session) withinTransaction(a asker, began string) error {
 	if a.token == "" || v.text != a.token || !v.claims.Transaction {
 		return nil
 	}
-	if v.within == "" {
-		v.within = began
+	bound, ok := s.within[a.token]
+	if !ok {
+		now := s.srv.now()
+		maps.DeleteFunc(s.within, func(_ string, w within) bool { return !now.Before(w.until) })
+		bound = within{began, v.claims.Until}
+		s.within[a.token] = bound
 	}
-	if v.within != began {
+	if bound.began != began {
 		return &rewrite.Refusal{Code: "28000", Message: "pgveil.token: the token was for one transaction, which is over", Hint: "SET LOCAL pgveil.token within the transaction"}
 	}
 	return nil

@@ -214,7 +214,7 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 	made, err := s.make(ctx, text)
 	f.by = made.by
 	if err == nil {
-		err = s.checkNames(made.plan)
+		err = s.checkNames(made.plan, made.by)
 	}
 	if err == nil {
 		err = s.checkAsker(made.plan)
@@ -269,15 +269,25 @@ func (s *session) make(ctx context.Context, text []byte) (named, error) {
 	if err != nil {
 		return named{by: who}, err
 	}
-	plans := s.plans
-	plans.Access = who.access
-	s.aside.Use(s.engine, plans)
-	made, err := s.makeBy(ctx, who, &s.aside, bare)
+	made, err := s.makeAside(ctx, who, bare)
+	if s.mayKnow(ctx, err) {
+		if who, err = s.decide(s.engine, a); err == nil {
+			made, err = s.makeAside(ctx, who, bare)
+		}
+	}
 	made.said = &said
 	if made.plan != nil && !made.plan.Changed && made.sql == nil {
 		made.sql = bare // a token is for pgveil alone
 	}
 	return made, err
+}
+
+// makeAside is makeBy for somebody else than the session's party.
+func (s *session) makeAside(ctx context.Context, who party, text []byte) (named, error) {
+	plans := s.plans
+	plans.Access = who.access
+	s.aside.Use(s.engine, plans)
+	return s.makeBy(ctx, who, &s.aside, text)
 }
 
 // party gives who asks for what says nothing else.
@@ -354,15 +364,18 @@ func (s *session) planAnew(ctx context.Context, l *rewrite.Lookup, text []byte) 
 	s.srv.metrics.cacheMisses.Inc()
 	start := s.srv.now()
 	r, err := s.planInTurn(l, text)
-	var refusal *rewrite.Refusal
-	if errors.As(err, &refusal) && refusal.Unknown != "" && l == &s.lookup && s.srv.enforcer.refresh(ctx, s.engine) {
-		if err := s.settle(ctx, view(text)); err != nil {
-			return rewrite.Ready{}, err
-		}
+	if l == &s.lookup && s.mayKnow(ctx, err) {
 		r, err = s.planInTurn(l, text)
 	}
 	s.srv.metrics.planSeconds.Observe(s.srv.now().Sub(start).Seconds())
 	return r, err
+}
+
+// mayKnow tells whether a newer engine, which is in force now, may know the name
+// that a text was refused for.
+func (s *session) mayKnow(ctx context.Context, err error) bool {
+	var refusal *rewrite.Refusal
+	return errors.As(err, &refusal) && refusal.Unknown != "" && s.srv.enforcer.refresh(ctx, s.engine) && s.settle(ctx, "") == nil
 }
 
 // planInTurn plans when a processor is to be had: one is left to relay what

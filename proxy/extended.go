@@ -266,7 +266,7 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 	if err == nil && p != nil {
 		f.by = s.partyOf(p)
 		p.by = f.by
-		err = s.checkNames(p.plan)
+		err = s.checkNames(p.plan, p.by)
 	}
 	if err == nil && p != nil {
 		err = s.checkAsker(p.plan)

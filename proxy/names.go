@@ -33,9 +33,9 @@ func refuseOtherAccess(what string, name []byte) error {
 	return &rewrite.Refusal{Code: "42501", Message: fmt.Sprintf("%s %q was opened for another role or purpose, or under another policy", what, name), Hint: "open it again"}
 }
 
-// checkNames refuses EXECUTE and FETCH of what was made for another access, and
-// what would leave the session's role where it must not.
-func (s *session) checkNames(p *rewrite.Plan) error {
+// checkNames refuses EXECUTE and FETCH of what was made for another access than
+// that of who asks, and what would leave the session's role where it must not.
+func (s *session) checkNames(p *rewrite.Plan, by party) error {
 	if err := s.deputy.checkRoles(p); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (s *session) checkNames(p *rewrite.Plan) error {
 		if made == nil && !madeBefore(p, step) {
 			return &rewrite.Refusal{Code: code, Message: fmt.Sprintf("%s %q does not exist", what, step.Name)}
 		}
-		if made != nil && made.plan.Access.ID != s.partyOf(made).access.ID {
+		if made != nil && made.plan.Access.ID != by.access.ID {
 			return refuseOtherAccess(what, []byte(step.Name))
 		}
 		if writesCurrent(step) && (made != nil && made.plan.Has(rewrite.Unfiltered) || p.Has(rewrite.Unfiltered)) {

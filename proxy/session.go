@@ -60,6 +60,7 @@ type session struct {
 	until    time.Time // when who asks must be decided anew; zero: never
 	elevated uint64    // which elevations were in force then
 	vouched  vouched
+	within   map[string]within // of tokens for one transaction
 	factor   given
 	appended appended
 	aside    rewrite.Lookup // of texts whose comments say who asks

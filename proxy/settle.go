@@ -42,7 +42,7 @@ const probeSQL = `SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(tru
 	`pg_catalog.current_setting('` + rewrite.PurposeSetting + `', true), ` +
 	`pg_catalog.current_setting('` + rewrite.TokenSetting + `', true), ` +
 	`pg_catalog.current_setting('` + rewrite.TicketSetting + `', true), ` +
-	`pg_catalog.transaction_timestamp()`
+	`(pg_catalog.date_part('epoch', pg_catalog.transaction_timestamp()) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8`
 
 // probed is how many values answer it.
 const probed = 7
