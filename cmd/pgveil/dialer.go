@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -69,6 +70,19 @@ func (d *dialer) open(ctx context.Context) (*pgx.Conn, error) {
 		}
 	}
 	return pgx.ConnectConfig(ctx, c)
+}
+
+// openBrief is open for statements that touch a few rows: who waits for one of
+// them must not wait long for somebody else's lock.
+func (d *dialer) openBrief(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := d.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Exec(ctx, "SET lock_timeout = '2s'; SET statement_timeout = '5s'"); err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
+	return conn, nil
 }
 
 func (d *dialer) config() *pgx.ConnConfig {
