@@ -322,6 +322,7 @@ func TestSignedEndUser(t *testing.T) {
 		{"and after it", []string{"BEGIN", local(), askRegions, "COMMIT", askRegions}, "42501"},
 		{"a token for one transaction, kept", []string{"BEGIN", once(), askRegions, "COMMIT", askRegions}, "28000"},
 		{"a token for one transaction, behind another that was rolled back", []string{"BEGIN", once(), askRegions, "COMMIT", "BEGIN", set(fresh("bert", nil)), "ROLLBACK", askRegions}, "28000"},
+		{"a token for one transaction, in a comment", []string{"/*pgveil.token='" + fresh("anna", map[string]any{"transaction": true}) + "'*/ " + askRegions}, "28000"},
 		{"a token for one transaction, without one", []string{once(), askRegions, askRegions}, "28000"},
 		{"a token in a setting of a function's", []string{"SELECT set_config('pgveil.token', 'x.y.z', false)", askRegions}, "28000"},
 		{"the token cannot be read", []string{set(fresh("anna", nil)), "SHOW pgveil.token"}, "42501"},

@@ -266,6 +266,9 @@ func (s *session) make(ctx context.Context, text []byte) (named, error) {
 		return named{by: s.party()}, err
 	}
 	who, err := s.decide(s.engine, a)
+	if err == nil && said.Token != "" && said.Token != s.asker.token && s.vouched.text == said.Token && s.vouched.claims.Transaction {
+		err = &rewrite.Refusal{Code: "28000", Message: "pgveil.token: a comment cannot hold a token to one transaction", Hint: "SET LOCAL pgveil.token within the transaction"}
+	}
 	if err != nil {
 		return named{by: who}, err
 	}
