@@ -68,6 +68,10 @@ func TestCertMethod(t *testing.T) {
 		c.Subject.ExtraNames = []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "bob"}, {Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "alice"}}
 	}
 	spiffe := func(c *x509.Certificate) { c.URIs = []*url.URL{address(t, "spiffe://crm.example/alice")} }
+	rule := proxy.Rule{Anywhere: true, Users: proxy.Names{All: true}, Databases: proxy.Names{All: true}, Method: proxy.Cert}
+	f := start(t, database, shopPolicy, func(o *proxy.Options) {
+		o.TLS = &tls.Config{Certificates: []tls.Certificate{ours.own()}, ClientCAs: ours.roots(), ClientAuth: tls.VerifyClientCertIfGiven}
+	})
 	const wrong = "28000"
 	for _, tt := range []struct {
 		name  string
@@ -103,11 +107,7 @@ func TestCertMethod(t *testing.T) {
 		{"a list of zeros", []proxy.CertUser{{User: "alice"}}, nil, named(""), wrong},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			rule := proxy.Rule{Anywhere: true, Users: proxy.Names{All: true}, Databases: proxy.Names{All: true}, Method: proxy.Cert}
-			f := start(t, database, shopPolicy, func(o *proxy.Options) {
-				o.TLS = &tls.Config{Certificates: []tls.Certificate{ours.own()}, ClientCAs: ours.roots(), ClientAuth: tls.VerifyClientCertIfGiven}
-				o.Rules, o.CertUsers = []proxy.Rule{rule}, tt.users
-			})
+			f.SetRules([]proxy.Rule{rule}, tt.users)
 			if tt.edit != nil {
 				tt.cert = new(ours.issue(t, tt.edit))
 			}
@@ -143,6 +143,10 @@ func TestRevocation(t *testing.T) {
 	database := pgtest.Database(t, "shop")
 	ours, second := newAuthority(t), newAuthority(t) // of one name
 	old := func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(-time.Minute) }
+	roots := ours.roots()
+	roots.AddCert(second.cert)
+	secured := &tls.Config{Certificates: []tls.Certificate{ours.own()}, ClientCAs: roots, ClientAuth: tls.VerifyClientCertIfGiven}
+	f := start(t, database, shopPolicy, func(o *proxy.Options) { o.TLS = secured })
 	early := func(l *x509.RevocationList) { l.ThisUpdate = time.Now().Add(time.Minute) }
 	for _, tt := range []struct {
 		name  string
@@ -167,12 +171,9 @@ func TestRevocation(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			f := start(t, database, shopPolicy, func(o *proxy.Options) {
-				roots := ours.roots()
-				roots.AddCert(second.cert)
-				o.TLS = &tls.Config{Certificates: []tls.Certificate{ours.own()}, ClientCAs: roots, ClientAuth: tls.VerifyClientCertIfGiven}
-				o.TLS.VerifyConnection = func(cs tls.ConnectionState) error { return revoked.Check(cs.VerifiedChains, time.Now()) }
-			})
+			checked := secured.Clone()
+			checked.VerifyConnection = func(cs tls.ConnectionState) error { return revoked.Check(cs.VerifiedChains, time.Now()) }
+			f.SetTLS(checked, nil)
 			if got := f.dialTLS(t, database, "sslmode=require", ours.showing(new(ours.issue(t, named("alice"))))); got != tt.want {
 				t.Errorf("login: %q, want %q", got, tt.want)
 			}

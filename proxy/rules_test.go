@@ -120,6 +120,10 @@ func TestRules(t *testing.T) {
 	underTLS := func(r *proxy.Rule) { r.ClearToo = false }
 	const refused, rejected = `28000 no rule of pgveil's for host "127.0.0.1", user "alice", database "DB", no encryption`,
 		`28000 a rule of pgveil's rejects the connection of host "127.0.0.1", user "alice", database "DB", no encryption`
+	f := start(t, database, shopPolicy, func(o *proxy.Options) {
+		o.TLS, o.ClearToo = &tls.Config{Certificates: []tls.Certificate{cert}}, true
+	})
+	f.alsoUnix(t)
 	for _, tt := range []struct {
 		name  string
 		rules []proxy.Rule
@@ -163,10 +167,7 @@ func TestRules(t *testing.T) {
 		{"replication however it is spelled", []proxy.Rule{trust}, visit{user: "dora", startup: []string{"replication", "YeS"}}, `28000 no rule of pgveil's for host "127.0.0.1", user "dora", replication, no encryption`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := start(t, database, shopPolicy, func(o *proxy.Options) {
-				o.TLS, o.ClearToo, o.Rules = &tls.Config{Certificates: []tls.Certificate{cert}}, true, tt.rules
-			})
-			f.alsoUnix(t)
+			f.SetRules(tt.rules, nil)
 			want := strings.Replace(tt.want, "DB", database, 1)
 			if got := tt.visit.arrive(t, f, database, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}); got != want {
 				t.Errorf("login: %q, want %q", got, want)
