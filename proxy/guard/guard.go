@@ -193,8 +193,8 @@ func (g *Guard) Failed(a Attempt, shown Shown) (v Verdict, reached []Scope) {
 }
 
 // Passed takes note of a proof that succeeded, unless the attempt is refused by
-// now. guesses is how many failures of the login were not forgiven yet: here,
-// or anywhere if it was not known here.
+// now. guesses is how often the login has failed since all its failures were
+// forgiven: here, or anywhere if it was not known here.
 func (g *Guard) Passed(a Attempt) (v Verdict, guesses int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -202,9 +202,9 @@ func (g *Guard) Passed(a Attempt) (v Verdict, guesses int) {
 	if v = g.admit(k, now); !v.Allowed {
 		return v, 0
 	}
-	guesses = g.tables[Pair].level(k[Pair], now)
+	guesses = g.tables[Pair].failures(k[Pair], now)
 	if g.known.level(k[Pair], now) == 0 {
-		guesses = max(guesses, g.tables[Login].level(k[Login], now))
+		guesses = max(guesses, g.tables[Login].failures(k[Login], now))
 	}
 	g.tables[Pair].remove(k[Pair])
 	if g.o.Known > 0 {

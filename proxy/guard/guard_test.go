@@ -203,6 +203,28 @@ func TestSuccessForgivesThePair(t *testing.T) {
 	}
 }
 
+// TestPatience guesses no faster than it is let, and is right in the end.
+func TestPatience(t *testing.T) {
+	g, c := guarding(t)
+	alice := by("alice", "192.0.2.1")
+	guess(g, alice, 3)
+	for range 40 {
+		c.Duration += time.Minute
+		if got := guess(g, alice, 3); got != 1 {
+			t.Fatalf("%d guesses in a minute, want 1", got)
+		}
+	}
+	c.Duration += time.Minute
+	if v, guesses := g.Passed(alice); !v.Allowed || guesses != 43 {
+		t.Errorf("Passed = %+v, %d, want 43 guesses", v, guesses)
+	}
+	guess(g, alice, 2)
+	c.Duration += time.Hour
+	if _, guesses := g.Passed(alice); guesses != 0 {
+		t.Errorf("Passed long after = %d guesses, want none", guesses)
+	}
+}
+
 // TestComingAtOnce admits many before any of them ends.
 func TestComingAtOnce(t *testing.T) {
 	g, c := guarding(t)

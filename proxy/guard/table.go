@@ -20,7 +20,8 @@ type key struct {
 type entry struct {
 	key     key
 	until   time.Duration
-	reached bool  // the limit was, and not all is forgiven
+	count   int   // failures since all was forgiven
+	reached bool  // the limit was, since then
 	shown   Shown // of pairs
 	at      int   // in the queue
 }
@@ -67,7 +68,17 @@ func (t *table) fail(k key, now time.Duration) *entry {
 		until = max(until, e.until)
 	}
 	most := now + time.Duration(t.limit.Failures+spare)*t.limit.Every
-	return t.set(k, min(until+t.limit.Every, most), now)
+	e := t.set(k, min(until+t.limit.Every, most), now)
+	e.count++
+	return e
+}
+
+// failures gives how many there were since all was last forgiven.
+func (t *table) failures(k key, now time.Duration) int {
+	if t.level(k, now) == 0 {
+		return 0
+	}
+	return t.entries[k].count
 }
 
 // set puts an entry. In a full table the one that is forgiven soonest makes
@@ -84,7 +95,7 @@ func (t *table) set(k key, until, now time.Duration) *entry {
 		return e
 	}
 	if e.until <= now {
-		e.reached = false
+		e.reached, e.count = false, 0
 	}
 	e.until = until
 	heap.Fix(&t.order, e.at)
