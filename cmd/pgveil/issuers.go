@@ -193,9 +193,12 @@ func (is *issuers) keepFresh(ctx context.Context, log *slog.Logger) {
 	})
 }
 
+// try fetches keys once, within a time that a start can wait for.
 func (i *issuer) try(ctx context.Context, log *slog.Logger) {
 	i.next = keysRenewed
-	if err := i.renew(ctx); err != nil && ctx.Err() == nil {
+	limited, cancel := context.WithTimeout(ctx, keysTimeout)
+	defer cancel()
+	if err := i.renew(limited); err != nil && ctx.Err() == nil {
 		log.Error("fetching keys: those in force stay in force for a while", "issuer", i.Issuer, "err", err)
 		i.next = keysRetried
 	}
