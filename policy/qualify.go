@@ -64,7 +64,7 @@ func (d *decisions) qualify(a *Access, who *user) {
 		return why != ""
 	})
 	if len(d.roles) == 0 {
-		d.nothing = strings.Join(a.why, "; ")
+		d.nothing, a.why = strings.Join(a.why, "; "), nil
 	}
 }
 

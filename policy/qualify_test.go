@@ -105,6 +105,9 @@ func TestRolesCountAtTimesAndInPlaces(t *testing.T) {
 			if tt.why != "" && !slices.Contains(why, tt.why) {
 				t.Errorf("why lacks %q:\n%s", tt.why, strings.Join(why, "\n"))
 			}
+			if len(slices.Compact(slices.Sorted(slices.Values(why)))) != len(why) {
+				t.Errorf("why says something twice:\n%s", strings.Join(why, "\n"))
+			}
 			if r := s.governed[len(s.governed)-1].relation; tt.why != "" && len(a.Roles) == 0 && a.Relation(r).Because != tt.why {
 				t.Errorf("it is refused because %q, want %q", a.Relation(r).Because, tt.why)
 			}
