@@ -120,6 +120,10 @@ var layers = map[string]may{
 		ours: list("catalog/pgload internal/pgserver policy rewrite"), modules: list(pgx, "golang.org/x/sync"),
 		why: "measures the built program from outside, and plans alone from inside",
 	},
+	"bench/ledger": {
+		ours: list("catalog/pgload dsar internal/pgserver internal/veil policy rewrite state"), modules: list(pgx),
+		why: "measures what a ledger adds, through the built program and past it",
+	},
 	"clients": {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "runs other programs through the built program"},
 	"suites":  {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "runs other projects' tests through the built program"},
 	"soak":    {ours: list("internal/pgserver"), modules: list(pgx), why: "loads the built program from outside, and looks at what it takes up"},
@@ -132,7 +136,7 @@ var guarded = map[string]may{
 	"math/rand":    {why: "salts, keys and ids are from crypto/rand"},
 	"math/rand/v2": {ours: list("demo bench soak rewrite/twins"), why: "rows and statements that are made again the same; salts, keys and ids are from crypto/rand"},
 	"unsafe":       {ours: list("proxy"), why: "one look at bytes as text, without a copy"},
-	"os/exec":      {ours: list("internal/pgserver internal/veil demo/tour bench clients suites soak"), why: "the product starts no programs"},
+	"os/exec":      {ours: list("internal/pgserver internal/veil demo/tour bench bench/ledger clients suites soak"), why: "the product starts no programs"},
 	"net/http":     {ours: list("cmd/pgveil demo/tour bench clients soak"), why: "metrics and health are cmd's: a session has no other way out than its server"},
 	"plugin":       {why: "what enforces is in this tree"},
 }

@@ -16,9 +16,11 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/docs"
 	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/policy"
@@ -43,6 +45,27 @@ const (
 	maxAPIRequests = 8
 	maxTokens      = 1 << 20 // bytes of the tokens' file
 )
+
+// privacyService serves what is about data subjects, by the policy in force.
+func (p *process) privacyService() *dsar.Service {
+	return &dsar.Service{Connect: p.own.open, Current: func() (*policy.Set, *catalog.Snapshot) {
+		e := p.enforcer.Engine()
+		return e.Policy, e.Catalog
+	}}
+}
+
+// startAPI serves requests until the context ends, where any are to be served.
+func (p *process) startAPI(ctx context.Context, tasks *sync.WaitGroup, failed chan<- error) error {
+	if p.cfg.API == nil {
+		return nil
+	}
+	serve, err := p.openAPI()
+	if err != nil {
+		return fmt.Errorf("api: %w", err)
+	}
+	tasks.Go(func() { failed <- serve(ctx) })
+	return nil
+}
 
 // openAPI listens for requests. What it gives serves them until its context ends.
 func (p *process) openAPI() (func(context.Context) error, error) {

@@ -22,7 +22,6 @@ import (
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/catalog/pgload"
 	"github.com/pgveil/pgveil/config"
-	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy"
 	"github.com/pgveil/pgveil/proxy/auth"
@@ -247,14 +246,6 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	return o, err
 }
 
-// privacyService serves what is about data subjects, by the policy in force.
-func (p *process) privacyService() *dsar.Service {
-	return &dsar.Service{Connect: p.own.open, Current: func() (*policy.Set, *catalog.Snapshot) {
-		e := p.enforcer.Engine()
-		return e.Policy, e.Catalog
-	}}
-}
-
 // run serves until a signal or a failure, then drains.
 func (p *process) run(ctx context.Context, listeners []*door) error {
 	sessions, endSessions := context.WithCancel(context.Background())
@@ -265,7 +256,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	var tasks sync.WaitGroup
-	failed := make(chan error, len(listeners)+1)
+	failed := make(chan error, len(listeners)+2)
 	for _, ln := range listeners {
 		p.log.Info("listening", "address", ln.Addr().String())
 		tasks.Go(func() { failed <- p.server.Serve(sessions, ln) })
@@ -277,12 +268,8 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 		}
 		tasks.Go(func() { failed <- p.serveAdmin(accepting, ln) })
 	}
-	if p.cfg.API != nil {
-		serve, err := p.openAPI()
-		if err != nil {
-			return fmt.Errorf("api: %w", err)
-		}
-		tasks.Go(func() { failed <- serve(accepting) })
+	if err := p.startAPI(accepting, &tasks, failed); err != nil {
+		return err
 	}
 	tasks.Go(func() { p.keepFresh(accepting, hup) })
 	tasks.Go(func() { p.issuers.keepFresh(accepting, p.log) })
