@@ -53,6 +53,9 @@ func (r result) failed() bool {
 
 // try runs the client in all ways. What cannot be compared is not tried.
 func (c client) try(ctx context.Context, s *stage) [3]result {
+	if c.has(endUsers) {
+		return [3]result{{errNotTried}, {errNotTried}, {c.restricted(ctx, s)}}
+	}
 	want, err := c.direct(ctx, s)
 	if errors.Is(err, errNotInstalled) {
 		return [3]result{{err}, {err}, {err}}
@@ -71,7 +74,7 @@ func (c client) direct(ctx context.Context, s *stage) (string, error) {
 }
 
 func (c client) through(ctx context.Context, s *stage, want string) error {
-	return s.behind(ctx, "shop", func(port int) error {
+	return s.behind(ctx, "shop", "", func(port int) error {
 		got, err := c.run(ctx, s.env(port, unrestricted, "shop"), unrestricted)
 		if err != nil {
 			return err
@@ -85,12 +88,13 @@ func (c client) through(ctx context.Context, s *stage, want string) error {
 func (c client) restricted(ctx context.Context, s *stage) error {
 	tried := false
 	for _, l := range logins {
-		path := filepath.Join(c.dir, l.name+".want")
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if !c.has(l.want) {
 			continue
 		}
 		tried = true
-		if err := c.as(ctx, s, l, path); err != nil {
+		if err := c.as(ctx, s, l); errors.Is(err, errNotInstalled) {
+			return errNotInstalled
+		} else if err != nil {
 			return fmt.Errorf("as %s: %w", l.name, err)
 		}
 	}
@@ -100,8 +104,15 @@ func (c client) restricted(ctx context.Context, s *stage) error {
 	return nil
 }
 
-func (c client) as(ctx context.Context, s *stage, l login, path string) error {
-	return s.behind(ctx, l.database, func(port int) error {
+// has tells whether the client has expectations of the name.
+func (c client) has(want string) bool {
+	_, err := os.Stat(filepath.Join(c.dir, want))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+func (c client) as(ctx context.Context, s *stage, l login) error {
+	path := filepath.Join(c.dir, l.want)
+	return s.behind(ctx, l.database, l.policy, func(port int) error {
 		before, err := s.protected(ctx, l)
 		if err != nil {
 			return err

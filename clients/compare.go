@@ -10,21 +10,30 @@ import (
 type login struct {
 	name, database, table string
 
+	want   string   // the file with what a client should print
+	policy string   // "": the fixture's
 	hidden []string // columns of the customers that it must never see as they are
 	kept   []string // further ones that it sees in part, and must not overwrite with that
 }
 
 var logins = []login{
-	{"alice", "shop", "customers",
+	{"alice", "shop", "customers", "alice.want", "",
 		[]string{"last_name", "email", "phone", "card", "ssn", "device_id", "last_ip", "birth_date", "notes"},
 		[]string{"first_name", "postcode", "credit_limit"}},
-	{"ana", "shop", "customers",
+	{"ana", "shop", "customers", "ana.want", "",
 		[]string{"last_name", "email", "phone", "card", "ssn", "device_id", "loyalty_no", "last_ip", "birth_date", "notes"},
 		[]string{"first_name", "postcode", "credit_limit"}},
-	{"crm_app", "crm", "crm.customers",
+	{"crm_app", "crm", "crm.customers", "crm_app.want", "",
 		[]string{"last_name", "email", "phone", "card", "ssn", "iban", "birth_date", "(address).street"},
 		[]string{"first_name", "notes", "credit_limit", "last_ip", "preferences", "address"}},
+	{"crm_app", "shop", "customers", endUsers, "clients/endusers.yaml",
+		[]string{"first_name", "last_name", "email", "phone", "card", "ssn", "device_id", "loyalty_no", "last_ip", "birth_date", "notes", "postcode"},
+		[]string{"credit_limit"}},
 }
+
+// endUsers is what an application should print that signs who its end users are.
+// Without pgveil there is nobody to tell, so it runs through it alone.
+const endUsers = "endusers.want"
 
 // shortest is the length from which on a value is long enough not to be in an
 // output by chance.

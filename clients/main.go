@@ -39,12 +39,12 @@ func run(ctx context.Context, pgveil string, update bool, names []string) (ok bo
 		return false, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	fmt.Printf("%-14s %-14s %-14s %s\n", "client", "direct", "unrestricted", "restricted")
+	fmt.Printf("%-16s %-14s %-14s %s\n", "client", "direct", "unrestricted", "restricted")
 	ok = true
 	for _, c := range list {
 		c.update = update
 		results := c.try(ctx, s)
-		fmt.Printf("%-14s %-14s %-14s %s\n", c.name(), results[0], results[1], results[2])
+		fmt.Printf("%-16s %-14s %-14s %s\n", c.name(), results[0], results[1], results[2])
 		for _, r := range results {
 			if r.failed() {
 				ok = false

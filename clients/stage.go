@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -39,6 +40,9 @@ func newStage(ctx context.Context, pgveil string) (*stage, error) {
 	if s.server, err = pgserver.Start(ctx, pgserver.Options{FastUnsafe: true, TLS: true, Settings: map[string]string{"max_prepared_transactions": "4"}}); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(s.work))
 	}
+	if out, err := exec.CommandContext(ctx, pgveil, "token", "key", s.tokenKey()).CombinedOutput(); err != nil {
+		return nil, errors.Join(fmt.Errorf("make a key to sign tokens with: %w\n%s", err, out), s.close())
+	}
 	for _, fixture := range []string{"shop", "crm"} {
 		if err := s.template(ctx, fixture); err != nil {
 			return nil, errors.Join(fmt.Errorf("fixture %s: %w", fixture, err), s.close())
@@ -48,6 +52,9 @@ func newStage(ctx context.Context, pgveil string) (*stage, error) {
 }
 
 func (s *stage) close() error { return errors.Join(s.server.Stop(), os.RemoveAll(s.work)) }
+
+// tokenKey is the file with the secret that applications sign tokens with.
+func (s *stage) tokenKey() string { return filepath.Join(s.work, "crm.key") }
 
 func (s *stage) fixture(name string) string {
 	return filepath.Join(s.root, "testdata", "fixtures", name)
@@ -114,5 +121,5 @@ func (s *stage) env(port int, login, database string) []string {
 		"PGHOST=127.0.0.1", "PGPORT="+strconv.Itoa(port), "PGDATABASE="+database,
 		"PGUSER="+login, "PGPASSWORD="+login+"-password", "PGPASSFILE=/dev/null",
 		"PGSSLMODE=verify-full", "PGSSLROOTCERT="+s.server.CAFile(),
-		"PSQLRC=/dev/null", "PSQL_HISTORY=/dev/null", "LC_ALL=C.UTF-8", "TZ=UTC")
+		"CRM_KEY_FILE="+s.tokenKey(), "PSQLRC=/dev/null", "PSQL_HISTORY=/dev/null", "LC_ALL=C.UTF-8", "TZ=UTC")
 }
