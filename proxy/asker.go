@@ -196,23 +196,26 @@ func (s *session) partyOf(n *named) party {
 // checkAsker refuses values of the settings by which a session says who asks, as
 // soon as they are set and not only when the next statement needs them. What
 // cannot be known yet passes: it is looked at then.
-func (s *session) checkAsker(p *rewrite.Plan) error {
-	for _, step := range p.Steps {
-		if step.Value == "" {
-			continue
+func (s *session) checkAsker(n *named) error {
+	for _, step := range n.plan.Steps {
+		value := step.Value
+		if value == "" {
+			value = n.value // if it is a step that says something, the text brought it along
 		}
 		var a asker
-		switch step.Setting {
-		case rewrite.UserSetting:
-			a.user = step.Value
-		case rewrite.TokenSetting:
-			a.token = step.Value
-		case rewrite.PurposeSetting:
+		switch {
+		case value == "":
+			continue
+		case step.Setting == rewrite.UserSetting:
+			a.user = value
+		case step.Setting == rewrite.TokenSetting:
+			a.token = value
+		case step.Setting == rewrite.PurposeSetting:
 			if s.unsure {
 				continue // whose purpose it is will be known later
 			}
 			a = s.asker
-			a.purpose = step.Value
+			a.purpose = value
 		default:
 			continue
 		}

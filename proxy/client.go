@@ -217,7 +217,7 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 		err = s.checkNames(made.plan, made.by)
 	}
 	if err == nil {
-		err = s.checkAsker(made.plan)
+		err = s.checkAsker(&made)
 	}
 	if err == nil {
 		f.privacy, err = s.request(ctx, &made)
@@ -307,7 +307,7 @@ func (s *session) makeBy(ctx context.Context, who party, l *rewrite.Lookup, text
 	if l == &s.lookup {
 		who = s.party() // the engine may be another now
 	}
-	return named{plan: r.Plan, sql: r.SQL, by: who}, err
+	return named{plan: r.Plan, sql: r.SQL, value: r.Value, by: who}, err
 }
 
 // refuse pushes a flight that the server will answer with an error, which ours

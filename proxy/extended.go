@@ -30,7 +30,7 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
 	}
-	st := &named{plan: made.plan, privacy: made.privacy, said: made.said, asked: s.keepText(&made, text)}
+	st := &named{plan: made.plan, value: made.value, privacy: made.privacy, said: made.said, asked: s.keepText(&made, text)}
 	if params := b.Rest(); !bytes.Equal(params, noParams) {
 		st.params = bytes.Clone(params)
 	}
@@ -91,7 +91,7 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 		})
 	}
 	if st != nil {
-		made := &named{plan: st.plan, privacy: st.privacy, said: st.said, asked: st.asked}
+		made := &named{plan: st.plan, value: st.value, privacy: st.privacy, said: st.said, asked: st.asked}
 		if made.privacy != nil && made.privacy.Parameter {
 			return s.bindCommand(f, made, portal, name, b.Rest())
 		}
@@ -195,7 +195,7 @@ func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*na
 	if err != nil {
 		return nil, err
 	}
-	fresh := &named{plan: again.plan, privacy: again.privacy, said: again.said, asked: st.asked, params: st.params}
+	fresh := &named{plan: again.plan, value: again.value, privacy: again.privacy, said: again.said, asked: st.asked, params: st.params}
 	params := st.params
 	if params == nil {
 		params = noParams
@@ -269,7 +269,7 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 		err = s.checkNames(p.plan, p.by)
 	}
 	if err == nil && p != nil {
-		err = s.checkAsker(p.plan)
+		err = s.checkAsker(p)
 	}
 	if err == nil && p != nil {
 		f.privacy, err = s.request(ctx, p)

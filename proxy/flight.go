@@ -79,6 +79,7 @@ type named struct {
 	asked   string           // of those and their portals: what the client sent, when it may be planned again
 	by      party            // who asked when it was made
 	said    *rewrite.Said    // what comments in its text say of who asks; nil: nothing
+	value   string           // what the text says of who asks, where the plan leaves it out
 	sql     []byte           // what to send in place of the plan's own text; valid only while the message is handled
 	bySQL   bool             // made by PREPARE or DECLARE
 	kept    string           // of unnamed statements: the name under which the server keeps it

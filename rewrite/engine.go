@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -149,8 +150,12 @@ func (e *Engine) Plan(s Session, sql string) (*Plan, error) {
 	return p, err
 }
 
-// keep caches a plan or a refusal. Bugs are not kept: they may pass.
+// keep caches a plan or a refusal. Bugs are not kept: they may pass. Nor is what
+// says who asks, which is a secret and comes once.
 func (e *Engine) keep(k cacheKey, p *Plan, err error) {
+	if p != nil && slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Value != "" }) {
+		return
+	}
 	if _, refused := err.(*Refusal); err == nil || refused {
 		e.plans.put(k, planned{p, err})
 	}

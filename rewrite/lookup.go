@@ -21,6 +21,9 @@ type Ready struct {
 	// texts that hold other literals; else nil. It is valid until the next
 	// call of Plan.
 	SQL []byte
+	// Value is what the text says of who asks, when the plan is shared with
+	// texts that say something else: of the only step, whose Value is "".
+	Value string
 }
 
 // Use sets for which engine and session statements are planned from now on.
@@ -40,6 +43,9 @@ func (l *Lookup) Declare(p resolve.Parameters) { l.session.Parameters, l.path = 
 // Known decides what becomes of a text of which that is known already; else
 // hit is false. It takes next to no time.
 func (l *Lookup) Known(text []byte) (r Ready, hit bool, err error) {
+	if beginning, value, plain := says(text); plain {
+		return l.said(beginning, value)
+	}
 	e, id := l.engine, l.session.Access.ID
 	if c, ok := e.plans.get(id, l.path, text); ok {
 		return Ready{Plan: c.plan}, true, c.err
@@ -58,6 +64,9 @@ func (l *Lookup) Known(text []byte) (r Ready, hit bool, err error) {
 func (l *Lookup) Plan(text []byte) (r Ready, hit bool, err error) {
 	if r, hit, err := l.Known(text); hit {
 		return r, true, err
+	}
+	if beginning, value, plain := says(text); plain {
+		return l.say(beginning, value)
 	}
 	e, id := l.engine, l.session.Access.ID
 	if !l.lits.split(text) {
