@@ -413,7 +413,7 @@ func (s *session) ready(frame []byte) (bool, error) {
 		s.doubt = true // its transaction is over
 	}
 	if s.unsettled {
-		s.doubt = s.doubt || status != 'T'           // a block that goes on keeps what was set in it
+		s.doubt = s.doubt || status != 'T' && !own   // a block that goes on keeps what was set in it
 		s.unsettled = status != 'I' || s.queue.n > 0 // what is not answered yet may have changed some
 	}
 	if status == 'I' && s.queue.n == 0 {

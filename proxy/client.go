@@ -239,9 +239,10 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 	}
 	if made.rewritten() {
 		s.toS.Frame('Q', made.text(), []byte{0})
-		return nil
+	} else {
+		s.toS.Pass(frame)
 	}
-	s.toS.Pass(frame)
+	s.askAhead()
 	return nil
 }
 
@@ -249,9 +250,6 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 // Whoever asks is in it also when there is an error.
 func (s *session) make(ctx context.Context, text []byte) (named, error) {
 	said, bare, spoken, err := rewrite.ReadComments(text)
-	if spoken && s.hurriedC {
-		return named{}, errWaits
-	}
 	if settled := s.settle(ctx, view(bare)); settled != nil {
 		return named{by: s.party()}, settled
 	}

@@ -351,6 +351,7 @@ func (s *session) sync(frame []byte) error {
 		return err
 	}
 	s.toS.Pass(frame)
+	s.askAhead()
 	return nil
 }
 

@@ -110,6 +110,10 @@ func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 	defer s.mu.Unlock()
 	for i, step := range p.Steps {
 		s.nameStep(f, p, i)
+		if step.Effect&(rewrite.Settings|rewrite.Resets|rewrite.Ends) != 0 {
+			s.ahead = nil
+		}
+		s.saying = step.Setting == rewrite.UserSetting || step.Setting == rewrite.TokenSetting
 		s.unsure = s.unsure || step.Effect&(rewrite.Settings|rewrite.Resets) != 0 && step.Setting != rewrite.PurposeSetting
 		if step.Effect&(rewrite.Settings|rewrite.Resets) != 0 {
 			s.doubt, s.unsettled = true, true

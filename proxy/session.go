@@ -56,6 +56,8 @@ type session struct {
 	keeper   keeper
 	asker    asker     // what the settings said when the server was asked
 	ticket   string    // of the party
+	saying   bool      // it has just said who asks
+	ahead    *probe    // what the server was asked after that; nil: nothing, or more has changed since
 	unsure   bool      // what the settings say of who asks was changed since
 	until    time.Time // when who asks must be decided anew; zero: never
 	elevated uint64    // which elevations were in force then

@@ -76,19 +76,54 @@ func (s *session) settle(ctx context.Context, text string) error {
 	doubt := s.doubt && !aborted
 	s.mu.Unlock()
 	if doubt && !s.fixed() && !independent(text) {
-		if s.hurriedC {
-			return errWaits
-		}
-		answer, err := s.ask(ctx)
-		if err != nil {
-			return err
-		}
-		return s.adopt(engine, answer)
+		return s.learn(ctx, engine)
 	}
 	if engine != s.engine || s.elevated != s.srv.elevations.version() || !s.until.IsZero() && !s.srv.now().Before(s.until) {
 		return s.identify(engine, s.asker)
 	}
 	return nil
+}
+
+// learn asks the server, or takes the answer to what it was asked ahead.
+func (s *session) learn(ctx context.Context, engine *rewrite.Engine) error {
+	p := s.ahead
+	if s.hurriedC && !s.knows(p) {
+		return errWaits
+	}
+	s.ahead = nil
+	var answer []string
+	var err error
+	if p != nil {
+		answer, err = s.await(p)
+	} else {
+		answer, err = s.ask(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return s.adopt(engine, answer)
+}
+
+// knows tells whether a probe that was sent needs no waiting for.
+func (s *session) knows(p *probe) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p != nil && p.done
+}
+
+// askAhead asks the server at once what the next statement will need to know,
+// when the client has just said who asks. It waits for nothing.
+func (s *session) askAhead() {
+	if !s.saying || s.fixed() {
+		return
+	}
+	s.saying = false
+	p, err := s.pushProbe()
+	if err != nil {
+		return // the server passes over it: the next statement asks
+	}
+	s.sendProbe(p)
+	s.ahead = p
 }
 
 // independent tells whether a text is one statement whose meaning no setting
@@ -118,6 +153,14 @@ func (s *session) ask(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.sendProbe(p)
+	if err := s.toS.Flush(); err != nil {
+		return nil, err
+	}
+	return s.await(p)
+}
+
+func (s *session) sendProbe(p *probe) {
 	sql := probeSQL
 	if s.temporaries {
 		sql = temporarySQL
@@ -132,10 +175,6 @@ func (s *session) ask(ctx context.Context) ([]string, error) {
 	} else {
 		s.toS.Frame('S')
 	}
-	if err := s.toS.Flush(); err != nil {
-		return nil, err
-	}
-	return s.await(p)
 }
 
 // pushProbe adds a probe's flights, all or none.
