@@ -86,6 +86,9 @@ func TestLoadTellsEveryProblem(t *testing.T) {
 		{"fewer loops than none", strings.Replace(good, "loops: 3", "loops: -1", 1), []string{"limits.loops: -1 is not a number from 0"}},
 		{"too many loops", strings.Replace(good, "loops: 3", "loops: 1025", 1), []string{"limits.loops: 1025 is not"}},
 		{"codes behind passwords that nobody sees", strings.Replace(good, "method: scram", "method: scram, appended_code: true", 1), []string{"auth.appended_code: only passthrough"}},
+		{"tokens in clear", good + "api: {listen: \"10.0.0.1:6480\", tokens_file: tokens}\n", []string{"api.listen: 10.0.0.1:6480 is not on the loopback"}},
+		{"tokens in clear, everywhere", good + "api: {listen: \":6480\", tokens_file: tokens}\n", []string{"api.listen: :6480 is not on the loopback"}},
+		{"an api for nobody", good + "api: {listen: \"127.0.0.1:6480\", cert: x}\n", []string{"api.tokens_file: is missing", "api.cert: and api.key go together"}},
 		{"a negative limit", strings.Replace(good, "10s", "-10s", 1), []string{"limits: must be positive"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

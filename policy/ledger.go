@@ -242,3 +242,23 @@ func (s *Set) Reaching(subject string) []*catalog.Relation {
 	}
 	return found
 }
+
+// unrestrainable lists the views that may show rows of subjects with a ledger
+// whatever they restricted: nothing says whose their rows are.
+func (s *Set) unrestrainable() []string {
+	var lines []string
+	for _, t := range s.governed {
+		r := t.relation
+		derived := r.Kind == catalog.View || r.Kind == catalog.MaterializedView
+		if !derived || !s.discloses[catalog.Name{Schema: r.Schema, Name: r.Name}] {
+			continue
+		}
+		for _, subject := range s.subjects {
+			reached := slices.ContainsFunc(s.belongs[r], func(c chain) bool { return c.subject.Name == subject.Name })
+			if subject.Ledger != nil && !reached {
+				lines = append(lines, fmt.Sprintf("%s is disclosed, and no reference leads from it to subject %s: restrictions and objections do not filter it", r.QualifiedName(), subject.Name))
+			}
+		}
+	}
+	return lines
+}

@@ -163,3 +163,21 @@ func TestLedgerProblems(t *testing.T) {
 		t.Errorf("two places for consents: %v", err)
 	}
 }
+
+func TestUnrestrainable(t *testing.T) {
+	d, err := Parse(File{"p.yaml", ledgerPolicy + "discloses: [crm.customer_overview]\n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Compile(d, Implied(d, crm()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := s.Summary(&b); err != nil {
+		t.Fatal(err)
+	}
+	if want := "crm.customer_overview is disclosed, and no reference leads from it to subject customer"; !strings.Contains(b.String(), want) {
+		t.Errorf("the summary lacks %q:\n%s", want, b.String())
+	}
+}

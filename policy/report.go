@@ -112,6 +112,7 @@ func (s *Set) Summary(w io.Writer) error {
 	lines = append(lines, s.idleRoles()...)
 	lines = append(lines, s.idleRules()...)
 	lines = append(lines, s.unconsented()...)
+	lines = append(lines, s.unrestrainable()...)
 	lines = append(lines, s.misplaced()...)
 	lines = append(lines, s.ungrouped()...)
 	lines = append(lines, s.Ahead()...)

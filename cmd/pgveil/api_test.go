@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -215,5 +216,25 @@ func TestOpenAPI(t *testing.T) {
 	delete(described, "GET /v1/openapi.json")
 	for pattern := range described {
 		t.Errorf("%s is described, and not served", pattern)
+	}
+}
+
+// TestAPIServes starts pgveil with the API, and asks it with no token that is
+// known.
+func TestAPIServes(t *testing.T) {
+	server, dir := newServer(t, false), t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "tokens"), []byte("# nobody yet\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serving(t, dir, fmt.Sprintf(`
+listen: ["127.0.0.1:0"]
+api: {listen: "127.0.0.1:0", tokens_file: tokens}
+server: {host: 127.0.0.1, port: %d, tls: disable, login: pgveil, password_file: password_file}`, server.Port()))
+	url := "http://" + s.wait(t, "msg=api address=")
+	if status, got := ask(t, "GET", url+"/v1/openapi.json", "", ""); status != 200 || got != string(docs.OpenAPI) {
+		t.Errorf("the document: %d %.100s", status, got)
+	}
+	if status, got := ask(t, "GET", url+"/v1/subjects/member/1/consents", petrasToken, ""); status != 401 {
+		t.Errorf("without a token that is known: %d %s", status, got)
 	}
 }
