@@ -22,8 +22,8 @@ const (
 
 // client is a program that uses PostgreSQL.
 type client struct {
-	dir    string
-	update bool
+	dir             string
+	update, verbose bool
 }
 
 func (c client) name() string { return filepath.Base(c.dir) }
@@ -153,6 +153,9 @@ func (c client) run(ctx context.Context, env []string, login string) (string, er
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
+	if c.verbose {
+		fmt.Fprint(os.Stderr, stderr.String())
+	}
 	if err == nil {
 		return stdout.String(), nil
 	}

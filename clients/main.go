@@ -15,10 +15,11 @@ import (
 func main() {
 	pgveil := flag.String("pgveil", "bin/pgveil", "the binary under test")
 	update := flag.Bool("update", false, "write what restricted logins see as what they should see")
+	verbose := flag.Bool("v", false, "show what clients say on standard error")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	ok, err := run(ctx, *pgveil, *update, flag.Args())
+	ok, err := run(ctx, *pgveil, client{update: *update, verbose: *verbose}, flag.Args())
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "clients: %v\n", err)
 		os.Exit(2)
@@ -28,8 +29,9 @@ func main() {
 	}
 }
 
-// run runs the clients of the names, or all, and tells whether none failed.
-func run(ctx context.Context, pgveil string, update bool, names []string) (ok bool, err error) {
+// run runs the clients of the names, or all, each in the given way, and tells
+// whether none failed.
+func run(ctx context.Context, pgveil string, way client, names []string) (ok bool, err error) {
 	list, err := find("clients", names)
 	if err != nil {
 		return false, err
@@ -42,7 +44,7 @@ func run(ctx context.Context, pgveil string, update bool, names []string) (ok bo
 	fmt.Printf("%-16s %-14s %-14s %s\n", "client", "direct", "unrestricted", "restricted")
 	ok = true
 	for _, c := range list {
-		c.update = update
+		c.update, c.verbose = way.update, way.verbose
 		results := c.try(ctx, s)
 		fmt.Printf("%-16s %-14s %-14s %s\n", c.name(), results[0], results[1], results[2])
 		for _, r := range results {
