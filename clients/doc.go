@@ -17,6 +17,11 @@
 // files that there are get what the client printed; to add a login to a client,
 // make an empty one.
 //
+// A client with an endusers.want is an application that signs who its end users
+// are, with the secret in the file CRM_KEY_FILE. It runs through pgveil only, on
+// the shop as crm_app, under endusers.yaml. Its recipe.* is what
+// docs/end-users.md shows.
+//
 // Three things are checked whatever a client expects. What it prints as a
 // restricted login holds none of the values that the policy hides from it; the
 // values that it saw masked are in the database afterwards as they were; and

@@ -11,8 +11,7 @@ export async function as(pool, user, work) {
   const client = await pool.connect()
   try {
     await client.query(`BEGIN; SET LOCAL pgveil.token = '${token}'`)
-    const result = await work(client)
+    await work(client)
     await client.query('COMMIT')
-    return result
   } catch (e) { await client.query('ROLLBACK'); throw e } finally { client.release() }
 }
