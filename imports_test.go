@@ -75,6 +75,8 @@ var layers = map[string]may{
 
 	"audit": {modules: list("golang.org/x/sys"), why: "a leaf: whoever verifies a log need trust nothing else of ours; sys for mapped files, fdatasync and locks"},
 
+	"unused": {ours: list("audit policy"), why: "what is granted beside what was used: counts records, and decides nothing; cmd reads and prints"},
+
 	"privacy": {
 		ours: list("policy"),
 		why:  "what PRIVACY commands say, not what they do: the proxy reads them, dsar answers them",
@@ -100,7 +102,7 @@ var layers = map[string]may{
 	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
 	"cmd/pgveil": {
 		ours: list(
-			"audit catalog catalog/ddl catalog/pgload config docs dsar policy privacy proxy proxy/auth proxy/guard proxy/token rewrite rewrite/cases rewrite/mask state",
+			"audit catalog catalog/ddl catalog/pgload config docs dsar policy privacy proxy proxy/auth proxy/guard proxy/token rewrite rewrite/cases rewrite/mask state unused",
 		),
 		modules: list(pgx, jose, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit", "github.com/boombuler/barcode"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group, barcode to show a QR code, jose to sign tokens for trying things out",

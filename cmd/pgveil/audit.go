@@ -19,13 +19,14 @@ import (
 
 const auditUsage = `Usage: pgveil audit <verb> [flags]
 
-Reads and checks the access log. It needs only the files, and may run beside
-the proxy that writes them.
+Reads and checks the access log. All but unused need only the files; all may run
+beside the proxy that writes them.
 
   tail     show the last entries, and with --follow those to come
   query    show every entry that the flags choose
   verify   check that no record was changed, removed, added or moved
   head     print the log's length and hash, to keep somewhere else
+  unused   say what the policy allows that nobody used; needs the policy, too
 
 Examples:
   pgveil audit tail --follow
@@ -34,6 +35,7 @@ Examples:
   pgveil audit query --id 7QX4M2KD            the record that an error message names
   pgveil audit head >> /mnt/elsewhere/heads
   pgveil audit verify --head 1204:9f86d081…   also finds an end that was cut off
+  pgveil audit unused --config /etc/pgveil/pgveil.yaml --since 90d
 
 "pgveil audit <verb> --help" lists the flags of a verb.
 `
@@ -90,8 +92,11 @@ func runAudit(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprint(stdout, auditUsage)
 		return 0
 	}
+	if verb == "unused" {
+		return runAuditUnused(ctx, args[1:], stdout, stderr)
+	}
 	if _, ok := auditHelp[verb]; !ok {
-		fmt.Fprintf(stderr, "pgveil audit: unknown verb %q; there are tail, query, verify and head\n", verb)
+		fmt.Fprintf(stderr, "pgveil audit: unknown verb %q; there are tail, query, verify, head and unused\n", verb)
 		return 2
 	}
 	c := newAuditCommand(verb, stdout)
