@@ -5,11 +5,14 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // small makes segments of the least size, so that a test has several.
@@ -298,4 +301,28 @@ func TestVerifyBesideWriter(t *testing.T) {
 	close(stop)
 	<-stopped
 	closeLog(t, l)
+}
+
+// ReadKinds gives whole what is asked for, and of the rest no more than its
+// place.
+func TestReadKinds(t *testing.T) {
+	dir := t.TempDir()
+	l := openLog(t, dir, Options{})
+	for _, kind := range []Kind{KindStatement, KindOutcome, KindPrivacy} {
+		if _, err := l.Append(&Record{Kind: kind, Login: "alice"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeLog(t, l)
+	var got []string
+	for r, err := range ReadKinds(dir, KindStatement, KindPrivacy) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%d %s %s %v", r.Seq, r.Kind, r.Login, r.Time.IsZero()))
+	}
+	want := []string{"0 statement alice false", "1 outcome  true", "2 privacy alice false"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("ReadKinds (-want +got):\n%s", diff)
+	}
 }

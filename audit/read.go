@@ -18,7 +18,18 @@ import (
 // ends with that error; whether somebody changed the log is Verify's question.
 func Read(dir string, from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		err := readFrom(dir, from, false, func(r *reader) error { return r.each(from, yield) })
+		err := readFrom(dir, from, false, func(r *reader) error { return r.each(from, nil, yield) })
+		if err != nil {
+			yield(Record{}, err)
+		}
+	}
+}
+
+// ReadKinds is Read for whoever looks at some kinds alone: of records of another
+// kind it gives Seq and Kind, which costs a fraction.
+func ReadKinds(dir string, kinds ...Kind) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		err := readFrom(dir, 0, false, func(r *reader) error { return r.each(0, kinds, yield) })
 		if err != nil {
 			yield(Record{}, err)
 		}
@@ -36,7 +47,7 @@ func Follow(ctx context.Context, dir string, from uint64) iter.Seq2[Record, erro
 			tick := time.NewTicker(followEvery)
 			defer tick.Stop()
 			for {
-				if err := r.each(from, yield); err != nil {
+				if err := r.each(from, nil, yield); err != nil {
 					return err
 				}
 				select {
@@ -68,8 +79,9 @@ func readFrom(dir string, from uint64, deep bool, run func(*reader) error) error
 	return nil
 }
 
-// each yields the records from a seq on, until the log has no more.
-func (r *reader) each(from uint64, yield func(Record, error) bool) error {
+// each yields the records from a seq on, until the log has no more; whole those
+// of the given kinds, or all where none is given.
+func (r *reader) each(from uint64, kinds []Kind, yield func(Record, error) bool) error {
 	for {
 		f, err := r.read()
 		switch {
@@ -80,9 +92,11 @@ func (r *reader) each(from uint64, yield func(Record, error) bool) error {
 		case f.seq < from:
 			continue
 		}
-		var rec Record
-		if err := json.Unmarshal(f.payload, &rec); err != nil {
-			return fmt.Errorf("record %d: %w", f.seq, err)
+		rec := Record{Seq: f.seq, Kind: f.kind}
+		if kinds == nil || slices.Contains(kinds, f.kind) {
+			if err := json.Unmarshal(f.payload, &rec); err != nil {
+				return fmt.Errorf("record %d: %w", f.seq, err)
+			}
 		}
 		if !yield(rec, nil) {
 			return errStop

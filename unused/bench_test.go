@@ -37,7 +37,7 @@ func BenchmarkLog(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		tally := New(set.Inventory(), Period{From: testFrom, To: testTo, Few: 3}, set.Generation())
-		for r, err := range audit.Read(dir, 0) {
+		for r, err := range audit.ReadKinds(dir, Kinds()...) {
 			if err != nil {
 				b.Fatal(err)
 			}

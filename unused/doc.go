@@ -8,7 +8,7 @@
 // not by the log.
 //
 //	t := unused.New(set.Inventory(), unused.Period{From: from, To: to, Few: 3}, set.Generation())
-//	for r, err := range audit.Read(dir, 0) { … t.Add(&r) }
+//	for r, err := range audit.ReadKinds(dir, unused.Kinds()...) { … t.Add(&r) }
 //	report := t.Report()
 //
 // Where the log leaves something open it counts as used: a statement that

@@ -119,11 +119,21 @@ func operations(ops policy.Ops) []policy.Ops {
 	return slices.DeleteFunc([]policy.Ops{policy.Select, policy.Insert, policy.Update, policy.Delete}, func(o policy.Ops) bool { return !ops.Has(o) })
 }
 
+// Kinds are the kinds of record that Add looks into; of others it needs no more
+// than that there is one. Sessions tell how far a log reaches in which nobody
+// asked for anything.
+func Kinds() []audit.Kind {
+	return []audit.Kind{audit.KindStatement, audit.KindSession, audit.KindPrivacy, audit.KindSystem}
+}
+
 // Add counts the next record of the log.
 func (t *Tally) Add(r *audit.Record) {
 	t.record++
 	f := &t.facts
 	f.Records++
+	if r.Time.IsZero() {
+		return
+	}
 	if f.First.IsZero() || r.Time.Before(f.First) {
 		f.First = r.Time
 	}
@@ -218,12 +228,30 @@ func (t *Tally) column(r *audit.Record, role, column string) {
 // privacy counts a data subject request: PRIVACY EXPORT customer ? uses the
 // right to export. Each request has two records.
 func (t *Tally) privacy(r *audit.Record) {
-	words := strings.Fields(strings.ToLower(r.Shape))
-	if len(words) < 2 || r.Message != "begun" {
+	right := rightOf(strings.Fields(strings.ToLower(r.Shape)))
+	if right == "" || r.Message != "begun" {
 		return
 	}
 	for _, role := range r.Roles {
-		t.use(r, item{kind: KindPrivacy, role: role, name: words[1]})
+		t.use(r, item{kind: KindPrivacy, role: role, name: right})
+	}
+}
+
+// rightOf names the right of data subjects that a PRIVACY command needs; "" for
+// one that is about something else.
+func rightOf(words []string) string {
+	if len(words) < 3 {
+		return ""
+	}
+	switch verb := words[1]; {
+	case verb == "export" || verb == "erase" || verb == "rectify" || verb == "consent" || verb == "restrict":
+		return verb
+	case verb == "object" || verb == "lift" || verb == "show" && words[2] == "restrictions":
+		return "restrict"
+	case verb == "show" && words[2] == "consent":
+		return "consent"
+	default:
+		return ""
 	}
 }
 

@@ -174,7 +174,7 @@ func (u *unusedAudit) read(ctx context.Context, dir string, tally *unused.Tally)
 	}
 	shown := time.Now()
 	told := false
-	for r, err := range audit.Read(dir, 0) {
+	for r, err := range audit.ReadKinds(dir, unused.Kinds()...) {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}

@@ -118,14 +118,21 @@ func unusedUse(i unused.Item, few int) string {
 	case unused.Unused:
 		said = "not used; last " + unusedDay(i.Last, "never")
 	case unused.Few:
-		said = fmt.Sprintf("%d statements, by %s only; last %s", i.Statements, strings.Join(i.Users, ", "), unusedDay(i.Last, ""))
+		said = fmt.Sprintf("%s, by %s only; last %s", statements(i.Statements), strings.Join(i.Users, ", "), unusedDay(i.Last, ""))
 	default:
-		said = fmt.Sprintf("%d statements, by %d users or more; last %s", i.Statements, max(few, 1), unusedDay(i.Last, ""))
+		said = fmt.Sprintf("%s, by %d or more; last %s", statements(i.Statements), max(few, 1), unusedDay(i.Last, ""))
 	}
 	if i.Uncertain > 0 {
 		said += fmt.Sprintf("; not certain: %d records are trimmed", i.Uncertain)
 	}
 	return said
+}
+
+func statements(n int64) string {
+	if n == 1 {
+		return "1 statement"
+	}
+	return fmt.Sprintf("%d statements", n)
 }
 
 func unusedChanges(w io.Writer, changes []unused.Change) error {
