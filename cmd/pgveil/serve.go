@@ -278,6 +278,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 		config.Watch(accepting, policyEvery, func() { p.reload(accepting, "policy files changed") }, p.cfg.Policy)
 	})
 	tasks.Go(func() { p.keepElevations(accepting) })
+	tasks.Go(func() { p.keepRoles(accepting) })
 	if file := p.cfg.Auth.Users; file != "" {
 		tasks.Go(func() { config.Watch(accepting, 2*time.Second, p.reloadUsers, file) })
 	}
@@ -303,7 +304,47 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 const (
 	policyEvery     = 500 * time.Millisecond
 	elevationsEvery = 500 * time.Millisecond
+	rolesEvery      = 700 * time.Millisecond
 )
+
+// keepRoles ends the sessions of roles that are dropped from the server, or lose
+// LOGIN there: the server itself lets them go on.
+func (p *process) keepRoles(ctx context.Context) {
+	tick := time.NewTicker(rolesEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := p.expelDropped(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			p.log.Error("it cannot be seen which roles the server has: sessions of dropped roles go on", "err", err)
+		}
+		failing = err != nil
+	}
+}
+
+func (p *process) expelDropped(ctx context.Context) error {
+	logins, roles := p.server.ServerRoles()
+	if len(logins) == 0 {
+		return nil
+	}
+	const gone = `SELECT coalesce(array_agg(n), '{}') FROM unnest($1::text[]) AS n
+		WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = n AND (r.rolcanlogin OR $2))`
+	return p.memory.use(ctx, func(c *pgx.Conn) error {
+		if err := c.QueryRow(ctx, gone, logins, false).Scan(&logins); err != nil {
+			return err
+		}
+		if err := c.QueryRow(ctx, gone, roles, true).Scan(&roles); err != nil {
+			return err
+		}
+		p.server.ExpelDropped(logins, roles)
+		return nil
+	})
+}
 
 // keepElevations reads which elevations are in force, again and again: they are
 // approved and revoked by any proxy of the database.
