@@ -24,7 +24,7 @@ var (
 	batchFlag      = flag.Int("batch", -1, "run this `batch` alone")
 )
 
-var fixtures = []string{"../../testdata/fixtures/shop", "../../testdata/fixtures/crm", "../../testdata/fixtures/odd"}
+var fixtures = []string{"../../testdata/fixtures/shop", "../../testdata/fixtures/crm", "../../testdata/fixtures/odd", "../../testdata/fixtures/ledger"}
 
 // newRunner starts a server for the fixtures and a copy of it for their twins.
 func newRunner(t *testing.T) *Runner {
