@@ -21,7 +21,8 @@ const (
 	seed      = 1
 
 	// service is pgveil's own login. It reads the catalog, the verifiers of
-	// passwords, and for data subject requests the data; it changes nothing.
+	// passwords, and for data subject requests the data; it changes nothing but
+	// the tables of its own in which it remembers.
 	service         = "pgveil_service"
 	servicePassword = "service-password"
 )
@@ -39,9 +40,32 @@ users:
 `
 )
 
+// accessFile is what of the tour's policy is given by more than a password, or
+// for a time, or taken away by a command.
+const (
+	accessRole = `CREATE ROLE dana LOGIN PASSWORD 'dana-password'`
+	accessFile = `version: 1
+
+second_factor: {classes: [account], for: 8h}
+
+elevations:
+  - {role: support_agent, to: billing, for: 30m, by: privacy_officer}
+rules:
+  - {role: support_agent, for: billing, on: [name, credit], show: clear}
+
+subjects:
+  contact: {table: crm.contacts, key: id, ledger: true}
+roles:
+  privacy_desk: {purposes: [privacy], privacy: [restrict], tables: [{on: [crm.consents], do: [select]}]}
+users:
+  dana: {roles: [privacy_desk]}
+`
+)
+
 const serviceRole = `CREATE ROLE ` + service + ` LOGIN PASSWORD '` + servicePassword + `';
 GRANT pg_read_all_data TO ` + service + `;
-GRANT SELECT ON pg_catalog.pg_authid TO ` + service
+GRANT SELECT ON pg_catalog.pg_authid TO ` + service + `;
+GRANT CREATE ON DATABASE ` + database + ` TO ` + service
 
 const configuration = `# What the tour runs pgveil with.
 listen: ["127.0.0.1:%d"]
@@ -59,6 +83,7 @@ server:
   password_file: service.password
 
 auth: {method: scram}
+tokens: [{issuer: crm, audience: pgveil, algorithms: [HS256], key_file: crm.key}]
 audit: {dir: audit}
 log: {format: json}
 `
@@ -111,7 +136,7 @@ func (s *stand) load(ctx context.Context) error {
 	if err := demo.Load(ctx, s.admin.PgConn(), demo.Generate(seed, customers)); err != nil {
 		return err
 	}
-	for _, sql := range []string{leadRole, serviceRole} {
+	for _, sql := range []string{leadRole, accessRole, serviceRole} {
 		if _, err := s.admin.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
 			return fmt.Errorf("making the logins: %w", err)
 		}
@@ -125,9 +150,10 @@ func (s *stand) configure(ctx context.Context, port int) error {
 		return err
 	}
 	files := map[string]string{
-		"policy/lead.yaml": leadFile,
-		"service.password": servicePassword,
-		"pgveil.yaml":      fmt.Sprintf(configuration, port, s.server.Port(), s.server.CAFile()),
+		"policy/lead.yaml":   leadFile,
+		"policy/access.yaml": accessFile,
+		"service.password":   servicePassword,
+		"pgveil.yaml":        fmt.Sprintf(configuration, port, s.server.Port(), s.server.CAFile()),
 	}
 	err := fs.WalkDir(demo.Policy, "policy", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -145,8 +171,17 @@ func (s *stand) configure(ctx context.Context, port int) error {
 			return err
 		}
 	}
-	_, err = s.pgveil(ctx, "keygen", s.path("pgveil.key"))
-	return err
+	for _, args := range [][]string{
+		{"keygen", s.path("pgveil.key")},
+		{"token", "key", s.path("crm.key")},
+		{"token", "key", s.path("forger.key")},
+		{"schema", "--apply", "--config", s.path("pgveil.yaml")},
+	} {
+		if _, err := s.pgveil(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *stand) path(name string) string { return filepath.Join(s.dir, name) }

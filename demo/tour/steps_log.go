@@ -189,3 +189,43 @@ func (t *tour) verify(ctx context.Context, about, folder string, flags ...string
 	t.out.lines(plain, "  ", out)
 	return out, err
 }
+
+// use is what a check reads of "pgveil audit unused".
+type use struct {
+	Items []struct{ Kind, Role, Purpose, Name, Verdict string }
+}
+
+func (t *tour) unused(ctx context.Context) error {
+	args := []string{"audit", "unused", "--config", t.stand.path("pgveil.yaml"), "--since", "1h"}
+	t.out.shell("pgveil audit unused --config pgveil.yaml --since 1h")
+	text, err := t.stand.pgveil(ctx, args...)
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for _, line := range lines[max(0, len(lines)-shownLines):] {
+		t.out.lines(plain, "  ", line)
+	}
+	t.out.lines(dim, "  ", fmt.Sprintf("the last of %d lines\n", len(lines)))
+	out, err := t.stand.pgveil(ctx, append(args, "--format", "json", "--all")...)
+	if err != nil {
+		return err
+	}
+	var u use
+	if err := json.Unmarshal([]byte(out), &u); err != nil {
+		return fmt.Errorf("reading what was used: %w", err)
+	}
+	verdicts := map[string]string{}
+	for _, i := range u.Items {
+		verdicts[strings.TrimSpace(i.Kind+" "+strings.TrimSpace(i.Role+" "+i.Purpose)+" "+i.Name)] = i.Verdict
+	}
+	for _, c := range []struct{ claim, item, want string }{
+		{"nobody has come for audit", "purpose  audit", "unused"},
+		{"nobody has asked for salaries", "right analyst analytics salary", "unused"},
+		{"one person has used the account numbers", "right billing billing account", "few"},
+		{"and one the elevation", "elevation support_agent billing", "few"},
+	} {
+		t.check(c.claim, verdicts[c.item], c.want)
+	}
+	return nil
+}

@@ -47,6 +47,18 @@ func steps() []step {
 		{"National identifiers are shown to nobody",
 			"A rule that refuses wins over all others, for reading, filtering and sorting; it says why. SELECT * leaves the " +
 				"column out.", (*tour).nationalID},
+		{"A shared login, and who is behind it",
+			"An application has one login for everybody. It signs, for each request, who its user is; pgveil shows what that " +
+				"user may see, and believes nobody who cannot sign.", (*tour).endUsers},
+		{"A password is not enough",
+			"Account numbers need a second factor: a code from the user's authenticator, given in the session. A code is good " +
+				"once.", (*tour).secondFactor},
+		{"More, for half an hour, with a second person's word",
+			"Support may ask for what billing sees, with a reason. Somebody else approves it, it ends, and all of it is in the " +
+				"access log.", (*tour).elevation},
+		{"A person wants their data left alone",
+			"The privacy desk restricts processing with a command. It holds for the next statement of everybody, in sessions " +
+				"that are open.", (*tour).restriction},
 		{"A policy changes while people work",
 			"Support shall no longer see whole e-mail addresses. The file is changed on disk; the session that is open sees the " +
 				"new policy with its next statement. A file with a mistake changes nothing.", (*tour).reload},
@@ -56,6 +68,8 @@ func steps() []step {
 		{"Who saw what",
 			"Every statement is in the access log before its answer leaves: who, why, which columns of which class, how they were " +
 				"shown, how many rows. Values are not in it.", (*tour).accessLog},
+		{"What nobody used",
+			"A policy grants what somebody may need some day. The log tells what was needed, and what could go.", (*tour).unused},
 		{"The log proves itself",
 			"Each record is chained to those before it. A record that was changed, or an end that was cut off, is found, and " +
 				"where.", (*tour).tampering},
