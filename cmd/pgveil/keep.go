@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Whoever is removed from the policy, or has an elevation revoked, is out within
+// a second.
+const (
+	policyEvery     = 500 * time.Millisecond
+	elevationsEvery = 500 * time.Millisecond
+	rolesEvery      = 700 * time.Millisecond
+)
+
+// keepRoles ends the sessions of roles that are dropped from the server, or lose
+// LOGIN there: the server itself lets them go on.
+func (p *process) keepRoles(ctx context.Context) {
+	tick := time.NewTicker(rolesEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := p.expelDropped(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			p.log.Error("it cannot be seen which roles the server has: sessions of dropped roles go on", "err", err)
+		}
+		failing = err != nil
+	}
+}
+
+func (p *process) expelDropped(ctx context.Context) error {
+	logins, roles := p.server.ServerRoles()
+	if len(logins) == 0 {
+		return nil
+	}
+	const gone = `SELECT coalesce(array_agg(n), '{}') FROM unnest($1::text[]) AS n
+		WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = n AND (r.rolcanlogin OR $2))`
+	return p.memory.use(ctx, func(c *pgx.Conn) error {
+		if err := c.QueryRow(ctx, gone, logins, false).Scan(&logins); err != nil {
+			return err
+		}
+		if err := c.QueryRow(ctx, gone, roles, true).Scan(&roles); err != nil {
+			return err
+		}
+		p.server.ExpelDropped(logins, roles)
+		return nil
+	})
+}
+
+// keepElevations reads which elevations are in force, again and again: they are
+// approved and revoked by any proxy of the database.
+func (p *process) keepElevations(ctx context.Context) {
+	tick := time.NewTicker(elevationsEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := p.server.ReadElevations(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failing {
+			p.log.Error("elevations cannot be read: those that are not over end soon", "err", err)
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// keepFresh reloads on SIGHUP and looks at the catalog on a timer.
+func (p *process) keepFresh(ctx context.Context, hup <-chan os.Signal) {
+	tick := time.NewTicker(p.cfg.Limits.Refresh)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			p.reloadTLS()
+			p.reloadRules()
+			p.reloadUsers()
+			p.reloadSecrets(ctx)
+			p.reload(ctx, "SIGHUP")
+		case <-tick.C:
+			if fresh, err := p.enforcer.Look(ctx); err != nil && ctx.Err() == nil {
+				p.reloadOK.Set(0)
+				p.log.Error("looking at the catalog", "err", err)
+			} else if fresh {
+				p.log.Info("the schema changed: new catalog in force")
+			}
+		}
+	}
+}
