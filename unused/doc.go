@@ -17,8 +17,8 @@
 // statement used nothing. So what is reported as unused is so as far as the log
 // reaches, and Report says in notes how far that is.
 //
-// It proposes and changes nothing, and proposes nothing whose removal could
-// show more than before, as when another rule would decide in the place of one
-// that goes. To look into a line, ask pgveil audit query with its role, purpose
+// It changes nothing, and proposes nothing in whose place another rule or entry
+// of the same role would stand and could show more. It looks at one role at a
+// time: who has several may reach a table by another one then. To look into a line, ask pgveil audit query with its role, purpose
 // and class.
 package unused

@@ -57,8 +57,8 @@ func split(text string) []string {
 func (r *relations) used(rec *audit.Record) []use {
 	w := r.shape(rec)
 	ops := w.ops
-	if ops == 0 {
-		ops = policy.AllOps // EXECUTE, FETCH: whatever was prepared
+	if ops == 0 { // EXECUTE, FETCH: whatever was prepared. SET, PRIVACY: nothing, whatever it is called
+		ops, w.relations = policy.AllOps, nil
 	}
 	uses := make([]use, 0, len(w.relations)+2)
 	for _, name := range w.relations {
@@ -84,7 +84,11 @@ func (r *relations) shape(rec *audit.Record) words {
 	var w words
 	for _, word := range split(rec.Shape) {
 		w.ops |= operation(word)
-		w.relations = append(w.relations, r.byWord[word]...)
+		for _, name := range r.byWord[word] {
+			if !slices.Contains(w.relations, name) {
+				w.relations = append(w.relations, name)
+			}
+		}
 	}
 	if len(r.shapes) >= maxShapes {
 		clear(r.shapes)

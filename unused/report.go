@@ -118,7 +118,7 @@ func (t *Tally) item(key item, at, shown string) Item {
 	c := t.counts[key]
 	i := Item{
 		Kind: key.kind, Role: key.role, Purpose: key.purpose, Name: key.name, Shown: shown, At: at,
-		Statements: c.statements, Users: slices.Sorted(slices.Values(c.users)), Last: c.last, Verdict: t.verdict(c),
+		Statements: c.statements, Users: slices.Sorted(slices.Values(c.users)), Last: c.last, Verdict: t.verdict(key.kind, c),
 	}
 	if key.op != 0 {
 		i.Operation = key.op.String()
@@ -129,11 +129,11 @@ func (t *Tally) item(key item, at, shown string) Item {
 	return i
 }
 
-func (t *Tally) verdict(c *count) Verdict {
+func (t *Tally) verdict(k Kind, c *count) Verdict {
 	switch {
 	case c.statements == 0:
 		return Unused
-	case len(c.users) < t.period.Few:
+	case len(c.users) < t.period.Few && k != KindUser: // who is one anyhow
 		return Few
 	default:
 		return Used

@@ -147,6 +147,7 @@ func TestWhatIsUsed(t *testing.T) {
 		{"in another case, and quoted", said("alice", "agent", "support", `DELETE FROM "public"."ORDERS"`, ""), KindGrant, []string{"agent delete public.orders"}},
 		{"an update reads what its condition names", said("alice", "agent", "support", "UPDATE people SET name = ? WHERE id = ?", "!name id"), KindGrant, []string{"agent select public.people", "agent update public.people"}},
 		{"what was prepared may have done anything", said("alice", "agent", "support", "EXECUTE x", "orders.total"), KindGrant, []string{"agent delete public.orders", "agent insert public.orders", "agent select public.orders"}},
+		{"a setting that is called like a table", said("alice", "agent", "support", "SET x.orders = ?", ""), KindGrant, nil},
 		{"a longer name is another table", said("alice", "agent", "support", "SELECT count(*) FROM orders_old", ""), KindGrant, nil},
 		{"a login and the user behind it", with(said("alice", "agent", "support", "SELECT ?", ""), func(r *audit.Record) { r.Login = "bob" }), KindUser, []string{"alice", "bob"}},
 		{"an elevation is used by its purpose", said("bob", "seller", "audit", "SELECT card FROM people", "card"), KindElevation, []string{"seller audit"}},

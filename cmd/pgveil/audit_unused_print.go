@@ -19,6 +19,11 @@ func writeUnused(w io.Writer, r unused.Report, format string, all bool) error {
 	if !all {
 		r.Items = slices.DeleteFunc(r.Items, func(i unused.Item) bool { return i.Verdict == unused.Used })
 	}
+	for _, i := range r.Items { // names of users are whatever a token said
+		for n := range i.Users {
+			i.Users[n] = auditClean(i.Users[n])
+		}
+	}
 	switch format {
 	case "json":
 		e := json.NewEncoder(w)

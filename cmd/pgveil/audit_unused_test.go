@@ -68,7 +68,7 @@ func TestAuditUnusedText(t *testing.T) {
 		"note    1 statements were refused",
 		"  sales    not used; last never",
 		"  support  1 statement, by alice only; last 2026-11-22",
-		"  erin   not used; last never",
+		"  erin  not used; last never",
 		"  support_agent for support  national_id clear",
 		"@@ policy.txt:15: no statement used national_id by it\n" +
 			"- {role: support_agent, for: support, on: [name, national_id], show: clear, …}\n" +
