@@ -220,10 +220,46 @@ func (s *session) checkAsker(n *named) error {
 			continue
 		}
 		if _, err := s.decide(s.engine, a); err != nil {
+			s.misspeak(step.Setting)
 			return err
 		}
 	}
 	return nil
+}
+
+// misspeak notes that the session was refused whom it says it works for. What it
+// said before stays in force on the server, as with any setting; an application
+// that goes on after the error would serve one person with what another may see.
+func (s *session) misspeak(setting string) {
+	if setting == rewrite.PurposeSetting {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.misspoke.put("", &named{})
+	s.doubt, s.ahead = true, nil
+}
+
+// misspoken refuses whatever needs to know who asks, until that is said or reset.
+func (s *session) misspoken() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.misspoke.get(nil) == nil {
+		return nil
+	}
+	return &rewrite.Refusal{Code: "42501", Message: "it is not known who asks: what the session said of it last was refused", Hint: "say it again, or RESET pgveil.token and pgveil.end_user"}
+}
+
+// says tells whether a step says who asks, or takes it back.
+func says(step rewrite.Step) bool {
+	switch step.Setting {
+	case rewrite.UserSetting, rewrite.TokenSetting:
+		return true
+	case "":
+		return step.Effect&rewrite.Resets != 0 || step.Effect&rewrite.Settings != 0 && step.Command != "SET"
+	default:
+		return false
+	}
 }
 
 // fixed tells whether nothing that a session says changes what it may do.

@@ -113,6 +113,9 @@ func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 		if step.Effect&(rewrite.Settings|rewrite.Resets|rewrite.Ends) != 0 {
 			s.ahead = nil
 		}
+		if says(step) {
+			f.nameAt(i, &s.misspoke, "", nil)
+		}
 		s.saying = step.Setting == rewrite.UserSetting || step.Setting == rewrite.TokenSetting
 		s.unsure = s.unsure || step.Effect&(rewrite.Settings|rewrite.Resets) != 0 && step.Setting != rewrite.PurposeSetting
 		if step.Effect&(rewrite.Settings|rewrite.Resets) != 0 {

@@ -95,7 +95,8 @@ type session struct {
 	ddl         bool // the schema changed in a transaction that is not over
 	free        bool // nothing is kept from the caller
 	who         *policy.Access
-	parting     bool // the server closes the connection next: the client said Terminate, or it raised a FATAL error
+	parting     bool  // the server closes the connection next: the client said Terminate, or it raised a FATAL error
+	misspoke    names // holds "" while whom it works for was refused
 	statements  names
 	portals     names
 	ended       error

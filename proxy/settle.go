@@ -256,6 +256,9 @@ func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
 func (s *session) identify(engine *rewrite.Engine, a asker) error {
 	elevated := s.srv.elevations.version()
 	who, err := s.decide(engine, a)
+	if unknown := s.misspoken(); err == nil && unknown != nil {
+		who, err = party{access: policy.Nobody(s.base)}, unknown
+	}
 	if err == nil && s.foreign && !free(who.access) {
 		return newFatal("42501", "database %q is not open to callers with restrictions", s.database)
 	}

@@ -97,8 +97,8 @@ type Step struct {
 	Command string // SELECT, SET, …
 	Effect  Effect
 	Name    string // of the prepared statement or cursor that Effect is about
-	Setting string // that says who asks, when one is given a value that is written out
-	Value   string // that value
+	Setting string // that says who asks, when one is set or reset by SET or RESET
+	Value   string // its value, when that is written out
 }
 
 // Effect is what a statement does to the session, as far as later statements

@@ -80,8 +80,11 @@ func (c *planner) set(v *pg_query.VariableSetStmt) error {
 		}
 	}
 	step := Step{Command: commandName(&pg_query.Node{Node: &pg_query.Node_VariableSetStmt{VariableSetStmt: v}}), Effect: effect}
-	if values, ok := constants(v.Args); ok && len(values) == 1 && slices.Contains(askerSettings, name) {
-		step.Setting, step.Value = name, values[0]
+	if slices.Contains(askerSettings, name) {
+		step.Setting = name
+		if values, ok := constants(v.Args); ok && len(values) == 1 {
+			step.Value = values[0]
+		}
 	}
 	c.plan.Steps = append(c.plan.Steps, step)
 	return nil
