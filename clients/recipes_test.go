@@ -9,7 +9,7 @@ import (
 )
 
 // recipe is a link to a client's recipe, and the block of code that follows.
-var recipe = regexp.MustCompile("(?s)\\]\\(\\.\\./(clients/[^)]*/[Rr]ecipe\\.\\w+)\\).*?\n```\\w+\n(.*?)```")
+var recipe = regexp.MustCompile("(?s)\\]\\(\\.\\./(clients/[^)]*\\.\\w+)\\).*?\n```\\w+\n(.*?)```")
 
 const longest = 10
 

@@ -72,7 +72,11 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
-	serve(ctx, pool)
+	fmt.Println("# requests")
+	serve(func(u *User, fails bool) string { return inTransaction(ctx, pool, u, fails) })
+	if err := sessions(ctx, pool.Config()); err != nil {
+		return err
+	}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -83,15 +87,19 @@ func run(ctx context.Context) error {
 }
 
 // serve answers requests of all users at once. Some fail amid their transaction,
-// and some come without a token.
-func serve(ctx context.Context, pool *pgxpool.Pool) {
+// and some come without a user.
+func serve(request func(u *User, fails bool) string) {
 	var mu sync.Mutex
 	outcomes := map[string]int{}
 	var group sync.WaitGroup
 	for w := range workers {
 		group.Go(func() {
 			for i := w; i < requests; i += workers {
-				outcome := request(ctx, pool, users[i/5%len(users)], i)
+				u := &users[i/5%len(users)]
+				if i%5 == 4 {
+					u = nil
+				}
+				outcome := request(u, i%5 == 2)
 				mu.Lock()
 				outcomes[outcome]++
 				mu.Unlock()
@@ -99,32 +107,63 @@ func serve(ctx context.Context, pool *pgxpool.Pool) {
 		})
 	}
 	group.Wait()
-	fmt.Println("# requests")
 	for _, outcome := range slices.Sorted(maps.Keys(outcomes)) {
 		fmt.Println(outcomes[outcome], outcome)
 	}
 }
 
-// request says what became of one request.
-func request(ctx context.Context, pool *pgxpool.Pool, u User, i int) string {
-	if i%5 == 4 {
+// inTransaction says what became of one request.
+func inTransaction(ctx context.Context, pool *pgxpool.Pool, u *User, fails bool) string {
+	if u == nil {
 		_, err := sees(ctx, pool)
 		return "without a token: " + state(err)
 	}
 	own := false
-	err := As(ctx, pool, u, func(tx pgx.Tx) error {
-		ids, err := sees(ctx, tx)
-		own = slices.Equal(ids, u.sees)
-		if i%5 == 2 && err == nil {
-			_, err = tx.Exec(ctx, "SELECT 1/0")
-		}
+	err := As(ctx, pool, *u, func(tx pgx.Tx) (err error) {
+		own, err = u.work(ctx, tx, fails)
 		return err
 	})
 	return fmt.Sprintf("own rows %t: %s", own, state(err))
 }
 
+// sessions answers requests by a pool that says itself who asks.
+func sessions(ctx context.Context, config *pgxpool.Config) error {
+	InSessions(config)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	fmt.Println("# requests in sessions")
+	serve(func(u *User, fails bool) string { return inSession(ctx, pool, u, fails) })
+	return nil
+}
+
+func inSession(ctx context.Context, pool *pgxpool.Pool, u *User, fails bool) string {
+	if u == nil {
+		_, err := sees(ctx, pool)
+		return "without a token: " + state(err)
+	}
+	own := false
+	err := pool.AcquireFunc(context.WithValue(ctx, userOf{}, *u), func(conn *pgxpool.Conn) (err error) {
+		own, err = u.work(ctx, conn, fails)
+		return err
+	})
+	return fmt.Sprintf("own rows %t: %s", own, state(err))
+}
+
+// work tells whether the user sees their own customers, and may fail then.
+func (u *User) work(ctx context.Context, q querier, fails bool) (own bool, err error) {
+	ids, err := sees(ctx, q)
+	if err == nil && fails {
+		_, err = q.Exec(ctx, "SELECT 1/0")
+	}
+	return slices.Equal(ids, u.sees), err
+}
+
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
 func sees(ctx context.Context, q querier) ([]int32, error) {
