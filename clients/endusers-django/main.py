@@ -74,3 +74,15 @@ with ThreadPoolExecutor(2) as workers:
 print("# requests")
 for outcome in sorted(outcomes):
     print(outcomes[outcome], outcome)
+
+
+def iterate(request):
+    """Reads by a cursor of the server's, whose FETCH no middleware sees, and
+    without one."""
+    print("# iterator")
+    for disabled in [False, True]:
+        connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = disabled
+        print(disabled, state(lambda: list(Customer.objects.iterator())))
+
+
+acting_as(iterate)(SimpleNamespace(user=USERS[0]))
