@@ -443,6 +443,9 @@ func BenchmarkEndUser(b *testing.B) {
 		{"token", "crm_app", func(user string) []string {
 			return []string{"BEGIN", "SET LOCAL pgveil.token = '" + fresh(user) + "'", ask, "COMMIT"}
 		}},
+		{"token with BEGIN", "crm_app", func(user string) []string {
+			return []string{"BEGIN; SET LOCAL pgveil.token = '" + fresh(user) + "'", ask, "COMMIT"}
+		}},
 		{"token in a comment", "crm_app", func(user string) []string {
 			return []string{"BEGIN", ask + " /*pgveil.token='" + fresh(user) + "'*/", "COMMIT"}
 		}},

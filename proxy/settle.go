@@ -126,14 +126,29 @@ func (s *session) askAhead() {
 	s.ahead = p
 }
 
-// independent tells whether a text is one statement whose meaning no setting
-// changes. Those need not, and some must not, have a query before them in
-// their transaction.
+// independent tells whether a text is made of statements whose meaning no
+// setting changes. Those need not, and some must not, have a query before them
+// in their transaction.
 func independent(text string) bool {
-	text = strings.TrimLeft(text, " \t\r\n")
-	if i := strings.IndexByte(text, ';'); i >= 0 && strings.Trim(text[i:], "; \t\r\n") != "" {
+	text = strings.Trim(text, "; \t\r\n")
+	if text == "" {
 		return false
 	}
+	if strings.IndexByte(text, ';') < 0 {
+		return independentWord(text)
+	}
+	for statement := range strings.SplitSeq(text, ";") {
+		if strings.Count(statement, "'")%2 != 0 || strings.ContainsAny(statement, "\"$\\") || strings.Contains(statement, "--") || strings.Contains(statement, "/*") {
+			return false // a semicolon may be within something
+		}
+		if statement = strings.TrimLeft(statement, " \t\r\n"); statement != "" && !independentWord(statement) {
+			return false
+		}
+	}
+	return true
+}
+
+func independentWord(text string) bool {
 	word := text
 	if i := strings.IndexAny(text, " \t\r\n;"); i >= 0 {
 		word = text[:i]

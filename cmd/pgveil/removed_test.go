@@ -44,7 +44,9 @@ server: {host: 127.0.0.1, port: %d, tls: disable, login: pgveil, password_file: 
 		remove, putRight func()
 	}{
 		{"from the policy", func() { write("version: 1\nroles: {all: {unrestricted: true}}\nusers: {bob: {roles: [all]}}\n") }, putBack},
-		{"a role of the policy", func() { write("version: 1\nroles: {all: {unrestricted: true}, none: {}}\nusers: {alice: {roles: [none]}}\n") }, putBack},
+		{"a role of the policy", func() {
+			write("version: 1\nroles: {all: {unrestricted: true}, none: {}}\nusers: {alice: {roles: [none]}}\n")
+		}, putBack},
 		{"from the server", func() { onServer(t, server, "ALTER ROLE alice NOLOGIN") }, func() { onServer(t, server, "ALTER ROLE alice LOGIN") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
