@@ -347,6 +347,7 @@ func (s *session) sync(frame []byte) error {
 	s.mu.Lock()
 	s.skipping = false
 	s.mu.Unlock()
+	s.ahead = nil // the server may have passed over the question
 	if err := s.push(s.take(flightSync)); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func (s *session) writeDown(ctx context.Context, cmd privacy.Command, made *name
 	if made.logged {
 		return nil, &rewrite.Refusal{Code: "55000", Message: "the portal has been executed, and what it says is written down", Hint: "bind it again"}
 	}
-	if err := s.catchUp(ctx); err != nil {
+	if err := s.catchUp(); err != nil {
 		return nil, err
 	}
 	r := s.privacyRecord(&flight{plan: made.plan, by: made.by}, "to be written")
@@ -35,8 +35,8 @@ func (s *session) writeDown(ctx context.Context, cmd privacy.Command, made *name
 
 // catchUp waits until the server has answered all that was sent to it. Who asks
 // must not have become somebody else by that.
-func (s *session) catchUp(ctx context.Context) error {
-	answer, err := s.ask(ctx)
+func (s *session) catchUp() error {
+	answer, err := s.ask()
 	if err != nil {
 		return err
 	}

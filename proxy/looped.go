@@ -150,6 +150,8 @@ func (t *looped) serveClient() error {
 	for reads := 0; !t.parted && !t.server.blocked.Load(); {
 		need, err := s.stepClient(t.ctx)
 		switch {
+		case errors.Is(err, errSoon):
+			return t.expectServer()
 		case errors.Is(err, errWaits):
 			return t.waitClient()
 		case errors.Is(err, errTerminated):
@@ -242,6 +244,17 @@ func (t *looped) serverLost(err error) error {
 		return err
 	}
 	return t.s.serverGone(err)
+}
+
+// expectServer leaves the next message of the client's until the server has said
+// something, after which the loop serves the session again.
+func (t *looped) expectServer() error {
+	if err := t.s.toS.Flush(); err != nil {
+		return t.serverLost(err)
+	}
+	t.s.fromC.Keep()
+	t.s.reading.Store(false)
+	return nil
 }
 
 // waitClient has the next message of the client's acted on by somebody who may

@@ -25,6 +25,11 @@ var errAborted = fmt.Errorf("the transaction is aborted: %w", errSkipped)
 // who must not: nothing has happened yet.
 var errWaits = errors.New("the message has to wait")
 
+// errSoon says that all that is waited for is an answer of the server's to a
+// question of our own, which has been asked: the message is to be acted on again
+// when the server has said something.
+var errSoon = fmt.Errorf("the server has been asked: %w", errWaits)
+
 // probe is an own question to the server and its answer.
 type probe struct {
 	done    bool
@@ -76,7 +81,7 @@ func (s *session) settle(ctx context.Context, text string) error {
 	doubt := s.doubt && !aborted
 	s.mu.Unlock()
 	if doubt && !s.fixed() && !independent(text) {
-		return s.learn(ctx, engine)
+		return s.learn(engine)
 	}
 	if engine != s.engine || s.elevated != s.srv.elevations.version() || !s.until.IsZero() && !s.srv.now().Before(s.until) {
 		return s.identify(engine, s.asker)
@@ -85,30 +90,46 @@ func (s *session) settle(ctx context.Context, text string) error {
 }
 
 // learn asks the server, or takes the answer to what it was asked ahead.
-func (s *session) learn(ctx context.Context, engine *rewrite.Engine) error {
+func (s *session) learn(engine *rewrite.Engine) error {
+	if s.ahead == nil {
+		if s.hurriedC && s.amidBatch() {
+			return errWaits // the server may pass over the question, and the message with it
+		}
+		p, err := s.pushProbe()
+		if err != nil {
+			return err
+		}
+		s.sendProbe(p)
+		s.ahead = p
+	}
+	if s.hurriedC && !s.answers(s.ahead) {
+		return errSoon
+	}
 	p := s.ahead
-	if s.hurriedC && !s.knows(p) {
-		return errWaits
-	}
 	s.ahead = nil
-	var answer []string
-	var err error
-	if p != nil {
-		answer, err = s.await(p)
-	} else {
-		answer, err = s.ask(ctx)
+	if err := s.toS.Flush(); err != nil {
+		return err
 	}
+	answer, err := s.await(p)
 	if err != nil {
 		return err
 	}
 	return s.adopt(engine, answer)
 }
 
-// knows tells whether a probe that was sent needs no waiting for.
-func (s *session) knows(p *probe) bool {
+// amidBatch tells whether an error of what was sent would make the server pass
+// over what follows.
+func (s *session) amidBatch() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return p != nil && p.done
+	return s.extended
+}
+
+// answers tells whether a probe needs no waiting for.
+func (s *session) answers(p *probe) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.done || s.ended != nil
 }
 
 // askAhead asks the server at once what the next statement will need to know,
@@ -161,13 +182,14 @@ func independentWord(text string) bool {
 	}
 }
 
-// ask puts the probe to the server and waits for its answer. Where no
-// transaction of the client's is open it ends with a Sync of our own.
-func (s *session) ask(ctx context.Context) ([]string, error) {
+// ask puts the probe to the server, behind all that was sent, and waits for its
+// answer.
+func (s *session) ask() ([]string, error) {
 	p, err := s.pushProbe()
 	if err != nil {
 		return nil, err
 	}
+	s.ahead = nil
 	s.sendProbe(p)
 	if err := s.toS.Flush(); err != nil {
 		return nil, err
@@ -175,6 +197,8 @@ func (s *session) ask(ctx context.Context) ([]string, error) {
 	return s.await(p)
 }
 
+// sendProbe puts the question to the server. Where no transaction of the client's
+// is open it ends with a Sync of our own.
 func (s *session) sendProbe(p *probe) {
 	sql := probeSQL
 	if s.temporaries {
