@@ -397,7 +397,7 @@ func (s *session) ready(frame []byte) (bool, error) {
 	if f == nil || f.kind != flightSync && f.kind != flightQuery && f.kind != flightCall || b.Err() != nil {
 		return false, newFatal("08P01", "the server sent ReadyForQuery out of turn")
 	}
-	if f.kind == flightQuery && !f.failed {
+	if f.kind != flightSync && !f.failed {
 		if err := s.recordOutcome(f); err != nil {
 			return false, newFatal("58030", "the access log cannot be written: %w", err)
 		}

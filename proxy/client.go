@@ -134,7 +134,7 @@ func (s *session) act(ctx context.Context, typ byte, frame []byte) error {
 		s.toS.Pass(frame)
 		return nil
 	case 'F':
-		return s.call(frame)
+		return s.call(ctx, frame)
 	case 'X':
 		s.toS.Pass(frame)
 		return s.part()
@@ -396,20 +396,4 @@ func (s *session) copyEnd() {
 		return
 	}
 	s.queue.push(s.queue.take(flightCopyEnd))
-}
-
-// call handles FunctionCall, which names a function by number and so is not
-// open to callers with restrictions.
-func (s *session) call(frame []byte) error {
-	f := s.take(flightCall)
-	if !free(s.plans.Access) {
-		err := &rewrite.Refusal{Code: "42501", Message: "the fast-path function call is not open to callers with restrictions", Hint: "call the function in a query"}
-		s.dropping = true
-		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('Q', r.poison()) })
-	}
-	if err := s.push(f); err != nil {
-		return err
-	}
-	s.toS.Pass(frame)
-	return nil
 }

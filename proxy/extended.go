@@ -61,7 +61,7 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 // makeTyped is make for a text with parameters of the types that the end of a
 // Parse message names.
 func (s *session) makeTyped(ctx context.Context, text, types []byte) (named, error) {
-	if free(s.plans.Access) || len(types) <= len(noParams) {
+	if len(types) <= len(noParams) {
 		return s.make(ctx, text)
 	}
 	oids := make([]uint32, 0, (len(types)-len(noParams))/4)
@@ -173,6 +173,9 @@ func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 		return nil, err
 	}
 	if st == nil {
+		if err := s.settle(ctx, ""); err != nil {
+			return nil, err
+		}
 		if free(s.plans.Access) {
 			return nil, nil // the server knows what to say
 		}
@@ -279,6 +282,9 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 		}
 		f.plan = p.plan
 	}
+	if err == nil && p == nil {
+		err = s.admit(ctx, f, s.unread("(what the server has under a name that was not given through pgveil)"))
+	}
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('E', r.poisonName(), []byte{0, 0, 0, 0}) })
 	}
@@ -297,14 +303,21 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 // or purpose stays closed.
 func (s *session) openPortal(ctx context.Context, name []byte) (*named, error) {
 	p, err := s.meaning(&s.portals, name)
-	if err != nil || free(s.plans.Access) {
-		return p, err
+	if err != nil {
+		return nil, err
+	}
+	asked := ""
+	if p != nil {
+		asked = p.asked
+	}
+	if err := s.settle(ctx, asked); err != nil {
+		return nil, err
+	}
+	if free(s.plans.Access) {
+		return p, nil
 	}
 	if p == nil {
 		return nil, &rewrite.Refusal{Code: "34000", Message: fmt.Sprintf("portal %q does not exist", name)}
-	}
-	if err := s.settle(ctx, p.asked); err != nil {
-		return nil, err
 	}
 	if p.plan.Access.ID != s.partyOf(p).access.ID {
 		return nil, refuseOtherAccess("portal", name)

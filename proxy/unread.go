@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/pgveil/pgveil/proxy/wire"
@@ -29,10 +30,7 @@ func (s *session) longText(ctx context.Context, typ byte, frame []byte) error {
 	if err == nil && !free(s.plans.Access) {
 		err = &rewrite.Refusal{Code: "54000", Message: fmt.Sprintf("a statement of %d bytes is longer than the %d that callers with restrictions may send", size, parse.MaxText), Hint: "send the data by COPY, or as parameters"}
 	}
-	plan := &rewrite.Plan{Shape: fmt.Sprintf("(%d bytes, too long to be read)", size), Decision: rewrite.Unrestricted, Access: s.plans.Access}
-	if !plan.Access.Unrestricted {
-		plan.Decision = rewrite.Observed
-	}
+	plan := s.unread(fmt.Sprintf("(%d bytes, too long to be read)", size))
 	if err == nil && typ == 'Q' {
 		err = s.admit(ctx, f, plan)
 	}
@@ -55,4 +53,42 @@ func (s *session) longText(ctx context.Context, typ byte, frame []byte) error {
 	}
 	s.toS.Pass(frame)
 	return nil
+}
+
+// call handles FunctionCall, which names a function by number and so is not
+// open to callers with restrictions.
+func (s *session) call(ctx context.Context, frame []byte) error {
+	f := s.take(flightCall)
+	err := s.settle(ctx, "")
+	f.by = s.party()
+	if errors.Is(err, errAborted) {
+		s.giveBack(f)
+		s.dropping = true
+		return s.sync(syncFrame) // as after a Query
+	}
+	if err == nil && !free(s.plans.Access) {
+		err = &rewrite.Refusal{Code: "42501", Message: "the fast-path function call is not open to callers with restrictions", Hint: "call the function in a query"}
+	}
+	if err == nil {
+		err = s.admit(ctx, f, s.unread("(a call of a function by its number)"))
+	}
+	if err != nil {
+		s.dropping = true
+		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('Q', r.poison()) })
+	}
+	if err := s.push(f); err != nil {
+		return err
+	}
+	s.toS.Pass(frame)
+	return nil
+}
+
+// unread is the plan of what callers without restrictions have passed on unread.
+// shape stands for it in the access log.
+func (s *session) unread(shape string) *rewrite.Plan {
+	plan := &rewrite.Plan{Shape: shape, Decision: rewrite.Unrestricted, Access: s.plans.Access}
+	if !plan.Access.Unrestricted {
+		plan.Decision = rewrite.Observed
+	}
+	return plan
 }

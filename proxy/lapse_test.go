@@ -1,0 +1,98 @@
+package proxy_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/pgveil/pgveil/internal/pgtest"
+)
+
+// TestFreedomEnds takes from sessions what they were not restricted by, amid
+// messages that carry no text of their own: each is decided anew.
+func TestFreedomEnds(t *testing.T) {
+	const secret = "SELECT first_name FROM customers WHERE id = 1"
+	for _, tt := range []struct {
+		name, before string // before the end
+		after        []pgproto3.FrontendMessage
+	}{
+		{"a function call", "SELECT 1", []pgproto3.FrontendMessage{&pgproto3.FunctionCall{
+			Function:  2924, // query_to_xml
+			Arguments: [][]byte{[]byte(secret), []byte("f"), []byte("f"), {}},
+		}}},
+		{"a statement that a block prepared", "DO $$BEGIN EXECUTE 'PREPARE x AS " + secret + "'; END$$", []pgproto3.FrontendMessage{
+			&pgproto3.Bind{PreparedStatement: "x"}, &pgproto3.Execute{}, &pgproto3.Sync{},
+		}},
+		{"a cursor that a block opened", "BEGIN; DO $$BEGIN EXECUTE 'DECLARE x CURSOR FOR " + secret + "'; END$$", []pgproto3.FrontendMessage{
+			&pgproto3.Execute{Portal: "x"}, &pgproto3.Sync{},
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			database := pgtest.Database(t, "shop")
+			observed := strings.Replace(shopPolicy, "version: 1\n", "version: 1\nmode: observe\n", 1)
+			f := start(t, database, observed)
+			conn := f.connect(t, database, "crm_app")
+			if got := text(t.Context(), conn, tt.before); strings.Contains(got, "42501") {
+				t.Fatal(got)
+			}
+			f.reload(t, shopPolicy)
+			for _, m := range tt.after {
+				conn.PgConn().Frontend().Send(m)
+			}
+			if err := conn.PgConn().Frontend().Flush(); err != nil {
+				t.Fatal(err)
+			}
+			for {
+				m, err := conn.PgConn().ReceiveMessage(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				switch m := m.(type) {
+				case *pgproto3.FunctionCallResponse:
+					t.Errorf("answered: %s", m.Result)
+				case *pgproto3.DataRow:
+					t.Errorf("answered: %s", m.Values)
+				case *pgproto3.ErrorResponse:
+					t.Log(m.Code, m.Message)
+				case *pgproto3.ReadyForQuery:
+					return
+				}
+			}
+		})
+	}
+}
+
+// TestUnreadIsRecorded has callers without restrictions run what carries no text
+// of its own: the access log has it.
+func TestUnreadIsRecorded(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	f := start(t, database, shopPolicy)
+	conn := f.connect(t, database, "dora")
+	exec(t, conn, "DO $$BEGIN EXECUTE 'PREPARE x AS SELECT 1'; END$$")
+	_, from := f.records(t, 0)
+	front := conn.PgConn().Frontend()
+	front.Send(&pgproto3.FunctionCall{Function: 2026}) // pg_backend_pid
+	front.Send(&pgproto3.Bind{PreparedStatement: "x"})
+	front.Send(&pgproto3.Execute{})
+	front.Send(&pgproto3.Sync{})
+	if err := front.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for ready := 0; ready < 2; {
+		switch m, err := conn.PgConn().ReceiveMessage(t.Context()); m := m.(type) {
+		case nil:
+			t.Fatal(err)
+		case *pgproto3.ErrorResponse:
+			t.Error(m.Message)
+		case *pgproto3.ReadyForQuery:
+			ready++
+		}
+	}
+	got, _ := f.records(t, from)
+	want := []string{"unrestricted", "outcome of 1", "unrestricted", "outcome of 2 SELECT 1"}
+	if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+		t.Errorf("the log says %q, want %q in some order", got, want)
+	}
+}
