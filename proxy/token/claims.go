@@ -213,7 +213,7 @@ func (r *reader) login(is *Issuer, c *Claims) {
 	c.ID = r.text("jti", maxText)
 	at := r.at(is.User)
 	c.User = at.needed(last(is.User), maxName)
-	if is.User == "email" && string(r.p["email_verified"]) != "true" {
+	if last(is.User) == "email" && string(at.p["email_verified"]) != "true" {
 		r.fail("email_verified", "is not true, and who has the address is not known") // anybody may claim one
 	}
 	if name, ok := is.Names[c.User]; ok {
