@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -129,7 +130,20 @@ func (a *api) handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuseHTTP(w, http.StatusNotFound, privacy.Fail("42704", "see /v1/openapi.json", "there is no such address, or not by this method"))
 	})
-	return mux
+	return exactly(mux)
+}
+
+// exactly serves requests for what is there. The mux would send a client on to
+// the address that a key with dots and slashes in it leads to, which may be
+// another subject's, and what stands behind a question mark means nothing here.
+func exactly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := r.URL.EscapedPath(); p != path.Clean(p) || r.URL.RawQuery != "" {
+			refuseHTTP(w, http.StatusNotFound, privacy.Fail("42704", "a key with / in it is written with %2F; see /v1/openapi.json", "there is no such address"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // errNoToken says that a request has no token that is known.

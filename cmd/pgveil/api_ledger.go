@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	strict "github.com/go-jose/go-jose/v4/json" // refuses a name that is there twice
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/dsar"
@@ -45,14 +50,10 @@ func requested(w http.ResponseWriter, r *http.Request, verb privacy.Verb) (priva
 	if !cmd.Changes() {
 		return cmd, nil
 	}
-	in := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAPIBody))
-	in.DisallowUnknownFields()
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAPIBody))
 	var b ledgerBody
-	if err := in.Decode(&b); err != nil {
+	if err != nil || readStrictly(text, &b) != nil {
 		return cmd, privacy.Fail(privacy.Syntax, "see /v1/openapi.json", "the body is not the JSON that is expected")
-	}
-	if _, err := in.Token(); !errors.Is(err, io.EOF) {
-		return cmd, privacy.Fail(privacy.Syntax, "see /v1/openapi.json", "something follows the JSON")
 	}
 	cmd.Purpose, cmd.Because = b.Purpose, b.Reason
 	cmd.Consent = privacy.Consent{Name: b.Consent, Withdraw: b.Withdraw, Method: b.Method, Wording: b.Wording, Language: b.Language, Jurisdiction: b.Jurisdiction, Until: b.Until}
@@ -68,6 +69,31 @@ func requested(w http.ResponseWriter, r *http.Request, verb privacy.Verb) (priva
 		return cmd, privacy.Fail(privacy.Syntax, "an objection is to a purpose", "the purpose is missing")
 	}
 	return cmd, nil
+}
+
+// readStrictly reads JSON that means one thing to all who read it: text, each name
+// once and as it is spelled here, none that is not known, and nothing behind it.
+func readStrictly(text []byte, into *ledgerBody) error {
+	in := json.NewDecoder(bytes.NewReader(text))
+	in.DisallowUnknownFields()
+	if err := in.Decode(into); err != nil {
+		return err
+	}
+	var names map[string]strict.RawMessage
+	if err := strict.Unmarshal(text, &names); err != nil {
+		return err
+	}
+	for name := range names {
+		if name != strings.ToLower(name) {
+			return fmt.Errorf("%q is spelled otherwise", name)
+		}
+	}
+	// What is no text, in the bytes or in an escape, is read as the replacement
+	// character, and would be written down as that.
+	if all := fmt.Sprint(*into); !utf8.Valid(text) || strings.ContainsRune(all, utf8.RuneError) {
+		return errors.New("it is not text")
+	}
+	return nil
 }
 
 // serve answers one request: nothing is done, and nothing told, without a
