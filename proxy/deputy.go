@@ -113,13 +113,15 @@ func (d *deputy) checkSettings(settings []param) error {
 	return nil
 }
 
-// assume makes sure that the server has put the session into its role: what
-// stands between, a pool say, may leave settings out.
+// assume makes sure that the server has put the session into its role, and goes
+// back to it: what stands between, a pool say, may leave settings out, and before
+// 14.14, 15.9, 16.5 and 17.1 PostgreSQL leaves the role where DISCARD ALL or RESET
+// SESSION AUTHORIZATION resets the login.
 func (s *session) assume(d deputy) error {
 	if d.role == "" {
 		return nil
 	}
-	is, err := s.inquire("SELECT current_user")
+	is, err := s.inquire("SET SESSION AUTHORIZATION DEFAULT; SELECT current_user")
 	if err == nil && is != d.role {
 		err = newFatal("XX000", "the server did not put the session into the role of user %q", s.login)
 	}

@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/internal/pgserver"
@@ -266,5 +268,32 @@ func TestDeputyOfOtherProofs(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestRoleThatDoesNotLast has a server that leaves the assumed role where the
+// login is reset, as PostgreSQL did before November 2024: nobody gets in.
+func TestRoleThatDoesNotLast(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	p := newProvider(t)
+	server := newFakeServer(t, nil, func(conn net.Conn) {
+		for {
+			typ, body, err := next(conn)
+			if err != nil || typ != 'Q' {
+				return
+			}
+			user := "alice"
+			if bytes.Contains(bytes.ToUpper(body), []byte("SESSION AUTHORIZATION DEFAULT")) {
+				user = "svc"
+			}
+			if _, err := conn.Write(encode(&pgproto3.DataRow{Values: [][]byte{[]byte(user)}},
+				&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")}, &pgproto3.ReadyForQuery{TxStatus: 'I'})); err != nil {
+				return
+			}
+		}
+	})
+	f := start(t, database, shopPolicy, overTCP(t), byService(t, p, proxy.Credential{Login: "svc", SetRole: true}), server.instead)
+	if _, err := f.signedIn(t, p, database, "alice"); err == nil || said(err) != `XX000 the server did not put the session into the role of user "alice"` {
+		t.Errorf("login: %v; log:\n%s", err, f.Log)
 	}
 }
