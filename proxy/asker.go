@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/pgveil/pgveil/policy"
@@ -18,6 +19,12 @@ type asker struct{ user, purpose, token, ticket string }
 type party struct {
 	access *policy.Access
 	ticket string
+}
+
+// is tells whether the access log would say the same of another party.
+func (p party) is(q party) bool {
+	a, b := p.access, q.access
+	return p.ticket == q.ticket && (a == b || a != nil && b != nil && a.User == b.User && a.Purpose == b.Purpose && slices.Equal(a.Roles, b.Roles))
 }
 
 // with gives what is said where comments in a text add to the settings. They may
@@ -54,6 +61,10 @@ type vouched struct {
 	claims *token.Claims
 }
 
+// tokenID is what makes a token the one that it is. Its text does not: whoever
+// has one signed with ECDSA can give it another signature that is good.
+type tokenID struct{ issuer, id string }
+
 // within is when the one transaction began that a token is for.
 type within struct {
 	began string
@@ -78,7 +89,7 @@ func (s *session) claim(a asker) (c policy.Claim, ticket string, err error) {
 	if c.User != c.Login && a.token == "" {
 		c.Vouched = nil // what is known of the login is not known of others
 	}
-	c.Second = s.factor.counts(c.User, s.srv.now())
+	c.Second = c.Proven() && s.factor.counts(c.User, s.srv.now()) // who only says to be a user has given nothing
 	c.Elevations = s.srv.elevations.of(c.User, s.srv.now())
 	return c, ticket, nil
 }
@@ -147,12 +158,13 @@ func (s *session) withinTransaction(a asker, began string) error {
 	if a.token == "" || v.text != a.token || !v.claims.Transaction {
 		return nil
 	}
-	bound, ok := s.within[a.token]
+	id := tokenID{v.claims.Issuer, v.claims.ID}
+	bound, ok := s.within[id]
 	if !ok {
 		now := s.srv.now()
-		maps.DeleteFunc(s.within, func(_ string, w within) bool { return !now.Before(w.until) })
+		maps.DeleteFunc(s.within, func(_ tokenID, w within) bool { return !now.Before(w.until) })
 		bound = within{began, v.claims.Until}
-		s.within[a.token] = bound
+		s.within[id] = bound
 	}
 	if bound.began != began {
 		return &rewrite.Refusal{Code: "28000", Message: "pgveil.token: the token was for one transaction, which is over", Hint: "SET LOCAL pgveil.token within the transaction"}
@@ -174,6 +186,20 @@ func (s *session) decide(engine *rewrite.Engine, a asker) (party, error) {
 		return party{access: policy.Nobody(c), ticket: ticket}, err
 	}
 	return party{access, ticket}, nil
+}
+
+// party gives who asks for what says nothing else. Of a text that depends on no
+// setting the server is not asked who that is: where it may be another than
+// before, the login alone is certain.
+func (s *session) party() party {
+	a := s.plans.Access
+	if !s.unsure || s.fixed() || !a.ActsForOthers && a.User == s.login {
+		return party{a, s.ticket}
+	}
+	if s.alone == nil {
+		s.alone = policy.Nobody(s.base)
+	}
+	return party{access: s.alone}
 }
 
 // partyOf gives who asks when what a name stands for is used: the session's
@@ -265,6 +291,13 @@ func says(step rewrite.Step) bool {
 // fixed tells whether nothing that a session says changes what it may do.
 func (s *session) fixed() bool {
 	return s.plans.Access.Unrestricted && !s.plans.Access.ActsForOthers
+}
+
+// unguarded tells whether nothing is kept from who asks, nor from whom a comment
+// may name.
+func (s *session) unguarded() bool {
+	a := s.plans.Access
+	return a.Observe || a.Unrestricted && !a.ActsForOthers
 }
 
 // given is a second factor: who gave it, and until when it counts.

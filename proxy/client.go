@@ -174,10 +174,10 @@ func (s *session) push(flights ...*flight) error {
 		s.queue.push(f)
 		ends := f.kind == flightSync || f.kind == flightQuery || f.kind == flightCall
 		if ends && s.oneShot && !s.block {
-			s.doubt = true // so is its transaction
+			s.doubt, s.unsure = true, true // so is its transaction
 		}
 		if ends && s.extended && s.unsettled && !s.block {
-			s.doubt = true // if anything before it fails, settings go back
+			s.doubt, s.unsure = true, true // if anything before it fails, settings go back
 		}
 		if ends {
 			s.batch++
@@ -235,6 +235,7 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 	s.nameSteps(f, made.plan)
 	s.takesUnnamed(f)
 	if err := s.push(f); err != nil {
+		s.giveBack(f) // and end the request that it carries
 		return err
 	}
 	if made.rewritten() {
@@ -290,9 +291,6 @@ func (s *session) makeAside(ctx context.Context, who party, text []byte) (named,
 	s.aside.Use(s.engine, plans)
 	return s.makeBy(ctx, who, &s.aside, text)
 }
-
-// party gives who asks for what says nothing else.
-func (s *session) party() party { return party{s.plans.Access, s.ticket} }
 
 // makeBy is make once it is certain who asks.
 func (s *session) makeBy(ctx context.Context, who party, l *rewrite.Lookup, text []byte) (named, error) {

@@ -18,10 +18,7 @@ func (srv *Server) Expel() (n int) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for s := range srv.sessions {
-		s.mu.Lock()
-		who := s.who
-		s.mu.Unlock()
-		if who != nil && remains(set, who) {
+		if !slices.ContainsFunc(s.parties(), func(who *policy.Access) bool { return who == nil || !remains(set, who) }) {
 			continue
 		}
 		s.log.Info("session ends: its user or a role of it was removed from the policy")
@@ -29,6 +26,20 @@ func (srv *Server) Expel() (n int) {
 		n++
 	}
 	return n
+}
+
+// parties gives who asks in the session, and whose statements the server has at
+// hand: comments in their texts may name others.
+func (s *session) parties() []*policy.Access {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := []*policy.Access{s.who}
+	for i := range s.queue.n {
+		if by := s.queue.at(i).by.access; by != nil && by != s.who {
+			all = append(all, by)
+		}
+	}
+	return all
 }
 
 // remains tells whether who asks has all the roles that it had. Of a claim that

@@ -184,7 +184,7 @@ func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 	if err := s.settle(ctx, st.asked); err != nil {
 		return nil, err
 	}
-	if free(s.plans.Access) || st.plan.Access.ID == s.partyOf(st).access.ID {
+	if who := s.partyOf(st).access; free(who) || st.plan.Access.ID == who.ID {
 		return st, nil
 	}
 	if st.bySQL || st.asked == "" { // its text is not at hand
@@ -267,7 +267,10 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 	p, err := s.openPortal(ctx, name)
 	f.by = s.party()
 	if err == nil && p != nil {
-		f.by = s.partyOf(p)
+		if p.said != nil {
+			f.by = s.partyOf(p)
+		}
+		p.logged = p.logged && p.by.is(f.by) // what another goes on with is recorded anew
 		p.by = f.by
 		err = s.checkNames(p.plan, p.by)
 	}
@@ -293,6 +296,7 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 		s.nameSteps(f, p.plan)
 	}
 	if err := s.push(f); err != nil {
+		s.giveBack(f) // and end the request that it carries
 		return err
 	}
 	s.toS.Pass(frame)
@@ -313,13 +317,13 @@ func (s *session) openPortal(ctx context.Context, name []byte) (*named, error) {
 	if err := s.settle(ctx, asked); err != nil {
 		return nil, err
 	}
-	if free(s.plans.Access) {
-		return p, nil
+	if p == nil && free(s.plans.Access) {
+		return nil, nil
 	}
 	if p == nil {
 		return nil, &rewrite.Refusal{Code: "34000", Message: fmt.Sprintf("portal %q does not exist", name)}
 	}
-	if p.plan.Access.ID != s.partyOf(p).access.ID {
+	if who := s.partyOf(p).access; !free(who) && p.plan.Access.ID != who.ID {
 		return nil, refuseOtherAccess("portal", name)
 	}
 	return p, nil

@@ -33,6 +33,17 @@ func (s *session) writeDown(ctx context.Context, cmd privacy.Command, made *name
 	return answered(cmd, [][]string{row}), nil
 }
 
+// takesTurn is catchUp where anything is not answered yet.
+func (s *session) takesTurn() error {
+	s.mu.Lock()
+	n := s.queue.n
+	s.mu.Unlock()
+	if n == 0 {
+		return nil
+	}
+	return s.catchUp()
+}
+
 // catchUp waits until the server has answered all that was sent to it. Who asks
 // must not have become somebody else by that.
 func (s *session) catchUp() error {

@@ -54,7 +54,7 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 	s := &session{
 		srv: srv, id: newID(), client: st.conn, login: st.get("user"), database: st.get("database"),
 		app: st.get("application_name"), addr: address(st.conn.RemoteAddr()),
-		fromC: wire.NewReader(st.conn), toC: wire.NewWriter(st.conn), within: map[string]within{},
+		fromC: wire.NewReader(st.conn), toC: wire.NewWriter(st.conn), within: map[tokenID]within{},
 	}
 	s.log = srv.log.With("session", s.id, "login", s.login)
 	s.base = policy.Claim{Login: s.login, From: from(st.conn.RemoteAddr())}

@@ -14,7 +14,7 @@ import (
 func (s *session) meaning(n *names, name []byte) (*named, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if free(s.plans.Access) || !n.uncertain(name, s.batch) {
+	if s.unguarded() || !n.uncertain(name, s.batch) {
 		return n.get(name), nil
 	}
 	if s.hurriedC {
@@ -39,7 +39,7 @@ func (s *session) checkNames(p *rewrite.Plan, by party) error {
 	if err := s.deputy.checkRoles(p); err != nil {
 		return err
 	}
-	if free(s.plans.Access) || !p.Has(rewrite.Prepares|rewrite.Forgets|rewrite.Executes|rewrite.Fetches|rewrite.Ends) {
+	if free(by.access) || !p.Has(rewrite.Prepares|rewrite.Forgets|rewrite.Executes|rewrite.Fetches|rewrite.Ends) {
 		return nil
 	}
 	for _, step := range p.Steps {
@@ -125,7 +125,7 @@ func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 		if step.Effect&rewrite.Ends != 0 {
 			s.block = false
 			s.doubt = s.doubt || s.unsettled || s.oneShot
-			s.unsure = s.unsure || s.unsettled
+			s.unsure = s.unsure || s.unsettled || s.oneShot
 		}
 	}
 }

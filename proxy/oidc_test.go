@@ -32,8 +32,8 @@ func newProvider(t testing.TB) provider {
 	return provider{key}
 }
 
-// verifier believes the provider.
-func (p provider) verifier(t testing.TB, names map[string]string) *token.Verifier {
+// keys gives what its tokens are verified by.
+func (p provider) keys(t testing.TB) *token.Keys {
 	t.Helper()
 	text, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: "1", Algorithm: "ES256"}}})
 	if err != nil {
@@ -45,8 +45,14 @@ func (p provider) verifier(t testing.TB, names map[string]string) *token.Verifie
 	}
 	keys := &token.Keys{}
 	keys.Put(set, time.Time{})
+	return keys
+}
+
+// verifier believes the provider.
+func (p provider) verifier(t testing.TB, names map[string]string) *token.Verifier {
+	t.Helper()
 	v, err := token.New(token.Issuer{
-		Name: "https://id.example", Use: token.Login, Audience: "pgveil", Algorithms: []jose.SignatureAlgorithm{jose.ES256}, Keys: keys, Names: names,
+		Name: "https://id.example", Use: token.Login, Audience: "pgveil", Algorithms: []jose.SignatureAlgorithm{jose.ES256}, Keys: p.keys(t), Names: names,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -170,6 +170,9 @@ func (s *session) request(ctx context.Context, made *named) (*request, error) {
 		return nil, withPlan(err, made.plan)
 	}
 	if ownColumns(cmd.Verb) != nil {
+		if err := s.takesTurn(); err != nil {
+			return nil, withPlan(err, made.plan)
+		}
 		rows, err := s.runOwn(ctx, cmd, made.by.access)
 		if err != nil {
 			return nil, withPlan(refuseRequest(err), made.plan)

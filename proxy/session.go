@@ -54,15 +54,16 @@ type session struct {
 	hurriedC bool // it must not wait: see errWaits
 	caller   caller
 	keeper   keeper
-	asker    asker     // what the settings said when the server was asked
-	ticket   string    // of the party
-	saying   bool      // it has just said who asks
-	ahead    *probe    // what the server was asked after that; nil: nothing, or more has changed since
-	unsure   bool      // what the settings say of who asks was changed since
-	until    time.Time // when who asks must be decided anew; zero: never
-	elevated uint64    // which elevations were in force then
+	asker    asker          // what the settings said when the server was asked
+	ticket   string         // of the party
+	alone    *policy.Access // the login, of which it is not known for whom it works
+	saying   bool           // it has just said who asks
+	ahead    *probe         // what the server was asked after that; nil: nothing, or more has changed since
+	unsure   bool           // what the settings say of who asks was changed since
+	until    time.Time      // when who asks must be decided anew; zero: never
+	elevated uint64         // which elevations were in force then
 	vouched  vouched
-	within   map[string]within // of tokens for one transaction
+	within   map[tokenID]within // of tokens for one transaction
 	factor   given
 	appended appended
 	aside    rewrite.Lookup // of texts whose comments say who asks
