@@ -245,4 +245,5 @@ func TestOwnCommandBehindAnError(t *testing.T) {
 		}
 		script(t, conn, "PRIVACY SHOW ELEVATIONS", tt.want)
 	}
+	script(t, conn, "BEGIN", "$", "SELECT 1/0", "22012", elevate, "25P02", "ROLLBACK", "$", "PRIVACY SHOW ELEVATIONS", "1[|][^\n]*\n$")
 }

@@ -247,9 +247,16 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 	return nil
 }
 
+// quickText is the length up to which a text is searched for comments by who
+// must not wait, in bytes: that takes some ten microseconds.
+const quickText = 2 << 10
+
 // make gives what a text becomes: a plan, or the carrier of a PRIVACY command.
 // Whoever asks is in it also when there is an error.
 func (s *session) make(ctx context.Context, text []byte) (named, error) {
+	if s.hurriedC && len(text) > quickText && rewrite.MaySay(text) {
+		return named{}, errWaits
+	}
 	said, bare, spoken, err := rewrite.ReadComments(text)
 	if settled := s.settle(ctx, view(bare)); settled != nil {
 		return named{by: s.party()}, settled

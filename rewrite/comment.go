@@ -16,12 +16,18 @@ type Said struct{ User, Purpose, Token, Ticket string }
 // asks is what a text that says something holds.
 var asks = []byte("pgveil")
 
+// MaySay tells whether ReadComments has to read a text, which takes time in
+// proportion to its length.
+func MaySay(text []byte) bool {
+	return bytes.Contains(text, asks) && bytes.Contains(text, []byte("/*"))
+}
+
 // ReadComments gives what the comments of a text say, and the text without them.
 // ok is false for a text that says nothing; for nearly all of those it
 // allocates nothing. A text that says two things is refused: one of them was
 // put there by somebody else.
 func ReadComments(text []byte) (said Said, bare []byte, ok bool, err error) {
-	if !bytes.Contains(text, asks) || !bytes.Contains(text, []byte("/*")) {
+	if !MaySay(text) {
 		return Said{}, text, false, nil
 	}
 	places, err := parse.Comments(string(text))
