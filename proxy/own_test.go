@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"encoding/base32"
+	"errors"
 	"regexp"
 	"strings"
 	"sync"
@@ -168,6 +169,32 @@ func TestElevationsUnread(t *testing.T) {
 		t.Error("elevations are read from nowhere")
 	}
 	script(t, alice, "SELECT email FROM customers WHERE id = 1", "42501", "RESET pgveil.purpose", "", "PRIVACY SHOW ELEVATIONS", "0A000")
+}
+
+// TestElevationsUnanswered has the server say nothing any more to who reads them.
+func TestElevationsUnanswered(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	var ahead atomic.Int64
+	store, with := remembers(t, database, &ahead)
+	f := start(t, database, stepsPolicy, with)
+	alice := f.connect(t, database, "alice")
+	script(t, alice, "PRIVACY ELEVATE TO billing FOR 1h BECAUSE 'ticket 4711'", `1\|`)
+	if err := store.Approve(t.Context(), 1, "bob", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.ReadElevations(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	script(t, alice, "SET pgveil.purpose = 'billing'", "$", "SELECT email FROM customers WHERE id = 1", ".+@")
+	store.Use = func(ctx context.Context, _ func(*pgx.Conn) error) error {
+		ahead.Store(int64(time.Minute))
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if err := f.ReadElevations(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("reading: %v", err)
+	}
+	script(t, alice, "SELECT email FROM customers WHERE id = 1", "42501")
 }
 
 // TestSecondFactor steps up in a session, by every way to give a code, and tries

@@ -105,16 +105,23 @@ func (d *dialer) config() *pgx.ConnConfig {
 // needed and again when it broke.
 type connection struct {
 	open func(context.Context) (*pgx.Conn, error)
-
-	mu   sync.Mutex
+	turn chan struct{} // holds one while somebody has conn: who waits need not wait longer than they may
 	conn *pgx.Conn
+}
+
+func newConnection(open func(context.Context) (*pgx.Conn, error)) *connection {
+	return &connection{open: open, turn: make(chan struct{}, 1)}
 }
 
 func (c *connection) use(ctx context.Context, f func(*pgx.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the connection: %w", ctx.Err())
+	}
+	defer func() { <-c.turn }()
 	if c.conn == nil || c.conn.IsClosed() || c.conn.Ping(ctx) != nil {
 		conn, err := c.open(ctx)
 		if err != nil {
@@ -126,8 +133,8 @@ func (c *connection) use(ctx context.Context, f func(*pgx.Conn) error) error {
 }
 
 func (c *connection) close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
 	if c.conn == nil {
 		return nil
 	}

@@ -134,7 +134,7 @@ func (p *process) start(ctx context.Context) (err error) {
 	if p.own, err = newDialer(p.cfg); err != nil {
 		return err
 	}
-	p.catalog, p.memory = &connection{open: p.own.open}, &connection{open: p.own.openBrief}
+	p.catalog, p.memory = newConnection(p.own.open), newConnection(p.own.openBrief)
 	p.enforcer, err = proxy.NewEnforcer(ctx, p.loadEngine, func(ctx context.Context) (version uint64, err error) {
 		err = p.catalog.use(ctx, func(c *pgx.Conn) error { version, err = pgload.Version(ctx, c); return err })
 		return version, err

@@ -39,7 +39,7 @@ func openRegistry(path string) (*registry, error) {
 	if p.own, err = newDialer(cfg); err != nil {
 		return nil, err
 	}
-	p.catalog = &connection{open: p.own.open}
+	p.catalog = newConnection(p.own.open)
 	return &registry{p, &state.Store{Use: p.catalog.use, Key: derive(key, "factors")}}, nil
 }
 
