@@ -300,6 +300,15 @@ func (s *session) unguarded() bool {
 	return a.Observe || a.Unrestricted && !a.ActsForOthers
 }
 
+// mayChangeAsker tells whether what a flight stands for may change who asks, and
+// nobody looks: texts of callers without restrictions are not planned.
+func (s *session) mayChangeAsker(f *flight) bool {
+	if a := s.plans.Access; !a.Unrestricted || !a.ActsForOthers || f.own {
+		return false
+	}
+	return f.kind == flightQuery || f.kind == flightExecute || f.kind == flightCall
+}
+
 // given is a second factor: who gave it, and until when it counts.
 type given struct {
 	user  string

@@ -172,6 +172,9 @@ func (s *session) push(flights ...*flight) error {
 		f.start = s.srv.now()
 		f.apply(s.batch)
 		s.queue.push(f)
+		if s.mayChangeAsker(f) {
+			s.doubt, s.unsettled, s.unsure, s.ahead = true, true, true, nil
+		}
 		ends := f.kind == flightSync || f.kind == flightQuery || f.kind == flightCall
 		if ends && s.oneShot && !s.block {
 			s.doubt, s.unsure = true, true // so is its transaction

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pgveil/pgveil/internal/pgtest"
@@ -94,5 +95,37 @@ func TestUnreadIsRecorded(t *testing.T) {
 	want := []string{"unrestricted", "outcome of 1", "unrestricted", "outcome of 2 SELECT 1"}
 	if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
 		t.Errorf("the log says %q, want %q in some order", got, want)
+	}
+}
+
+// TestUnrestrictedActs has a login without restrictions say in every way that it
+// works for somebody who has some: then those hold.
+func TestUnrestrictedActs(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	f := start(t, database, strings.Replace(shopPolicy, "dora:    {roles: [dba]}", "dora:    {roles: [dba], act_as: [agent]}\n  eve:     {roles: [agent]}", 1))
+	const ask, want = "SELECT last_name FROM customers WHERE id = 1", "42501 column public.customers.last_name may not be used"
+	for _, say := range []string{
+		"SET pgveil.end_user = 'eve'", "SELECT set_config('pgveil.end_user', 'eve', false)", "DO $$BEGIN SET pgveil.end_user = 'eve'; END$$",
+		"BEGIN; SET LOCAL pgveil.end_user = 'eve'", "SELECT 1; SET pgveil.end_user = 'eve'",
+	} {
+		for name, mode := range map[string]pgx.QueryExecMode{"simple": pgx.QueryExecModeSimpleProtocol, "extended": pgx.QueryExecModeExec} {
+			conn := f.connect(t, database, "dora")
+			if got := text(t.Context(), conn, ask); got != "Keller\n" {
+				t.Fatalf("for itself: %q", got)
+			}
+			if _, err := conn.Exec(t.Context(), say, mode); code(err) == "42601" {
+				continue // several statements are for the simple protocol
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if got := text(t.Context(), conn, ask); got != want {
+				t.Errorf("after %s, %s: %q, want %q", say, name, got, want)
+			}
+			exec(t, conn, "ROLLBACK")
+			exec(t, conn, "RESET pgveil.end_user")
+			if got := text(t.Context(), conn, ask); got != "Keller\n" {
+				t.Errorf("for itself again: %q", got)
+			}
+		}
 	}
 }
