@@ -185,6 +185,12 @@ func (s *session) decide(engine *rewrite.Engine, a asker) (party, error) {
 	if err := s.deputy.check(access); err != nil {
 		return party{access: policy.Nobody(c), ticket: ticket}, err
 	}
+	s.mu.Lock()
+	odd := s.readOtherwise()
+	s.mu.Unlock()
+	if odd != nil && !free(access) { // set while nothing was kept from the session
+		return party{access: policy.Nobody(c), ticket: ticket}, odd
+	}
 	return party{access, ticket}, nil
 }
 

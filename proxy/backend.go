@@ -248,19 +248,35 @@ func (s *session) parameter(frame []byte) error {
 	name, value := string(b.String()), string(b.String())
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	switch name {
+	case "standard_conforming_strings":
+		s.strings = value
+	case "client_encoding":
+		s.encoding = value
+	}
 	if s.free {
 		return nil
-	}
-	if name == "standard_conforming_strings" && value != "on" {
-		return newFatal("42501", "standard_conforming_strings is off, which is not open to callers with restrictions")
-	}
-	if name == "client_encoding" && !rewrite.SafeEncoding(value) {
-		return newFatal("42501", "client_encoding %s is not open to callers with restrictions", value)
 	}
 	if name == "search_path" {
 		s.doubt = true
 	}
+	if odd := s.readOtherwise(); odd != nil {
+		return newFatal(odd.Code, "%s", odd.Message)
+	}
 	return nil
+}
+
+// readOtherwise says why the server reads texts otherwise than they are decided
+// here; nil when it does not. mu is held.
+func (s *session) readOtherwise() *rewrite.Refusal {
+	switch {
+	case s.strings != "" && s.strings != "on":
+		return &rewrite.Refusal{Code: "42501", Message: "standard_conforming_strings is off, which is not open to callers with restrictions"}
+	case s.encoding != "" && !rewrite.SafeEncoding(s.encoding):
+		return &rewrite.Refusal{Code: "42501", Message: "client_encoding " + s.encoding + " is not open to callers with restrictions"}
+	default:
+		return nil
+	}
 }
 
 func (s *session) described(f *flight, typ byte) (bool, error) {

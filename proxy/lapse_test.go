@@ -98,6 +98,54 @@ func TestUnreadIsRecorded(t *testing.T) {
 	}
 }
 
+// TestLexingOutlivesFreedom has who has no restrictions yet change how the server
+// reads texts: whoever is restricted then is not read otherwise than decided.
+func TestLexingOutlivesFreedom(t *testing.T) {
+	const (
+		escaped = `SELECT '\'', (SELECT first_name FROM customers WHERE id = 1) --'`
+		shifted = `SELECT 'ッ\', ', (SELECT first_name FROM customers WHERE id = 1) --'` // 83 5C is one character of SJIS
+	)
+	for _, tt := range []struct{ name, before, after string }{
+		{"strings with escapes", "SET standard_conforming_strings = off", escaped},
+		{"strings with escapes, by a function", "SELECT set_config('standard_conforming_strings', 'off', false)", escaped},
+		{"strings with escapes, by a block", "DO $$BEGIN SET standard_conforming_strings = off; END$$", escaped},
+		{"characters with a backslash in them", "SET backslash_quote = on; SET client_encoding = 'SJIS'", shifted},
+		{"characters with a backslash in them, by a function", "SELECT set_config('client_encoding', 'SJIS', false)", shifted},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			database := pgtest.Database(t, "shop")
+			f := start(t, database, strings.Replace(shopPolicy, "version: 1\n", "version: 1\nmode: observe\n", 1))
+			conn := f.connect(t, database, "crm_app")
+			if got := text(t.Context(), conn, tt.before); strings.Contains(got, "42501") {
+				t.Fatal(got)
+			}
+			f.reload(t, shopPolicy)
+			if got := text(t.Context(), conn, tt.after); !strings.HasPrefix(got, "42501") {
+				t.Errorf("%s: %q, want 42501", tt.after, got)
+			}
+		})
+	}
+}
+
+// TestLexingOfActors has a login without restrictions work for who has some, in
+// an encoding that is not open to those: by a setting, and by a comment.
+func TestLexingOfActors(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	f := start(t, database, strings.Replace(shopPolicy, "dora:    {roles: [dba]}", "dora:    {roles: [dba], act_as: [agent]}\n  eve:     {roles: [agent]}", 1))
+	const want = "42501 client_encoding SJIS is not open to callers with restrictions"
+	conn := f.connect(t, database, "dora", "client_encoding", "SJIS")
+	if got := text(t.Context(), conn, "/*pgveil.end_user='eve'*/ SELECT id FROM customers WHERE id = 1"); got != want {
+		t.Errorf("for eve, by a comment: %q", got)
+	}
+	if got := text(t.Context(), conn, "SELECT id FROM customers WHERE id = 1"); got != "1\n" {
+		t.Errorf("for itself: %q", got)
+	}
+	exec(t, conn, "SET pgveil.end_user = 'eve'")
+	if got := text(t.Context(), conn, "SELECT id FROM customers WHERE id = 1"); got != want {
+		t.Errorf("for eve, by a setting: %q", got)
+	}
+}
+
 // TestUnrestrictedActs has a login without restrictions say in every way that it
 // works for somebody who has some: then those hold.
 func TestUnrestrictedActs(t *testing.T) {

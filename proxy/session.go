@@ -83,18 +83,20 @@ type session struct {
 	mu          sync.Mutex // guards all below
 	settled     sync.Cond  // something below changed
 	queue       queue
-	skipping    bool // the server passes over everything up to the next Sync
-	copying     bool // the server takes in data, whose end was not sent
-	extended    bool // messages of the extended protocol were sent since the last Sync
-	batch       int  // counts the messages that end what an error passes over
-	tx          byte // the last ReadyForQuery's status
-	block       bool // a transaction block is open for certain, after all that was sent
-	doubt       bool // settings may have changed since the server was asked
-	oneShot     bool // who asks is known by a token for one transaction
-	temporaries bool // it has made temporary tables, or tried to
-	unsettled   bool // settings changed in a transaction that is not over
-	ddl         bool // the schema changed in a transaction that is not over
-	free        bool // nothing is kept from the caller
+	skipping    bool   // the server passes over everything up to the next Sync
+	copying     bool   // the server takes in data, whose end was not sent
+	extended    bool   // messages of the extended protocol were sent since the last Sync
+	batch       int    // counts the messages that end what an error passes over
+	tx          byte   // the last ReadyForQuery's status
+	block       bool   // a transaction block is open for certain, after all that was sent
+	doubt       bool   // settings may have changed since the server was asked
+	oneShot     bool   // who asks is known by a token for one transaction
+	temporaries bool   // it has made temporary tables, or tried to
+	unsettled   bool   // settings changed in a transaction that is not over
+	ddl         bool   // the schema changed in a transaction that is not over
+	free        bool   // nothing is kept from the caller
+	strings     string // standard_conforming_strings as the server last reported it; "": it did not
+	encoding    string // client_encoding, the same
 	who         *policy.Access
 	parting     bool  // the server closes the connection next: the client said Terminate, or it raised a FATAL error
 	misspoke    names // holds "" while whom it works for was refused
