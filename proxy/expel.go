@@ -57,3 +57,22 @@ func remains(set *policy.Set, who *policy.Access) bool {
 	}
 	return !slices.ContainsFunc(who.Roles, func(role string) bool { return !slices.Contains(now.Roles, role) })
 }
+
+// errLapsed ends sessions that the proof of their login does not carry any more.
+var errLapsed = newFatal("57P01", "terminating connection because what proved the login has expired")
+
+// ExpelLapsed ends the sessions whose login was proved by a token that has
+// expired: also those that only listen, or that are amid a statement. It gives
+// how many those were.
+func (srv *Server) ExpelLapsed() (n int) {
+	now := srv.now()
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	for s := range srv.sessions {
+		if until := s.loginEnds(); !until.IsZero() && !now.Before(until) {
+			s.end(errLapsed)
+			n++
+		}
+	}
+	return n
+}

@@ -236,7 +236,7 @@ func TestTokenGroups(t *testing.T) {
 }
 
 // TestTokenExpires lets tokens expire amid sessions: nothing more is answered,
-// whoever asks.
+// whoever asks, and the sessions are ended.
 func TestTokenExpires(t *testing.T) {
 	database := pgtest.Database(t, "shop")
 	p := newProvider(t)
@@ -258,8 +258,11 @@ func TestTokenExpires(t *testing.T) {
 		if got != over {
 			t.Errorf("%s is answered after the token has expired: %q", user, got)
 		}
-		if err := conn.Close(t.Context()); err != nil {
-			t.Error(err)
+		if n := f.ExpelLapsed(); n != 1 {
+			t.Errorf("%d sessions are ended", n)
+		}
+		if got := text(t.Context(), conn, ask); !strings.HasPrefix(got, "57P01") && got != "EOF" {
+			t.Errorf("%s goes on: %q", user, got)
 		}
 	}
 }

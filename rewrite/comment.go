@@ -63,7 +63,7 @@ func blank(text, bare []byte, p parse.Place) []byte {
 
 // commentPair is one name and value. A quote in a value is escaped by a
 // backslash, or is encoded as in a URL.
-var commentPair = regexp.MustCompile(`pgveil[._](\w+)\s*=\s*'((?:[^'\\]|\\.)*)'`)
+var commentPair = regexp.MustCompile(`\bpgveil[._](\w+)\s*=\s*'((?:[^'\\]|\\.)*)'`)
 
 // read takes in what one comment says.
 func (s *Said) read(comment []byte) (found bool, err error) {

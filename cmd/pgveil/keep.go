@@ -17,7 +17,8 @@ const (
 )
 
 // keepRoles ends the sessions of roles that are dropped from the server, or lose
-// LOGIN there: the server itself lets them go on.
+// LOGIN there, and of logins whose tokens have expired: the server itself lets
+// them go on.
 func (p *process) keepRoles(ctx context.Context) {
 	tick := time.NewTicker(rolesEvery)
 	defer tick.Stop()
@@ -28,6 +29,7 @@ func (p *process) keepRoles(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		p.server.ExpelLapsed()
 		err := p.expelDropped(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			p.log.Error("it cannot be seen which roles the server has: sessions of dropped roles go on", "err", err)

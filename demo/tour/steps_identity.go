@@ -68,7 +68,7 @@ func (t *tour) endUsers(ctx context.Context) error {
 	if nobody, err = t.show(ctx, app, sql); err != nil {
 		return err
 	}
-	t.refused("and shows nothing", nobody, "crm.customers")
+	t.refused("and nobody is served until it is known who asks", nobody, "it is not known who asks")
 	return t.inLog(ctx, "the access log names the people, and the login that they came by", []string{"alice SELECT", "bob SELECT"}, "--login", "crm_app", "--kind", "statement")
 }
 
