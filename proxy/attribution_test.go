@@ -168,6 +168,43 @@ func TestRemovedUserOfAComment(t *testing.T) {
 	}
 }
 
+// TestRemovedUserChangesNothing takes a user out of the policy amid a change: it
+// is not done behind the session's end.
+func TestRemovedUserChangesNothing(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	named := strings.Replace(crmPolicy, "open: [", "open: [public.customers.last_name, ", 1)
+	f := start(t, database, named)
+	admin := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+	conn := f.connect(t, database, "alice")
+	answer := make(chan string, 1)
+	go func() {
+		answer <- text(t.Context(), conn, "UPDATE customers SET last_name = 'late' WHERE id = 1 AND pg_sleep(5) IS NOT NULL")
+	}()
+	sleeps := func() (asleep bool) {
+		if err := admin.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event = 'PgSleep')", database).Scan(&asleep); err != nil {
+			t.Fatal(err)
+		}
+		return asleep
+	}
+	for !sleeps() {
+		if len(answer) > 0 {
+			t.Fatal(<-answer)
+		}
+	}
+	f.reload(t, strings.Replace(named, "alice:   {roles: [agent], region: EU}", "", 1))
+	if n := f.Expel(); n != 1 {
+		t.Errorf("%d sessions are out", n)
+	}
+	if got := <-answer; !strings.HasPrefix(got, "57P01") {
+		t.Errorf("the statement: %q", got)
+	}
+	for sleeps() {
+	}
+	if got := text(t.Context(), admin, "SELECT count(*) FROM customers WHERE last_name = 'late'"); got != "0\n" {
+		t.Errorf("rows changed by whoever is removed: %q", got)
+	}
+}
+
 // TestFactorIsOfWhoIsCertain gives a second factor as a user whom a token names:
 // it does not count for whoever says to be that user.
 func TestFactorIsOfWhoIsCertain(t *testing.T) {

@@ -74,12 +74,18 @@ func (srv *Server) cancel(ctx context.Context, body []byte) error {
 	if s == nil {
 		return nil
 	}
+	return srv.interrupt(ctx, s, s.busySoon)
+}
+
+// interrupt has the server cancel what it does for a session, if that is still
+// to be done when the server can be told.
+func (srv *Server) interrupt(ctx context.Context, s *session, still func(context.Context) bool) error {
 	conn, err := srv.upstream.dial(ctx, s.host)
 	if err != nil {
 		return err
 	}
 	defer srv.closeConn(conn)
-	if !s.busySoon(ctx) {
+	if !still(ctx) {
 		return nil
 	}
 	var b []byte

@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"context"
 	"slices"
+	"time"
 
 	"github.com/pgveil/pgveil/policy"
 )
@@ -23,9 +25,26 @@ func (srv *Server) Expel() (n int) {
 		}
 		s.log.Info("session ends: its user or a role of it was removed from the policy")
 		s.end(errRemoved)
+		srv.tasks.Go(func() { srv.abandon(s) })
 		n++
 	}
 	return n
+}
+
+// abandonWithin is how long it may take to tell the server.
+const abandonWithin = 5 * time.Second
+
+// abandon has the server cancel what it still does for a session that has ended:
+// it would notice only when it has an answer, and have committed by then.
+func (srv *Server) abandon(s *session) {
+	ctx, cancel := context.WithTimeout(context.Background(), abandonWithin)
+	defer cancel()
+	if s.first() == nil {
+		return
+	}
+	if err := srv.interrupt(ctx, s, func(context.Context) bool { return true }); err != nil {
+		s.log.Warn("what the server does for a session that has ended could not be cancelled", "err", err)
+	}
 }
 
 // parties gives who asks in the session, and whose statements the server has at
