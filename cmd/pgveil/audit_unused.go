@@ -124,7 +124,7 @@ func (u *unusedAudit) policy(ctx context.Context) (*policy.Set, error) {
 	if p.own, err = newDialer(cfg); err != nil {
 		return nil, err
 	}
-	p.cfg.Policy, p.catalog = u.source.policy, &connection{open: p.own.open}
+	p.cfg.Policy, p.catalog = u.source.policy, newConnection(p.own.open)
 	engine, err := p.loadEngine(ctx)
 	if err = errors.Join(err, p.close()); err != nil {
 		return nil, err
