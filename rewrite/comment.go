@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/url"
 	"regexp"
+	"strings"
 
 	"github.com/pgveil/pgveil/rewrite/parse"
 )
@@ -13,13 +14,26 @@ import (
 // alone. What is "" is not said.
 type Said struct{ User, Purpose, Token, Ticket string }
 
-// asks is what a text that says something holds.
-var asks = []byte("pgveil")
-
 // MaySay tells whether ReadComments has to read a text, which takes time in
 // proportion to its length.
 func MaySay(text []byte) bool {
-	return bytes.Contains(text, asks) && bytes.Contains(text, []byte("/*"))
+	return bytes.Contains(text, []byte("/*")) && mentions(text)
+}
+
+// mentions tells whether a text holds the word pgveil, in letters of any case.
+func mentions(text []byte) bool {
+	const word = "pgveil"
+	for at := 0; at < len(text); at++ {
+		n := bytes.IndexAny(text[at:], "vV") // the rarest of its letters
+		if n < 0 {
+			return false
+		}
+		at += n
+		if at >= 2 && at+4 <= len(text) && bytes.EqualFold(text[at-2:at+4], []byte(word)) {
+			return true
+		}
+	}
+	return false
 }
 
 // ReadComments gives what the comments of a text say, and the text without them.
@@ -63,12 +77,19 @@ func blank(text, bare []byte, p parse.Place) []byte {
 
 // commentPair is one name and value. A quote in a value is escaped by a
 // backslash, or is encoded as in a URL.
-var commentPair = regexp.MustCompile(`\bpgveil[._](\w+)\s*=\s*'((?:[^'\\]|\\.)*)'`)
+var commentPair = regexp.MustCompile(`(?i)\bpgveil[._](\w+)\s*=\s*'((?:[^'\\]|\\.)*)'`)
+
+// commentName is where a comment means to say something.
+var commentName = regexp.MustCompile(`(?i)\bpgveil[._]\w+\s*=`)
 
 // read takes in what one comment says.
 func (s *Said) read(comment []byte) (found bool, err error) {
-	for _, m := range commentPair.FindAllSubmatch(comment, -1) {
-		into := map[string]*string{"end_user": &s.User, "purpose": &s.Purpose, "token": &s.Token, "ticket": &s.Ticket}[string(m[1])]
+	pairs := commentPair.FindAllSubmatch(comment, -1)
+	if len(pairs) != len(commentName.FindAll(comment, -1)) {
+		return true, refuse("write it as in /* pgveil.end_user='alice' */", "what a comment says of who asks cannot be read")
+	}
+	for _, m := range pairs {
+		into := map[string]*string{"end_user": &s.User, "purpose": &s.Purpose, "token": &s.Token, "ticket": &s.Ticket}[strings.ToLower(string(m[1]))]
 		value, err := url.PathUnescape(string(m[2]))
 		switch {
 		case into == nil:

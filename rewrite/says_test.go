@@ -33,3 +33,29 @@ func TestSays(t *testing.T) {
 		}
 	}
 }
+
+func TestMaySay(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": false, "/*": false, "/* pgveil */": true, "/* PgVeil.": true, "pgveil": false, "/* pgvei": false, "/* vvpgveil": true,
+		"/* pgve il */ v": false, "SELECT v /* x */": false, "/*v*/ pgveil": true, "v/**/ pgveiL": true,
+	} {
+		if got := MaySay([]byte(text)); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+func FuzzReadComments(f *testing.F) {
+	for _, seed := range []string{"SELECT 1 /* pgveil.end_user='a%20b',pgveil.token='x' */", "/*pgveil.purpose='a'*/ SELECT '/*pgveil.purpose=''b''*/'", "/* /* PGVEIL_ticket = '\\'' */ */"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		said, bare, ok, err := ReadComments([]byte(text))
+		if !ok && (err != nil || said != Said{} || string(bare) != text) {
+			t.Fatalf("says nothing, and %+v, %q, %v", said, bare, err)
+		}
+		if ok && err == nil && (said == Said{} || len(bare) > len(text)) {
+			t.Fatalf("says something, and %+v, %q", said, bare)
+		}
+	})
+}
