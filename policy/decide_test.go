@@ -202,7 +202,7 @@ func TestConsent(t *testing.T) {
 	} {
 		for _, governed := range s.governed {
 			if governed.relation.Name == table {
-				if diff := cmp.Diff(want, s.consent(governed.relation, p)); diff != "" {
+				if diff := cmp.Diff(want, s.consent(governed.relation, p, byRow)); diff != "" {
 					t.Errorf("consent for %s (-want +got):\n%s", table, diff)
 				}
 			}
@@ -223,10 +223,10 @@ roles: {r: {purposes: [m, c], tables: [{on: [crm.customers, crm.customer_overvie
 users: {u: {roles: r}}
 `)
 	customers, overview := mustRelation(t, cat, "crm", "customers"), mustRelation(t, cat, "crm", "customer_overview")
-	if got := mustAccess(t, s, "u", "m").Relation(customers).Consent; !strings.Contains(got, "'it''s'") {
+	if got := mustAccess(t, s, "u", "m").Relation(customers).Consent.ByRow; !strings.Contains(got, "'it''s'") {
 		t.Errorf("consent is %q", got)
 	}
-	if got := mustAccess(t, s, "u", "c").Relation(customers).Consent; got != "" {
+	if got := mustAccess(t, s, "u", "c").Relation(customers).Consent.ByRow; got != "" {
 		t.Errorf("consent for a contract is %q", got)
 	}
 	if got := mustAccess(t, s, "u", "m").Relation(overview); got.Ops != 0 || len(got.Views) != 0 || got.Because == "" {

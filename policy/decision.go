@@ -101,13 +101,21 @@ type RelationAccess struct {
 	// relation with different row filters: then a row is seen through the
 	// views whose filter it satisfies, and each column in its clearest form.
 	Views []View
-	// Consent, when not empty, is a boolean SQL expression like Rows that must
-	// hold as well, for every view: the subject's consent for the purpose.
-	Consent string
-	// Restriction, when not empty, is another such expression: that nobody
-	// whose row it is had the processing restricted, or objected to the purpose.
-	Restriction string
+	// Consent must hold as well, for every view: the subject's consent for the
+	// purpose.
+	Consent Condition
+	// Restriction must hold too: nobody whose row it is had the processing
+	// restricted, or objected to the purpose.
+	Restriction Condition
 	Because     string // why Ops lacks what it lacks, for refusals
+}
+
+// Condition is a condition on rows, as boolean SQL expressions like Rows in
+// several forms, which hold for the same rows. The zero Condition is none.
+type Condition struct {
+	ByRow   string // evaluated where the relation is read, row by row, and never made a join
+	ByIndex string // the same, by a look into an index for every row: cheapest where few are read
+	ByJoin  string // may be made a join, so that whatever a statement computes may come before it
 }
 
 // HasAggregates tells whether a column is left to aggregates in some view.

@@ -102,7 +102,7 @@ func describe(s *Set, login, purpose string) string {
 	fmt.Fprintf(&b, "%v\n", a.Why())
 	for _, t := range s.governed {
 		ra := a.Relation(t.relation)
-		fmt.Fprintf(&b, "%s: %s, %v, consent %q, because %s\n", t.relation.QualifiedName(), ra.Ops, ra.Views, ra.Consent, ra.Because)
+		fmt.Fprintf(&b, "%s: %s, %v, consent %q, because %s\n", t.relation.QualifiedName(), ra.Ops, ra.Views, ra.Consent.ByRow, ra.Because)
 	}
 	return b.String()
 }

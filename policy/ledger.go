@@ -129,23 +129,56 @@ func Implied(d *Document, cat *catalog.Snapshot) *catalog.Snapshot {
 // ledgerAlias is what filters call a table of a ledger.
 const ledgerAlias = "pgveil_l"
 
-// rowByRow makes a condition with sub-selects one that is evaluated where the
-// relation is read, row by row, and never made a join: so nothing else that a
-// statement computes can come before it, and an index serves what it looks up.
-func rowByRow(condition string, when bool) string {
-	return fmt.Sprintf("CASE WHEN %s THEN %t ELSE %t END", condition, when, !when)
+// form is how a condition on a ledger is written: as one field of Condition.
+type form uint8
+
+// The forms. The zero form is none of them.
+const (
+	byRow form = iota + 1
+	byIndex
+	byJoin
+)
+
+func inForms(written func(form) string) Condition {
+	return Condition{ByRow: written(byRow), ByIndex: written(byIndex), ByJoin: written(byJoin)}
+}
+
+// when gives the condition that all of others hold or, where yes is false, that
+// none does. In a CASE a sub-select never becomes a join: it is evaluated where
+// the relation is read, row by row, so that nothing else that a statement
+// computes can come before it.
+func (f form) when(yes bool, others []string) string {
+	switch {
+	case f == byJoin && yes:
+		return strings.Join(others, " AND ")
+	case f == byJoin:
+		return "NOT " + strings.Join(others, " AND NOT ")
+	case yes:
+		return "CASE WHEN " + strings.Join(others, " AND ") + " THEN true ELSE false END"
+	default:
+		return "CASE WHEN " + strings.Join(others, " OR ") + " THEN false ELSE true END"
+	}
+}
+
+// fence ends a sub-select. With OFFSET 0 the server does not think of making a
+// hash of all that it could find, which it would whatever LIMIT the rows have.
+func (f form) fence() string {
+	if f == byIndex {
+		return " OFFSET 0"
+	}
+	return ""
 }
 
 // consentKept is the condition that a subject's ledger holds a consent for a
 // purpose. A consent lapses amid a transaction, too.
-func consentKept(s *Subject, p *purpose) func(value string) string {
+func consentKept(s *Subject, p *purpose, f form) func(value string) string {
 	r := s.Ledger.Consents
 	return func(value string) string {
 		return exists(r, ledgerAlias, []string{
 			equal(r, "subject", ledgerAlias, value),
 			equal(r, "consent", ledgerAlias, quoteLiteral(p.consent)),
 			ledgerAlias + ".until OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp()",
-		})
+		}, f.fence())
 	}
 }
 
@@ -153,7 +186,7 @@ func consentKept(s *Subject, p *purpose) func(value string) string {
 // the processing restricted or objected to the purpose; "" where none can be. A
 // row that belongs to several goes with the first of them who did. Without a
 // purpose everything counts: nobody can say that it is not meant.
-func (s *Set) unrestrained(r *catalog.Relation, p *purpose) string {
+func (s *Set) unrestrained(r *catalog.Relation, p *purpose, f form) string {
 	only := s.restraints(p)
 	if only == nil {
 		return ""
@@ -167,14 +200,14 @@ func (s *Set) unrestrained(r *catalog.Relation, p *purpose) string {
 			return "false"
 		}
 		kept := c.subject.Ledger.Restrictions
-		any = append(any, s.via(c, consentAlias, 1, " OR ", func(value string) string {
-			return exists(kept, ledgerAlias, append([]string{equal(kept, "subject", ledgerAlias, value)}, only...))
+		any = append(any, s.via(c, consentAlias, 1, " OR ", f, func(value string) string {
+			return exists(kept, ledgerAlias, append([]string{equal(kept, "subject", ledgerAlias, value)}, only...), f.fence())
 		}))
 	}
 	if any == nil {
 		return ""
 	}
-	return rowByRow(strings.Join(any, " OR "), false)
+	return f.when(false, any)
 }
 
 // restraints gives the conditions by which rows of Restrictions count for a

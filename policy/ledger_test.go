@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pgveil/pgveil/catalog"
 )
 
@@ -66,12 +68,18 @@ func TestRestriction(t *testing.T) {
 			t.Fatal(err)
 		}
 		r, _ := cat.Relation(nil, "crm", tt.relation)
-		want := tt.want
-		if want != "" {
-			want = "CASE WHEN " + want + " THEN false ELSE true END"
+		var want Condition
+		if tt.want != "" {
+			want.ByRow = "CASE WHEN " + tt.want + " THEN false ELSE true END"
+			want.ByJoin = "NOT " + tt.want
 		}
-		if got := a.Relation(r).Restriction; got != want {
-			t.Errorf("%s for %q:\n got %s\nwant %s", tt.relation, tt.purpose, got, want)
+		got := a.Relation(r).Restriction
+		if strings.Count(got.ByIndex, " OFFSET 0)") != strings.Count(got.ByRow, "EXISTS") {
+			t.Errorf("%s for %q: not every sub-select is fenced in %s", tt.relation, tt.purpose, got.ByIndex)
+		}
+		want.ByIndex, got.ByIndex = want.ByRow, strings.ReplaceAll(got.ByIndex, " OFFSET 0", "")
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s for %q (-want +got):\n%s", tt.relation, tt.purpose, diff)
 		}
 	}
 }
@@ -87,9 +95,11 @@ func TestLedgerConsent(t *testing.T) {
 		return `EXISTS (SELECT 1 FROM "pgveil"."customer_consents" AS pgveil_l WHERE pgveil_l."subject" OPERATOR("pg_catalog".=) pgveil_t."` + column +
 			`" AND pgveil_l."consent" OPERATOR("pg_catalog".=) 'ads' AND pgveil_l.until OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp())`
 	}
-	want := "CASE WHEN " + given("payer") + " AND " + given("payee") + " THEN true ELSE false END"
-	if got := a.Relation(r).Consent; got != want {
-		t.Errorf("got %s\nwant %s", got, want)
+	both := given("payer") + " AND " + given("payee")
+	want := Condition{ByRow: "CASE WHEN " + both + " THEN true ELSE false END", ByJoin: both}
+	want.ByIndex = strings.ReplaceAll(want.ByRow, "timestamp())", "timestamp() OFFSET 0)")
+	if diff := cmp.Diff(want, a.Relation(r).Consent); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

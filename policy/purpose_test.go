@@ -124,7 +124,7 @@ func TestPurposesInherit(t *testing.T) {
 		}
 	}
 	for purpose, want := range map[string]string{"marketing": "'ads'", "newsletter": "'news'", "weekly": "'news'"} {
-		got := mustAccess(t, s, "max", purpose).Relation(mustRelation(t, cat, "crm", "customers")).Consent
+		got := mustAccess(t, s, "max", purpose).Relation(mustRelation(t, cat, "crm", "customers")).Consent.ByRow
 		if !strings.Contains(got, want) {
 			t.Errorf("consent for %s is %s, want %s in it", purpose, got, want)
 		}

@@ -37,9 +37,9 @@ func (d *decisions) decideRelation(t *table) *RelationAccess {
 				d.purpose.name.text, t.relation.QualifiedName())
 			return ra
 		}
-		ra.Consent = d.set.consent(t.relation, d.purpose)
+		ra.Consent = inForms(func(f form) string { return d.set.consent(t.relation, d.purpose, f) })
 	}
-	ra.Restriction = d.set.unrestrained(t.relation, d.purpose)
+	ra.Restriction = inForms(func(f form) string { return d.set.unrestrained(t.relation, d.purpose, f) })
 	ra.Views = views(grants)
 	ra.Ops = AllOps
 	for _, v := range ra.Views {

@@ -259,24 +259,24 @@ const consentAlias = "pgveil_t"
 // as SQL over the relation under the name pgveil_t; "" for a relation that
 // reaches no such subject. Where the ways to a subject are too many to spell
 // out, no row is known to have consent.
-func (s *Set) consent(r *catalog.Relation, p *purpose) string {
+func (s *Set) consent(r *catalog.Relation, p *purpose, f form) string {
 	var all []string
 	for _, c := range s.reach[r] {
 		if c.ways > maxWays {
 			return "false"
 		}
 		if c.subject.Ledger != nil {
-			all = append(all, rowByRow(s.via(c, consentAlias, 1, " AND ", consentKept(c.subject, p)), true))
+			all = append(all, f.when(true, []string{s.via(c, consentAlias, 1, " AND ", f, consentKept(c.subject, p, f))}))
 			continue
 		}
-		all = append(all, s.via(c, consentAlias, 1, " AND ", consentGiven(c.subject, p)))
+		all = append(all, s.via(c, consentAlias, 1, " AND ", byJoin, consentGiven(c.subject, p)))
 	}
 	return strings.Join(all, " AND ")
 }
 
 // via follows one chain from the relation called alias, and gives what whose
 // says of the subject's key at its end; of all the ways there, joined by and.
-func (s *Set) via(c chain, alias string, depth int, and string, whose func(value string) string) string {
+func (s *Set) via(c chain, alias string, depth int, and string, f form, whose func(value string) string) string {
 	if len(c.steps) == 0 {
 		return whose(alias + "." + quoteName(c.subject.Key))
 	}
@@ -292,8 +292,8 @@ func (s *Set) via(c chain, alias string, depth int, and string, whose func(value
 		for i, column := range way.columns {
 			conditions = append(conditions, equal(way.to, way.refs[i], inner, alias+"."+quoteName(column)))
 		}
-		conditions = append(conditions, s.via(next, inner, depth+1, and, whose))
-		all = append(all, exists(way.to, inner, conditions))
+		conditions = append(conditions, s.via(next, inner, depth+1, and, f, whose))
+		all = append(all, exists(way.to, inner, conditions, f.fence()))
 	}
 	if and == " OR " && len(all) > 1 {
 		return "(" + strings.Join(all, and) + ")"
@@ -317,13 +317,13 @@ func consentGiven(s *Subject, p *purpose) func(value string) string {
 			equal(c.Relation, c.Purpose, inner, quoteLiteral(p.consent)),
 			inner + "." + quoteName(c.Given) + " IS NOT NULL",
 			inner + "." + quoteName(c.Withdrawn) + " IS NULL",
-		})
+		}, "")
 	}
 }
 
-func exists(r *catalog.Relation, alias string, conditions []string) string {
-	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s.%s AS %s WHERE %s)",
-		quoteName(r.Schema), quoteName(r.Name), alias, strings.Join(conditions, " AND "))
+func exists(r *catalog.Relation, alias string, conditions []string, fence string) string {
+	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s.%s AS %s WHERE %s%s)",
+		quoteName(r.Schema), quoteName(r.Name), alias, strings.Join(conditions, " AND "), fence)
 }
 
 // equal compares a column with something. The operator is named in full, so

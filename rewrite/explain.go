@@ -155,11 +155,11 @@ func (x *explanation) rows(sql string) {
 			}
 			rows = append(rows, []string{rel.QualifiedName(), condition})
 		}
-		if a.Consent != "" {
-			rows = append(rows, []string{rel.QualifiedName(), "and only with consent: " + a.Consent})
+		if a.Consent.ByRow != "" {
+			rows = append(rows, []string{rel.QualifiedName(), "and only with consent: " + a.Consent.ByRow})
 		}
-		if a.Restriction != "" {
-			rows = append(rows, []string{rel.QualifiedName(), "and only where nothing was restricted or objected to: " + a.Restriction})
+		if a.Restriction.ByRow != "" {
+			rows = append(rows, []string{rel.QualifiedName(), "and only where nothing was restricted or objected to: " + a.Restriction.ByRow})
 		}
 	}
 	if len(rows) > 0 && !x.session.Access.Unrestricted {

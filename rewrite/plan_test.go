@@ -215,7 +215,7 @@ func FuzzPlan(f *testing.F) {
 // hides tells whether something of a relation is hidden from an access.
 func hides(a *policy.Access, rel *catalog.Relation) bool {
 	ra := a.Relation(rel)
-	if len(ra.Views) != 1 || ra.Views[0].Rows != "" || ra.Consent != "" {
+	if len(ra.Views) != 1 || ra.Views[0].Rows != "" || ra.Consent.ByRow != "" {
 		return true
 	}
 	return slices.ContainsFunc(ra.Views[0].Columns, func(t policy.Treatment) bool { return t.Show != policy.ShowClear })

@@ -101,6 +101,8 @@ type slot struct {
 	column   int    // whose mask it is; filterSlot for the condition on rows
 	alias    string // what the statement calls the relation there
 	text     string
+	byIndex  string // of a condition on rows: text in another form; "" when it has none
+	byJoin   string // likewise
 }
 
 // In place of a column, filterSlot is the condition on rows, and subjectSlot and
@@ -124,6 +126,9 @@ func (c *planner) slot(v *view, rel *catalog.Relation, column int, alias string)
 	s := slot{relation: rel, column: column, alias: alias, text: x.over(alias)}
 	if !x.atom && (column == filterSlot || alias != inner) {
 		s.text = "(" + s.text + ")" // in a sub-select's list of columns it stands alone
+	}
+	if column == filterSlot && v.byIndex != nil && v.byJoin != nil {
+		s.byIndex, s.byJoin = "("+v.byIndex.over(alias)+")", "("+v.byJoin.over(alias)+")"
 	}
 	ref := &pg_query.ColumnRef{Fields: []*pg_query.Node{pg_query.MakeStrNode(fmt.Sprintf("pgveil_%d", len(c.slots)))}, Location: -1}
 	if c.slots == nil {

@@ -43,6 +43,7 @@ func (c *planner) verify(sql string, decided *pg_query.Node) (map[*pg_query.Colu
 	v := &verifier{planner: c, places: places}
 	v.kind(read)
 	v.walk(read, &sight{stars: true})
+	v.chooseForms(read)
 	return v.places, v.err
 }
 

@@ -25,6 +25,8 @@ type template struct {
 	access  *policy.RelationAccess
 	columns []shown
 	where   *expression  // nil for every row
+	byIndex *expression  // where in another form (see policy.Condition); nil when it has none
+	byJoin  *expression  // likewise
 	filter  map[int]bool // columns that the row filters look at
 	joins   bool         // where holds a sub-select, which the server may make a join
 	bare    bool         // nothing is hidden: every column is clear, and every row is seen
@@ -83,23 +85,44 @@ func (e *Engine) makeTemplate(a *policy.Access, rel *catalog.Relation) (*templat
 		return nil, err
 	}
 	sql := "SELECT " + strings.Join(targets, ", ") + " FROM " + quoteIdent(rel.Schema) + "." + quoteIdent(rel.Name) + " AS " + inner
-	if where := rowCondition(ra); where != "" {
+	where := rowCondition(ra, func(c policy.Condition) string { return c.ByRow })
+	if where != "" {
 		sql += " WHERE " + where
 	}
-	return t, e.fill(t, rel, sql)
+	if err := e.fill(t, rel, sql); err != nil || t.where == nil || t.joins {
+		return t, err
+	}
+	var err error
+	if t.byIndex, err = e.otherForm(rel, where, rowCondition(ra, func(c policy.Condition) string { return c.ByIndex })); err != nil {
+		return nil, err
+	}
+	t.byJoin, err = e.otherForm(rel, where, rowCondition(ra, func(c policy.Condition) string { return c.ByJoin }))
+	return t, err
 }
 
-// fill parses the template's text into its nodes, names qualified.
-func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
+// otherForm gives the condition on rows in another form than that of the
+// template; nil when both are the same.
+func (e *Engine) otherForm(rel *catalog.Relation, where, form string) (*expression, error) {
+	if form == where {
+		return nil, nil
+	}
+	sel, err := e.understood(rel, "SELECT 1 FROM "+quoteIdent(rel.Schema)+"."+quoteIdent(rel.Name)+" AS "+inner+" WHERE "+form)
+	if err != nil {
+		return nil, err
+	}
+	return newExpression(sel.WhereClause)
+}
+
+// understood parses a query over a relation, names qualified.
+func (e *Engine) understood(rel *catalog.Relation, sql string) (*pg_query.SelectStmt, error) {
 	node, err := canonical(sql)
 	if err != nil {
-		return fmt.Errorf("view of %s: internal error: %w", rel.QualifiedName(), err)
+		return nil, fmt.Errorf("view of %s: internal error: %w", rel.QualifiedName(), err)
 	}
-	sel := node.GetSelectStmt()
-	foldIntegers(sel)
+	foldIntegers(node)
 	q, err := resolve.Resolve(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog", rel.Schema}}, node)
 	if err != nil {
-		return fmt.Errorf("view of %s: %w", rel.QualifiedName(), err)
+		return nil, fmt.Errorf("view of %s: %w", rel.QualifiedName(), err)
 	}
 	for _, u := range q.Uses {
 		if u.Ref != q.Refs[0] {
@@ -111,6 +134,15 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 	}
 	pin(q)
 	qualify(q)
+	return node.GetSelectStmt(), nil
+}
+
+// fill makes the template of its text.
+func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
+	sel, err := e.understood(rel, sql)
+	if err != nil {
+		return err
+	}
 	if err := t.express(sel, rel); err != nil {
 		return fmt.Errorf("view of %s: internal error: %w", rel.QualifiedName(), err)
 	}
@@ -119,7 +151,7 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 		return nil
 	}
 	t.joins = resolve.HoldsJoin(sel.WhereClause)
-	q, err = resolve.Expr(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog"}}, rel, inner, sel.WhereClause)
+	q, err := resolve.Expr(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog"}}, rel, inner, sel.WhereClause)
 	if err != nil {
 		return fmt.Errorf("row filter of %s: %w", rel.QualifiedName(), err)
 	}
@@ -225,7 +257,7 @@ func alike(views []policy.View, i int) bool {
 
 // rowCondition gives the condition on rows: any view's filter, and what those
 // say whose rows they are.
-func rowCondition(ra *policy.RelationAccess) string {
+func rowCondition(ra *policy.RelationAccess, form func(policy.Condition) string) string {
 	var any []string
 	for _, v := range ra.Views {
 		if v.Rows == "" {
@@ -238,8 +270,8 @@ func rowCondition(ra *policy.RelationAccess) string {
 	if len(any) > 0 {
 		all = append(all, "("+strings.Join(any, " OR ")+")")
 	}
-	for _, kept := range []string{ra.Consent, ra.Restriction} {
-		if kept != "" {
+	for _, c := range []policy.Condition{ra.Consent, ra.Restriction} {
+		if kept := form(c); kept != "" {
 			all = append(all, "("+kept+")")
 		}
 	}

@@ -321,13 +321,17 @@ var comparedTypes = append([]string{"float4", "float8", "money", "oid", "timetz"
 // comparable tells whether comparing a column raises no error by itself: it is
 // a relation's own, of a type that is known for it, or an array of one.
 func comparable(c column) bool {
-	return c.plain && len(c.sources) > 0 && !slices.ContainsFunc(c.types(), func(t catalog.Type) bool {
-		if t.Kind == 'e' || t.Name == "citext" {
-			return false
-		}
-		name := strings.TrimPrefix(t.Name, "_")
-		return t.Schema != "pg_catalog" || name == "json" || !slices.Contains(comparedTypes, name)
-	})
+	return c.plain && len(c.sources) > 0 && !slices.ContainsFunc(c.types(), func(t catalog.Type) bool { return !Comparable(t) })
+}
+
+// Comparable tells whether comparing values of a type, which is no domain,
+// raises no error.
+func Comparable(t catalog.Type) bool {
+	if t.Kind == 'e' || t.Name == "citext" {
+		return true
+	}
+	name := strings.TrimPrefix(t.Name, "_")
+	return t.Schema == "pg_catalog" && name != "json" && slices.Contains(comparedTypes, name)
 }
 
 // types gives the types of a column's sources; of a domain what it is made of,
