@@ -16,8 +16,8 @@ import (
 // becomes a join, which nothing that a statement computes waits for, and which
 // is by far the cheapest where many rows are read. It is taken only where the
 // statement computes nothing that could tell of a row: nothing but columns,
-// comparisons that cannot fail, and aggregates, which come after all joins. That
-// is decided here, last of all, by the text as the server will read it.
+// comparisons that cannot fail, and aggregates that cannot either. That is
+// decided here, last of all, by the text as the server will read it.
 
 // chooseForms puts the conditions on rows in the form that suits a statement.
 func (v *verifier) chooseForms(read *pg_query.Node) {
@@ -49,7 +49,7 @@ func (v *verifier) harmless(sel *pg_query.SelectStmt) bool {
 		resolve.HoldsSubLink(sel.WhereClause) || !harmlessNumber(sel.LimitOffset) || !harmlessNumber(sel.LimitCount) {
 		return false
 	}
-	f := &harmlessFrom{verifier: v, columns: map[string][]string{}, comparable: true}
+	f := &harmlessFrom{verifier: v, columns: map[string][]catalog.Column{}, comparable: true}
 	if len(sel.FromClause) == 0 || slices.ContainsFunc(sel.FromClause, func(n *pg_query.Node) bool { return !f.item(n) }) {
 		return false
 	}
@@ -86,8 +86,8 @@ func harmlessNumber(n *pg_query.Node) bool {
 // harmlessFrom is what a harmless query reads.
 type harmlessFrom struct {
 	*verifier
-	columns    map[string][]string // by the names of what stands in FROM
-	comparable bool                // comparing the columns, to sort or group by them, cannot fail
+	columns    map[string][]catalog.Column // by the names of what stands in FROM
+	comparable bool                        // comparing the columns, to sort or group by them, cannot fail
 }
 
 // item tells whether a FROM item is tables, joined by conditions that are not
@@ -147,35 +147,72 @@ func harmlessTable(rel *catalog.Relation, t *template) bool {
 }
 
 func (f *harmlessFrom) add(alias string, c catalog.Column) {
-	f.columns[alias] = append(f.columns[alias], c.Name)
-	t := c.Type
-	if t.Kind == 'd' {
-		t.Schema, t.Name = t.BaseSchema, t.Base
+	if c.Type.Kind == 'd' {
+		c.Type.Schema, c.Type.Name = c.Type.BaseSchema, c.Type.Base
 	}
-	f.comparable = f.comparable && resolve.Comparable(t)
+	f.columns[alias] = append(f.columns[alias], c)
+	f.comparable = f.comparable && resolve.Comparable(c.Type)
 }
 
 // column tells whether an expression is a column of what is read, or all of
-// them. Another name after a dot could be a function's.
+// them.
 func (f *harmlessFrom) column(n *pg_query.Node) bool {
-	fields := n.GetColumnRef().GetFields()
-	if isStar(n) {
-		return len(fields) <= 2
-	}
-	return len(fields) == 2 && slices.Contains(f.columns[fields[0].GetString_().GetSval()], fields[1].GetString_().GetSval())
+	return isStar(n) && len(n.GetColumnRef().GetFields()) <= 2 || f.find(n) != nil
 }
 
-// plainAggregates are evaluated over what all joins have left.
-var plainAggregates = []string{"avg", "count", "max", "min", "sum"}
+// find gives the column that an expression is, nil when it is none. Another name
+// after a dot could be a function's.
+func (f *harmlessFrom) find(n *pg_query.Node) *catalog.Column {
+	fields := n.GetColumnRef().GetFields()
+	if len(fields) != 2 {
+		return nil
+	}
+	columns := f.columns[fields[0].GetString_().GetSval()]
+	i := slices.IndexFunc(columns, func(c catalog.Column) bool { return c.Name == fields[1].GetString_().GetSval() })
+	if i < 0 {
+		return nil
+	}
+	return &columns[i]
+}
 
 // aggregate tells whether an expression is a plain aggregate of a column, or
 // count(*).
 func (f *harmlessFrom) aggregate(n *pg_query.Node) bool {
 	call := n.GetFuncCall()
 	plain := &pg_query.FuncCall{Funcname: call.GetFuncname(), Args: call.GetArgs(), AggStar: call.GetAggStar(), Funcformat: pg_query.CoercionForm_COERCE_EXPLICIT_CALL}
-	return call != nil && parse.Equal(call, plain) && len(call.Funcname) == 2 && call.Funcname[0].GetString_().GetSval() == "pg_catalog" &&
-		slices.Contains(plainAggregates, call.Funcname[1].GetString_().GetSval()) &&
-		(call.AggStar && len(call.Args) == 0 || len(call.Args) == 1 && f.column(call.Args[0]) && !isStar(call.Args[0]))
+	if call == nil || !parse.Equal(call, plain) || len(call.Funcname) != 2 || call.Funcname[0].GetString_().GetSval() != "pg_catalog" {
+		return false
+	}
+	name := call.Funcname[1].GetString_().GetSval()
+	if call.AggStar {
+		return name == "count"
+	}
+	if len(call.Args) != 1 {
+		return false
+	}
+	c := f.find(call.Args[0])
+	switch name {
+	case "count", "min", "max":
+		return c != nil
+	case "sum", "avg":
+		return c != nil && addable(c.Type)
+	default:
+		return false
+	}
+}
+
+// addable tells whether values of a type can be summed up, as many as there may
+// be, without an overflow: a server may sum up in parts before it joins (from
+// PostgreSQL 19 on), hidden rows among them.
+func addable(t catalog.Type) bool {
+	switch {
+	case t.Schema != "pg_catalog":
+		return false
+	case t.Name == "numeric":
+		return t.Mod >= 0
+	default:
+		return slices.Contains([]string{"int2", "int4", "int8"}, t.Name)
+	}
 }
 
 // readsFew tells whether a statement by all appearance reads few rows of the

@@ -25,6 +25,8 @@ import (
 //     sub-select (verify_read.go) or is the target of a write (verify_write.go);
 //   - a generated sub-select shows no more than the template, filters rows by
 //     the template's condition, and lets no leaky condition run before that;
+//   - that condition becomes a join only in a statement that computes nothing which
+//     could tell of a row (forms.go);
 //   - what is left to aggregates is their argument only, under the least size;
 //   - references to a target see clear columns and masks, its rows are filtered,
 //     and what is assigned to a masked column keeps a mask that comes back;
