@@ -29,7 +29,11 @@ func TestMain(m *testing.M) {
 
 // appendForever prints each seq after Append, or Sync, returned it.
 func appendForever(dir string) {
-	l, err := Open(dir, small())
+	key, err := ParseKey(childKey)
+	if err != nil {
+		panic(err)
+	}
+	l, err := Open(dir, killed(key))
 	for err == nil {
 		var seq uint64
 		if seq, err = l.Append(sample()); err != nil {
@@ -44,10 +48,23 @@ func appendForever(dir string) {
 	os.Exit(1)
 }
 
+// childKey is of no log but TestKill's.
+const childKey = "PRIVATE+KEY+kill.example+80dcf6fb+Af4Rqek/y8tzlupJmi25UQNXRiy2JHtk/Db3hVUU9N1r"
+
+// killed are the options of a log that signs as often as it can.
+func killed(key Key) Options {
+	return Options{SegmentSize: minSegmentSize, Key: &key, CheckpointEvery: time.Millisecond}
+}
+
 // TestKill kills a process in the middle of its work, many times. Whatever it
-// was told to be in the log must be there.
+// was told to be in the log must be there, and what was signed fit.
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
+	key, err := ParseKey(childKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept []Checkpoint
 	for round := range 8 {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), childDir+"="+dir)
@@ -65,7 +82,7 @@ func TestKill(t *testing.T) {
 				t.Fatalf("child: %s", lines.Text())
 			}
 			if n == 150+37*round {
-				if _, err := Open(dir, small()); !errors.Is(err, ErrInUse) {
+				if _, err := Open(dir, killed(key)); !errors.Is(err, ErrInUse) {
 					t.Errorf("Open beside another process: %v, want ErrInUse", err)
 				}
 				if err := cmd.Process.Kill(); err != nil {
@@ -76,11 +93,17 @@ func TestKill(t *testing.T) {
 		if err := cmd.Wait(); err == nil {
 			t.Fatal("the child was not killed")
 		}
-		rep, err := Verify(dir)
-		if err != nil || rep.Head.Count <= last {
-			t.Fatalf("round %d: Verify = %+v, %v; record %d was acknowledged", round, rep, err, last)
+		rep, err := Check{Keys: publics(key), Kept: kept}.Verify(dir)
+		if err != nil || rep.Head.Count <= last || rep.Checkpoints < len(kept) {
+			t.Fatalf("round %d: Verify = %+v, %v; record %d was acknowledged, and %d checkpoints were kept", round, rep, err, last, len(kept))
 		}
-		openAndClose(t, dir)
+		kept = listOf(t, dir)
+		if round%2 == 0 { // else the next child recovers
+			closeLog(t, openLog(t, dir, killed(key)))
+		}
+	}
+	if len(kept) <= 8 { // more than Close signed
+		t.Errorf("%d checkpoints were signed", len(kept))
 	}
 }
 

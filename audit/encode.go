@@ -50,6 +50,7 @@ func appendBody(b []byte, r *Record) []byte {
 	b = appendText(b, `,"sqlstate":`, r.SQLState)
 	b = appendInt(b, `,"duration_ns":`, int64(r.Duration))
 	b = appendText(b, `,"message":`, r.Message)
+	b = appendText(b, `,"key":`, r.Key)
 	b = appendText(b, `,"event":`, r.Event)
 	return append(b, '}')
 }

@@ -27,11 +27,26 @@ type Options struct {
 	SegmentSize int64
 	// Now is the clock that stamps records, time.Now when nil.
 	Now func() time.Time
+
+	// Key signs checkpoints of the log's Merkle tree, every CheckpointEvery
+	// (10 s when 0) in which there are new records, at the end of each segment
+	// and on Close. Nil: there are none, which is refused where there were.
+	Key *Key
+	// KeyBefore is the key that Key takes over from. It signs once more, what
+	// says so.
+	KeyBefore *Key
+	// CheckpointEvery is the longest time for which a record is unsigned.
+	CheckpointEvery time.Duration
+	// Signed, when not nil, is told of each new checkpoint once it is durable.
+	// It must not block.
+	Signed func(Checkpoint)
 }
 
 const (
 	defaultSegmentSize = 64 << 20
 	minSegmentSize     = 64 << 10
+
+	defaultCheckpointEvery = 10 * time.Second
 )
 
 func (o Options) withDefaults() Options {
@@ -42,6 +57,9 @@ func (o Options) withDefaults() Options {
 	o.SegmentSize = (max(o.SegmentSize, minSegmentSize) + page - 1) / page * page
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.CheckpointEvery == 0 {
+		o.CheckpointEvery = defaultCheckpointEvery
 	}
 	return o
 }
@@ -59,6 +77,7 @@ type Log struct {
 	tasks   sync.WaitGroup
 	durable atomic.Uint64 // records with a lower seq are durable
 	syncs   atomic.Uint64
+	signing *signing // nil: no checkpoints
 
 	mu       sync.Mutex
 	changed  sync.Cond     // of err and the fields of room.go
@@ -73,6 +92,8 @@ type Log struct {
 	closed   bool
 	room     room
 	lastMark time.Time // of the syncer
+	signed   uint64    // records under the last checkpoint
+	signErr  error     // why there is none newer; nil when nothing is wrong
 }
 
 // Open opens the log in dir for writing, and makes it when there is none. A
@@ -90,13 +111,20 @@ func Open(dir string, opts Options) (*Log, error) {
 		wake:   make(chan struct{}, 1), quit: make(chan struct{}), round: make(chan struct{}),
 	}
 	l.changed.L = &l.mu
-	notes, err := l.recover()
-	if err != nil {
+	if l.signing, err = openSigning(dir, l.opts); err != nil {
 		return nil, errors.Join(fmt.Errorf("open audit log %s: %w", dir, err), lock.Close())
 	}
+	notes, err := l.recover()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open audit log %s: %w", dir, err), l.signing.close(), lock.Close())
+	}
 	l.tasks.Go(l.syncer)
-	if err := l.tell(notes); err != nil {
-		return nil, errors.Join(fmt.Errorf("open audit log %s: %w", dir, err), l.Close())
+	err = l.tell(notes)
+	if err == nil && l.signing != nil {
+		err = l.startSigning()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open audit log %s: %w", dir, err), l.abandon())
 	}
 	return l, nil
 }
@@ -186,7 +214,9 @@ type Stats struct {
 	Refused  uint64 // appends refused for want of room, by this process
 	Bytes    int64  // written in segments, headers included
 	Segments int
-	Err      error // what Append now fails with; nil when it does not
+	Signed   uint64 // records under the last signed checkpoint
+	SignErr  error  // why there is no newer one; nothing is refused for it
+	Err      error  // what Append now fails with; nil when it does not
 }
 
 // Lag is how many records are not yet durable.
@@ -203,25 +233,45 @@ func (l *Log) Stats() Stats {
 		Refused:  l.room.refused,
 		Bytes:    l.bytes,
 		Segments: l.count,
+		Signed:   l.signed,
+		SignErr:  l.signErr,
 		Err:      errors.Join(l.stopped(), l.room.err),
 	}
 }
 
-// Close makes everything durable and lets go of the directory. Later Appends
-// fail with ErrClosed. An error means that the last records may not be durable.
+// Close makes everything durable, signs it, and lets go of the directory. Later
+// Appends fail with ErrClosed. An error means that the last records may not be
+// durable, or not signed; the next start signs them.
 func (l *Log) Close() error {
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
+	if !l.stop() {
 		return ErrClosed
 	}
+	err := l.finish()
+	if err == nil {
+		err = l.lastCheckpoint()
+	}
+	return errors.Join(err, l.release())
+}
+
+// abandon lets go of a log that cannot be opened after all, and signs nothing.
+func (l *Log) abandon() error {
+	l.stop()
+	return errors.Join(l.finish(), l.release())
+}
+
+// stop ends what goes on in the background; false when it has ended before.
+func (l *Log) stop() bool {
+	l.mu.Lock()
+	was := l.closed
 	l.closed = true
 	l.changed.Broadcast()
 	l.mu.Unlock()
-
+	if was {
+		return false
+	}
 	close(l.quit)
 	l.tasks.Wait()
-	return errors.Join(l.finish(), l.release())
+	return true
 }
 
 // finish syncs what is left and marks all of it durable, so that from now on
@@ -254,7 +304,7 @@ func (l *Log) stopped() error {
 
 // release closes the files.
 func (l *Log) release() error {
-	errs := []error{l.room.discard(l.dir)}
+	errs := []error{l.room.discard(l.dir), l.signing.close()}
 	for _, s := range append(l.full, l.cur) {
 		errs = append(errs, s.close())
 	}

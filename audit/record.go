@@ -48,6 +48,7 @@ type Record struct {
 	SQLState string        `json:"sqlstate,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
 	Message  string        `json:"message,omitempty"` // of session, system and privacy records; of outcomes, why there was none
+	Key      string        `json:"key,omitempty"`     // of a system record: the public key that signs checkpoints from here on
 	Event    string        `json:"event,omitempty"`   // digest of what was written into a ledger of consents
 
 	// Caller and Statement spare Append the encoding of what a session's

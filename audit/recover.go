@@ -26,6 +26,9 @@ func (l *Log) recover() (notes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(firsts) == 0 && l.signing.floor() > 0 {
+		return nil, missing(0, l.signing.floor())
+	}
 	if len(firsts) == 0 {
 		return nil, l.create()
 	}
@@ -119,6 +122,7 @@ func (l *Log) open(first uint64) (*scanner, *os.File, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, file.Close())
 	}
+	s.floor = l.signing.floor()
 	return s, file, nil
 }
 

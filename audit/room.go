@@ -93,6 +93,7 @@ func (l *Log) rotate(need int) error {
 	l.count++
 	l.bytes += headerSize
 	l.askSync() // to seal the one before
+	l.askCheckpoint()
 	l.tellRefused()
 	return nil
 }

@@ -26,7 +26,8 @@ type scanner struct {
 	name string
 	header
 	idSum uint32
-	deep  bool // check chain hashes and payloads too, not only checksums
+	floor uint64 // records with a lower seq are under a signed checkpoint
+	deep  bool   // check chain hashes and payloads too, not only checksums
 
 	offset int64  // of the next frame
 	tip    int64  // of the frame before it; 0 when there is none
@@ -193,6 +194,10 @@ func (s *scanner) judge(stop error) (rest, error) {
 		return rest{}, fault
 	case fault == nil && !errors.Is(stop, io.EOF):
 		return rest{}, stop
+	case s.next < s.floor && fault == nil:
+		return rest{}, s.fault("it is missing, though a checkpoint of %d records is signed", s.floor)
+	case s.next < s.floor:
+		return rest{}, s.fault("%s, though a checkpoint of %d records is signed", fault.Problem, s.floor)
 	case s.next < s.mark && fault == nil:
 		return rest{}, s.fault("it is missing, though every record below %d was durable once", s.mark)
 	case s.next < s.mark:

@@ -41,7 +41,7 @@ func trimmed(r *Record, budget int) Record {
 	t := *r
 	t.Caller, t.Statement = "", ""
 	for _, s := range []*string{&t.ID, &t.Session, &t.Login, &t.User, &t.Purpose, &t.Ticket, &t.Client, &t.App, &t.Database,
-		&t.Generation, &t.Command, &t.Fingerprint, &t.Decision, &t.Tag, &t.SQLState, &t.Message, &t.Event} {
+		&t.Generation, &t.Command, &t.Fingerprint, &t.Decision, &t.Tag, &t.SQLState, &t.Message, &t.Key, &t.Event} {
 		*s = cut(*s, budget/4)
 	}
 	t.Shape = cut(r.Shape, budget)

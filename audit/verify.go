@@ -52,27 +52,53 @@ func eofIsEnd(err error) error {
 	return err
 }
 
+// Check is what a log is held to, beside itself. The zero Check holds it to
+// nothing: an editor who computes the chain anew, or cuts the end, then passes.
+type Check struct {
+	Heads []Head       // remembered elsewhere
+	Keys  []PublicKey  // who may sign checkpoints; none: these are not looked at
+	Kept  []Checkpoint // remembered elsewhere; each must be signed, so it takes Keys
+	// Progress, when not nil, is told now and then how far it has come.
+	Progress func(records uint64, bytes int64)
+}
+
 // Report is what Verify found in the part of a log that is good.
 type Report struct {
 	Head       Head
 	Segments   int
 	Bytes      int64 // read and checked
 	Unfinished int64 // bytes of a record, behind the last, that a crash cut short or that is being written now
+
+	Signed      uint64 // records under the last checkpoint by one of Check.Keys; those behind it have no signature yet
+	Checkpoints int    // so signed
+	Unknown     int    // before those: checkpoints that fit, by other keys
+	Signer      PublicKey
+	BadHashes   bool // the stored hashes of the tree are not those of the records; Prove does without
+}
+
+// Verify is Check.Verify with heads alone.
+func Verify(dir string, remembered ...Head) (Report, error) {
+	return Check{Heads: remembered}.Verify(dir)
 }
 
 // Verify reads a whole log and checks every record: that it is as it was
-// written, none is missing between, none added or moved. It also checks the
-// log against any heads that somebody remembered. The error is a *Fault when
-// the log is not as it was written, and the report then covers what stands
-// before the fault.
+// written, none is missing between, none added or moved. It also holds the log
+// to what the Check knows of it. The error is a *Fault when the log is not as
+// it was written, and the report then covers what stands before the fault.
 //
 // It needs only the files, and may run beside the writer; it then checks what
 // was there when it came to the end.
-func Verify(dir string, remembered ...Head) (Report, error) {
+func (c Check) Verify(dir string) (Report, error) {
 	var rep Report
 	err := readFrom(dir, 0, true, func(r *reader) error {
-		err := r.verify(remembered)
+		signed, err := c.openSigned(dir)
+		if err != nil {
+			return err
+		}
+		defer signed.close()
+		err = c.walk(r, signed)
 		rep = Report{Head: r.head(), Segments: r.segments, Bytes: r.bytes + r.offset, Unfinished: r.unfinished}
+		signed.report(&rep)
 		return err
 	})
 	return rep, err
@@ -80,22 +106,44 @@ func Verify(dir string, remembered ...Head) (Report, error) {
 
 func (r *reader) head() Head { return Head{Count: r.next, Chain: r.before} }
 
-func (r *reader) verify(remembered []Head) error {
+// tellEvery is how many records lie between two calls of Progress.
+const tellEvery = 1 << 14
+
+// walk reads the log to its end.
+func (c Check) walk(r *reader, signed *signedCheck) error {
 	for {
-		for _, h := range remembered {
-			if h.Count == r.next && h != r.head() {
-				return r.fault("the head is %s here; remembered is %s: records before it are not the same", r.head(), h)
-			}
+		if err := c.checkHeads(r); err != nil {
+			return err
 		}
-		if _, err := r.read(); errors.Is(err, io.EOF) {
+		if err := signed.at(r); err != nil {
+			return err
+		}
+		place := r.place()
+		f, err := r.read()
+		if errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return err
 		}
+		if err := signed.add(f, place); err != nil {
+			return err
+		}
+		if c.Progress != nil && r.next%tellEvery == 0 {
+			c.Progress(r.next, r.bytes+r.offset)
+		}
 	}
-	for _, h := range remembered {
+	for _, h := range c.Heads {
 		if h.Count > r.next {
 			return r.fault("the log ends here; remembered are %d records: %d are cut off", h.Count, h.Count-r.next)
+		}
+	}
+	return signed.end(r)
+}
+
+func (c Check) checkHeads(r *reader) error {
+	for _, h := range c.Heads {
+		if h.Count == r.next && h != r.head() {
+			return r.fault("the head is %s here; remembered is %s: records before it are not the same", r.head(), h)
 		}
 	}
 	return nil
