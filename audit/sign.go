@@ -161,6 +161,9 @@ func (l *Log) startSigning() error {
 			return err
 		}
 	}
+	if s.tree.n < s.last.Size || l.next-s.last.Size > stepRecords {
+		l.askCheckpoint() // there is much to do
+	}
 	l.tasks.Go(l.signer)
 	return nil
 }
@@ -240,16 +243,21 @@ func (l *Log) askCheckpoint() {
 
 // signer is the goroutine that signs, now and then.
 func (l *Log) signer() {
+	ctx, cancel := context.WithCancel(context.Background())
+	l.tasks.Go(func() {
+		<-l.quit
+		cancel() // nobody syncs any more; Close does, and signs after it
+	})
 	tick := time.NewTicker(l.opts.CheckpointEvery)
 	defer tick.Stop()
 	for {
-		_ = l.checkpoint() // Stats tells; the next round tries again
 		select {
 		case <-tick.C:
 		case <-l.signing.wake:
 		case <-l.quit:
 			return
 		}
+		_ = l.checkpoint(ctx) // Stats tells; the next round tries again
 	}
 }
 
@@ -260,7 +268,7 @@ const stepRecords = 1 << 18
 // checkpoint makes what is in the log durable and signs it, with a checkpoint
 // at the end of each segment. Records that are not what was appended end the
 // log: somebody writes to its files.
-func (l *Log) checkpoint() (err error) {
+func (l *Log) checkpoint(ctx context.Context) (err error) {
 	s := l.signing
 	l.mu.Lock()
 	next, chain := l.next, l.chain
@@ -274,7 +282,7 @@ func (l *Log) checkpoint() (err error) {
 		l.signErr = err
 	}()
 	if next > 0 {
-		if err := l.Sync(context.Background(), next-1); err != nil {
+		if err := l.Sync(ctx, next-1); err != nil {
 			return err
 		}
 	}
@@ -313,7 +321,7 @@ func (l *Log) lastCheckpoint() error {
 	if l.signing == nil {
 		return nil
 	}
-	return l.checkpoint()
+	return l.checkpoint(context.Background())
 }
 
 // step says up to where the tree grows next: to the last checkpoint, the end of
