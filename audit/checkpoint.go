@@ -194,3 +194,34 @@ func lastOf(list *os.File) (Checkpoint, int64, error) {
 	}
 	return Checkpoint{}, 0, nil
 }
+
+// AppendCheckpoint appends a checkpoint to a list, durably, unless it is its
+// last. An end that is not whole, which a crash leaves, is replaced.
+func AppendCheckpoint(path string, c Checkpoint) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("append to checkpoints %s: %w", path, err)
+		}
+	}()
+	list, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, list.Close()) }()
+	last, end, err := lastOf(list)
+	if err != nil || bytes.Equal(last.Note, c.Note) {
+		return err
+	}
+	if err := list.Truncate(end); err != nil {
+		return err
+	}
+	return c.appendTo(list, end)
+}
+
+// appendTo writes a checkpoint where a list ends, durably.
+func (c Checkpoint) appendTo(list *os.File, end int64) error {
+	if _, err := list.WriteAt(append(c.Note[:len(c.Note):len(c.Note)], '\n'), end); err != nil {
+		return err
+	}
+	return list.Sync()
+}

@@ -85,12 +85,6 @@ type Auth struct {
 	AppendedCode bool `yaml:"appended_code"` // of passthrough: users with a second factor write a code behind their password
 }
 
-// Audit says where the access log is and when a record counts as written.
-type Audit struct {
-	Dir        string `yaml:"dir"`
-	Durability string `yaml:"durability"` // intent or relaxed
-}
-
 // Limits bound what clients can make the process hold, and how long it waits.
 type Limits struct {
 	LoginTimeout    time.Duration `yaml:"login_timeout"`
@@ -116,7 +110,7 @@ func defaults() Config {
 		Mode:   "0700",
 		Server: Server{Port: 5432, TLS: "verify-full", Target: "any", Balance: "disable", Timeout: 10 * time.Second, Keep: 5},
 		Auth:   Auth{Keep: time.Second, Guard: defaultGuard()},
-		Audit:  Audit{Durability: "intent"},
+		Audit:  Audit{Durability: "intent", Checkpoint: 10 * time.Second},
 		Limits: Limits{LoginTimeout: time.Minute, Unauthenticated: 200, PerAddress: 100, Drain: 30 * time.Second, Refresh: time.Minute, PlanCache: 64 << 20},
 		Log:    Log{Level: "info", Format: "text"},
 	}
@@ -162,8 +156,8 @@ func (c *Config) takeEmpty(text []byte) {
 
 // resolve makes paths relative to the file's folder.
 func (c *Config) resolve(dir string) {
-	paths := []*string{&c.Policy, &c.Key, &c.Audit.Dir, &c.Server.CA, &c.Server.Cert, &c.Server.Key, &c.Server.Password, &c.Auth.Users}
-	paths = append(append(paths, c.tokenPaths()...), c.Server.loginPaths()...)
+	paths := []*string{&c.Policy, &c.Key, &c.Server.CA, &c.Server.Cert, &c.Server.Key, &c.Server.Password, &c.Auth.Users}
+	paths = append(append(append(paths, c.tokenPaths()...), c.Server.loginPaths()...), c.Audit.paths()...)
 	if c.TLS != nil {
 		paths = append(paths, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA)
 		for i := range c.TLS.CRL {
@@ -231,6 +225,7 @@ func (c *Config) validate() error {
 	oneOf("server.load_balance", c.Server.Balance, "disable", "random")
 	c.Auth.validate(bad)
 	c.validateRules(bad)
+	c.Audit.validate(bad)
 	oneOf("audit.durability", c.Audit.Durability, "intent", "relaxed")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")

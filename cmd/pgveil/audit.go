@@ -7,8 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,11 +20,15 @@ const auditUsage = `Usage: pgveil audit <verb> [flags]
 Reads and checks the access log. All but unused need only the files; all may run
 beside the proxy that writes them.
 
-  tail     show the last entries, and with --follow those to come
-  query    show every entry that the flags choose
-  verify   check that no record was changed, removed, added or moved
-  head     print the log's length and hash, to keep somewhere else
-  unused   say what the policy allows that nobody used; needs the policy, too
+  tail         show the last entries, and with --follow those to come
+  query        show every entry that the flags choose
+  verify       check that no record was changed, removed, added or moved
+  head         print the log's length and hash, to keep somewhere else
+  unused       say what the policy allows that nobody used; needs the policy, too
+  key          make the key that signs checkpoints, or print its public half
+  prove        write a file that proves one record by itself
+  check-proof  check such a file, without the log
+  consistency  check that one checkpoint's log began as another's
 
 Examples:
   pgveil audit tail --follow
@@ -34,7 +36,9 @@ Examples:
   pgveil audit query --decision refuse --since 2026-11-01 --json
   pgveil audit query --id 7QX4M2KD            the record that an error message names
   pgveil audit head >> /mnt/elsewhere/heads
+  pgveil audit verify --key audit.key.pub --checkpoint /mnt/elsewhere/checkpoints
   pgveil audit verify --head 1204:9f86d081…   also finds an end that was cut off
+  pgveil audit prove 1042 --out record-1042.proof
   pgveil audit unused --config /etc/pgveil/pgveil.yaml --since 90d
 
 "pgveil audit <verb> --help" lists the flags of a verb.
@@ -58,7 +62,14 @@ stands with its outcome.
 one ended, where there is one. Exit status 0 means that every record is as it
 was written; 1, that one is not, and which.
 
+With --key, the records are held to the signed checkpoints, too: whoever can
+write the files and computes all hashes anew is found then, and the range of
+records between two checkpoints in which. With --checkpoint, a file of
+checkpoints that was kept elsewhere, an end that was cut off is found as well.
+Keys that a key handed over to are followed.
+
   pgveil audit verify
+  pgveil audit verify --key audit.key.pub --checkpoint /mnt/elsewhere/checkpoints
   pgveil audit verify --head "$(tail -1 /mnt/elsewhere/heads)"`,
 
 	"head": `Prints count:hash. Kept where whoever writes the log cannot change it, it lets
@@ -66,6 +77,8 @@ verify find a log that was cut short or written anew.
 
   pgveil audit head >> /mnt/elsewhere/heads`,
 }
+
+const defaultAuditDir = "/var/lib/pgveil/audit"
 
 // auditCommand is one call of "pgveil audit".
 type auditCommand struct {
@@ -76,7 +89,10 @@ type auditCommand struct {
 	follow bool
 	filter audit.Filter
 	heads  []audit.Head
+	keys   []audit.PublicKey
+	kept   []audit.Checkpoint
 	stdout io.Writer
+	stderr io.Writer
 	now    time.Time
 }
 
@@ -95,11 +111,15 @@ func runAudit(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	if verb == "unused" {
 		return runAuditUnused(ctx, args[1:], stdout, stderr)
 	}
+	if _, ok := signedVerbs[verb]; ok {
+		return runAuditSigned(verb, args[1:], stdout, stderr)
+	}
 	if _, ok := auditHelp[verb]; !ok {
-		fmt.Fprintf(stderr, "pgveil audit: unknown verb %q; there are tail, query, verify, head and unused\n", verb)
+		fmt.Fprintf(stderr, "pgveil audit: unknown verb %q; there are tail, query, verify, head, unused, key, prove, check-proof and consistency\n", verb)
 		return 2
 	}
 	c := newAuditCommand(verb, stdout)
+	c.stderr = stderr
 	switch err := c.parse(args[1:]); {
 	case errors.Is(err, flag.ErrHelp):
 		c.help()
@@ -121,12 +141,22 @@ func runAudit(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 func newAuditCommand(verb string, stdout io.Writer) *auditCommand {
 	c := &auditCommand{verb: verb, flags: flag.NewFlagSet(verb, flag.ContinueOnError), stdout: stdout, now: time.Now()}
 	c.flags.SetOutput(io.Discard)
-	c.flags.StringVar(&c.dir, "dir", "/var/lib/pgveil/audit", "`directory` of the log")
+	c.flags.StringVar(&c.dir, "dir", defaultAuditDir, "`directory` of the log")
 	switch verb {
 	case "verify":
 		c.flags.Func("head", "a head that was remembered, `count:hash`; may be given again", func(s string) error {
 			h, err := audit.ParseHead(s)
 			c.heads = append(c.heads, h)
+			return err
+		})
+		c.flags.Func("key", "a public `key` of those that sign checkpoints, or a file with it; may be given again", func(s string) error {
+			k, err := publicKey(s)
+			c.keys = append(c.keys, k)
+			return err
+		})
+		c.flags.Func("checkpoint", "a `file` of checkpoints that was kept; may be given again; takes --key", func(s string) error {
+			list, err := readCheckpoints(s)
+			c.kept = append(c.kept, list...)
 			return err
 		})
 	case "tail":
@@ -270,57 +300,6 @@ func (c *auditCommand) run(ctx context.Context) error {
 	default:
 		return fmt.Errorf("internal error: verb %q", c.verb)
 	}
-}
-
-// verify checks the log, and the chain beside it where there is one. Heads that
-// were remembered are those of the log itself.
-func (c *auditCommand) verify(ctx context.Context) error {
-	err := c.verifyChain(ctx, c.dir, c.heads)
-	beside := c.beside()
-	if err != nil || beside == "" {
-		return err
-	}
-	if _, err := fmt.Fprintf(c.stdout, "beside, %s: ", beside); err != nil {
-		return err
-	}
-	return c.verifyChain(ctx, beside, nil)
-}
-
-// beside gives the folder of the log's second chain, "" where there is none.
-func (c *auditCommand) beside() string {
-	dir := filepath.Join(c.dir, besideDir)
-	if _, err := os.Stat(dir); err != nil {
-		return ""
-	}
-	return dir
-}
-
-func (c *auditCommand) verifyChain(ctx context.Context, dir string, heads []audit.Head) error {
-	start := time.Now()
-	var rep audit.Report
-	done := make(chan error, 1)
-	go func() {
-		var err error
-		rep, err = audit.Verify(dir, heads...)
-		done <- err
-	}()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case err := <-done:
-		if errors.As(err, new(*audit.Fault)) {
-			return fmt.Errorf("THE LOG IS NOT GOOD\n  %w\n  good before that: %d records, head %s", err, rep.Head.Count, rep.Head)
-		} else if err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintf(c.stdout, "good: %d records in %d segments, %.1f MB checked in %s\nhead: %s\n", rep.Head.Count, rep.Segments,
-		float64(rep.Bytes)/1e6, time.Since(start).Round(time.Millisecond), rep.Head)
-	if err == nil && rep.Unfinished > 0 {
-		_, err = fmt.Fprintf(c.stdout, "note: behind the last record stand %d bytes of an unfinished one. Either it is being written now, or a crash\n"+
-			"      cut it short; then the next start removes it and records that.\n", rep.Unfinished)
-	}
-	return err
 }
 
 func (c *auditCommand) query(ctx context.Context) error {

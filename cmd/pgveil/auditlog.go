@@ -15,16 +15,69 @@ import (
 // the new one writes the chain that the old one does not.
 const besideDir = "beside"
 
+// besideOrigin is the second chain's name in its checkpoints: it is a log of
+// its own, with a tree of its own, under the same key.
+func besideOrigin(origin string) string { return origin + "/" + besideDir }
+
 // openLog opens the chain of the access log that nobody writes, and gives its
-// folder and the other one's.
-func openLog(cfg *config.Config) (log *audit.Log, dir, other string, err error) {
+// folder and the other one's. Its checkpoints are told to signed.
+func openLog(cfg *config.Config, signed func(audit.Checkpoint)) (log *audit.Log, dir, other string, err error) {
+	o, err := logOptions(cfg.Audit)
+	if err != nil {
+		return nil, "", "", err
+	}
+	o.Signed = signed
 	first, second := cfg.Audit.Dir, filepath.Join(cfg.Audit.Dir, besideDir)
-	log, err = audit.Open(first, audit.Options{})
+	log, err = audit.Open(first, o)
 	if !cfg.Overlap || !errors.Is(err, audit.ErrInUse) {
 		return log, first, second, err
 	}
-	log, err = audit.Open(second, audit.Options{})
+	for _, k := range []*audit.Key{o.Key, o.KeyBefore} {
+		if k != nil {
+			*k = k.For(besideOrigin(k.Name()))
+		}
+	}
+	log, err = audit.Open(second, o)
 	return log, second, first, err
+}
+
+// tellLog says where the access log is, and sends its last checkpoint to the
+// anchors again: a process before may not have come to it.
+func (p *process) tellLog(dir string) {
+	c, signs := p.audit.LastCheckpoint()
+	if !signs {
+		p.log.Warn("access log: its checkpoints are not signed, as audit.key is not set", "dir", dir)
+		return
+	}
+	if c.Size > 0 {
+		p.anchors.add(c)
+	}
+	p.log.Info("access log", "dir", dir, "origin", c.Origin, "records", p.audit.Stats().Appended, "signed", c.Size)
+}
+
+// logOptions reads the keys that sign checkpoints.
+func logOptions(a config.Audit) (audit.Options, error) {
+	o := audit.Options{CheckpointEvery: a.Checkpoint}
+	for _, k := range []struct {
+		path string
+		to   **audit.Key
+	}{{a.Key, &o.Key}, {a.KeyBefore, &o.KeyBefore}} {
+		if k.path == "" {
+			continue
+		}
+		key, err := readAuditKey(k.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return o, fmt.Errorf("%w: make one with \"pgveil audit key %s --origin %s\"", err, k.path, a.Origin)
+		}
+		if err != nil {
+			return o, err
+		}
+		if key.Name() != a.Origin {
+			return o, fmt.Errorf("audit key %s is for the origin %s, and audit.origin is %s", k.path, key.Name(), a.Origin)
+		}
+		*k.to = &key
+	}
+	return o, nil
 }
 
 // started is what a process first records. Where there is another chain it

@@ -92,6 +92,7 @@ type process struct {
 	log         *slog.Logger
 	registry    *prometheus.Registry
 	audit       *audit.Log
+	anchors     *anchors
 	own         *dialer
 	catalog     *connection // pgveil's own, for the catalog
 	memory      *connection // and for what it remembers in the database
@@ -123,10 +124,13 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 
 func (p *process) start(ctx context.Context) (err error) {
 	var dir, other string
-	if p.audit, dir, other, err = openLog(p.cfg); err != nil {
+	if p.anchors, err = newAnchors(p.cfg.Audit.Anchors, p.log); err != nil {
 		return err
 	}
-	p.log.Info("access log", "dir", dir)
+	if p.audit, dir, other, err = openLog(p.cfg, p.anchors.add); err != nil {
+		return err
+	}
+	p.tellLog(dir)
 	key, err := readKey(p.cfg.Key)
 	if err != nil {
 		return err
@@ -183,6 +187,9 @@ func (p *process) close() error {
 	}
 	if p.audit != nil {
 		errs = append(errs, p.audit.Close())
+	}
+	if p.anchors != nil {
+		p.anchors.close()
 	}
 	return errors.Join(errs...)
 }
@@ -336,9 +343,11 @@ func (p *process) gauges() {
 	gauge := func(name, help string, value func(audit.Stats) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(p.audit.Stats()) })
 	}
+	p.registry.MustRegister(p.anchors.lags()...)
 	p.registry.MustRegister(p.reloads, p.reloadOK, p.revocationsUntil(),
 		gauge("pgveil_audit_records", "Records in the access log.", func(s audit.Stats) float64 { return float64(s.Appended) }),
 		gauge("pgveil_audit_lag_records", "Records that are not durable yet.", func(s audit.Stats) float64 { return float64(s.Lag()) }),
+		gauge("pgveil_audit_unsigned_records", "Records that no signed checkpoint covers yet.", func(s audit.Stats) float64 { return float64(s.Appended - s.Signed) }),
 		gauge("pgveil_audit_bytes", "Bytes of the access log.", func(s audit.Stats) float64 { return float64(s.Bytes) }),
 		gauge("pgveil_audit_refused", "Records that the access log could not take.", func(s audit.Stats) float64 { return float64(s.Refused) }))
 }

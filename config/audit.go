@@ -1,0 +1,60 @@
+package config
+
+import (
+	"net/url"
+	"time"
+)
+
+// Audit says where the access log is, when a record counts as written, and who
+// signs what was.
+type Audit struct {
+	Dir        string `yaml:"dir"`
+	Durability string `yaml:"durability"` // intent or relaxed
+
+	Origin     string        `yaml:"origin"`     // the log's name in checkpoints; with key
+	Key        string        `yaml:"key"`        // file with the key that signs checkpoints; absent: there are none
+	KeyBefore  string        `yaml:"key_before"` // of the key that key takes over from
+	Checkpoint time.Duration `yaml:"checkpoint"` // how often one is signed
+	Anchors    []Anchor      `yaml:"anchors"`    // where copies of checkpoints go
+}
+
+// Anchor is a place that copies of checkpoints go to: one of both.
+type Anchor struct {
+	File  string `yaml:"file"`  // appended to
+	HTTP  string `yaml:"http"`  // URL that they are posted to
+	Token string `yaml:"token"` // of http: file with the bearer token; absent: none
+}
+
+func (a *Audit) paths() []*string {
+	paths := []*string{&a.Dir, &a.Key, &a.KeyBefore}
+	for i := range a.Anchors {
+		paths = append(paths, &a.Anchors[i].File, &a.Anchors[i].Token)
+	}
+	return paths
+}
+
+func (a *Audit) validate(bad func(key, format string, args ...any)) {
+	if (a.Key == "") != (a.Origin == "") {
+		bad("audit.key", "and audit.origin go together")
+	}
+	if a.Key == "" && a.KeyBefore != "" {
+		bad("audit.key_before", "is of no use without audit.key")
+	}
+	if a.Key == "" && len(a.Anchors) > 0 {
+		bad("audit.anchors", "there are no checkpoints to copy without audit.key")
+	}
+	if a.Checkpoint <= 0 {
+		bad("audit.checkpoint", "must be positive")
+	}
+	for _, anchor := range a.Anchors {
+		u, err := url.Parse(anchor.HTTP)
+		switch {
+		case (anchor.File == "") == (anchor.HTTP == ""):
+			bad("audit.anchors", "each has either file or http")
+		case anchor.Token != "" && anchor.HTTP == "":
+			bad("audit.anchors", "token goes with http")
+		case anchor.HTTP != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == ""):
+			bad("audit.anchors", "%q is not an address of http or https", anchor.HTTP)
+		}
+	}
+}
