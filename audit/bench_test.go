@@ -2,7 +2,11 @@ package audit
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 )
 
 func sample() *Record {
@@ -79,8 +83,10 @@ func BenchmarkAppendParallel(b *testing.B) {
 }
 
 // BenchmarkSync64 is 64 sessions that each append a record and wait for it.
-func BenchmarkSync64(b *testing.B) {
-	l := openLog(b, b.TempDir(), Options{})
+func BenchmarkSync64(b *testing.B) { benchmarkSync64(b, Options{}) }
+
+func benchmarkSync64(b *testing.B, opts Options) {
+	l := openLog(b, b.TempDir(), opts)
 	defer closeLog(b, l)
 	b.SetParallelism(64 / 2)
 	b.RunParallel(func(pb *testing.PB) {
@@ -133,4 +139,86 @@ func BenchmarkRead(b *testing.B) {
 			}
 		}
 	}
+}
+
+// signedBench are the options of a log that signs once a second, ten times as
+// often as it does by itself.
+func signedBench(b *testing.B) Options {
+	k := newKey(b)
+	return Options{Key: &k, CheckpointEvery: time.Second}
+}
+
+// BenchmarkAppendSigned is BenchmarkAppend with the tree and its signatures made
+// behind it.
+func BenchmarkAppendSigned(b *testing.B) {
+	l := openLog(b, b.TempDir(), signedBench(b))
+	defer closeLog(b, l)
+	rec := sample()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := l.Append(rec); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+}
+
+// BenchmarkSync64Signed is BenchmarkSync64 in such a log.
+func BenchmarkSync64Signed(b *testing.B) { benchmarkSync64(b, signedBench(b)) }
+
+// TestTenMillion appends 10,000,000 records to a signed log, closes it, opens it
+// again, verifies it and proves records of it, and says how long each took. It
+// takes 7 GB of disk, and PGVEIL_AUDIT_TEN_MILLION to say that it may.
+func TestTenMillion(t *testing.T) {
+	if testing.Short() || os.Getenv("PGVEIL_AUDIT_TEN_MILLION") == "" {
+		t.Skip("PGVEIL_AUDIT_TEN_MILLION is not set")
+	}
+	const n = 10_000_000
+	k, dir := newKey(t), t.TempDir()
+	start := time.Now()
+	lap := func(what string) {
+		took := time.Since(start)
+		t.Logf("%-32s %9.3f s  %12.0f records/s", what, took.Seconds(), n/took.Seconds())
+		start = time.Now()
+	}
+	l := openLog(t, dir, Options{Key: &k})
+	rec := sample()
+	rec.Caller, rec.Statement = rec.EncodeCaller(), rec.EncodeStatement()
+	for range n - 1 {
+		if _, err := l.Append(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lap("append")
+	closeLog(t, l)
+	lap("close: what is left of the tree")
+	l = openLog(t, dir, Options{Key: &k})
+	lap("open")
+	closeLog(t, l)
+	start = time.Now()
+	rep, err := Check{Keys: publics(k)}.Verify(dir)
+	if err != nil || rep.Head.Count < n || rep.Signed < n {
+		t.Fatalf("Verify = %+v, %v", rep, err)
+	}
+	lap(fmt.Sprintf("verify %.1f GB, %d checkpoints", float64(rep.Bytes)/1e9, rep.Checkpoints))
+	for _, seq := range []uint64{1, n / 2, n - 1} {
+		start = time.Now()
+		p, err := Prove(dir, seq)
+		proved := time.Since(start)
+		if err == nil {
+			_, err = CheckProof(p.Marshal(), publics(k))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("prove record %-8d %8.1f ms; check %.2f ms; %d bytes", seq, proved.Seconds()*1e3, (time.Since(start)-proved).Seconds()*1e3, len(p.Marshal()))
+	}
+	if err := os.Remove(filepath.Join(dir, hashesName)); err != nil {
+		t.Fatal(err)
+	}
+	start = time.Now()
+	if _, err := Prove(dir, n/2); err != nil {
+		t.Fatal(err)
+	}
+	lap("prove without stored hashes")
 }

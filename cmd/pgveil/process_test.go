@@ -35,7 +35,7 @@ listen: ["%s"]
 admin: 127.0.0.1:0
 database: %s
 policy: %s
-audit: {dir: audit}
+audit: {dir: audit, key: audit.key, origin: site.example/audit, checkpoint: 100ms, anchors: [{file: anchor}]}
 key: key
 `
 
@@ -55,6 +55,7 @@ func newSite(t *testing.T, server *pgserver.Server, database, listen, more strin
 	if !strings.Contains(more, "server:") {
 		config += fmt.Sprintf(bySocket, server.SocketDir(), server.Port())
 	}
+	auditRun(t, 0, "key", filepath.Join(s.dir, "audit.key"), "--origin", "site.example/audit")
 	for name, text := range map[string]string{"pgveil.yaml": config, "key": strings.Repeat("5e", 32), "password": server.Password()} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

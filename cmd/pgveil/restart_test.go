@@ -225,7 +225,8 @@ func TestChainsVouch(t *testing.T) {
 		}
 	}
 	var out, notes strings.Builder
-	if code := runAudit(t.Context(), []string{"verify", "--dir", s.log()}, &out, &notes); code != 0 || strings.Count(out.String(), "good: ") != 2 {
+	signed := []string{"verify", "--dir", s.log(), "--key", filepath.Join(s.dir, "audit.key.pub"), "--checkpoint", filepath.Join(s.dir, "anchor")}
+	if code := runAudit(t.Context(), signed, &out, &notes); code != 0 || strings.Count(out.String(), "good: ") != 2 || strings.Contains(out.String(), "not signed yet") {
 		t.Errorf("verify = %d: %s%s", code, &out, &notes)
 	}
 	if code := runAudit(t.Context(), []string{"query", "--dir", s.log()}, &out, &notes); code != 0 || !strings.Contains(notes.String(), beside) {
