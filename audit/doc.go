@@ -54,9 +54,40 @@
 // A segment is sealed once it and the header of the next one are durable.
 //
 // The chain covers payloads only. What is to be proved about a record is
-// therefore independent of how segments are cut, and a Merkle tree with signed
-// checkpoints can stand beside the chain, with the payloads as its leaves and
-// no change to these files.
+// therefore independent of how segments are cut.
+//
+// # Checkpoints
+//
+// With Options.Key a Merkle tree of RFC 6962 stands beside the segments, in the
+// same directory. Leaf n is the payload of record n. A goroutine that reads the
+// segments computes it, so Append is not slower for it.
+//
+//	hashes.dat       the hashes of the tree that are final, 32 bytes each, in
+//	                 the order of tlog.StoredHashIndex; those behind the last
+//	                 checkpoint count for nothing
+//	checkpoints.log  every checkpoint, an empty line behind each
+//	checkpoint       the latest
+//
+// A checkpoint is a signed note (golang.org/x/mod/sumdb/note) as
+// c2sp.org/tlog-checkpoint says:
+//
+//	crm.example.com/audit
+//	1204
+//	jmHDtC3WUNlR1K8eGWHJdlwRwkZC4TLBZH7ldNHs0pE=
+//
+//	— crm.example.com/audit 1bLh8Vd0…
+//
+// which are the name of the log and of the key, how many records it is over, the
+// root of their tree, and an Ed25519 signature. What it is over was durable and
+// is what was appended: the records as read back must end in the chain hash that
+// is in memory. Below the last checkpoint nothing is ever cut off at a start; a
+// record that is missing or damaged there stops it.
+//
+// A record of kind system names the key from which on checkpoints are by another
+// one, in "key"; the first checkpoint over that record is signed by both.
+//
+// Prove writes c2sp.org/tlog-proof@v1, with the payload as extra data: a file
+// that CheckProof checks without the log.
 //
 // # Example
 //
@@ -100,11 +131,14 @@
 // # Verifying
 //
 // Verify reads everything and finds records that were changed, removed,
-// inserted or moved. Two things it cannot find alone. A tail that was cut
-// leaves a shorter log that is good in itself; compare with a Head that
-// somebody remembered elsewhere. And who can write the files and knows this
-// format can write a whole new log; a Head remembered elsewhere shows that
-// too.
+// inserted or moved by somebody who did not compute the chain anew. Who did is
+// found by Check.Verify with the public key, as far as checkpoints reach: their
+// roots are those of other records. It says between which two checkpoints, and
+// which record where hashes.dat was not changed to fit.
+//
+// Two things need something remembered elsewhere, a Head or better a Checkpoint:
+// that the log was cut back to an earlier checkpoint, with the list of them; and
+// that somebody who has the private key wrote another log.
 //
 // To look into a problem, start with "pgveil audit verify"; hexdump -C shows
 // the rest, as payloads are text.

@@ -176,28 +176,25 @@ func (l *Log) checkpoint(ctx context.Context) (err error) {
 		if err != nil {
 			return fmt.Errorf("checkpoint of %d records: %w", to, err)
 		}
-		if l.leaving() && next-s.tree.n > stepRecords {
-			return nil // the next start goes on
+		if ctx.Err() != nil {
+			return nil // Close goes on, and after it the next start
 		}
 	}
 	return nil
 }
 
-func (l *Log) leaving() bool {
-	select {
-	case <-l.quit:
-		return true
-	default:
-		return false
-	}
-}
+// closeSigns bounds how long Close signs what a tree that is being built, or a
+// burst, has left: there is a next start.
+const closeSigns = 10 * time.Second
 
 // lastCheckpoint is that of Close.
 func (l *Log) lastCheckpoint() error {
 	if l.signing == nil {
 		return nil
 	}
-	return l.checkpoint(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), closeSigns)
+	defer cancel()
+	return l.checkpoint(ctx)
 }
 
 // step says up to where the tree grows next: to the last checkpoint, the end of
