@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -56,6 +57,8 @@ func killed(key Key) Options {
 	return Options{SegmentSize: minSegmentSize, Key: &key, CheckpointEvery: time.Millisecond}
 }
 
+var kills = flag.Int("kills", 8, "how often TestKill kills the writer")
+
 // TestKill kills a process in the middle of its work, many times. Whatever it
 // was told to be in the log must be there, and what was signed fit.
 func TestKill(t *testing.T) {
@@ -65,7 +68,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	var kept []Checkpoint
-	for round := range 8 {
+	for round := range *kills {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), childDir+"="+dir)
 		out, err := cmd.StdoutPipe()
@@ -81,7 +84,7 @@ func TestKill(t *testing.T) {
 			if last, err = strconv.ParseUint(lines.Text(), 10, 64); err != nil {
 				t.Fatalf("child: %s", lines.Text())
 			}
-			if n == 150+37*round {
+			if n == 150+37*(round%16) {
 				if _, err := Open(dir, killed(key)); !errors.Is(err, ErrInUse) {
 					t.Errorf("Open beside another process: %v, want ErrInUse", err)
 				}

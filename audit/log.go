@@ -37,9 +37,12 @@ type Options struct {
 	KeyBefore *Key
 	// CheckpointEvery is the longest time for which a record is unsigned.
 	CheckpointEvery time.Duration
-	// Signed, when not nil, is told of each new checkpoint once it is durable.
-	// It must not block.
-	Signed func(Checkpoint)
+	// Signed, when not nil, is told of each new checkpoint once it is durable,
+	// and how many records have none yet. It must not block.
+	Signed func(c Checkpoint, unsigned uint64)
+	// SignFailed, when not nil, is told why there is no new one. It is tried
+	// again.
+	SignFailed func(error)
 }
 
 const (

@@ -133,7 +133,9 @@ func (l *Log) signer() {
 		case <-l.quit:
 			return
 		}
-		_ = l.checkpoint(ctx) // Stats tells; the next round tries again
+		if err := l.checkpoint(ctx); err != nil && ctx.Err() == nil && l.opts.SignFailed != nil {
+			l.opts.SignFailed(err)
+		}
 	}
 }
 
@@ -244,9 +246,10 @@ func (l *Log) publish() error {
 	}
 	l.mu.Lock()
 	l.signed = c.Size
+	unsigned := l.next - c.Size
 	l.mu.Unlock()
 	if l.opts.Signed != nil {
-		l.opts.Signed(c)
+		l.opts.Signed(c, unsigned)
 	}
 	return nil
 }

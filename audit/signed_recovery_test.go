@@ -154,7 +154,7 @@ func TestSignedIsTold(t *testing.T) {
 	k, dir := newKey(t), t.TempDir()
 	o := signed(k)
 	var told []uint64
-	o.Signed = func(c Checkpoint) { told = append(told, c.Size) }
+	o.Signed = func(c Checkpoint, _ uint64) { told = append(told, c.Size) }
 	l := openLog(t, dir, o)
 	fill(t, l, 300)
 	closeLog(t, l)
@@ -171,12 +171,24 @@ func TestSignedIsTold(t *testing.T) {
 // the next try signs them.
 func TestNoRoomToSign(t *testing.T) {
 	k, dir := newKey(t), t.TempDir()
-	l := openLog(t, dir, signed(k))
+	o, failed := signed(k), make(chan error, 1)
+	o.CheckpointEvery = time.Millisecond
+	o.SignFailed = func(err error) {
+		select {
+		case failed <- err:
+		default:
+		}
+	}
 	block := filepath.Join(dir, latestName+".tmp")
 	if err := os.Mkdir(block, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	l := openLog(t, dir, o)
 	fill(t, l, 5)
+	if err := <-failed; !strings.Contains(err.Error(), latestName) {
+		t.Errorf("SignFailed is told %v", err)
+	}
+	fill(t, l, 5) // nothing is refused for it
 	if err := l.Close(); err == nil {
 		t.Error("Close says nothing")
 	}
@@ -186,5 +198,5 @@ func TestNoRoomToSign(t *testing.T) {
 	l = openLog(t, dir, signed(k))
 	fill(t, l, 5)
 	closeLog(t, l)
-	verifySigned(t, dir, 11, k)
+	verifySigned(t, dir, 16, k)
 }

@@ -118,14 +118,13 @@ func (c Check) walk(r *reader, signed *signedCheck) error {
 		if err := signed.at(r); err != nil {
 			return err
 		}
-		place := r.place()
 		f, err := r.read()
 		if errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return err
 		}
-		if err := signed.add(f, place); err != nil {
+		if err := signed.add(f, place{r.name, f.offset, f.seq}); err != nil {
 			return err
 		}
 		if c.Progress != nil && r.next%tellEvery == 0 {

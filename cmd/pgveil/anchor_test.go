@@ -18,7 +18,7 @@ import (
 
 // signedLog makes a log with a key, whose checkpoints go to signed; its folder
 // and the file of the public key.
-func signedLog(t *testing.T, signed func(audit.Checkpoint)) (log *audit.Log, dir, pub string) {
+func signedLog(t *testing.T, signed func(audit.Checkpoint, uint64)) (log *audit.Log, dir, pub string) {
 	t.Helper()
 	dir = t.TempDir()
 	key := filepath.Join(dir, "audit.key")
@@ -71,7 +71,7 @@ func TestAnchors(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want []audit.Checkpoint
-	log, dir, pub := signedLog(t, func(c audit.Checkpoint) {
+	log, dir, pub := signedLog(t, func(c audit.Checkpoint, _ uint64) {
 		want = append(want, c)
 		all.add(c)
 	})

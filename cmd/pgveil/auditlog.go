@@ -20,13 +20,14 @@ const besideDir = "beside"
 func besideOrigin(origin string) string { return origin + "/" + besideDir }
 
 // openLog opens the chain of the access log that nobody writes, and gives its
-// folder and the other one's. Its checkpoints are told to signed.
-func openLog(cfg *config.Config, signed func(audit.Checkpoint)) (log *audit.Log, dir, other string, err error) {
+// folder and the other one's.
+func (p *process) openLog() (log *audit.Log, dir, other string, err error) {
+	cfg := p.cfg
 	o, err := logOptions(cfg.Audit)
 	if err != nil {
 		return nil, "", "", err
 	}
-	o.Signed = signed
+	o.Signed, o.SignFailed = p.signed, func(err error) { p.log.Error("the access log is not signed; it is tried again", "err", err) }
 	first, second := cfg.Audit.Dir, filepath.Join(cfg.Audit.Dir, besideDir)
 	log, err = audit.Open(first, o)
 	if !cfg.Overlap || !errors.Is(err, audit.ErrInUse) {
@@ -39,6 +40,18 @@ func openLog(cfg *config.Config, signed func(audit.Checkpoint)) (log *audit.Log,
 	}
 	log, err = audit.Open(second, o)
 	return log, second, first, err
+}
+
+// manyUnsigned is more records than one checkpoint usually adds.
+const manyUnsigned = 1 << 20
+
+// signed hands a checkpoint to the anchors, and says how far it has come while
+// there is much to sign: a log from before there was a key, or hashes.dat lost.
+func (p *process) signed(c audit.Checkpoint, unsigned uint64) {
+	p.anchors.add(c)
+	if unsigned > manyUnsigned {
+		p.log.Info("signing the access log", "signed", c.Size, "to_sign", unsigned)
+	}
 }
 
 // tellLog says where the access log is, and sends its last checkpoint to the

@@ -127,7 +127,7 @@ func (p *process) start(ctx context.Context) (err error) {
 	if p.anchors, err = newAnchors(p.cfg.Audit.Anchors, p.log); err != nil {
 		return err
 	}
-	if p.audit, dir, other, err = openLog(p.cfg, p.anchors.add); err != nil {
+	if p.audit, dir, other, err = p.openLog(); err != nil {
 		return err
 	}
 	p.tellLog(dir)
