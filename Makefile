@@ -66,8 +66,9 @@ fuzz: needs-gcc ## each fuzz target for a while (FUZZTIME=1m)
 	done
 
 .PHONY: faults
-faults: needs-gcc needs-postgres ## cut sessions at every byte on both sides of pgveil; restarts, 10,000 connections
+faults: needs-gcc needs-postgres ## cut sessions at every byte on both sides of pgveil; restarts, 10,000 connections; kill the writer of a log 1,000 times
 	go test -count=1 -v -timeout 0 -run '^TestCuts$$' ./proxy -every-byte
+	go test -count=1 -v -timeout 0 -run '^TestKill$$' ./audit -kills 1000
 	go test -count=1 -v -timeout 0 -run '^(TestRestarts|TestConnectionsComeAndGo)$$' ./cmd/pgveil -restarts 10 -connections 10000
 
 .PHONY: soak

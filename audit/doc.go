@@ -81,7 +81,8 @@
 // root of their tree, and an Ed25519 signature. What it is over was durable and
 // is what was appended: the records as read back must end in the chain hash that
 // is in memory. Below the last checkpoint nothing is ever cut off at a start; a
-// record that is missing or damaged there stops it.
+// segment that is missing there stops it, and so does a record that is not as it
+// was signed in the segment where it ends. The others are for Verify.
 //
 // A record of kind system names the key from which on checkpoints are by another
 // one, in "key"; the first checkpoint over that record is signed by both.
