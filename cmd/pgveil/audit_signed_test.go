@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/config"
 )
 
 // TestAuditSigned does what an auditor does: verifies with the public key and a
@@ -121,5 +122,33 @@ func TestAuditBesideSigned(t *testing.T) {
 	}
 	if _, out := auditRun(t, 1, "verify", "--dir", dir, "--key", pub, "--checkpoint", away); !strings.Contains(out, "the folder beside is missing") {
 		t.Errorf("verify without the second chain prints %s", out)
+	}
+}
+
+// TestAuditKeyConfigured refuses keys that are not what the configuration says.
+func TestAuditKeyConfigured(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	auditRun(t, 0, "key", key, "--origin", "crm.example/audit")
+	open := filepath.Join(t.TempDir(), "open")
+	text, err := os.ReadFile(key)
+	if err == nil {
+		err = os.WriteFile(open, text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		a    config.Audit
+		want string
+	}{
+		{config.Audit{Key: key, Origin: "other"}, "is for the origin crm.example/audit, and audit.origin is other"},
+		{config.Audit{Key: key + "x", Origin: "other"}, "make one with"},
+		{config.Audit{Key: open, Origin: "crm.example/audit"}, "may be read by others"},
+		{config.Audit{Key: key + ".pub", Origin: "crm.example/audit"}, "may be read by others"},
+		{config.Audit{Key: key, KeyBefore: key + "x", Origin: "crm.example/audit"}, "make one with"},
+	} {
+		if _, err := logOptions(tt.a); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("logOptions(%+v) = %v, want %q", tt.a, err, tt.want)
+		}
 	}
 }
