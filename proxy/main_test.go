@@ -322,6 +322,30 @@ func text(ctx context.Context, conn *pgx.Conn, sql string) string {
 	return b.String()
 }
 
+// dialogue is what a session says, text by text, and what the last answer must be:
+// rows, or the SQLSTATE that it begins with.
+type dialogue struct {
+	name string
+	sql  []string
+	want string
+}
+
+// hold holds dialogues, each in a session of its own.
+func (f *front) hold(t *testing.T, database, login string, all []dialogue) {
+	for _, d := range all {
+		t.Run(d.name, func(t *testing.T) {
+			conn := f.connect(t, database, login)
+			got := ""
+			for _, sql := range d.sql {
+				got = text(t.Context(), conn, sql)
+			}
+			if got != d.want && !(len(d.want) == 5 && strings.HasPrefix(got, d.want)) {
+				t.Errorf("%.300s = %q, want %q", strings.Join(d.sql, "; "), got, d.want)
+			}
+		})
+	}
+}
+
 // said gives an error's SQLSTATE and message.
 func said(err error) string {
 	var e *pgconn.PgError
