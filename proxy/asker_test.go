@@ -129,6 +129,13 @@ func TestEndUserOfOthers(t *testing.T) {
 	}
 }
 
+// TestSaysElsewhere says who asks in a database without a policy, whose texts
+// nobody reads.
+func TestSaysElsewhere(t *testing.T) {
+	f := start(t, pgtest.Database(t, "shop"), crmPolicy)
+	script(t, f.connect(t, "postgres", "dora"), "SET pgveil.purpose = 'support'", "", "SET pgveil.purpose = 'sales'", "", "SELECT 1", "1\n")
+}
+
 // TestPreparedForOthers changes the end user between Parse, Bind and Execute.
 func TestPreparedForOthers(t *testing.T) {
 	database := pgtest.Database(t, "shop")

@@ -27,14 +27,7 @@ func (srv *Server) ServerRoles() (logins, roles []string) {
 // server, which itself lets them go on until they end. It gives how many those
 // were.
 func (srv *Server) ExpelDropped(logins, roles []string) (n int) {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	for s := range srv.sessions {
-		if slices.Contains(logins, s.deputy.login) || s.deputy.role != "" && slices.Contains(roles, s.deputy.role) {
-			s.log.Info("session ends: its role is gone from the server", "role", s.deputy.login)
-			s.end(errDropped)
-			n++
-		}
-	}
-	return n
+	return srv.expel(errDropped, func(s *session) bool {
+		return slices.Contains(logins, s.deputy.login) || s.deputy.role != "" && slices.Contains(roles, s.deputy.role)
+	})
 }

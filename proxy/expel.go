@@ -17,16 +17,22 @@ var errRemoved = newFatal("57P01", "terminating connection because the user, or 
 // lost something else, has it decided anew by the next statement.
 func (srv *Server) Expel() (n int) {
 	set := srv.enforcer.Engine().Policy
+	return srv.expel(errRemoved, func(s *session) bool {
+		return slices.ContainsFunc(s.parties(), func(who *policy.Access) bool { return who == nil || !remains(set, who) })
+	})
+}
+
+// expel ends sessions for a reason, and what the server does for them. It gives
+// how many those were.
+func (srv *Server) expel(why error, which func(*session) bool) (n int) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for s := range srv.sessions {
-		if !slices.ContainsFunc(s.parties(), func(who *policy.Access) bool { return who == nil || !remains(set, who) }) {
-			continue
+		if which(s) {
+			s.end(why)
+			srv.tasks.Go(func() { srv.abandon(s) })
+			n++
 		}
-		s.log.Info("session ends: its user or a role of it was removed from the policy")
-		s.end(errRemoved)
-		srv.tasks.Go(func() { srv.abandon(s) })
-		n++
 	}
 	return n
 }
@@ -85,13 +91,8 @@ var errLapsed = newFatal("57P01", "terminating connection because what proved th
 // how many those were.
 func (srv *Server) ExpelLapsed() (n int) {
 	now := srv.now()
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	for s := range srv.sessions {
-		if until := s.loginEnds(); !until.IsZero() && !now.Before(until) {
-			s.end(errLapsed)
-			n++
-		}
-	}
-	return n
+	return srv.expel(errLapsed, func(s *session) bool {
+		until := s.loginEnds()
+		return !until.IsZero() && !now.Before(until)
+	})
 }

@@ -102,10 +102,11 @@ func (s *session) planAnew(ctx context.Context, l *rewrite.Lookup, text []byte) 
 }
 
 // mayKnow tells whether a newer engine, which is in force now, may know the name
-// that a text was refused for.
+// that a text was refused for. It may have to ask the server: who must not wait
+// keeps to a refusal that was known.
 func (s *session) mayKnow(ctx context.Context, err error) bool {
 	var refusal *rewrite.Refusal
-	return errors.As(err, &refusal) && refusal.Unknown != "" && s.srv.enforcer.refresh(ctx, s.engine) && s.settle(ctx, "") == nil
+	return !s.hurriedC && errors.As(err, &refusal) && refusal.Unknown != "" && s.srv.enforcer.refresh(ctx, s.engine) && s.settle(ctx, "") == nil
 }
 
 // planInTurn plans when a processor is to be had: one is left to relay what

@@ -64,7 +64,7 @@ func (l *Lookup) said(beginning, value []byte) (Ready, bool, error) {
 func (l *Lookup) say(beginning, value []byte) (Ready, bool, error) {
 	e := l.engine
 	p, err := e.plan(l.session, string(beginning)+"'x'")
-	if p != nil {
+	if p != nil && len(p.Steps) == 1 { // what is not read has none
 		p.Steps[0].Value = ""
 	}
 	e.keep(cacheKey{l.session.Access.ID, l.path, string(l.sayKey(beginning))}, p, err)
