@@ -46,6 +46,7 @@ func appendBody(b []byte, r *Record) []byte {
 	b = appendInt(b, `,"rows":`, r.Rows)
 	b = appendInt(b, `,"bytes":`, r.Bytes)
 	b = appendList(b, `,"subjects":`, r.Subjects)
+	b = appendUnnamed(b, r.Unnamed)
 	b = appendText(b, `,"tag":`, r.Tag)
 	b = appendText(b, `,"sqlstate":`, r.SQLState)
 	b = appendInt(b, `,"duration_ns":`, int64(r.Duration))
@@ -74,7 +75,8 @@ func appendStatement(b []byte, r *Record) []byte {
 	b = appendText(b, `,"fingerprint":`, r.Fingerprint)
 	b = appendText(b, `,"decision":`, r.Decision)
 	b = appendList(b, `,"reasons":`, r.Reasons)
-	return appendColumns(b, r.Columns)
+	b = appendColumns(b, r.Columns)
+	return appendList(b, `,"kinds":`, r.Kinds)
 }
 
 func appendColumns(b []byte, columns []Column) []byte {
@@ -94,6 +96,24 @@ func appendColumns(b []byte, columns []Column) []byte {
 		b = appendString(b, c.Show)
 		b = append(b, `,"use":`...)
 		b = appendString(b, c.Use)
+		b = append(b, '}')
+	}
+	return append(b, ']')
+}
+
+func appendUnnamed(b []byte, unnamed []Unnamed) []byte {
+	if len(unnamed) == 0 {
+		return b
+	}
+	b = append(b, `,"unnamed":[`...)
+	for i, u := range unnamed {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"kind":`...)
+		b = appendString(b, u.Kind)
+		b = append(b, `,"at_most":`...)
+		b = strconv.AppendInt(b, u.AtMost, 10)
 		b = append(b, '}')
 	}
 	return append(b, ']')

@@ -26,7 +26,7 @@ type Filter struct {
 	Command      string
 	Class        string // of a column
 	Column       string // schema.table.column; * stands for any text: crm.customers.*
-	Subject      string // a token, in the record or its outcome
+	Subject      string // kind:token, in the record or its outcome
 	Limit        int    // of entries, an outcome not counted; 0 is none
 }
 
@@ -74,7 +74,8 @@ func (f Filter) matchSubject(e *Entry) bool {
 		e.Outcome != nil && slices.Contains(e.Outcome.Subjects, f.Subject)
 }
 
-// Entry is a record, and for a statement how it ended.
+// Entry is a record, and for a statement how it ended. Its Subjects are those
+// that came before the outcome.
 type Entry struct {
 	Record
 	Outcome *Record `json:"outcome,omitempty"` // nil when there is none, or none yet
@@ -91,10 +92,16 @@ type Joiner struct {
 
 // Add takes the next record of the log.
 func (j *Joiner) Add(r Record) {
-	if r.Kind == KindOutcome {
-		if e, ok := j.open[r.Ref]; ok {
+	switch e := j.open[r.Ref]; {
+	case r.Kind == KindOutcome:
+		if e != nil {
 			e.Outcome = &r
 			delete(j.open, r.Ref)
+		}
+		return
+	case r.Kind == KindSubjects:
+		if e != nil {
+			e.Subjects = append(e.Subjects, r.Subjects...)
 		}
 		return
 	}

@@ -9,6 +9,7 @@ type Kind string
 const (
 	KindStatement Kind = "statement" // a statement was decided: written before it is forwarded, or refused
 	KindOutcome   Kind = "outcome"   // how a statement ended: Ref names the statement's record
+	KindSubjects  Kind = "subjects"  // subjects of a statement, Ref, that its outcome has no room for: written before that
 	KindSession   Kind = "session"   // login, refused login, end of session
 	KindPrivacy   Kind = "privacy"   // a data subject request
 	KindSystem    Kind = "system"    // start, stop, reload, recovery
@@ -21,7 +22,7 @@ type Record struct {
 	Time time.Time `json:"time"`
 	Kind Kind      `json:"kind"`
 	ID   string    `json:"id,omitempty"`  // what a refusal's error message shows, to find the record by
-	Ref  uint64    `json:"ref,omitempty"` // of outcomes: Seq of the statement
+	Ref  uint64    `json:"ref,omitempty"` // of outcomes and subjects: Seq of the statement
 
 	Session    string   `json:"session,omitempty"`
 	Login      string   `json:"login,omitempty"`
@@ -40,10 +41,12 @@ type Record struct {
 	Decision    string   `json:"decision,omitempty"`    // allow, mask, refuse, unrestricted, observe
 	Reasons     []string `json:"reasons,omitempty"`     // rules that decided
 	Columns     []Column `json:"columns,omitempty"`     // classified columns used, and how
+	Kinds       []string `json:"kinds,omitempty"`       // of data subjects whose rows the statement reaches
 
 	Rows     int64         `json:"rows,omitempty"`
 	Bytes    int64         `json:"bytes,omitempty"`
-	Subjects []string      `json:"subjects,omitempty"` // random tokens
+	Subjects []string      `json:"subjects,omitempty"` // whose rows were returned or changed: kind:token
+	Unnamed  []Unnamed     `json:"unnamed,omitempty"`  // how many more there may be
 	Tag      string        `json:"tag,omitempty"`      // the command tag
 	SQLState string        `json:"sqlstate,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
@@ -58,13 +61,23 @@ type Record struct {
 	Statement Encoded `json:"-"`
 }
 
+// AnyNumber stands in Unnamed where nothing bounds the number.
+const AnyNumber = -1
+
+// Unnamed says that a statement may have returned or changed rows of subjects
+// of a kind that its records do not name.
+type Unnamed struct {
+	Kind   string `json:"kind"`
+	AtMost int64  `json:"at_most"` // or AnyNumber
+}
+
 // Encoded is a part of a record as it stands in the log.
 type Encoded string
 
 // EncodeCaller encodes the fields from Session to Generation.
 func (r *Record) EncodeCaller() Encoded { return Encoded(appendCaller(nil, r)) }
 
-// EncodeStatement encodes the fields from Command to Columns.
+// EncodeStatement encodes the fields from Command to Kinds.
 func (r *Record) EncodeStatement() Encoded { return Encoded(appendStatement(nil, r)) }
 
 // Column says how a statement used one classified column.

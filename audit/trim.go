@@ -47,7 +47,9 @@ func trimmed(r *Record, budget int) Record {
 	t.Shape = cut(r.Shape, budget)
 	t.Roles = cutList(r.Roles, budget)
 	t.Reasons = cutList(r.Reasons, budget)
+	t.Kinds = cutList(r.Kinds, budget)
 	t.Subjects = cutList(r.Subjects, budget)
+	t.Unnamed = cutUnnamed(r.Unnamed, budget)
 	t.Columns = cutColumns(r.Columns, budget)
 	return t
 }
@@ -69,6 +71,17 @@ func cutList(list []string, budget int) []string {
 		}
 	}
 	return list
+}
+
+// cutUnnamed leaves one entry of no kind for those that are cut: any number of
+// subjects of any.
+func cutUnnamed(unnamed []Unnamed, budget int) []Unnamed {
+	for i, u := range unnamed {
+		if budget -= len(u.Kind) + len(`{"kind":"","at_most":-9223372036854775808},`); budget < 0 {
+			return append(unnamed[:i:i], Unnamed{Kind: fmt.Sprintf("… (%d more)", len(unnamed)-i), AtMost: AnyNumber})
+		}
+	}
+	return unnamed
 }
 
 func cutColumns(columns []Column, budget int) []Column {

@@ -14,16 +14,20 @@ import (
 )
 
 //go:embed schema.sql
-var schema string
+var base string
+
+//go:embed subjects.sql
+var subjectsSchema string
 
 // Schema gives the statements that make pgveil's own tables, or what is missing
 // of them, those of ledgers included.
 func Schema(ledgers ...Ledger) string {
+	all := base + subjectsSchema
 	if len(ledgers) == 0 {
-		return schema
+		return all
 	}
 	// Default privileges of the database's may have opened the new table.
-	all := schema + eventsSchema + Ledger{}.grants(pgx.Identifier{"pgveil", "consent_events"})
+	all += eventsSchema + Ledger{}.grants(pgx.Identifier{"pgveil", "consent_events"})
 	for _, l := range ledgers {
 		all += l.schema()
 	}
