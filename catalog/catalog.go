@@ -31,6 +31,7 @@ type Relation struct {
 	Parents     []uint32 // OIDs of what it inherits from or is a partition of
 	Partition   bool     // a partition of its one parent
 	Definition  string   // of views: the text that pg_get_viewdef gives
+	Guarded     bool     // privileges on single columns, row security or rules: who may use some columns may not be able to use another
 }
 
 // Column is a live column of a relation.

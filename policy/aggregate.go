@@ -78,6 +78,7 @@ func (t Treatment) applies(typ catalog.Type) error {
 
 // SubjectKey names the data subject that a row of a relation belongs to.
 type SubjectKey struct {
+	Kind    string   // of subject
 	SQL     string   // an expression over the relation as pgveil_t
 	Columns []string // those of the relation that it looks at
 	Through []KeyColumns
@@ -100,10 +101,19 @@ func (a *Access) SubjectKeys(r *catalog.Relation) (keys []SubjectKey, ok bool) {
 	if a.decisions == nil {
 		return nil, false
 	}
-	return a.decisions.set.subjectKeys(r)
+	return a.decisions.set.SubjectKeys(r)
 }
 
-func (s *Set) subjectKeys(r *catalog.Relation) (keys []SubjectKey, ok bool) {
+// SubjectKinds gives the kinds of subject that a relation's rows belong to.
+func (s *Set) SubjectKinds(r *catalog.Relation) (kinds []string) {
+	for _, c := range s.belongs[r] {
+		kinds = append(kinds, c.subject.Name)
+	}
+	return kinds
+}
+
+// SubjectKeys is Access.SubjectKeys, which is the same for every access.
+func (s *Set) SubjectKeys(r *catalog.Relation) (keys []SubjectKey, ok bool) {
 	chains := s.belongs[r]
 	if i := slices.IndexFunc(chains, func(c chain) bool { return len(c.steps) == 0 }); i >= 0 {
 		chains = chains[i : i+1] // a subject's own table: its rows are about nobody else
@@ -121,12 +131,12 @@ func (s *Set) subjectKeys(r *catalog.Relation) (keys []SubjectKey, ok bool) {
 // keysAlong follows one chain from the relation called alias.
 func (s *Set) keysAlong(c chain, alias string, depth int) (keys []SubjectKey) {
 	if len(c.steps) == 0 {
-		return []SubjectKey{{SQL: alias + "." + quoteName(c.subject.Key), Columns: []string{c.subject.Key}}}
+		return []SubjectKey{{Kind: c.subject.Name, SQL: alias + "." + quoteName(c.subject.Key), Columns: []string{c.subject.Key}}}
 	}
 	inner := fmt.Sprintf("pgveil_%d", depth)
 	for _, way := range c.steps {
 		if i := slices.Index(way.refs, c.subject.Key); i >= 0 && way.to == c.subject.Relation {
-			keys = append(keys, SubjectKey{SQL: alias + "." + quoteName(way.columns[i]), Columns: way.columns[i : i+1]})
+			keys = append(keys, SubjectKey{Kind: c.subject.Name, SQL: alias + "." + quoteName(way.columns[i]), Columns: way.columns[i : i+1]})
 			continue
 		}
 		var conditions []string
@@ -141,7 +151,7 @@ func (s *Set) keysAlong(c chain, alias string, depth int) (keys []SubjectKey) {
 			sql := fmt.Sprintf("(SELECT %s FROM %s.%s AS %s WHERE %s)",
 				key.SQL, quoteName(way.to.Schema), quoteName(way.to.Name), inner, strings.Join(conditions, " AND "))
 			between := KeyColumns{way.to, slices.Concat(way.refs, key.Columns)}
-			keys = append(keys, SubjectKey{SQL: sql, Columns: way.columns, Through: append(slices.Clone(key.Through), between)})
+			keys = append(keys, SubjectKey{Kind: c.subject.Name, SQL: sql, Columns: way.columns, Through: append(slices.Clone(key.Through), between)})
 		}
 	}
 	return keys
@@ -158,7 +168,7 @@ func (s *Set) ungrouped() []string {
 				continue
 			}
 			name := t.relation.QualifiedName()
-			switch keys, ok := s.subjectKeys(t.relation); {
+			switch keys, ok := s.SubjectKeys(t.relation); {
 			case !ok:
 				lines = append(lines, fmt.Sprintf("%s: the policy does not say whose data a row of %s is: its columns are refused", u.pos, name))
 			case len(keys) == 0:

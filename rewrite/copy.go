@@ -109,6 +109,7 @@ func (c *planner) copyIn(cp *pg_query.CopyStmt) error {
 	}
 	cp.Relation.Schemaname, cp.Relation.Relname = t.Ref.Relation.Schema, t.Ref.Relation.Name
 	c.plan.Governed, c.changed = true, true
+	c.naming = c.engine.rowsOf(t.Ref.Relation)
 	c.step("COPY", Writes|Copies, "")
 	return nil
 }

@@ -21,6 +21,8 @@ type Engine struct {
 	Catalog *catalog.Snapshot
 	Policy  *policy.Set
 
+	names     bool // the access log names data subjects
+	keys      map[Origin][]string
 	plans     *cache[planned] // by text
 	shared    *cache[*shared] // by form; nil for a form that came once
 	templates sync.Map        // templateKey → *template
@@ -36,8 +38,13 @@ type planned struct {
 // New makes an engine. cacheBytes bounds the statement text and plans that it
 // keeps.
 func New(cat *catalog.Snapshot, set *policy.Set, cacheBytes int) *Engine {
-	return &Engine{Catalog: cat, Policy: set, plans: newCache[planned](cacheBytes / 2), shared: newCache[*shared](cacheBytes / 2)}
+	return &Engine{Catalog: cat, Policy: set, keys: keyColumns(cat, set), plans: newCache[planned](cacheBytes / 2), shared: newCache[*shared](cacheBytes / 2)}
 }
+
+// NameSubjects makes plans say how the subjects are named whose rows a statement
+// returns or changes. Whoever sends them must take off the columns that
+// Plan.Subjects tells of. It must be called before anything is planned.
+func (e *Engine) NameSubjects() { e.names = true }
 
 // Session is what of a session decides how its statements are planned.
 type Session struct {
@@ -66,6 +73,7 @@ type Plan struct {
 	Fingerprint string
 	Reasons     []string // the rules that decided, and consent and row filters in words
 	Columns     []ColumnUse
+	Subjects    []*Naming      // one a step; nil for a step that is about nobody, or where subjects are not named
 	Access      *policy.Access // that it was made for
 	Memo        atomic.Value   // for whoever carries the plan out, to keep what it derives from it
 }
@@ -216,7 +224,13 @@ func (e *Engine) enforce(s Session, sql string, p *Plan) error {
 			if texts[i], err = c.finish(node); err != nil {
 				return err
 			}
+			if texts[i], err = c.addColumns(texts[i]); err != nil {
+				return err
+			}
 			p.Changed = true
+		}
+		if e.names {
+			p.Subjects = append(p.Subjects, c.named(st.Node))
 		}
 		step := p.Steps[i]
 		if changed && step.Effect&(Prepares|Executes|Declares|Fetches) != 0 {
@@ -245,6 +259,7 @@ func (e *Engine) observe(s Session, sql string, p *Plan) *Plan {
 	would := &Plan{Text: sql, Shape: p.Shape, Fingerprint: p.Fingerprint, Access: s.Access}
 	err := e.enforce(s, sql, would)
 	p.Steps, p.Columns, p.Reasons = would.Steps, would.Columns, would.Reasons
+	e.describeSubjects(s, sql, p)
 	if err != nil {
 		p.Reasons = append(p.Reasons, "would refuse: "+err.Error())
 	} else if would.Decision == Masked {
@@ -274,6 +289,7 @@ func (e *Engine) describe(s Session, sql string, p *Plan) {
 		}
 		p.Steps = append(p.Steps, step)
 	}
+	e.describeSubjects(s, sql, p)
 }
 
 func (e *Engine) describeUses(q *resolve.Query, p *Plan) (effect Effect) {

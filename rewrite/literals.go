@@ -284,7 +284,7 @@ func sameRefusal(a, b error) bool {
 
 func samePlan(a, b *Plan) bool {
 	return a.Changed == b.Changed && a.Governed == b.Governed && a.Decision == b.Decision &&
-		slices.Equal(a.Steps, b.Steps) && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Reasons, b.Reasons)
+		slices.Equal(a.Steps, b.Steps) && slices.EqualFunc(a.Subjects, b.Subjects, (*Naming).equal) && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Reasons, b.Reasons)
 }
 
 // decides tells whether some literal of a statement could decide what the

@@ -49,6 +49,7 @@ var stages = []stage{
 	{"look", (*planner).look},
 	{"find aggregates", (*planner).findAggregates},
 	{"uses", (*planner).uses},
+	{"subjects", (*planner).subjects},
 	{"may write", forTargets((*planner).mayWrite)},
 	{"written columns", forTargets((*planner).writtenColumns)},
 	{"preserves", forTargets((*planner).preserves)},

@@ -22,6 +22,10 @@ type planner struct {
 	changed bool   // the statement's tree is not what the client sent
 	effects Effect // of functions that it calls
 
+	top    bool // the query is the statement itself
+	naming *Naming
+	added  []added // columns that name subjects
+
 	hides bool // something of a relation is hidden
 	leaky bool // some predicate could raise an error or have an effect that depends on a row it looks at
 	slots map[*pg_query.ColumnRef]slot
@@ -44,6 +48,7 @@ func (c *planner) statement(n *pg_query.Node) (*pg_query.Node, error) {
 	case *pg_query.Node_TruncateStmt:
 		return n, c.truncateTemporary(v.TruncateStmt)
 	case *pg_query.Node_SelectStmt, *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt, *pg_query.Node_MergeStmt:
+		c.top = true
 		effect, cursor, err := c.topQuery(n)
 		c.step(command, effect, cursor)
 		return n, err

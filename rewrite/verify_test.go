@@ -83,6 +83,7 @@ var unseen = map[string]string{
 	"group":           "the server refuses what is missing",
 	"rows":            "it keeps types",
 	"narrow":          "it is there for indexes",
+	"subjects":        "it names subjects for the access log (see TestNamedSubjectsChangeNothing)",
 	"pin":             "a bare name is not sent where it could mean what a target hides (see Mutations)",
 }
 

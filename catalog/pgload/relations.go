@@ -34,7 +34,7 @@ func (l *loader) loadSchemas(ctx context.Context, tx pgx.Tx) error {
 func (l *loader) loadRelations(ctx context.Context, tx pgx.Tx) error {
 	l.relations = map[uint32]int{}
 	var r catalog.Relation
-	dest := []any{&r.OID, &r.Schema, &r.Name, (*byte)(&r.Kind), &r.Partition, &r.Definition}
+	dest := []any{&r.OID, &r.Schema, &r.Name, (*byte)(&r.Kind), &r.Partition, &r.Definition, &r.Guarded}
 	return each(ctx, tx, relationsSQL, dest, func() error {
 		l.relations[r.OID] = len(l.parts.Relations)
 		l.parts.Relations = append(l.parts.Relations, r)

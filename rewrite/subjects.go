@@ -1,0 +1,302 @@
+package rewrite
+
+import (
+	"fmt"
+	"slices"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite/parse"
+	"github.com/pgveil/pgveil/rewrite/resolve"
+)
+
+// The access log names the data subjects whose rows a statement returns or
+// changes. Where the client asks for the column that holds their keys, the keys
+// are read off the rows on their way. Where it does not, a plain query by a
+// caller with restrictions gets that column in addition, behind the client's
+// own, and it is taken off again. Where several rows become one, nobody can say
+// whose they were, only how many at most.
+
+// Naming says how the subjects are named whose rows one statement of a text
+// returns or changes.
+type Naming struct {
+	Reached []Reached
+	Added   []string // kinds: behind the client's own columns the rows have the keys of subjects, as text
+	Counted bool     // behind those, how many rows a row of the result was made of
+	Silent  bool     // the client gets no rows: the columns of those that come are all for naming
+}
+
+// Reached bounds how many subjects of a kind a row can be about.
+type Reached struct {
+	Kind string
+	Each int64 // of one row that is returned, changed or counted; AnyNumber
+}
+
+// AnyNumber says that nothing bounds the number.
+const AnyNumber = -1
+
+// Hidden tells how many columns of a row the client did not ask for.
+func (n *Naming) Hidden() int {
+	if n.Counted {
+		return len(n.Added) + 1
+	}
+	return len(n.Added)
+}
+
+func (n *Naming) equal(m *Naming) bool {
+	return n == m || n != nil && m != nil && n.Counted == m.Counted && n.Silent == m.Silent &&
+		slices.Equal(n.Reached, m.Reached) && slices.Equal(n.Added, m.Added)
+}
+
+// reach notes that a row is about so many subjects of a kind more.
+func (n *Naming) reach(kind string, each int64) {
+	i := slices.IndexFunc(n.Reached, func(r Reached) bool { return r.Kind == kind })
+	switch {
+	case i < 0:
+		n.Reached = append(n.Reached, Reached{kind, each})
+	case each == AnyNumber || n.Reached[i].Each == AnyNumber:
+		n.Reached[i].Each = AnyNumber
+	default:
+		n.Reached[i].Each += each
+	}
+}
+
+// Origin is a column of a table, as the server's descriptions of rows name it.
+type Origin struct {
+	Relation uint32 // OID
+	Column   int16  // attnum
+}
+
+// keyColumns gives the columns that hold keys of subjects, each with its kinds.
+func keyColumns(cat *catalog.Snapshot, set *policy.Set) map[Origin][]string {
+	keys := map[Origin][]string{}
+	for _, r := range cat.Relations() {
+		if !r.Governed() {
+			continue
+		}
+		of, _ := set.SubjectKeys(r)
+		for _, k := range of {
+			if c, ok := r.Column(k.Columns[0]); ok && len(k.Through) == 0 {
+				at := Origin{r.OID, c.Num}
+				keys[at] = append(keys[at], k.Kind)
+			}
+		}
+	}
+	return keys
+}
+
+// KeysOf gives the kinds of subject whose keys a column holds.
+func (e *Engine) KeysOf(o Origin) []string { return e.keys[o] }
+
+// added is a column behind the client's own.
+type added struct {
+	kind string // "" for the count
+	sql  string
+}
+
+// subjects finds how the statement's subjects are named, and sees to it that
+// what names them can be had. It runs before the tree is changed.
+func (c *planner) subjects(w *work) error {
+	if !c.engine.names {
+		return nil
+	}
+	s := c.engine.survey(w.node, w.query)
+	c.naming = s.naming
+	if len(s.naming.Reached) == 0 || !c.top {
+		return nil
+	}
+	switch v := w.node.Node.(type) {
+	case *pg_query.Node_SelectStmt:
+		return c.addToSelect(s, v.SelectStmt, w)
+	case *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt:
+		return c.addToWrite(s, w)
+	}
+	return nil
+}
+
+// addToSelect adds what names the subjects to a plain query.
+func (c *planner) addToSelect(s *surveyor, sel *pg_query.SelectStmt, w *work) error {
+	if sel.Op != pg_query.SetOperation_SETOP_NONE || len(sel.ValuesLists) > 0 || len(sel.FromClause) == 0 || s.blurs {
+		return nil
+	}
+	if s.groups {
+		if !s.nested {
+			c.added = []added{{sql: "pg_catalog.count(*)"}}
+		}
+		return nil
+	}
+	for _, ref := range s.direct {
+		if err := c.addKeys(ref, w.views[ref], sel.TargetList, w.query); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addToWrite adds what names the subjects to the RETURNING of a write. A caller
+// who may not read the table may not be able to.
+func (c *planner) addToWrite(s *surveyor, w *work) error {
+	i := slices.IndexFunc(w.query.Targets, func(t *resolve.Target) bool { return t.Stmt == w.node })
+	if i < 0 {
+		return nil
+	}
+	t := w.query.Targets[i]
+	rel := t.Ref.Relation
+	if rel.Kind != catalog.Table && rel.Kind != catalog.PartitionedTable || !w.views[t.Ref].access.Ops.Has(policy.Select) {
+		return nil
+	}
+	asked := len(*t.Returning) > 0
+	if err := c.addKeys(t.Ref, w.views[t.Ref], *t.Returning, w.query); err != nil {
+		return err
+	}
+	s.naming.Silent = !asked && len(c.added) > 0
+	return nil
+}
+
+// addKeys adds the keys of the subjects of a relation's rows that the client did
+// not ask for itself, where they can be had.
+func (c *planner) addKeys(ref *resolve.Ref, v *view, targets []*pg_query.Node, q *resolve.Query) error {
+	rel := ref.Relation
+	if !rel.Governed() || isTemporary(rel) || rel.Guarded || ref.Positional || ref.Joined {
+		return nil
+	}
+	keys, ok := c.engine.Policy.SubjectKeys(rel)
+	if !ok {
+		return nil
+	}
+	for _, k := range keys {
+		if len(k.Through) == 0 && asksFor(ref, rel.ColumnIndex(k.Columns[0]), v, targets, q) || !c.shows(ref, v, k.Columns) {
+			continue
+		}
+		x, err := keyExpression(k)
+		if err != nil {
+			return err
+		}
+		c.added = append(c.added, added{k.Kind, "(" + x.over(ref.Alias) + ")::pg_catalog.text"})
+	}
+	return nil
+}
+
+// asksFor tells whether a key is among what a statement gives, as it is.
+func asksFor(ref *resolve.Ref, column int, v *view, targets []*pg_query.Node, q *resolve.Query) bool {
+	return slices.ContainsFunc(targets, func(n *pg_query.Node) bool {
+		val := n.GetResTarget().GetVal()
+		fields := val.GetColumnRef().GetFields()
+		if len(fields) > 0 && fields[len(fields)-1].GetAStar() != nil {
+			whose := len(fields) == 1 || fields[len(fields)-2].GetString_().GetSval() == ref.Alias
+			return whose && (v.target || v.bare || shownClear(v.columns[column]))
+		}
+		return slices.ContainsFunc(q.Uses, func(u resolve.Use) bool {
+			return u.Node != nil && u.Node == val && u.Ref == ref && u.Column == column && !u.Derived && (v.bare || shownClear(v.columns[column]))
+		})
+	})
+}
+
+// shows sees to it that what stands in a relation's place has some columns. It
+// cannot where they are not shown as they are.
+func (c *planner) shows(ref *resolve.Ref, v *view, columns []string) bool {
+	for _, name := range columns {
+		if i := ref.Relation.ColumnIndex(name); i < 0 || !v.target && !v.bare && !shownClear(v.columns[i]) {
+			return false
+		}
+	}
+	for _, name := range columns {
+		if !v.target {
+			ref.Used[ref.Relation.ColumnIndex(name)] = true
+		}
+	}
+	return true
+}
+
+// keyExpression gives the expression of a subject's key.
+func keyExpression(k policy.SubjectKey) (*expression, error) {
+	node, err := canonical("SELECT " + k.SQL)
+	if err != nil {
+		return nil, fmt.Errorf("key of a %s: internal error: %w", k.Kind, err)
+	}
+	x, err := newExpression(node.GetSelectStmt().TargetList[0].GetResTarget().Val)
+	if err != nil {
+		return nil, fmt.Errorf("key of a %s: internal error: %w", k.Kind, err)
+	}
+	return x, nil
+}
+
+// addColumns writes the columns that name subjects into the text of a statement
+// as it was decided. That nothing else of it changes is made certain.
+func (c *planner) addColumns(sql string) (string, error) {
+	if len(c.added) == 0 {
+		return sql, nil
+	}
+	before, err := parse.ParseOne(sql)
+	if err != nil {
+		return "", fmt.Errorf("rewrite: internal error: %w", err)
+	}
+	at, lead := len(sql), ", "
+	list := outputs(before)
+	switch {
+	case before.GetSelectStmt() != nil:
+		if at, err = parse.TargetsEnd(sql); err != nil {
+			return "", fmt.Errorf("rewrite: internal error: %w", err)
+		}
+	case len(*list) == 0:
+		lead = " RETURNING "
+	}
+	var columns string
+	for i, a := range c.added {
+		columns += fmt.Sprintf("%s%s AS %s%d", lead, a.sql, keyPrefix, i)
+		lead = ", "
+		if a.kind == "" {
+			c.naming.Counted = true
+		} else {
+			c.naming.Added = append(c.naming.Added, a.kind)
+		}
+	}
+	changed := sql[:at] + columns + sql[at:]
+	after, err := parse.ParseOne(changed)
+	if err != nil {
+		return "", fmt.Errorf("rewrite: internal error: %w", err)
+	}
+	more := outputs(after)
+	if more == nil || len(*more) != len(*list)+len(c.added) {
+		return "", fmt.Errorf("rewrite: internal error: columns that name subjects are not where they belong")
+	}
+	*more = slices.Clip((*more)[:len(*list)])
+	if len(*more) == 0 {
+		*more = nil
+	}
+	if !parse.Equal(before, after) {
+		return "", fmt.Errorf("rewrite: internal error: columns that name subjects change the statement")
+	}
+	return changed, nil
+}
+
+// keyPrefix begins the names of columns that name subjects. Without names of
+// their own they could be what ORDER BY means.
+const keyPrefix = "pgveil_key_"
+
+// outputs gives the list of what a statement gives; nil when it has none.
+func outputs(n *pg_query.Node) *[]*pg_query.Node {
+	switch v := n.Node.(type) {
+	case *pg_query.Node_SelectStmt:
+		return &v.SelectStmt.TargetList
+	case *pg_query.Node_InsertStmt:
+		return &v.InsertStmt.ReturningList
+	case *pg_query.Node_UpdateStmt:
+		return &v.UpdateStmt.ReturningList
+	case *pg_query.Node_DeleteStmt:
+		return &v.DeleteStmt.ReturningList
+	default:
+		return nil
+	}
+}
+
+// named gives how the subjects of a decided statement are named. What EXPLAIN
+// gives are no rows of anybody's.
+func (c *planner) named(n *pg_query.Node) *Naming {
+	if c.naming == nil || len(c.naming.Reached) == 0 || n.GetExplainStmt() != nil {
+		return nil
+	}
+	return c.naming
+}
