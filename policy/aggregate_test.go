@@ -78,12 +78,12 @@ func TestSubjectKeys(t *testing.T) {
 		want  []SubjectKey
 		ok    bool
 	}{
-		{"customers", []SubjectKey{{SQL: `pgveil_t."id"`, Columns: []string{"id"}}}, true},
-		{"orders", []SubjectKey{{SQL: `pgveil_t."customer_id"`, Columns: []string{"customer_id"}}}, true},
-		{"orders_2026", []SubjectKey{{SQL: `pgveil_t."customer_id"`, Columns: []string{"customer_id"}}}, true},
-		{"order_lines", []SubjectKey{{SQL: order, Columns: []string{"order_id"}, Through: []KeyColumns{{mustRelation(t, cat, "crm", "orders"), []string{"id", "customer_id"}}}}}, true},
-		{"transfers", []SubjectKey{{SQL: `pgveil_t."payer"`, Columns: []string{"payer"}}, {SQL: `pgveil_t."payee"`, Columns: []string{"payee"}}}, true},
-		{"visits", []SubjectKey{{SQL: `pgveil_t."customer_ref"`, Columns: []string{"customer_ref"}}}, true},
+		{"customers", []SubjectKey{{Kind: "customer", SQL: `pgveil_t."id"`, Columns: []string{"id"}}}, true},
+		{"orders", []SubjectKey{{Kind: "customer", SQL: `pgveil_t."customer_id"`, Columns: []string{"customer_id"}}}, true},
+		{"orders_2026", []SubjectKey{{Kind: "customer", SQL: `pgveil_t."customer_id"`, Columns: []string{"customer_id"}}}, true},
+		{"order_lines", []SubjectKey{{Kind: "customer", SQL: order, Columns: []string{"order_id"}, Through: []KeyColumns{{mustRelation(t, cat, "crm", "orders"), []string{"id", "customer_id"}}}}}, true},
+		{"transfers", []SubjectKey{{Kind: "customer", SQL: `pgveil_t."payer"`, Columns: []string{"payer"}}, {Kind: "customer", SQL: `pgveil_t."payee"`, Columns: []string{"payee"}}}, true},
+		{"visits", []SubjectKey{{Kind: "customer", SQL: `pgveil_t."customer_ref"`, Columns: []string{"customer_ref"}}}, true},
 		{"Order Lines", nil, true},
 		{"customer_overview", nil, false},
 	} {
