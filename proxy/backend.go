@@ -29,6 +29,11 @@ func (s *session) stepServer(ctx context.Context) (need int, err error) {
 	if s.streaming != nil && (typ == 'D' || typ == 'd') && s.passRows(typ) {
 		return 0, nil
 	}
+	if typ == 'D' && s.streaming == nil {
+		if f := s.first(); f != nil && f.naming != nil {
+			return s.takeRows(ctx, f)
+		}
+	}
 	want, err := s.serverWants(typ, n)
 	if err != nil {
 		return 0, err
@@ -146,7 +151,7 @@ func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int)
 	case 'S':
 		return true, s.parameter(frame)
 	case 'Z':
-		return s.ready(frame)
+		return s.ready(ctx, frame)
 	}
 	f := s.streaming // rows follow rows: no need to look for what they answer
 	if f == nil || typ != 'D' && typ != 'd' {
@@ -174,13 +179,13 @@ func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int)
 		s.streaming = f
 		return true, nil
 	case 'T', 't', 'n':
-		return s.described(f, typ)
+		return s.described(f, typ, frame)
 	case '1', '2', '3':
 		return s.acknowledged(f, typ)
 	case 'C', 'I', 's':
 		return s.completed(ctx, f, typ, frame)
 	case 'E':
-		return s.failed(f, frame)
+		return s.failed(ctx, f, frame)
 	case 'N':
 		return s.notice(f, frame)
 	case 'G':
@@ -206,12 +211,31 @@ func (s *session) pop() {
 	s.settled.Broadcast()
 }
 
-func (s *session) described(f *flight, typ byte) (bool, error) {
-	own := f.own
+func (s *session) described(f *flight, typ byte, frame []byte) (bool, error) {
+	pass := !f.own
+	if typ == 'T' && f.naming != nil {
+		shown, err := f.naming.describe(frame[wire.HeadLen:])
+		if err != nil {
+			return false, err
+		}
+		if pass = len(shown) == len(frame)-wire.HeadLen; !pass {
+			s.describeShown(f, shown)
+		}
+	}
 	if f.kind == flightDescribe && typ != 't' {
 		s.pop()
 	}
-	return !own, nil
+	return pass, nil
+}
+
+// describeShown describes to the client what it gets of an answer's rows.
+func (s *session) describeShown(f *flight, shown []byte) {
+	switch {
+	case shown != nil:
+		s.toC.Frame('T', shown)
+	case f.kind == flightDescribe:
+		s.toC.Frame('n')
+	}
 }
 
 func (s *session) acknowledged(f *flight, typ byte) (bool, error) {
@@ -243,6 +267,11 @@ func (s *session) acknowledged(f *flight, typ byte) (bool, error) {
 // completed handles the end of a statement, or of what a portal was asked for.
 func (s *session) completed(ctx context.Context, f *flight, typ byte, frame []byte) (bool, error) {
 	own := f.own
+	if f.kind == flightExecute {
+		if err := s.nameSubjects(ctx, f, true); err != nil {
+			return false, err
+		}
+	}
 	if f.privacy != nil {
 		if s.hurriedS {
 			return false, errWaits
@@ -258,6 +287,9 @@ func (s *session) completed(ctx context.Context, f *flight, typ byte, frame []by
 			s.tag = string(tag)
 		}
 		s.took(f, s.tag)
+	}
+	if f.naming != nil {
+		f.naming.completed(typ, s.tag)
 	}
 	if f.kind == flightQuery {
 		return !own, nil // its outcome comes with ReadyForQuery
@@ -333,7 +365,7 @@ func (s *session) copyIn() {
 }
 
 // ready handles ReadyForQuery: a text or a Sync is answered.
-func (s *session) ready(frame []byte) (bool, error) {
+func (s *session) ready(ctx context.Context, frame []byte) (bool, error) {
 	b := wire.BodyOf(frame)
 	status := b.Byte()
 	f := s.first()
@@ -341,6 +373,9 @@ func (s *session) ready(frame []byte) (bool, error) {
 		return false, newFatal("08P01", "the server sent ReadyForQuery out of turn")
 	}
 	if f.kind != flightSync && !f.failed {
+		if err := s.nameSubjects(ctx, f, true); err != nil {
+			return false, err
+		}
 		if err := s.recordOutcome(f); err != nil {
 			return false, newFatal("58030", "the access log cannot be written: %w", err)
 		}

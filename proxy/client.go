@@ -17,6 +17,10 @@ const (
 	maxControl = 64 << 10
 )
 
+// errWhole says that all of a message must be there before it can be acted on:
+// nothing has happened yet.
+var errWhole = errors.New("the message is needed as a whole")
+
 // stepClient acts on the next message of the client's. need is how many bytes
 // of it must be there before it can; 0 when it has acted, or after an error.
 //
@@ -49,6 +53,10 @@ func (s *session) stepClient(ctx context.Context) (need int, err error) {
 		s.fromC.Untake(have)
 		s.left = 0
 		return 0, err
+	case errors.Is(err, errWhole):
+		s.fromC.Untake(have)
+		s.left = 0
+		return n, nil
 	case errors.Is(err, errSkipped):
 		s.dropping, err = true, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/rewrite"
@@ -30,7 +31,7 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
 	}
-	st := &named{plan: made.plan, value: made.value, privacy: made.privacy, said: made.said, asked: s.keepText(&made, text)}
+	st := &named{plan: made.plan, value: made.value, privacy: made.privacy, said: made.said, asked: s.keepText(&made, text), desc: newDescription(made.plan)}
 	if params := b.Rest(); !bytes.Equal(params, noParams) {
 		st.params = bytes.Clone(params)
 	}
@@ -82,6 +83,7 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 	if b.Err() != nil {
 		return newFatal("08P01", "malformed Bind message")
 	}
+	rest := b.Rest()
 	f := s.take(flightBind)
 	st, err := s.current(ctx, name)
 	if err != nil {
@@ -91,26 +93,77 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 		})
 	}
 	if st != nil {
-		made := &named{plan: st.plan, value: st.value, privacy: st.privacy, said: st.said, asked: st.asked}
+		made := &named{plan: st.plan, value: st.value, privacy: st.privacy, said: st.said, asked: st.asked, desc: st.desc}
 		if made.privacy != nil && made.privacy.Parameter {
 			return s.bindCommand(f, made, portal, name, b.Rest())
+		}
+		if rest, err = s.bindResults(made, b.Rest()); err != nil {
+			return err
 		}
 		f.name(&s.portals, string(portal), made)
 	}
 	if err := s.push(f); err != nil {
 		return err
 	}
-	if st == nil || st.kept == "" {
+	if st == nil || st.kept == "" && len(rest) == len(b.Rest()) {
 		s.toS.Pass(frame)
 		return nil
 	}
-	s.toS.Head('B', len(frame)+s.left+len(st.kept))
-	s.toS.Copy(portal)
-	s.toS.Copy([]byte{0})
-	s.toS.Copy([]byte(st.kept))
-	s.toS.Copy([]byte{0})
-	s.toS.Pass(b.Rest())
+	if st.kept != "" {
+		name = []byte(st.kept)
+	}
+	s.toS.Head('B', wire.HeadLen+len(portal)+1+len(name)+1+len(rest)+s.left)
+	for _, text := range [][]byte{portal, name} {
+		s.toS.Copy(text)
+		s.toS.Copy([]byte{0})
+	}
+	s.toS.Pass(rest)
 	return nil
+}
+
+// bindResults reads what the end of a Bind message says of the formats of
+// results, and says it of columns as well that the client did not ask for.
+func (s *session) bindResults(made *named, rest []byte) ([]byte, error) {
+	if made.desc == nil {
+		return rest, nil
+	}
+	hidden, _ := hiddenOf(made.plan)
+	if s.left > 0 && hidden > 0 && len(rest)+s.left <= maxHeld {
+		return nil, errWhole
+	}
+	if made.odd = s.left > 0; made.odd {
+		return rest, nil
+	}
+	formats, at, ok := resultFormats(rest)
+	if made.formats, made.odd = formats, !ok; !ok || len(formats) < 2 || hidden == 0 {
+		return rest, nil // one format is for all columns, and none is text for all
+	}
+	longer := append(slices.Clip(rest[:at]), byte((len(formats)+hidden)>>8), byte(len(formats)+hidden))
+	longer = append(longer, rest[at+2:]...)
+	return append(longer, make([]byte, 2*hidden)...), nil
+}
+
+// maxHeld is the length up to which the end of a Bind message is waited for.
+const maxHeld = 64 << 20
+
+// resultFormats reads the end of a Bind message. at is where the formats of
+// results begin.
+func resultFormats(rest []byte) (formats []int16, at int, ok bool) {
+	b := wire.BodyOf(append(make([]byte, wire.HeadLen), rest...))
+	b.Bytes(2 * max(b.Int16(), 0))
+	for range b.Int16() {
+		if n := b.Int32(); n > 0 {
+			b.Bytes(n)
+		}
+	}
+	at = len(rest) - len(b.Rest())
+	for range b.Int16() {
+		formats = append(formats, int16(b.Int16()))
+		if b.Err() != nil {
+			break
+		}
+	}
+	return formats, at, b.Err() == nil && len(b.Rest()) == 0
 }
 
 // bindCommand takes the value of a command's parameter, which is for pgveil
@@ -198,7 +251,7 @@ func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*na
 	if err != nil {
 		return nil, err
 	}
-	fresh := &named{plan: again.plan, value: again.value, privacy: again.privacy, said: again.said, asked: st.asked, params: st.params}
+	fresh := &named{plan: again.plan, value: again.value, privacy: again.privacy, said: again.said, asked: st.asked, params: st.params, desc: newDescription(again.plan)}
 	params := st.params
 	if params == nil {
 		params = noParams
@@ -221,7 +274,9 @@ func (s *session) describe(frame []byte) error {
 		return newFatal("08P01", "malformed Describe message")
 	}
 	f := s.take(flightDescribe)
+	f.naming = s.namingOfNamed(kind, name)
 	if err := s.known(kind, name); err != nil {
+		f.naming = nil
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('D', []byte{kind}, r.poisonName()) })
 	}
 	kept := ""
@@ -294,10 +349,17 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 	if p != nil {
 		p.seq, p.logged = f.seq, f.logged
 		s.nameSteps(f, p.plan)
+		f.naming.boundAs(p)
 	}
 	if err := s.push(f); err != nil {
 		s.giveBack(f) // and end the request that it carries
 		return err
+	}
+	if p != nil {
+		if _, silent := hiddenOf(p.plan); silent {
+			s.toS.Frame('E', name, []byte{0, 0, 0, 0, 0}) // a limit is on rows that the client gets
+			return nil
+		}
 	}
 	s.toS.Pass(frame)
 	return nil

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"slices"
 
 	"github.com/pgveil/pgveil/proxy/wire"
@@ -9,7 +10,13 @@ import (
 
 // failed handles an error: it answers the flight at the head and, in the
 // extended protocol, everything behind it up to the next Sync.
-func (s *session) failed(f *flight, frame []byte) (bool, error) {
+func (s *session) failed(ctx context.Context, f *flight, frame []byte) (bool, error) {
+	if err := s.nameSubjects(ctx, f, true); err != nil {
+		return false, err
+	}
+	if f.naming != nil {
+		f.naming.ends(f.naming.rows)
+	}
 	fields, err := wire.Fields(frame)
 	if err != nil {
 		return false, newFatal("08P01", "the server: %w", err)

@@ -34,6 +34,7 @@ type flight struct {
 	refusal *Refusal // what to say in place of the error that the server will raise
 	privacy *request // the data subject request that this flight carries
 	probe   *probe   // collects the answer of an own question
+	naming  *naming  // finds out whose rows answer it; nil: nobody's
 	last    bool     // of a probe: its answer is complete
 	unnamed bool     // a Parse without a name: if it fails, the unnamed statement is gone
 	standIn bool     // a Close was sent in place of a Parse that is not needed: see keeper
@@ -83,6 +84,9 @@ type named struct {
 	sql     []byte           // what to send in place of the plan's own text; valid only while the message is handled
 	bySQL   bool             // made by PREPARE or DECLARE
 	kept    string           // of unnamed statements: the name under which the server keeps it
+	desc    *description     // of statements of the protocol and their portals, when their subjects are named
+	formats []int16          // of portals: of the result's columns, as Bind says
+	odd     bool             // of portals: what Bind says of formats was not read
 	seq     uint64           // of portals: the audit record of their first execution
 	logged  bool
 }

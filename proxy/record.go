@@ -70,11 +70,11 @@ func (s *session) record(kind audit.Kind, by party, p *rewrite.Plan) audit.Recor
 	}
 	r.Shape, r.Fingerprint, r.Decision, r.Reasons = p.Shape, p.Fingerprint, string(p.Decision), p.Reasons
 	if p.Has(rewrite.Executes | rewrite.Fetches) {
-		r.Columns = s.columnsMade(p)
+		r.Columns, r.Kinds = s.columnsMade(p), kindsOf(s.stepsMade(p))
 		return r
 	}
 	said := recordedOf(p, r)
-	r.Columns, r.Statement = said.columns, said.encoded
+	r.Columns, r.Kinds, r.Statement = said.columns, said.kinds, said.encoded
 	return r
 }
 
@@ -88,6 +88,7 @@ type caller struct {
 // recorded is what every record of a plan says of it, made once.
 type recorded struct {
 	columns []audit.Column
+	kinds   []string
 	encoded audit.Encoded
 }
 
@@ -97,10 +98,25 @@ func recordedOf(p *rewrite.Plan, r audit.Record) *recorded {
 	if said, ok := p.Memo.Load().(*recorded); ok {
 		return said
 	}
-	r.Columns = auditColumns(p)
-	said := &recorded{r.Columns, r.EncodeStatement()}
+	r.Columns, r.Kinds = auditColumns(p), kindsOf(p.Subjects)
+	said := &recorded{r.Columns, r.Kinds, r.EncodeStatement()}
 	p.Memo.Store(said)
 	return said
+}
+
+// kindsOf gives the kinds of subject that statements reach.
+func kindsOf(steps []*rewrite.Naming) (kinds []string) {
+	for _, step := range steps {
+		if step == nil {
+			continue
+		}
+		for _, r := range step.Reached {
+			if r.Kind != "" && !slices.Contains(kinds, r.Kind) {
+				kinds = append(kinds, r.Kind)
+			}
+		}
+	}
+	return kinds
 }
 
 func auditColumns(p *rewrite.Plan) []audit.Column {
@@ -145,6 +161,10 @@ func (s *session) recordOutcome(f *flight) error {
 	}
 	if s.answered == "" {
 		s.answered = r.EncodeCaller()
+		r.Caller = s.answered
+	}
+	if f.naming != nil {
+		r.Subjects, r.Unnamed = f.naming.named, f.naming.unnamed
 	}
 	s.srv.metrics.statementSeconds.Observe(r.Duration.Seconds())
 	_, err := s.srv.audit.Append(&r)

@@ -31,6 +31,7 @@ type Options struct {
 	Audit    *audit.Log
 	Durable  bool            // answers about governed data wait for their records to be durable
 	Privacy  *dsar.Service   // serves data subject requests; nil refuses them
+	Names    NameSubjects    // of data subjects in the access log; nil: they have none
 	State    *state.Store    // remembers elevations and second factors; nil: nothing is remembered
 	Tokens   *token.Verifier // of those who sign who the end user is; nil: nobody does
 
@@ -97,6 +98,7 @@ type Server struct {
 	now       func() time.Time
 
 	elevations elevations
+	namer      *namer
 
 	cancels  cancels
 	tasks    sync.WaitGroup
@@ -128,7 +130,7 @@ func New(o Options) (*Server, error) {
 		guard: o.Guard, suspect: o.Suspect, slowed: make(chan struct{}, max(1, o.MaxUnauthorized/4)),
 		turnstile: turnstile{most: o.MaxPerAddress, inside: map[netip.Prefix]int{}},
 		log:       o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
-		keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
+		namer: newNamer(o.Names), keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}
 	if srv.loops.count <= 0 {
 		srv.loops.count = (runtime.GOMAXPROCS(0) + 1) / 2
