@@ -161,6 +161,17 @@ func (s *Snapshot) OperatorSchemas(name string) []string {
 // HasSchema tells whether there is a schema of that name, be it empty.
 func (s *Snapshot) HasSchema(schema string) bool { return slices.Contains(s.schemas, schema) }
 
+// Schemas gives the schemas, pg_catalog first.
+func (s *Snapshot) Schemas() []string {
+	schemas := []string{"pg_catalog"}
+	for _, name := range s.schemas {
+		if name != "pg_catalog" {
+			schemas = append(schemas, name)
+		}
+	}
+	return schemas
+}
+
 func first(path, schemas []string) string {
 	for _, p := range path {
 		if slices.Contains(schemas, p) {

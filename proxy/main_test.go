@@ -220,7 +220,9 @@ func (f *front) loader(conn *pgx.Conn) func(context.Context) (*rewrite.Engine, e
 		if err != nil {
 			return nil, err
 		}
-		return rewrite.New(cat, set, 8<<20), nil
+		e := rewrite.New(cat, set, 8<<20)
+		e.NameSubjects()
+		return e, nil
 	}
 }
 

@@ -21,12 +21,14 @@ import (
 const (
 	wireUnrestricted = `
 version: 1
+subjects: {person: {table: public.t, key: id}, parent: {table: public.parent, key: id}}
 roles: {all: {unrestricted: true}}
 users: {wire: {roles: [all]}}
 `
 	wireRestricted = `
 version: 1
 purposes: {work: {basis: contract}}
+subjects: {person: {table: public.t, key: id}, parent: {table: public.parent, key: id}}
 classes: {open: ["public.*.*"]}
 roles: {clerk: {purposes: [work], tables: [{on: ["public.*"], do: [select, insert, update, delete]}]}}
 users: {wire: {roles: [clerk]}}
@@ -152,12 +154,12 @@ func compare(t *testing.T, want, got string, brief bool) {
 // TestScripts runs every block straight against PostgreSQL and through pgveil,
 // for a caller without restrictions and, but for blocks tagged unrestricted,
 // for one who has some and may see everything that the block uses. pgveil must
-// be invisible to both; the second is not told the details of errors. Blocks
+// be invisible to both, and name subjects all the while; the second is not told the details of errors. Blocks
 // tagged brief have errors whose details are a matter of chance.
 func TestScripts(t *testing.T) {
 	w := newWireBase(t)
-	everybody := start(t, w.name, wireUnrestricted)
-	clerk := start(t, w.name, wireRestricted)
+	everybody := start(t, w.name, wireUnrestricted, names(t, w.name))
+	clerk := start(t, w.name, wireRestricted, names(t, w.name))
 	for _, s := range scripts(t) {
 		for _, b := range s.Blocks {
 			t.Run(scriptName(s)+"/"+b.Name, func(t *testing.T) {

@@ -280,7 +280,7 @@ func (e *Engine) describe(s Session, sql string, p *Plan) {
 	for _, st := range stmts {
 		step := Step{Command: commandName(st.Node)}
 		if n := queryOf(st.Node); n != nil {
-			q, err := resolve.Resolve(resolve.Input{Catalog: e.Catalog, Path: s.Path}, n)
+			q, err := e.guess(s, n, nil)
 			if err != nil {
 				p.Reasons = append(p.Reasons, "not resolved: recorded by shape only")
 			} else {

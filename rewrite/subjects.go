@@ -123,7 +123,7 @@ func (c *planner) addToSelect(s *surveyor, sel *pg_query.SelectStmt, w *work) er
 	}
 	if s.groups {
 		if !s.nested {
-			c.added = []added{{sql: "pg_catalog.count(*)"}}
+			c.added = []added{{sql: "(pg_catalog.count(*))::pg_catalog.text"}}
 		}
 		return nil
 	}
@@ -233,15 +233,16 @@ func (c *planner) addColumns(sql string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("rewrite: internal error: %w", err)
 	}
-	at, lead := len(sql), ", "
+	at, lead := len(sql), " RETURNING "
 	list := outputs(before)
-	switch {
-	case before.GetSelectStmt() != nil:
+	if before.GetSelectStmt() != nil {
+		lead = " "
 		if at, err = parse.TargetsEnd(sql); err != nil {
 			return "", fmt.Errorf("rewrite: internal error: %w", err)
 		}
-	case len(*list) == 0:
-		lead = " RETURNING "
+	}
+	if len(*list) > 0 {
+		lead = ", "
 	}
 	var columns string
 	for i, a := range c.added {

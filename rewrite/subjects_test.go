@@ -37,7 +37,7 @@ func named(p *rewrite.Plan) string {
 // addition gives what a plan's text has of columns that name subjects.
 func addition(p *rewrite.Plan) string {
 	start := strings.Index(p.SQL, "::pg_catalog.text AS pgveil_key_0")
-	if counted := strings.Index(p.SQL, ", pg_catalog.count(*) AS pgveil_key_0"); counted >= 0 {
+	if counted := strings.Index(p.SQL, "(pg_catalog.count(*))::pg_catalog.text AS pgveil_key_0"); counted >= 0 {
 		return "count(*)"
 	}
 	if start < 0 {
@@ -47,7 +47,7 @@ func addition(p *rewrite.Plan) string {
 	if returning := strings.LastIndex(p.SQL[:start], " RETURNING ("); returning > from {
 		from = returning
 	}
-	text := p.SQL[from:]
+	text := p.SQL[max(from, 0):]
 	text, _, _ = strings.Cut(text, " FROM (")
 	text, _, _ = strings.Cut(text, " FROM public")
 	return strings.ReplaceAll(strings.TrimLeft(text, ", "), "::pg_catalog.text AS pgveil_key_", ":")
@@ -73,6 +73,7 @@ func TestWhomRowsAreAbout(t *testing.T) {
 		{"alice", "SELECT first_name FROM customers AS c (key)", "", "customer 1"},
 		{"alice", "SELECT first_name FROM customers WHERE EXISTS (SELECT FROM orders)", `("customers".id):0`, "customer 1, added customer"},
 		{"alice", "SELECT x.first_name FROM (SELECT first_name FROM customers) x", "", "customer 1"},
+		{"alice", "SELECT FROM customers", `SELECT ("customers".id):0`, "customer 1, added customer"},
 		{"alice", "TABLE customers", "", "customer 1"},
 
 		// Several rows become one.

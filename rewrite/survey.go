@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"fmt"
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -296,7 +297,7 @@ func (e *Engine) describeSubjects(s Session, sql string, p *Plan) {
 	}
 	stmts, err := parse.Parse(sql)
 	if err != nil {
-		p.Subjects = []*Naming{{Reached: []Reached{{Each: AnyNumber}}}}
+		p.Subjects = []*Naming{anybody()}
 		return
 	}
 	for _, st := range stmts {
@@ -306,22 +307,58 @@ func (e *Engine) describeSubjects(s Session, sql string, p *Plan) {
 
 func (e *Engine) describeStatement(s Session, n *pg_query.Node) *Naming {
 	if table := n.GetCopyStmt(); table.GetRelation() != nil {
-		rel, ok := e.Catalog.Relation(s.Path, table.Relation.Schemaname, table.Relation.Relname)
-		if !ok {
-			return nil
+		rel, ok := e.Catalog.Relation(e.guessPath(s), table.Relation.Schemaname, table.Relation.Relname)
+		if !ok || table.Relation.Schemaname == "" && e.ambiguous(s, rel) {
+			return anybody()
 		}
 		return e.rowsOf(rel)
+	}
+	if n.GetFetchStmt() != nil || n.GetExecuteStmt() != nil {
+		return anybody() // what the names stand for is not followed where nothing is refused
 	}
 	query := queryOf(n)
 	if query == nil || n.GetExplainStmt() != nil {
 		return nil
 	}
-	in := resolve.Input{Catalog: e.Catalog, Path: s.Path, Expand: func(r *catalog.Relation) bool { return r.Governed() && r.Kind == catalog.View }}
-	q, err := resolve.Resolve(in, query)
+	q, err := e.guess(s, query, func(r *catalog.Relation) bool { return r.Governed() && r.Kind == catalog.View })
 	if err != nil {
-		return &Naming{Reached: []Reached{{Each: AnyNumber}}}
+		return anybody()
 	}
 	return e.survey(query, q).naming
+}
+
+// anybody is the naming of what is not understood.
+func anybody() *Naming { return &Naming{Reached: []Reached{{Each: AnyNumber}}} }
+
+// guess resolves a statement for the access log alone. Where the session's search
+// path was not asked for, a name without a schema is that of the only relation
+// that has it.
+func (e *Engine) guess(s Session, n *pg_query.Node, expand func(*catalog.Relation) bool) (*resolve.Query, error) {
+	q, err := resolve.Resolve(resolve.Input{Catalog: e.Catalog, Path: e.guessPath(s), Expand: expand}, n)
+	if err != nil {
+		return nil, err
+	}
+	for _, ref := range q.Refs {
+		if ref.Var.Schemaname == "" && e.ambiguous(s, ref.Relation) {
+			return nil, fmt.Errorf("%s is a name in several schemas", ref.Relation.Name)
+		}
+	}
+	return q, nil
+}
+
+func (e *Engine) guessPath(s Session) []string {
+	if len(s.Path) > 0 {
+		return s.Path
+	}
+	return e.Catalog.Schemas()
+}
+
+// ambiguous tells whether a relation that was found by its bare name may have
+// been another one.
+func (e *Engine) ambiguous(s Session, r *catalog.Relation) bool {
+	return len(s.Path) == 0 && r.Governed() && slices.ContainsFunc(e.Catalog.Relations(), func(other *catalog.Relation) bool {
+		return other != r && other.Name == r.Name && other.Governed()
+	})
 }
 
 // rowsOf says whom rows of a relation are about.
