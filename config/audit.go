@@ -10,6 +10,7 @@ import (
 type Audit struct {
 	Dir        string `yaml:"dir"`
 	Durability string `yaml:"durability"` // intent or relaxed
+	Subjects   bool   `yaml:"subjects"`   // records name the data subjects whose rows were returned or changed
 
 	Origin     string        `yaml:"origin"`     // the log's name in checkpoints; with key
 	Key        string        `yaml:"key"`        // file with the key that signs checkpoints; absent: there are none

@@ -110,7 +110,7 @@ func defaults() Config {
 		Mode:   "0700",
 		Server: Server{Port: 5432, TLS: "verify-full", Target: "any", Balance: "disable", Timeout: 10 * time.Second, Keep: 5},
 		Auth:   Auth{Keep: time.Second, Guard: defaultGuard()},
-		Audit:  Audit{Durability: "intent", Checkpoint: 10 * time.Second},
+		Audit:  Audit{Durability: "intent", Subjects: true, Checkpoint: 10 * time.Second},
 		Limits: Limits{LoginTimeout: time.Minute, Unauthenticated: 200, PerAddress: 100, Drain: 30 * time.Second, Refresh: time.Minute, PlanCache: 64 << 20},
 		Log:    Log{Level: "info", Format: "text"},
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -21,6 +22,8 @@ const (
 	// namesKept is how many names are remembered, and half of how many at most:
 	// some hundred bytes each.
 	namesKept = 100_000
+	// nameAgain is how long nobody asks again after a failure.
+	nameAgain = time.Second
 	// nameTimeout is how long the end of an answer may wait for names.
 	nameTimeout = 10 * time.Second
 )
@@ -29,11 +32,15 @@ const (
 // that come while another is answered are put together.
 type namer struct {
 	ask NameSubjects // nil: nobody has a name
+	log *slog.Logger
+	now func() time.Time
 
-	mu          sync.Mutex
-	now, before map[subject]string // two generations of what was asked for lately
-	waiting     []*question
-	answering   bool
+	mu           sync.Mutex
+	failed       time.Time          // the last time that asking failed
+	told         time.Time          // the last time that the operators were told
+	last, before map[subject]string // two generations of what was asked for lately
+	waiting      []*question
+	answering    bool
 }
 
 // question is what one session wants to know.
@@ -42,14 +49,16 @@ type question struct {
 	done     chan error
 }
 
-func newNamer(ask NameSubjects) *namer { return &namer{ask: ask, now: map[subject]string{}} }
+func newNamer(ask NameSubjects, log *slog.Logger, now func() time.Time) *namer {
+	return &namer{ask: ask, log: log, now: now, last: map[subject]string{}}
+}
 
 // known gives the names of subjects. Those that are not remembered are left out.
 func (n *namer) known(subjects []subject) (names []string, missing []subject) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, s := range subjects {
-		name, ok := n.now[s]
+		name, ok := n.last[s]
 		if !ok {
 			if name, ok = n.before[s]; ok {
 				n.remember(s, name)
@@ -65,10 +74,10 @@ func (n *namer) known(subjects []subject) (names []string, missing []subject) {
 }
 
 func (n *namer) remember(s subject, name string) {
-	if len(n.now) >= namesKept {
-		n.before, n.now = n.now, make(map[subject]string, namesKept)
+	if len(n.last) >= namesKept {
+		n.before, n.last = n.last, make(map[subject]string, namesKept)
 	}
-	n.now[s] = name
+	n.last[s] = name
 }
 
 // names gives the names of subjects, and asks for those that are not remembered.
@@ -77,7 +86,7 @@ func (n *namer) names(ctx context.Context, subjects []subject) ([]string, error)
 	if len(missing) == 0 {
 		return names, nil
 	}
-	if n.ask == nil {
+	if n.ask == nil || n.hasFailed() {
 		return nil, errUnnamed
 	}
 	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
@@ -122,9 +131,33 @@ func (n *namer) answer() {
 			return
 		}
 		err := n.learn(questions)
+		n.tell(err)
 		for _, q := range questions {
 			q.done <- err
 		}
+	}
+}
+
+// hasFailed tells whether it is too soon to ask again.
+func (n *namer) hasFailed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.failed.IsZero() && n.now().Sub(n.failed) < nameAgain
+}
+
+// tellEvery is how often operators are told that names cannot be had.
+const tellEvery = time.Minute
+
+func (n *namer) tell(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err == nil {
+		n.failed = time.Time{}
+		return
+	}
+	if n.failed = n.now(); n.told.IsZero() || n.failed.Sub(n.told) >= tellEvery {
+		n.told = n.failed
+		n.log.Error("data subjects are counted in the access log and not named", "err", err)
 	}
 }
 

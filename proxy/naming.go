@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -447,7 +446,7 @@ func (s *session) nameSubjects(ctx context.Context, f *flight, ends bool) error 
 		}
 		var err error
 		if names, err = s.srv.namer.names(ctx, n.subjects); err != nil {
-			s.unnamed(n, err)
+			s.unnamed(n)
 		}
 	}
 	n.subjects, n.seen = n.subjects[:0], nil
@@ -473,11 +472,8 @@ func (s *session) nameSubjects(ctx context.Context, f *flight, ends bool) error 
 const namesInRecord = 500
 
 // unnamed says of the subjects collected how many they were.
-func (s *session) unnamed(n *naming, err error) {
+func (s *session) unnamed(n *naming) {
 	s.srv.metrics.unnamed.Add(float64(len(n.subjects)))
-	if !errors.Is(err, errUnnamed) {
-		s.log.Error("data subjects are not named in the access log, only counted", "subjects", len(n.subjects), "err", err)
-	}
 	for _, subject := range n.subjects {
 		n.leave(subject.kind, 1)
 	}

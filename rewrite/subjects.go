@@ -37,6 +37,16 @@ type Reached struct {
 // AnyNumber says that nothing bounds the number.
 const AnyNumber = -1
 
+// Naming gives how the subjects of one statement are named.
+func (p *Plan) Naming(step int) *Naming {
+	if step < len(p.Subjects) && p.Subjects[step] != nil {
+		return p.Subjects[step]
+	}
+	return nobody
+}
+
+var nobody = &Naming{}
+
 // Hidden tells how many columns of a row the client did not ask for.
 func (n *Naming) Hidden() int {
 	if n.Counted {

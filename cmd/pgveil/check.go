@@ -65,7 +65,9 @@ func (s *policySource) engine(ctx context.Context) (*rewrite.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rewrite.New(cat, set, 1<<20), nil
+	e := rewrite.New(cat, set, 1<<20)
+	e.NameSubjects()
+	return e, nil
 }
 
 func (s *policySource) clock() time.Time {

@@ -96,6 +96,7 @@ type process struct {
 	own         *dialer
 	catalog     *connection // pgveil's own, for the catalog
 	memory      *connection // and for what it remembers in the database
+	names       *connection // and for what the access log calls data subjects; nil: nothing
 	verify      *auth.AuthQuery
 	users       atomic.Pointer[auth.Users]       // of the users file
 	revocations atomic.Pointer[auth.Revocations] // of certificates; nil: there are no lists
@@ -139,6 +140,9 @@ func (p *process) start(ctx context.Context) (err error) {
 		return err
 	}
 	p.catalog, p.memory = newConnection(p.own.open), newConnection(p.own.openBrief)
+	if p.cfg.Audit.Subjects {
+		p.names = newConnection(p.own.openBrief)
+	}
 	p.enforcer, err = proxy.NewEnforcer(ctx, p.loadEngine, func(ctx context.Context) (version uint64, err error) {
 		err = p.catalog.use(ctx, func(c *pgx.Conn) error { version, err = pgload.Version(ctx, c); return err })
 		return version, err
@@ -176,7 +180,7 @@ func (p *process) close() error {
 	if p.verify != nil {
 		errs = append(errs, p.verify.Close(context.Background()))
 	}
-	for _, c := range []*connection{p.catalog, p.memory} {
+	for _, c := range []*connection{p.catalog, p.memory, p.names} {
 		if c != nil {
 			errs = append(errs, c.close())
 		}
@@ -212,7 +216,11 @@ func (p *process) loadEngine(ctx context.Context) (*rewrite.Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy %s: %w", p.cfg.Policy, err)
 	}
-	return rewrite.New(cat, set, p.cfg.Limits.PlanCache), nil
+	e := rewrite.New(cat, set, p.cfg.Limits.PlanCache)
+	if p.names != nil {
+		e.NameSubjects()
+	}
+	return e, nil
 }
 
 func (p *process) options(key []byte) (proxy.Options, error) {
@@ -222,6 +230,9 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 		State:   &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Log: p.log},
 		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
 		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Loops: p.cfg.Limits.Loops, Log: p.log, Metrics: p.registry,
+	}
+	if p.names != nil {
+		o.Names = (&state.Store{Use: p.names.use}).SubjectTokens
 	}
 	var err error
 	if o.MaskKeys, err = mask.Settings(derive(key, "masks")); err != nil {

@@ -48,7 +48,9 @@ func LoadFixture(dir string, at time.Time) (*Fixture, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load fixture: %w", err)
 	}
-	return &Fixture{Dir: dir, Engine: rewrite.New(cat, set, 1<<20)}, nil
+	e := rewrite.New(cat, set, 1<<20)
+	e.NameSubjects()
+	return &Fixture{Dir: dir, Engine: e}, nil
 }
 
 func policyOf(dir string) string {

@@ -152,12 +152,29 @@ func (s *Server) send(ctx context.Context, conn *pgx.Conn, r Request, p *rewrite
 	return o.quiet(p), errors.Join(err, tx.Rollback(ctx))
 }
 
-// quiet leaves out of an error what the proxy does not let through either.
+// quiet leaves out what the proxy does not let through either, of errors and of
+// rows.
 func (o Outcome) quiet(p *rewrite.Plan) Outcome {
+	for i := range o.Results {
+		o.Results[i].takeOff(p.Naming(i))
+	}
 	if o.Error != nil && p.Governed {
 		o.Error.Detail, o.Error.Hint = "", ""
 	}
 	return o
+}
+
+// takeOff takes off the columns that name subjects.
+func (r *Result) takeOff(n *rewrite.Naming) {
+	switch {
+	case n.Silent:
+		r.Columns, r.Rows = nil, nil
+	case n.Hidden() > 0:
+		r.Columns = r.Columns[:len(r.Columns)-n.Hidden()]
+		for i, row := range r.Rows {
+			r.Rows[i] = row[:len(row)-n.Hidden()]
+		}
+	}
 }
 
 // prepare gives the session what the proxy gives it at login.
