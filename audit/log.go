@@ -43,6 +43,9 @@ type Options struct {
 	// SignFailed, when not nil, is told why there is no new one. It is tried
 	// again.
 	SignFailed func(error)
+
+	// Retention removes old records. It takes a Key, which signs what is gone.
+	Retention Retention
 }
 
 const (
@@ -90,11 +93,13 @@ type Log struct {
 	next     uint64     // seq of the next record
 	chain    hash
 	bytes    int64
-	count    int   // segments
-	err      error // wraps ErrFailed: nothing is appended any more
+	count    int    // segments
+	first    uint64 // seq of the first record that is there
+	err      error  // wraps ErrFailed: nothing is appended any more
 	closed   bool
 	room     room
 	lastMark time.Time // of the syncer
+	latest   time.Time // of the last record; zero before the first
 	signed   uint64    // records under the last checkpoint
 	signErr  error     // why there is none newer; nil when nothing is wrong
 }
@@ -117,7 +122,10 @@ func Open(dir string, opts Options) (*Log, error) {
 	if l.signing, err = openSigning(dir, l.opts); err != nil {
 		return nil, errors.Join(fmt.Errorf("open audit log %s: %w", dir, err), lock.Close())
 	}
-	notes, err := l.recover()
+	var notes []string
+	if err = l.takeTombstone(); err == nil {
+		notes, err = l.recover()
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open audit log %s: %w", dir, err), l.signing.close(), lock.Close())
 	}
@@ -185,6 +193,9 @@ func (l *Log) Append(r *Record) (seq uint64, err error) {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.tick(); err != nil {
+		return 0, fmt.Errorf("append audit record: %w", err)
+	}
 	if err := l.makeRoom(frameSize + maxHead + len(*body)); err != nil {
 		return 0, fmt.Errorf("append audit record: %w", err)
 	}
@@ -201,14 +212,6 @@ func (l *Log) put(r *Record, kind byte, body []byte) {
 	l.next++
 }
 
-// stamp gives the time of a record: now, unless it has one that JSON can say.
-func (l *Log) stamp(t time.Time) time.Time {
-	if t = t.UTC(); t.IsZero() || t.Year() < 0 || t.Year() > 9999 {
-		t = l.opts.Now().UTC()
-	}
-	return t.Round(0) // without the monotonic reading, as it will be read back
-}
-
 // Stats is what a Log tells of itself.
 type Stats struct {
 	Appended uint64 // records ever, over the life of the log
@@ -217,6 +220,7 @@ type Stats struct {
 	Refused  uint64 // appends refused for want of room, by this process
 	Bytes    int64  // written in segments, headers included
 	Segments int
+	First    uint64 // seq of the first record that was not retired
 	Signed   uint64 // records under the last signed checkpoint
 	SignErr  error  // why there is no newer one; nothing is refused for it
 	Err      error  // what Append now fails with; nil when it does not
@@ -236,6 +240,7 @@ func (l *Log) Stats() Stats {
 		Refused:  l.room.refused,
 		Bytes:    l.bytes,
 		Segments: l.count,
+		First:    l.first,
 		Signed:   l.signed,
 		SignErr:  l.signErr,
 		Err:      errors.Join(l.stopped(), l.room.err),

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -44,6 +45,9 @@ func prove(dir string, seq uint64) (p Proof, err error) {
 		return p, err
 	}
 	size := p.Checkpoint.Size
+	if t, err := readTombstone(dir); err != nil || seq < t.Records {
+		return p, errors.Join(err, fmt.Errorf("it was retired at %s, with those before record %d", t.At.Format(time.RFC3339), t.Records))
+	}
 	if seq >= size {
 		return p, fmt.Errorf("the last checkpoint is of %d records: this one is not signed yet", size)
 	}
@@ -119,9 +123,14 @@ func (h recordHashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 		wanted[x] = tlog.Hash{}
 	}
 	err := readFrom(h.dir, 0, false, func(r *reader) error {
-		var tree frontier
+		tree := r.retired.tree
+		for level := range tree.full { // of what was retired, this is known
+			if tree.n>>level&1 == 1 {
+				wanted[tlog.StoredHashIndex(level, int64(tree.n>>level)-1)] = tree.full[level]
+			}
+		}
 		var buf []byte
-		for index := int64(0); tree.n < h.size; {
+		for index := tlog.StoredHashCount(int64(tree.n)); tree.n < h.size; {
 			f, err := r.read()
 			if err != nil {
 				return err

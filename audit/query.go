@@ -176,8 +176,12 @@ func Last(dir string, f Filter, n int) ([]Entry, uint64, error) {
 		return nil, 0, err
 	}
 	f.Limit = 0
+	t, err := readTombstone(dir)
+	if err != nil {
+		return nil, 0, err
+	}
 	for span := uint64(4*n + 64); ; span *= 4 {
-		from := head.Count - min(span, head.Count)
+		from := max(t.Records, head.Count-min(span, head.Count))
 		var last []Entry
 		next := from
 		counted := func(yield func(Record, error) bool) {
@@ -195,7 +199,7 @@ func Last(dir string, f Filter, n int) ([]Entry, uint64, error) {
 				last = slices.Delete(last, 0, len(last)-n)
 			}
 		}
-		if len(last) >= n || from == 0 {
+		if len(last) >= n || from == t.Records {
 			return last[max(0, len(last)-n):], next, nil
 		}
 	}

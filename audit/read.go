@@ -110,29 +110,44 @@ type reader struct {
 	deep bool
 	file *os.File
 	*scanner
+	retired    Tombstone
 	segments   int
 	bytes      int64 // of the segments before this one
 	unfinished int64 // bytes behind the last frame, once it was found to be the last
 }
 
 // openReader opens the log at the segment that holds record from.
+//
+// Where records were retired before it, that is the first that there is.
 func openReader(dir string, from uint64, deep bool) (*reader, error) {
-	firsts, err := segments(dir)
-	if err != nil {
-		return nil, err
+	for {
+		firsts, t, err := remaining(dir)
+		if err != nil {
+			return nil, err
+		}
+		if len(firsts) == 0 {
+			return nil, errors.New("there is no audit log in this directory")
+		}
+		i, found := slices.BinarySearch(firsts, from)
+		if !found {
+			i = max(0, i-1)
+		}
+		r := &reader{dir: dir, deep: deep, retired: t}
+		err = r.open(firsts[i])
+		if errors.Is(err, os.ErrNotExist) && r.retiredSince() {
+			continue
+		}
+		if err == nil && i == 0 && t.Records > 0 && r.chain != t.Chain {
+			err = errors.Join(r.fault("the chain hash in the header does not follow from the records that were retired"), r.file.Close())
+		}
+		return r, err
 	}
-	if len(firsts) == 0 {
-		return nil, errors.New("there is no audit log in this directory")
-	}
-	if firsts[0] != 0 {
-		return nil, missing(0, firsts[0])
-	}
-	i, found := slices.BinarySearch(firsts, from)
-	if !found {
-		i--
-	}
-	r := &reader{dir: dir, deep: deep}
-	return r, r.open(firsts[i])
+}
+
+// retiredSince tells whether records were retired since the reader was opened.
+func (r *reader) retiredSince() bool {
+	t, err := readTombstone(r.dir)
+	return err == nil && t.Records > r.retired.Records
 }
 
 // open goes to the segment that begins with record first.
@@ -236,6 +251,9 @@ func (r *reader) tail(stop error) (frame, error) {
 func (r *reader) advance(stop error, next uint64) error {
 	if !errors.Is(stop, io.EOF) {
 		return stop
+	}
+	if next != r.next && r.retiredSince() {
+		return fmt.Errorf("records from %d on were retired while the log was read", r.next)
 	}
 	if next != r.next {
 		return missing(r.next, next)

@@ -22,7 +22,7 @@ func (l *Log) recover() (notes []string, err error) {
 	if err := os.Remove(filepath.Join(l.dir, spareName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	firsts, err := segments(l.dir)
+	firsts, t, err := remaining(l.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -32,8 +32,10 @@ func (l *Log) recover() (notes []string, err error) {
 	if len(firsts) == 0 {
 		return nil, l.create()
 	}
-	if firsts[0] != 0 {
-		return nil, missing(0, firsts[0])
+	if t.Records > 0 {
+		if err := l.checkJoint(t.Records, t.Chain, firsts[0]); err != nil {
+			return nil, err
+		}
 	}
 	for i := range firsts {
 		sealed, err := l.checkSealed(firsts[i:])
@@ -81,7 +83,6 @@ func (l *Log) checkSealed(firsts []uint64) (bool, error) {
 		return false, nil
 	}
 	l.count++
-	l.bytes += int64(s.last)
 	if len(firsts) == 1 {
 		return true, nil // for the caller to tell
 	}
@@ -93,6 +94,8 @@ func (l *Log) checkSealed(firsts []uint64) (bool, error) {
 	if !ok {
 		return false, &Fault{Segment: s.name, Offset: int64(s.last), Problem: "the last record is damaged"}
 	}
+	l.bytes += int64(s.last) + int64(frameSize+len(f.payload))
+	l.latest = f.time()
 	return true, l.checkJoint(f.seq+1, f.chain, firsts[1])
 }
 
@@ -178,6 +181,9 @@ func (l *Log) readTail(first uint64) (*scanner, string, error) {
 	defer file.Close()
 	for err == nil {
 		_, err = s.scan()
+	}
+	if s.tip > 0 {
+		l.latest = s.lastTime()
 	}
 	r, err := s.judge(err)
 	switch {

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 )
 
 // frame is one frame as read. Its payload is valid until the next read.
@@ -147,6 +149,25 @@ func cutHead(payload []byte) (uint64, Kind, bool) {
 	kind, _, ok4 := bytes.Cut(rest, []byte(`"`))
 	seq, err := strconv.ParseUint(string(digits), 10, 64)
 	return seq, Kind(kind), ok && ok2 && ok3 && ok4 && err == nil
+}
+
+// time is that of the record, zero where it has none that can be read.
+func (f frame) time() time.Time {
+	var r struct{ Time time.Time }
+	if json.Unmarshal(f.payload, &r) != nil {
+		return time.Time{}
+	}
+	return r.Time
+}
+
+// lastTime is the time of the record before the next.
+func (s *scanner) lastTime() time.Time {
+	b, err := s.at(s.tip, maxFrame)
+	if err != nil {
+		return time.Time{}
+	}
+	f, _ := parseFrame(b, s.idSum)
+	return f.time()
 }
 
 func (s *scanner) fault(format string, args ...any) *Fault {

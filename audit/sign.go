@@ -29,6 +29,7 @@ type signing struct {
 	tree   frontier   // of the records whose hashes are in the file
 	reader *reader    // stands before record tree.n; nil: nowhere yet
 	buf    []byte
+	retirement
 }
 
 // floor is how many records of the log are known to have been there.
@@ -130,10 +131,16 @@ func (l *Log) signer() {
 		select {
 		case <-tick.C:
 		case <-l.signing.wake:
+		case asked := <-l.signing.asked:
+			asked <- l.retireAll(ctx)
+			continue
 		case <-l.quit:
 			return
 		}
-		if err := l.checkpoint(ctx); err != nil && ctx.Err() == nil && l.opts.SignFailed != nil {
+		err := l.checkpoint(ctx)
+		if err == nil {
+			l.retireDue(ctx)
+		} else if ctx.Err() == nil && l.opts.SignFailed != nil {
 			l.opts.SignFailed(err)
 		}
 	}

@@ -19,7 +19,7 @@ func openSigning(dir string, opts Options) (s *signing, err error) {
 		}
 		return nil, err
 	}
-	s = &signing{dir: dir, keys: []Key{*opts.Key}, wake: make(chan struct{}, 1)}
+	s = &signing{dir: dir, keys: []Key{*opts.Key}, wake: make(chan struct{}, 1), retirement: retirement{asked: make(chan chan error)}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -85,6 +85,32 @@ func (s *signing) checkSigner(opts Options) error {
 		s.last.Size, s.last.Origin, opts.Key.Public(), opts.KeyBefore.Public())
 }
 
+// takeTombstone reads what says which records are gone, and checks that our key
+// signed that, or the one that it takes over from: then both sign it anew.
+func (l *Log) takeTombstone() error {
+	t, err := readTombstone(l.dir)
+	if err != nil || t.Records == 0 {
+		return err
+	}
+	s := l.signing
+	if s == nil {
+		return fmt.Errorf("records were removed, and %s is signed: the log needs its key", retiredName)
+	}
+	if !t.signedBy([]PublicKey{l.opts.Key.Public()}) {
+		if l.opts.KeyBefore == nil || !t.signedBy([]PublicKey{l.opts.KeyBefore.Public()}) {
+			return fmt.Errorf("%s, of %d records that were removed, is not signed by the key %s, nor by one before", retiredName, t.Records, l.opts.Key.Public())
+		}
+		if err := t.sign([]Key{*l.opts.Key, *l.opts.KeyBefore}); err != nil {
+			return err
+		}
+		if err := replaceFile(l.lock, filepath.Join(l.dir, retiredName), t.Note); err != nil {
+			return err
+		}
+	}
+	s.tomb, l.first = t, t.Records
+	return nil
+}
+
 // startSigning takes the tree up where it was signed last, and says in the log
 // whose signatures follow where that is new.
 func (l *Log) startSigning() error {
@@ -94,6 +120,9 @@ func (l *Log) startSigning() error {
 			Problem: fmt.Sprintf("the log ends here, and a checkpoint of %d records is signed", s.last.Size)}
 	}
 	if err := l.resumeTree(); err != nil {
+		return err
+	}
+	if err := l.startRetirement(l.latest); err != nil {
 		return err
 	}
 	l.signed, s.opened = s.last.Size, s.last
@@ -119,7 +148,8 @@ func (l *Log) startSigning() error {
 // resumeTree reads the stored tree as it was before the current segment, lets
 // it grow by that segment's records up to the last checkpoint, and holds it to
 // the signed root. Where that is another one, either the stored tree is not
-// good, and is made anew in the background, or the records are not.
+// good, and is made anew in the background as far as there are records, or these
+// are not.
 func (l *Log) resumeTree() (err error) {
 	s := l.signing
 	s.tree, err = storedHashes{s.hashes}.frontier(min(s.last.Size, l.cur.first))
@@ -137,7 +167,7 @@ func (l *Log) resumeTree() (err error) {
 		keys = append(keys, k.Public())
 	}
 	s.rewind()
-	s.tree = frontier{}
+	s.tree = s.tomb.tree
 	_, err = Check{Keys: keys}.Verify(s.dir)
 	return err
 }

@@ -135,20 +135,6 @@ func TestChangedWhileOpen(t *testing.T) {
 	}
 }
 
-// TestClockBackwards signs on while the clock goes back.
-func TestClockBackwards(t *testing.T) {
-	k, dir := newKey(t), t.TempDir()
-	now := fixedClock()
-	o := signed(k)
-	o.Now = func() time.Time { now = now.Add(-time.Hour); return now }
-	for range 2 {
-		l := openLog(t, dir, o)
-		fill(t, l, 120)
-		closeLog(t, l)
-	}
-	verifySigned(t, dir, 241, k)
-}
-
 // TestSignedIsTold follows the checkpoints as they are made.
 func TestSignedIsTold(t *testing.T) {
 	k, dir := newKey(t), t.TempDir()

@@ -73,7 +73,8 @@ type Report struct {
 	Checkpoints int    // so signed
 	Unknown     int    // before those: checkpoints that fit, by other keys
 	Signer      PublicKey
-	BadHashes   bool // the stored hashes of the tree are not those of the records; Prove does without
+	Retired     Tombstone // of records that are gone and were not read; whether it is by one of Check.Keys is checked where there are some
+	BadHashes   bool      // the stored hashes of the tree are not those of the records; Prove does without
 }
 
 // Verify is Check.Verify with heads alone.
@@ -91,13 +92,16 @@ func Verify(dir string, remembered ...Head) (Report, error) {
 func (c Check) Verify(dir string) (Report, error) {
 	var rep Report
 	err := readFrom(dir, 0, true, func(r *reader) error {
-		signed, err := c.openSigned(dir)
+		signed, err := c.openSigned(dir, r.retired)
 		if err != nil {
 			return err
 		}
 		defer signed.close()
+		if err := c.checkRetiredHeads(r.retired); err != nil {
+			return err
+		}
 		err = c.walk(r, signed)
-		rep = Report{Head: r.head(), Segments: r.segments, Bytes: r.bytes + r.offset, Unfinished: r.unfinished}
+		rep = Report{Retired: r.retired, Head: r.head(), Segments: r.segments, Bytes: r.bytes + r.offset, Unfinished: r.unfinished}
 		signed.report(&rep)
 		return err
 	})
@@ -137,6 +141,17 @@ func (c Check) walk(r *reader, signed *signedCheck) error {
 		}
 	}
 	return signed.end(r)
+}
+
+// checkRetiredHeads refuses heads that cannot be compared with anything.
+func (c Check) checkRetiredHeads(t Tombstone) error {
+	for _, h := range c.Heads {
+		if h.Count < t.Records {
+			return fmt.Errorf("remembered are %d records, and the %d before record %d were retired: leave this head out, or check a copy that has them",
+				h.Count, t.Records, t.Records)
+		}
+	}
+	return nil
 }
 
 func (c Check) checkHeads(r *reader) error {

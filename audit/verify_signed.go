@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,11 +36,13 @@ func (p place) fault(format string, args ...any) *Fault {
 // signedCheck checks nothing.
 type signedCheck struct {
 	trust
-	next func() (Checkpoint, error, bool) // of the log's own
-	stop func()
-	due  Checkpoint // the next of those; ends[0] when there is none
-	more bool
-	kept []Checkpoint // by size
+	retired Tombstone
+	dir     string
+	next    func() (Checkpoint, error, bool) // of the log's own
+	stop    func()
+	due     Checkpoint // the next of those; ends[0] when there is none
+	more    bool
+	kept    []Checkpoint // by size
 
 	tree   frontier
 	good   place // where the last good checkpoint ends
@@ -52,23 +55,66 @@ type signedCheck struct {
 }
 
 // openSigned readies the check; nil when there are no keys.
-func (c Check) openSigned(dir string) (*signedCheck, error) {
+func (c Check) openSigned(dir string, retired Tombstone) (*signedCheck, error) {
 	if len(c.Keys) == 0 {
 		if len(c.Kept) > 0 {
 			return nil, errors.New("a checkpoint that was kept can be checked with a key only")
 		}
 		return nil, nil
 	}
-	s := &signedCheck{trust: trust{now: c.Keys, ever: slices.Clone(c.Keys)}, kept: slices.Clone(c.Kept), good: place{segment: segmentName(0), offset: headerSize}}
+	s := &signedCheck{trust: trust{now: c.Keys, ever: slices.Clone(c.Keys)}, kept: slices.Clone(c.Kept), good: place{segment: segmentName(retired.Records), offset: headerSize, seq: retired.Records},
+		retired: retired, dir: dir, tree: retired.tree}
 	slices.SortStableFunc(s.kept, func(a, b Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
 	file, err := os.Open(filepath.Join(dir, hashesName))
 	if err == nil {
-		s.file, s.stored = file, bufio.NewReaderSize(file, 256<<10)
+		s.file, s.stored = file, bufio.NewReaderSize(io.NewSectionReader(file, hashesAt(retired.Records), math.MaxInt64>>1), 256<<10)
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	s.next, s.stop = iter.Pull2(checkpointsOf(dir))
-	return s, s.pull()
+	for err = s.pull(); err == nil && s.more && s.due.Size < retired.Records; {
+		err = s.pull()
+	}
+	if err == nil {
+		err = s.keptBefore()
+	}
+	if err != nil {
+		s.close()
+	}
+	return s, err
+}
+
+// keptBefore checks the checkpoints that were kept of records that are retired
+// now: the stored hashes must lead from them to the tombstone.
+func (s *signedCheck) keptBefore() error {
+	at := place{segment: retiredName, seq: s.retired.Records}
+	for len(s.kept) > 0 && s.kept[0].Size < s.retired.Records {
+		c := s.kept[0]
+		if _, signed, err := s.signedBy(c, true); err != nil || !signed {
+			return at.fault("the checkpoint of %d records is signed by none of the keys that are trusted", c.Size)
+		}
+		if s.file == nil {
+			return fmt.Errorf("the checkpoint of %d records cannot be checked: those below %d were retired, and %s is not here", c.Size, s.retired.Records, hashesName)
+		}
+		proof, err := tlog.ProveTree(int64(s.retired.Records), int64(c.Size), storedHashes{s.file})
+		if err == nil {
+			err = tlog.CheckTree(proof, int64(s.retired.Records), s.retired.Root(), int64(c.Size), c.Root)
+		}
+		if err != nil {
+			return at.fault("the stored hashes do not lead from the checkpoint of %d records to the %d that were retired: %v", c.Size, s.retired.Records, err)
+		}
+		s.kept = s.kept[1:]
+	}
+	return nil
+}
+
+// checkRetired checks that a key which is trusted in the end signed what says
+// that records are gone.
+func (s *signedCheck) checkRetired() error {
+	if s.retired.Records == 0 || s.retired.signedBy(s.now) {
+		return nil
+	}
+	return &Fault{Segment: retiredName, Seq: 0, Problem: fmt.Sprintf("it says that records 0 to %d were retired, and is signed by none of the keys that are trusted", s.retired.Records-1)}
 }
 
 func (s *signedCheck) close() {
@@ -187,6 +233,9 @@ func (s *signedCheck) changed(c Checkpoint) error {
 func (s *signedCheck) end(r *reader) error {
 	if s == nil {
 		return nil
+	}
+	if err := s.checkRetired(); err != nil {
+		return err
 	}
 	longest := s.due
 	if !s.more {

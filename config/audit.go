@@ -17,6 +17,9 @@ type Audit struct {
 	KeyBefore  string        `yaml:"key_before"` // of the key that key takes over from
 	Checkpoint time.Duration `yaml:"checkpoint"` // how often one is signed
 	Anchors    []Anchor      `yaml:"anchors"`    // where copies of checkpoints go
+
+	Keep Span `yaml:"keep"` // how long records are kept; absent: for ever
+	Hold bool `yaml:"hold"` // nothing is removed for now
 }
 
 // Anchor is a place that copies of checkpoints go to: one of both.
@@ -43,6 +46,9 @@ func (a *Audit) validate(bad func(key, format string, args ...any)) {
 	}
 	if a.Key == "" && len(a.Anchors) > 0 {
 		bad("audit.anchors", "there are no checkpoints to copy without audit.key")
+	}
+	if a.Key == "" && a.Keep != 0 {
+		bad("audit.keep", "takes audit.key: what was removed is said in a signed statement")
 	}
 	if a.Checkpoint <= 0 {
 		bad("audit.checkpoint", "must be positive")

@@ -29,6 +29,7 @@ beside the proxy that writes them.
   prove        write a file that proves one record by itself
   check-proof  check such a file, without the log
   consistency  check that one checkpoint's log began as another's
+  retire       remove what was kept for as long as the configuration says
 
 Examples:
   pgveil audit tail --follow
@@ -108,14 +109,17 @@ func runAudit(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprint(stdout, auditUsage)
 		return 0
 	}
-	if verb == "unused" {
+	switch verb {
+	case "unused":
 		return runAuditUnused(ctx, args[1:], stdout, stderr)
+	case "retire":
+		return runAuditRetire(ctx, args[1:], stdout, stderr)
 	}
 	if _, ok := signedVerbs[verb]; ok {
 		return runAuditSigned(verb, args[1:], stdout, stderr)
 	}
 	if _, ok := auditHelp[verb]; !ok {
-		fmt.Fprintf(stderr, "pgveil audit: unknown verb %q; there are tail, query, verify, head, unused, key, prove, check-proof and consistency\n", verb)
+		fmt.Fprintf(stderr, "pgveil audit: unknown verb %q; there are tail, query, verify, head, unused, key, prove, check-proof, consistency and retire\n", verb)
 		return 2
 	}
 	c := newAuditCommand(verb, stdout)

@@ -76,6 +76,13 @@ func (c *auditCommand) verifyChain(ctx context.Context, dir string, check audit.
 	}
 	_, err := fmt.Fprintf(c.stdout, "good: %d records in %d segments, %.1f MB checked in %s\nhead: %s\n", rep.Head.Count, rep.Segments,
 		float64(rep.Bytes)/1e6, time.Since(start).Round(time.Millisecond), rep.Head)
+	if t := rep.Retired; err == nil && t.Records > 0 {
+		_, err = fmt.Fprintf(c.stdout, "retired: records 0 to %d, at %s, %s; the last of them was of %s\n", t.Records-1,
+			t.At.Format(time.RFC3339), t.Why, t.Last.Format(time.RFC3339))
+	}
+	if err == nil && rep.Retired.Records > 0 && len(check.Keys) == 0 {
+		_, err = fmt.Fprintln(c.stdout, "note: who signed that was not looked at; give the public key with --key")
+	}
 	if err == nil {
 		err = c.tellSigned(dir, check, rep)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/config"
@@ -28,18 +29,27 @@ func (p *process) openLog() (log *audit.Log, dir, other string, err error) {
 		return nil, "", "", err
 	}
 	o.Signed, o.SignFailed = p.signed, func(err error) { p.log.Error("the access log is not signed; it is tried again", "err", err) }
+	o.Retention.Retired = func(t audit.Tombstone) {
+		p.log.Info("records of the access log were removed", "before", t.Records, "last", t.Last, "why", t.Why)
+	}
+	o.Retention.Failed = func(err error) { p.log.Error("old records of the access log stay; it is tried again", "err", err) }
 	first, second := cfg.Audit.Dir, filepath.Join(cfg.Audit.Dir, besideDir)
 	log, err = audit.Open(first, o)
 	if !cfg.Overlap || !errors.Is(err, audit.ErrInUse) {
 		return log, first, second, err
 	}
+	besideKeysOf(o)
+	log, err = audit.Open(second, o)
+	return log, second, first, err
+}
+
+// besideKeysOf makes options of the first chain those of the second.
+func besideKeysOf(o audit.Options) {
 	for _, k := range []*audit.Key{o.Key, o.KeyBefore} {
 		if k != nil {
 			*k = k.For(besideOrigin(k.Name()))
 		}
 	}
-	log, err = audit.Open(second, o)
-	return log, second, first, err
 }
 
 // manyUnsigned is more records than one checkpoint usually adds.
@@ -68,9 +78,16 @@ func (p *process) tellLog(dir string) {
 	p.log.Info("access log", "dir", dir, "origin", c.Origin, "records", p.audit.Stats().Appended, "signed", c.Size)
 }
 
+// holdName is the file in the log's folder that keeps records from being removed
+// for as long as it is there: without a restart.
+const holdName = "hold"
+
 // logOptions reads the keys that sign checkpoints.
 func logOptions(a config.Audit) (audit.Options, error) {
-	o := audit.Options{CheckpointEvery: a.Checkpoint}
+	o := audit.Options{CheckpointEvery: a.Checkpoint, Retention: audit.Retention{Keep: time.Duration(a.Keep), Hold: filepath.Join(a.Dir, holdName)}}
+	if a.Hold {
+		o.Retention.Keep = 0
+	}
 	for _, k := range []struct {
 		path string
 		to   **audit.Key

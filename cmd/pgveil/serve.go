@@ -359,6 +359,7 @@ func (p *process) gauges() {
 		gauge("pgveil_audit_records", "Records in the access log.", func(s audit.Stats) float64 { return float64(s.Appended) }),
 		gauge("pgveil_audit_lag_records", "Records that are not durable yet.", func(s audit.Stats) float64 { return float64(s.Lag()) }),
 		gauge("pgveil_audit_unsigned_records", "Records that no signed checkpoint covers yet.", func(s audit.Stats) float64 { return float64(s.Appended - s.Signed) }),
+		gauge("pgveil_audit_first_record", "Number of the first record in the access log; those before were removed.", func(s audit.Stats) float64 { return float64(s.First) }),
 		gauge("pgveil_audit_bytes", "Bytes of the access log.", func(s audit.Stats) float64 { return float64(s.Bytes) }),
 		gauge("pgveil_audit_refused", "Records that the access log could not take.", func(s audit.Stats) float64 { return float64(s.Refused) }))
 }
