@@ -43,3 +43,21 @@ func (l *Log) tick() error {
 	l.put(r, kindByte(r.Kind), body)
 	return nil
 }
+
+// longestGap is what time in which nobody wrote the log counts for at most: a
+// clock that is wrong at a start must not empty it.
+const longestGap = 30 * 24 * time.Hour
+
+// startClock notes what time it is, when the last record is known.
+func (l *Log) startClock() {
+	l.begun = l.opts.Now()
+	l.since = l.begun.Round(0)
+	if !l.latest.IsZero() && l.since.Sub(l.latest) > longestGap {
+		l.since = l.latest.Add(longestGap)
+	}
+}
+
+// SureTime is the time by which something is old enough to be destroyed: what
+// passed since the log was opened, by a clock that nobody sets, after the time
+// that it was opened at or a while after its last record, whichever is earlier.
+func (l *Log) SureTime() time.Time { return l.since.Add(l.opts.Now().Sub(l.begun)) }

@@ -43,6 +43,7 @@ func appendBody(b []byte, r *Record) []byte {
 	} else {
 		b = appendStatement(b, r)
 	}
+	b = appendText(b, `,"sealed":`, r.Sealed)
 	b = appendInt(b, `,"rows":`, r.Rows)
 	b = appendInt(b, `,"bytes":`, r.Bytes)
 	b = appendList(b, `,"subjects":`, r.Subjects)

@@ -98,6 +98,8 @@ type Log struct {
 	err      error  // wraps ErrFailed: nothing is appended any more
 	closed   bool
 	room     room
+	begun    time.Time // when it was opened, with the monotonic reading
+	since    time.Time // what that is taken for: see SureTime
 	lastMark time.Time // of the syncer
 	latest   time.Time // of the last record; zero before the first
 	signed   uint64    // records under the last checkpoint
@@ -129,6 +131,7 @@ func Open(dir string, opts Options) (*Log, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open audit log %s: %w", dir, err), l.signing.close(), lock.Close())
 	}
+	l.startClock()
 	l.tasks.Go(l.syncer)
 	err = l.tell(notes)
 	if err == nil && l.signing != nil {

@@ -16,7 +16,7 @@ const (
 )
 
 // Record is one entry of the access log. It holds no literal, no parameter and
-// no value of a row.
+// no value of a row that can be read without a key.
 type Record struct {
 	Seq  uint64    `json:"seq"` // set by Append: 0, 1, 2, … without gaps over the life of a log
 	Time time.Time `json:"time"`
@@ -42,6 +42,7 @@ type Record struct {
 	Reasons     []string `json:"reasons,omitempty"`     // rules that decided
 	Columns     []Column `json:"columns,omitempty"`     // classified columns used, and how
 	Kinds       []string `json:"kinds,omitempty"`       // of data subjects whose rows the statement reaches
+	Sealed      string   `json:"sealed,omitempty"`      // text and parameters, encrypted: see Sealer
 
 	Rows     int64         `json:"rows,omitempty"`
 	Bytes    int64         `json:"bytes,omitempty"`

@@ -31,10 +31,6 @@ type Retention struct {
 // retireEvery is how often a log looks for segments that may go.
 const retireEvery = time.Minute
 
-// longestGap is what time in which nobody wrote the log counts for at most: a
-// clock that is wrong at a start must not empty it.
-const longestGap = 30 * 24 * time.Hour
-
 // held tells whether somebody has put a file in the way. One that cannot be
 // seen counts as there.
 func (r Retention) held() bool {
@@ -114,27 +110,8 @@ func lastOfSegment(dir string, first uint64) (int64, time.Time, error) {
 // removes, because it knows what is signed.
 type retirement struct {
 	tomb   Tombstone
-	begun  time.Time // of the log's clock, with the monotonic reading
-	since  time.Time // what the log's clock is taken to have been then
 	looked time.Time
 	asked  chan chan error // of Retire, for the signer
-}
-
-// now is the time by which records are old: what passed since the log was
-// opened, by a clock that nobody sets, after the time that it was opened at or
-// a while after its last record, whichever is earlier.
-func (r *retirement) now(clock time.Time) time.Time { return r.since.Add(clock.Sub(r.begun)) }
-
-// startRetirement readies it, given the time of the last record in the log, zero
-// where there is none, and removes what a crash kept from being removed.
-func (l *Log) startRetirement(last time.Time) error {
-	r := &l.signing.retirement
-	r.begun = l.opts.Now()
-	r.since = r.begun.Round(0)
-	if !last.IsZero() && r.since.Sub(last) > longestGap {
-		r.since = last.Add(longestGap)
-	}
-	return l.sweep(r.tomb.Records)
 }
 
 // sweep removes segments below a cut, the oldest first.
@@ -220,7 +197,7 @@ func (l *Log) retire(ctx context.Context) error {
 	if o.Floor != nil {
 		limit = min(limit, o.Floor())
 	}
-	found, err := FindRetirable(l.dir, s.retirement.now(l.opts.Now()).Add(-o.Keep), limit)
+	found, err := FindRetirable(l.dir, l.SureTime().Add(-o.Keep), limit)
 	if err != nil || len(found.Firsts) == 0 {
 		return err
 	}

@@ -122,7 +122,7 @@ func (l *Log) startSigning() error {
 	if err := l.resumeTree(); err != nil {
 		return err
 	}
-	if err := l.startRetirement(l.latest); err != nil {
+	if err := l.sweep(s.tomb.Records); err != nil { // what a crash kept from being removed
 		return err
 	}
 	l.signed, s.opened = s.last.Size, s.last

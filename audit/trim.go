@@ -45,6 +45,9 @@ func trimmed(r *Record, budget int) Record {
 		*s = cut(*s, budget/4)
 	}
 	t.Shape = cut(r.Shape, budget)
+	if len(r.Sealed) > maxSealed || len(appendString(nil, r.Sealed)) > maxSealed+len(`""`) {
+		t.Sealed = cut(r.Sealed, budget/4) // no Sealer made it; cut, what one made would be of no use
+	}
 	t.Roles = cutList(r.Roles, budget)
 	t.Reasons = cutList(r.Reasons, budget)
 	t.Kinds = cutList(r.Kinds, budget)

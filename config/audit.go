@@ -20,6 +20,18 @@ type Audit struct {
 
 	Keep Span `yaml:"keep"` // how long records are kept; absent: for ever
 	Hold bool `yaml:"hold"` // nothing is removed for now
+
+	Sealed *Sealed `yaml:"sealed"` // what else is kept of statements, encrypted; absent: nothing
+}
+
+// Sealed says what of each statement its record holds, encrypted, and under
+// which keys. It is said here and not in the policy: it is about the log's own
+// privacy and the keys of this machine, and holds for every statement alike.
+type Sealed struct {
+	What []string `yaml:"what"` // text, parameters
+	Keys string   `yaml:"keys"` // folder of the keys that seal
+	Key  string   `yaml:"key"`  // file with the key that wraps those
+	Keep Span     `yaml:"keep"` // how long what is sealed can be opened; absent: for ever
 }
 
 // Anchor is a place that copies of checkpoints go to: one of both.
@@ -31,6 +43,9 @@ type Anchor struct {
 
 func (a *Audit) paths() []*string {
 	paths := []*string{&a.Dir, &a.Key, &a.KeyBefore}
+	if a.Sealed != nil {
+		paths = append(paths, &a.Sealed.Keys, &a.Sealed.Key)
+	}
 	for i := range a.Anchors {
 		paths = append(paths, &a.Anchors[i].File, &a.Anchors[i].Token)
 	}
@@ -50,6 +65,7 @@ func (a *Audit) validate(bad func(key, format string, args ...any)) {
 	if a.Key == "" && a.Keep != 0 {
 		bad("audit.keep", "takes audit.key: what was removed is said in a signed statement")
 	}
+	a.Sealed.validate(bad)
 	if a.Checkpoint <= 0 {
 		bad("audit.checkpoint", "must be positive")
 	}
@@ -62,6 +78,23 @@ func (a *Audit) validate(bad func(key, format string, args ...any)) {
 			bad("audit.anchors", "token goes with http")
 		case anchor.HTTP != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == ""):
 			bad("audit.anchors", "%q is not an address of http or https", anchor.HTTP)
+		}
+	}
+}
+
+func (s *Sealed) validate(bad func(key, format string, args ...any)) {
+	if s == nil {
+		return
+	}
+	if s.Keys == "" || s.Key == "" {
+		bad("audit.sealed", "takes keys, a folder, and key, a file")
+	}
+	if len(s.What) == 0 {
+		bad("audit.sealed.what", "is missing: text, parameters or both")
+	}
+	for _, what := range s.What {
+		if what != "text" && what != "parameters" {
+			bad("audit.sealed.what", "%q is not one of text, parameters", what)
 		}
 	}
 }

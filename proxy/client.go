@@ -237,6 +237,7 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 		return s.sync(syncFrame) // it has the error; a Query is answered to its end all the same
 	}
 	if err == nil {
+		f.contents = s.contentsOf(text, 0)
 		err = s.admit(ctx, f, made.plan)
 	}
 	if err != nil {

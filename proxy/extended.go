@@ -31,7 +31,7 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
 	}
-	st := &named{plan: made.plan, value: made.value, privacy: made.privacy, said: made.said, asked: s.keepText(&made, text), desc: newDescription(made.plan)}
+	st := &named{plan: made.plan, value: made.value, privacy: made.privacy, said: made.said, asked: s.keepText(&made, text), desc: newDescription(made.plan), contents: s.contentsOf(text, 0)}
 	if params := b.Rest(); !bytes.Equal(params, noParams) {
 		st.params = bytes.Clone(params)
 	}
@@ -93,7 +93,7 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 		})
 	}
 	if st != nil {
-		made := &named{plan: st.plan, value: st.value, privacy: st.privacy, said: st.said, asked: st.asked, desc: st.desc}
+		made := &named{plan: st.plan, value: st.value, privacy: st.privacy, said: st.said, asked: st.asked, desc: st.desc, contents: s.boundTo(st.contents, b, s.left)}
 		if made.privacy != nil && made.privacy.Parameter {
 			return s.bindCommand(f, made, portal, name, b.Rest())
 		}
@@ -251,7 +251,7 @@ func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*na
 	if err != nil {
 		return nil, err
 	}
-	fresh := &named{plan: again.plan, value: again.value, privacy: again.privacy, said: again.said, asked: st.asked, params: st.params, desc: newDescription(again.plan)}
+	fresh := &named{plan: again.plan, value: again.value, privacy: again.privacy, said: again.said, asked: st.asked, params: st.params, desc: newDescription(again.plan), contents: st.contents}
 	params := st.params
 	if params == nil {
 		params = noParams
@@ -335,7 +335,7 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 	if err == nil && p != nil {
 		f.privacy, err = s.request(ctx, p)
 		f.seq, f.logged, f.again = p.seq, p.logged, p.logged
-		if err == nil && !p.logged {
+		if f.contents = p.contents; err == nil && !p.logged {
 			err = s.admit(ctx, f, p.plan)
 		}
 		f.plan = p.plan

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/rewrite"
 )
@@ -50,6 +51,8 @@ type flight struct {
 	state   string   // SQLSTATE of the error
 	done    int      // statements of a Query that ended well
 	changes []change // to be undone when it fails
+
+	contents *audit.Contents // to be sealed in its record
 }
 
 // relays tells whether the client gets the rows that answer it.
@@ -89,6 +92,8 @@ type named struct {
 	odd     bool             // of portals: what Bind says of formats was not read
 	seq     uint64           // of portals: the audit record of their first execution
 	logged  bool
+
+	contents *audit.Contents // of what runs by it: see contentsOf
 }
 
 // rewritten tells whether another text than the client's is sent for it.

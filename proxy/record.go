@@ -18,6 +18,9 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 	}
 	f.plan = p
 	r := s.record(audit.KindStatement, f.by, p)
+	if err := s.seal(&r, f.contents); err != nil {
+		return err
+	}
 	seq, err := s.srv.audit.Append(&r)
 	if err != nil {
 		return err

@@ -56,6 +56,7 @@ type Options struct {
 	LoginTimeout    time.Duration
 	MaxUnauthorized int // connections that are not logged in yet
 	MaxPerAddress   int // of those, from one address; 0: as many
+	Sealing         Sealing
 	KeepAfter       int // how often an unnamed statement of a caller with restrictions must come until the server keeps it; 0: never
 	Loops           int // goroutines that relay sessions; 0: by the number of processors
 
@@ -70,6 +71,7 @@ type Server struct {
 	upstream  *servers
 	enforcer  *Enforcer
 	audit     *audit.Log
+	sealing   Sealing
 	durable   bool
 	privacy   *dsar.Service
 	state     *state.Store
@@ -122,7 +124,7 @@ func New(o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	srv := &Server{
-		database: o.Database, upstream: newServers(o.Upstream), enforcer: o.Enforcer, audit: o.Audit, durable: o.Durable,
+		database: o.Database, upstream: newServers(o.Upstream), enforcer: o.Enforcer, audit: o.Audit, sealing: o.Sealing, durable: o.Durable,
 		privacy: o.Privacy, state: o.State, appended: o.Appended,
 		tokens: o.Tokens, logins: o.Logins, provider: o.Provider, deputies: o.Credentials,
 		clearToo: o.ClearToo, everybody: everybody(o.Method, o.Certs), lookup: o.Lookup, mockKey: o.MockKey,

@@ -31,7 +31,8 @@ func (s *session) longText(ctx context.Context, typ byte, frame []byte) error {
 		err = &rewrite.Refusal{Code: "54000", Message: fmt.Sprintf("a statement of %d bytes is longer than the %d that callers with restrictions may send", size, parse.MaxText), Hint: "send the data by COPY, or as parameters"}
 	}
 	plan := s.unread(fmt.Sprintf("(%d bytes, too long to be read)", size))
-	if err == nil && typ == 'Q' {
+	contents := s.contentsOf(frame[wire.HeadLen+min(len(name)+1, len(frame)-wire.HeadLen):], s.left)
+	if f.contents = contents; err == nil && typ == 'Q' {
 		err = s.admit(ctx, f, plan)
 	}
 	if err != nil {
@@ -45,7 +46,7 @@ func (s *session) longText(ctx context.Context, typ byte, frame []byte) error {
 		})
 	}
 	if typ == 'P' {
-		f.name(&s.statements, string(name), &named{plan: plan})
+		f.name(&s.statements, string(name), &named{plan: plan, contents: contents})
 	}
 	f.plan = plan
 	if err := s.push(f); err != nil {

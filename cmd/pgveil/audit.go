@@ -29,6 +29,7 @@ beside the proxy that writes them.
   prove        write a file that proves one record by itself
   check-proof  check such a file, without the log
   consistency  check that one checkpoint's log began as another's
+  open         show the text and parameters of a statement, where they are sealed
   retire       remove what was kept for as long as the configuration says
 
 Examples:
@@ -112,6 +113,8 @@ func runAudit(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	switch verb {
 	case "unused":
 		return runAuditUnused(ctx, args[1:], stdout, stderr)
+	case "open":
+		return runAuditOpen(args[1:], stdout, stderr)
 	case "retire":
 		return runAuditRetire(ctx, args[1:], stdout, stderr)
 	}
@@ -119,7 +122,7 @@ func runAudit(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return runAuditSigned(verb, args[1:], stdout, stderr)
 	}
 	if _, ok := auditHelp[verb]; !ok {
-		fmt.Fprintf(stderr, "pgveil audit: unknown verb %q; there are tail, query, verify, head, unused, key, prove, check-proof, consistency and retire\n", verb)
+		fmt.Fprintf(stderr, "pgveil audit: unknown verb %q; there are tail, query, verify, head, unused, key, prove, check-proof, consistency, open and retire\n", verb)
 		return 2
 	}
 	c := newAuditCommand(verb, stdout)

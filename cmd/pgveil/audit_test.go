@@ -21,7 +21,7 @@ import (
 func auditDay(t *testing.T) (string, *audit.Log) {
 	t.Helper()
 	dir := t.TempDir()
-	now := time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
+	now := time.Date(2026, 11, 22, 9, 29, 58, 5e8, time.UTC) // Open looks once
 	log, err := audit.Open(dir, audit.Options{SegmentSize: 1, Now: func() time.Time {
 		now = now.Add(1500 * time.Millisecond)
 		return now
@@ -171,7 +171,7 @@ func TestAuditUsage(t *testing.T) {
 		want string
 	}{
 		{"", "Usage: pgveil audit <verb>"},
-		{"show", "there are tail, query, verify, head, unused, key, prove, check-proof, consistency and retire"},
+		{"show", "there are tail, query, verify, head, unused, key, prove, check-proof, consistency, open and retire"},
 		{"query --usr alice", "there are --class, --column"},
 		{"query --decision deny", "one of allow, mask, refuse, unrestricted, observe"},
 		{"query --kind outcome", "one of statement, session, privacy, system"},

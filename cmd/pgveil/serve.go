@@ -92,6 +92,7 @@ type process struct {
 	log         *slog.Logger
 	registry    *prometheus.Registry
 	audit       *audit.Log
+	sealer      *audit.Sealer // nil: no contents are sealed
 	anchors     *anchors
 	own         *dialer
 	catalog     *connection // pgveil's own, for the catalog
@@ -235,6 +236,9 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 		o.Names = (&state.Store{Use: p.names.use}).SubjectTokens
 	}
 	var err error
+	if o.Sealing, err = p.sealing(); err != nil {
+		return o, err
+	}
 	if o.MaskKeys, err = mask.Settings(derive(key, "masks")); err != nil {
 		return o, err
 	}
@@ -296,6 +300,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 		config.Watch(accepting, policyEvery, func() { p.reload(accepting, "policy files changed") }, p.cfg.Policy)
 	})
 	tasks.Go(func() { p.keepElevations(accepting) })
+	tasks.Go(func() { p.destroySealed(accepting) })
 	tasks.Go(func() { p.keepRoles(accepting) })
 	if file := p.cfg.Auth.Users; file != "" {
 		tasks.Go(func() { config.Watch(accepting, 2*time.Second, p.reloadUsers, file) })
