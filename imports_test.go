@@ -75,6 +75,11 @@ var layers = map[string]may{
 
 	"audit": {modules: list("golang.org/x/mod/sumdb/note golang.org/x/mod/sumdb/tlog golang.org/x/sys"), why: "a leaf: whoever verifies a log need trust nothing else of ours; sys for mapped files, fdatasync and locks, sumdb for the Merkle tree and signed notes"},
 
+	"audit/ship": {
+		ours: list("audit"), modules: list("github.com/twmb/franz-go golang.org/x/sys"),
+		why: "reads the log's files and sends them on; nothing of what enforces knows it, so it can hold nothing up",
+	},
+
 	"unused": {ours: list("audit policy"), why: "what is granted beside what was used: counts records, and decides nothing; cmd reads and prints"},
 
 	"privacy": {
@@ -102,7 +107,7 @@ var layers = map[string]may{
 	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
 	"cmd/pgveil": {
 		ours: list(
-			"audit catalog catalog/ddl catalog/pgload config docs dsar policy privacy proxy proxy/auth proxy/guard proxy/token rewrite rewrite/cases rewrite/mask state unused",
+			"audit audit/ship catalog catalog/ddl catalog/pgload config docs dsar policy privacy proxy proxy/auth proxy/guard proxy/token rewrite rewrite/cases rewrite/mask state unused",
 		),
 		modules: list(pgx, jose, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit", "github.com/boombuler/barcode"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group, barcode to show a QR code, jose to sign tokens for trying things out",
@@ -139,7 +144,7 @@ var guarded = map[string]may{
 	"math/rand/v2": {ours: list("demo bench soak rewrite/twins"), why: "rows and statements that are made again the same; salts, keys and ids are from crypto/rand"},
 	"unsafe":       {ours: list("proxy"), why: "one look at bytes as text, without a copy"},
 	"os/exec":      {ours: list("internal/pgserver internal/veil demo/tour bench bench/ledger clients suites soak"), why: "the product starts no programs"},
-	"net/http":     {ours: list("cmd/pgveil demo/tour bench clients soak"), why: "metrics and health are cmd's: a session has no other way out than its server"},
+	"net/http":     {ours: list("audit/ship cmd/pgveil demo/tour bench clients soak"), why: "metrics and health are cmd's: a session has no other way out than its server"},
 	"plugin":       {why: "what enforces is in this tree"},
 }
 

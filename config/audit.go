@@ -21,6 +21,8 @@ type Audit struct {
 	Keep Span `yaml:"keep"` // how long records are kept; absent: for ever
 	Hold bool `yaml:"hold"` // nothing is removed for now
 
+	Ship []Sink `yaml:"ship"` // where copies of records go
+
 	Sealed *Sealed `yaml:"sealed"` // what else is kept of statements, encrypted; absent: nothing
 }
 
@@ -34,11 +36,20 @@ type Sealed struct {
 	Keep Span     `yaml:"keep"` // how long what is sealed can be opened; absent: for ever
 }
 
-// Anchor is a place that copies of checkpoints go to: one of both.
+// Anchor is a place that copies of checkpoints go to: one of them.
 type Anchor struct {
-	File  string `yaml:"file"`  // appended to
-	HTTP  string `yaml:"http"`  // URL that they are posted to
-	Token string `yaml:"token"` // of http: file with the bearer token; absent: none
+	File     string          `yaml:"file"`     // appended to
+	HTTP     string          `yaml:"http"`     // URL that they are posted to
+	Token    string          `yaml:"token"`    // of http: file with the bearer token; absent: none
+	Syslog   *Syslog         `yaml:"syslog"`   // a message each
+	Postgres *AnchorPostgres `yaml:"postgres"` // a row each
+}
+
+// AnchorPostgres is another database than the governed one.
+type AnchorPostgres struct {
+	DSN      string `yaml:"dsn"`           // a connection string, without a password
+	Password string `yaml:"password_file"` // absent: none is needed
+	Create   bool   `yaml:"create"`        // make the table where it is missing
 }
 
 func (a *Audit) paths() []*string {
@@ -47,7 +58,10 @@ func (a *Audit) paths() []*string {
 		paths = append(paths, &a.Sealed.Keys, &a.Sealed.Key)
 	}
 	for i := range a.Anchors {
-		paths = append(paths, &a.Anchors[i].File, &a.Anchors[i].Token)
+		paths = append(paths, a.Anchors[i].paths()...)
+	}
+	for i := range a.Ship {
+		paths = append(paths, a.Ship[i].paths()...)
 	}
 	return paths
 }
@@ -70,16 +84,50 @@ func (a *Audit) validate(bad func(key, format string, args ...any)) {
 		bad("audit.checkpoint", "must be positive")
 	}
 	for _, anchor := range a.Anchors {
-		u, err := url.Parse(anchor.HTTP)
-		switch {
-		case (anchor.File == "") == (anchor.HTTP == ""):
-			bad("audit.anchors", "each has either file or http")
-		case anchor.Token != "" && anchor.HTTP == "":
-			bad("audit.anchors", "token goes with http")
-		case anchor.HTTP != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == ""):
-			bad("audit.anchors", "%q is not an address of http or https", anchor.HTTP)
+		anchor.validate(bad)
+	}
+	validateShip(a.Ship, bad)
+}
+
+func (a *Anchor) paths() []*string {
+	paths := []*string{&a.File, &a.Token}
+	if a.Syslog != nil {
+		paths = append(paths, a.Syslog.TLS.paths()...)
+	}
+	if a.Postgres != nil {
+		paths = append(paths, &a.Postgres.Password)
+	}
+	return paths
+}
+
+func (a *Anchor) validate(bad func(key, format string, args ...any)) {
+	kinds := 0
+	for _, is := range []bool{a.File != "", a.HTTP != "", a.Syslog != nil, a.Postgres != nil} {
+		if is {
+			kinds++
 		}
 	}
+	if kinds != 1 {
+		bad("audit.anchors", "each has one of file, http, syslog and postgres")
+	}
+	if a.Token != "" && a.HTTP == "" {
+		bad("audit.anchors", "token goes with http")
+	}
+	if a.HTTP != "" && !webAddress(a.HTTP) {
+		bad("audit.anchors", "%q is not an address of http or https", a.HTTP)
+	}
+	if a.Syslog != nil {
+		a.Syslog.validate(func(format string, args ...any) { bad("audit.anchors.syslog", format, args...) })
+	}
+	if a.Postgres != nil && a.Postgres.DSN == "" {
+		bad("audit.anchors.postgres.dsn", "is missing")
+	}
+}
+
+// webAddress tells whether text is an address of http or https.
+func webAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 func (s *Sealed) validate(bad func(key, format string, args ...any)) {

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/audit/ship"
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/catalog/pgload"
 	"github.com/pgveil/pgveil/config"
@@ -94,6 +95,7 @@ type process struct {
 	audit       *audit.Log
 	sealer      *audit.Sealer // nil: no contents are sealed
 	anchors     *anchors
+	ship        *ship.Shipper
 	own         *dialer
 	catalog     *connection // pgveil's own, for the catalog
 	memory      *connection // and for what it remembers in the database
@@ -133,6 +135,9 @@ func (p *process) start(ctx context.Context) (err error) {
 		return err
 	}
 	p.tellLog(dir)
+	if err := p.startShip(dir); err != nil {
+		return err
+	}
 	key, err := readKey(p.cfg.Key)
 	if err != nil {
 		return err
@@ -192,6 +197,9 @@ func (p *process) close() error {
 	}
 	if p.audit != nil {
 		errs = append(errs, p.audit.Close())
+	}
+	if p.ship != nil {
+		p.endShip()
 	}
 	if p.anchors != nil {
 		p.anchors.close()
@@ -360,6 +368,7 @@ func (p *process) gauges() {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(p.audit.Stats()) })
 	}
 	p.registry.MustRegister(p.anchors.lags()...)
+	p.registry.MustRegister(newShipMetrics(p.ship))
 	p.registry.MustRegister(p.reloads, p.reloadOK, p.revocationsUntil(),
 		gauge("pgveil_audit_records", "Records in the access log.", func(s audit.Stats) float64 { return float64(s.Appended) }),
 		gauge("pgveil_audit_lag_records", "Records that are not durable yet.", func(s audit.Stats) float64 { return float64(s.Lag()) }),

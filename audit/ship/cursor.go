@@ -1,0 +1,183 @@
+package ship
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// cursorDir is the folder of cursors, in that of the log; a file each.
+const (
+	cursorDir = "ship"
+	cursorExt = ".cursor"
+)
+
+// place is how far a sink has come in one chain.
+type place struct {
+	Next uint64 `json:"next"` // the first record that it does not have
+	Last string `json:"last"` // digest of the one before; "" where there is none, or none was sent
+}
+
+// cursor is how far a sink has come, by the name of the chain.
+type cursor map[string]place
+
+func cursorPath(dir, sink string) string { return filepath.Join(dir, cursorDir, sink+cursorExt) }
+
+// readCursor gives nil where the sink has none yet.
+func readCursor(path string) (cursor, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var c cursor
+	if err := json.Unmarshal(text, &c); err != nil || c == nil {
+		return nil, fmt.Errorf("%s is no cursor: %w", path, errors.Join(err, errors.New("remove it to begin anew")))
+	}
+	return c, nil
+}
+
+// write replaces the cursor in one step, durably.
+func (c cursor) write(path string) error {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	if err := writeDurably(path+".tmp", append(text, '\n')); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".tmp", path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func writeDurably(path string, text []byte) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.Write(text); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func syncDir(path string) (err error) {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return d.Sync()
+}
+
+// Floor gives, by the name of the chain, the first record that some sink does
+// not have yet: what is before may go, as far as sinks are concerned. It knows
+// the sinks by their cursors; a chain that no sink has begun is not in it.
+func Floor(dir string) (map[string]uint64, error) {
+	names, err := cursors(dir)
+	if err != nil {
+		return nil, err
+	}
+	floor := map[string]uint64{}
+	for _, name := range names {
+		c, err := readCursor(cursorPath(dir, name))
+		if err != nil {
+			return nil, fmt.Errorf("cursor of sink %s: %w", name, err)
+		}
+		for chain, p := range c {
+			if least, known := floor[chain]; !known || p.Next < least {
+				floor[chain] = p.Next
+			}
+		}
+	}
+	return floor, nil
+}
+
+// cursors gives the names of the sinks that have one.
+func cursors(dir string) (names []string, err error) {
+	entries, err := os.ReadDir(filepath.Join(dir, cursorDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), cursorExt); ok {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// errLocked says that another process ships to the sink.
+var errLocked = errors.New("another process ships to this sink")
+
+// lock makes this process the only one that ships to a sink, until the file is
+// closed.
+func lock(dir, sink string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Join(dir, cursorDir), 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, cursorDir, sink+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = errLocked
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// firstRecord gives the seq of the first record that a log still has, and
+// whether there is a log.
+func firstRecord(dir string) (first uint64, some bool, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, false, err
+	}
+	for _, e := range entries { // in order of their names, which have leading zeros
+		name, ok := strings.CutSuffix(e.Name(), ".seg")
+		if seq, err := strconv.ParseUint(name, 10, 64); ok && err == nil {
+			return seq, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// SyncFiles makes what is in a chain's files durable. Whoever writes the log has
+// a better way: it shares one sync among all who wait.
+func SyncFiles(c Chain) (err error) {
+	entries, err := os.ReadDir(c.Dir)
+	if err != nil {
+		return err
+	}
+	last := ""
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".seg") {
+			last = e.Name() // those before it are durable: the log sees to that when it begins a segment
+		}
+	}
+	f, err := os.Open(filepath.Join(c.Dir, last))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return f.Sync()
+}
