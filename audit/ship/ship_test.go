@@ -1,0 +1,392 @@
+package ship
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pgveil/pgveil/audit"
+)
+
+// memory is a log that tests write to, and what ships it.
+type memory struct {
+	t   *testing.T
+	dir string
+	log *audit.Log
+	// said is what was logged.
+	said *logged
+}
+
+type logged struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.String()
+}
+
+func newLog(t *testing.T) *memory {
+	t.Helper()
+	m := &memory{t: t, dir: t.TempDir(), said: &logged{}}
+	m.open()
+	return m
+}
+
+func (m *memory) open() {
+	m.t.Helper()
+	var err error
+	if m.log, err = audit.Open(m.dir, audit.Options{SegmentSize: 1}); err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { m.log.Close() })
+}
+
+func (m *memory) append(r audit.Record) uint64 {
+	m.t.Helper()
+	seq, err := m.log.Append(&r)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return seq
+}
+
+// statements appends n statements, each with its outcome.
+func (m *memory) statements(n int) {
+	m.t.Helper()
+	for i := range n {
+		seq := m.append(audit.Record{Kind: audit.KindStatement, User: "alice", Command: "SELECT", Decision: "mask", Shape: fmt.Sprintf("SELECT %d", i)})
+		m.append(audit.Record{Kind: audit.KindOutcome, Ref: seq, Tag: "SELECT 1", Rows: 1})
+	}
+}
+
+func (m *memory) options() Options {
+	return Options{
+		Dir: m.dir, Log: slog.New(slog.NewTextHandler(m.said, nil)), Rest: time.Millisecond,
+		Chains: []Chain{{Name: "main", Dir: m.dir, Log: "test.example/audit"}, {Name: "beside", Dir: filepath.Join(m.dir, "beside"), Log: "test.example/audit/beside"}},
+	}
+}
+
+func (m *memory) start(sinks ...Sink) *Shipper {
+	m.t.Helper()
+	s, err := Start(sinks, m.options())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return s
+}
+
+// ship ships what is in the log, and waits until it is there.
+func (m *memory) ship(sinks ...Sink) error {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
+	defer cancel()
+	return m.start(sinks...).Close(ctx)
+}
+
+func sinkTo(name string, to Target) Sink {
+	return Sink{Name: name, To: to, Format: asRecord, Batch: 100, Timeout: 10 * time.Second}
+}
+
+// fileSink is a sink to a file that the test can read.
+func (m *memory) fileSink() (Sink, string) {
+	path := filepath.Join(m.t.TempDir(), "access.jsonl")
+	return sinkTo("file", &File{Path: path}), path
+}
+
+// seqs gives the log and the seq of each line of a file, as "audit 0".
+func seqs(t *testing.T, path string) (list []string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		list = append(list, seqOf(t, []byte(line)))
+	}
+	return list
+}
+
+func seqOf(t *testing.T, line []byte) string {
+	t.Helper()
+	var e plain
+	if err := json.Unmarshal(line, &e); err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	return fmt.Sprintf("%s %d", strings.TrimPrefix(e.Log, "test.example/"), e.Seq)
+}
+
+func upTo(log string, from, to int) (list []string) {
+	for i := from; i < to; i++ {
+		list = append(list, fmt.Sprintf("%s %d", log, i))
+	}
+	return list
+}
+
+// TestShip ships a log in parts, over restarts, and both of its chains. Each
+// record arrives once, in the order of its chain.
+func TestShip(t *testing.T) {
+	m := newLog(t)
+	sink, path := m.fileSink()
+	m.statements(300)
+	if err := m.ship(sink); err != nil {
+		t.Fatal(err)
+	}
+	m.statements(200)
+	if err := m.ship(sink); err != nil {
+		t.Fatal(err)
+	}
+	if got := seqs(t, path); !slices.Equal(got, upTo("audit", 0, 1000)) {
+		t.Errorf("there are %d records: %v", len(got), got)
+	}
+	beside, err := audit.Open(filepath.Join(m.dir, "beside"), audit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := beside.Append(&audit.Record{Kind: audit.KindSystem, Message: "start"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(beside.Close(), m.ship(sink)); err != nil {
+		t.Fatal(err)
+	}
+	if got := seqs(t, path)[1000:]; !slices.Equal(got, upTo("audit/beside", 0, 1)) {
+		t.Errorf("of the chain beside, there is %v", got)
+	}
+	floor, err := Floor(m.dir)
+	if err != nil || floor["main"] != 1000 || floor["beside"] != 1 {
+		t.Errorf("Floor = %v, %v", floor, err)
+	}
+}
+
+// TestFollow ships while the log grows, and what was appended last before the
+// end.
+func TestFollow(t *testing.T) {
+	m := newLog(t)
+	sink, path := m.fileSink()
+	s := m.start(sink)
+	for range 20 {
+		m.statements(10)
+		time.Sleep(time.Millisecond) // so that it is not one batch
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := s.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := seqs(t, path); !slices.Equal(got, upTo("audit", 0, 400)) {
+		t.Errorf("there are %d records: %v", len(got), got)
+	}
+	if st := s.Stats()[0]; st.Sent != 400 || st.LagRecords != 0 || st.LastSuccess.IsZero() {
+		t.Errorf("Stats = %+v", st)
+	}
+}
+
+// TestFrom begins a new sink at the end of the log; a sink that has begun goes on
+// where it was.
+func TestFrom(t *testing.T) {
+	m := newLog(t)
+	m.statements(10)
+	sink, path := m.fileSink()
+	sink.FromNow = true
+	if err := m.ship(sink); err != nil {
+		t.Fatal(err)
+	}
+	m.statements(5)
+	if err := m.ship(sink); err != nil {
+		t.Fatal(err)
+	}
+	if got := seqs(t, path); !slices.Equal(got, upTo("audit", 20, 30)) {
+		t.Errorf("there is %v", got)
+	}
+}
+
+// TestBackfill ships from a record on without a cursor.
+func TestBackfill(t *testing.T) {
+	m := newLog(t)
+	m.statements(10)
+	sink, path := m.fileSink()
+	from, o := uint64(13), m.options()
+	o.From = &from
+	s, err := Start([]Sink{sink}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := seqs(t, path); !slices.Equal(got, upTo("audit", 13, 20)) {
+		t.Errorf("there is %v", got)
+	}
+	if names, err := cursors(m.dir); len(names) != 0 || err != nil {
+		t.Errorf("there are cursors %v, %v", names, err)
+	}
+	var first plain
+	text, err := os.ReadFile(path)
+	if err := errors.Join(err, json.Unmarshal(text[:bytes.IndexByte(text, '\n')], &first)); err != nil {
+		t.Fatal(err)
+	}
+	if first.Statement == nil || first.Statement.Seq != 12 || first.Statement.User != "alice" {
+		t.Errorf("the outcome's statement, from before, is %+v", first.Statement)
+	}
+}
+
+// TestOnly sends what a filter chooses, with what belongs to it.
+func TestOnly(t *testing.T) {
+	m := newLog(t)
+	m.statements(2)
+	m.append(audit.Record{Kind: audit.KindStatement, User: "bob", Decision: "refuse", Command: "SELECT"})
+	seq := m.append(audit.Record{Kind: audit.KindStatement, User: "bob", Decision: "allow", Command: "SELECT"})
+	m.append(audit.Record{Kind: audit.KindSession, User: "carol", Message: "login"})
+	m.append(audit.Record{Kind: audit.KindSubjects, Ref: seq, Subjects: []string{"customer:x"}})
+	m.append(audit.Record{Kind: audit.KindOutcome, Ref: seq})
+	sink, path := m.fileSink()
+	sink.Only = []audit.Filter{{Decision: "refuse"}, {User: "bob"}, {Kind: audit.KindSystem}}
+	if err := m.ship(sink); err != nil {
+		t.Fatal(err)
+	}
+	if got := seqs(t, path); !slices.Equal(got, []string{"audit 4", "audit 5", "audit 7", "audit 8"}) {
+		t.Errorf("there is %v", got)
+	}
+	if floor, err := Floor(m.dir); err != nil || floor["main"] != 9 {
+		t.Errorf("Floor = %v, %v: what no filter chooses has to be passed, too", floor, err)
+	}
+}
+
+// TestAlarms gives a sink a log that does not go on where it was. It stops, says
+// so, and sends nothing.
+func TestAlarms(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(t *testing.T, m *memory)
+		want   string
+	}{
+		{"the log was replaced", func(t *testing.T, m *memory) {
+			removeLog(t, m.dir)
+			m.open()
+			m.statements(50)
+		}, "the log was replaced"},
+		{"the log was cut short", func(t *testing.T, m *memory) {
+			removeLog(t, m.dir)
+			m.open()
+			m.statements(1)
+		}, "it was cut short or replaced"},
+		{"there is no log", func(t *testing.T, m *memory) { removeLog(t, m.dir) }, "there is no log"},
+		{"records are gone", func(t *testing.T, m *memory) {
+			write(t, cursorPath(m.dir, "file"), `{"main":{"next":3,"last":""}}`)
+			first := filepath.Join(m.dir, "00000000000000000000.seg")
+			if err := os.Rename(first, filepath.Join(m.dir, "00000000000000000007.seg")); err != nil {
+				t.Fatal(err)
+			}
+		}, "records 3 to 6"},
+		{"the cursor is damaged", func(t *testing.T, m *memory) { write(t, cursorPath(m.dir, "file"), `{"main"`) }, "is no cursor"},
+		{"the cursor is empty", func(t *testing.T, m *memory) { write(t, cursorPath(m.dir, "file"), ``) }, "is no cursor"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newLog(t)
+			m.statements(20)
+			sink, path := m.fileSink()
+			if err := m.ship(sink); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.log.Close(); err != nil {
+				t.Fatal(err)
+			}
+			before := seqs(t, path)
+			tt.change(t, m)
+			err := m.ship(sink)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(m.said.String(), "alert=ship_stopped") {
+				t.Errorf("shipping ends with %v and logs\n%s", err, m.said)
+			}
+			if after := seqs(t, path); !slices.Equal(before, after) {
+				t.Errorf("it sent %v", after[len(before):])
+			}
+		})
+	}
+}
+
+func removeLog(t *testing.T, dir string) {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	for _, path := range list {
+		err = errors.Join(err, os.Remove(path))
+	}
+	if err != nil || len(list) == 0 {
+		t.Fatal(err, "no segments")
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFloorFails says nothing about a floor when a cursor cannot be read:
+// whoever asks must not remove anything.
+func TestFloorFails(t *testing.T) {
+	m := newLog(t)
+	m.statements(1)
+	sink, _ := m.fileSink()
+	if err := m.ship(sink); err != nil {
+		t.Fatal(err)
+	}
+	write(t, cursorPath(m.dir, "other"), "junk")
+	if floor, err := Floor(m.dir); err == nil {
+		t.Errorf("Floor = %v without an error", floor)
+	}
+}
+
+// TestOneProcess has a second one wait for the first to end.
+func TestOneProcess(t *testing.T) {
+	m := newLog(t)
+	sink, path := m.fileSink()
+	first := m.start(sink)
+	m.statements(1)
+	second := m.start(sink)
+	if err := errors.Join(first.Close(t.Context()), second.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if got := seqs(t, path); !slices.Equal(got, upTo("audit", 0, 2)) {
+		t.Errorf("there is %v", got)
+	}
+	third := m.start(sink)
+	m.statements(1)
+	if err := third.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := seqs(t, path); !slices.Equal(got, upTo("audit", 0, 4)) {
+		t.Errorf("after the lock is free, there is %v", got)
+	}
+}
+
+// TestForgotten warns of a sink that is not configured any more.
+func TestForgotten(t *testing.T) {
+	m := newLog(t)
+	m.statements(1)
+	sink, _ := m.fileSink()
+	if err := errors.Join(m.ship(sink), m.ship()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(m.said.String(), "a sink that is not configured") {
+		t.Errorf("it logs\n%s", m.said)
+	}
+}
