@@ -390,3 +390,12 @@ func TestForgotten(t *testing.T) {
 		t.Errorf("it logs\n%s", m.said)
 	}
 }
+
+func timeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
+}
+
+// standing is a refused statement of some length.
+func standing(shape string) audit.Record {
+	return audit.Record{Kind: audit.KindStatement, User: "alice", Command: "SELECT", Decision: "refuse", Shape: shape}
+}
