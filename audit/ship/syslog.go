@@ -33,8 +33,9 @@ type Syslog struct {
 	Enterprise int    // the private enterprise number in the id of the structured data
 	MaxSize    int    // bytes of a message
 
-	conn net.Conn
-	gone chan struct{} // closed when the other side has closed
+	conn   net.Conn
+	gone   chan struct{} // closed when the other side has closed
+	settle time.Duration // that a new connection is given to be closed by the other side
 }
 
 // headRoom is what a message has besides its body, at most.
@@ -117,6 +118,7 @@ func (s *Syslog) connect(ctx context.Context) (err error) {
 			return nil
 		}
 	}
+	begin := time.Now()
 	switch s.Network {
 	case "tls":
 		s.conn, err = (&tls.Dialer{Config: s.TLS}).DialContext(ctx, "tcp", s.Address)
@@ -130,6 +132,9 @@ func (s *Syslog) connect(ctx context.Context) (err error) {
 	if err != nil {
 		s.conn = nil
 		return err
+	}
+	if s.Network == "tls" {
+		s.settle = max(minSettle, 3*time.Since(begin))
 	}
 	s.gone = make(chan struct{})
 	go func(conn net.Conn, gone chan struct{}) {
@@ -166,9 +171,28 @@ func (s *Syslog) received(ctx context.Context) error {
 		default:
 		}
 		if waits == 0 {
-			return nil
+			return s.settled()
 		}
 		time.Sleep(pause)
+	}
+}
+
+// minSettle is how long a new connection is watched at least.
+const minSettle = 250 * time.Millisecond
+
+// settled waits, once for each connection, whether the collector closes it: in
+// TLS 1.3 a client has sent before the server can refuse its certificate.
+func (s *Syslog) settled() error {
+	wait := s.settle
+	s.settle = 0
+	if wait == 0 {
+		return nil
+	}
+	select {
+	case <-s.gone:
+		return errors.New("the collector has closed the connection at once: it may not accept the certificate")
+	case <-time.After(wait):
+		return nil
 	}
 }
 
