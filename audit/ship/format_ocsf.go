@@ -152,11 +152,11 @@ func ocsfActivity(r *audit.Record) (int, string) {
 	}
 }
 
-// ocsfClasses gives the policy's classes. What they are about in the schema's
-// own terms a policy does not say; governed data is personal.
+// ocsfClasses gives the policy's classes by their own names: what they are in
+// the schema's terms, personal or financial, a policy does not say.
 func ocsfClasses(names []string) (list []object) {
 	for _, name := range names {
-		list = append(list, object{"category_id": 1, "category": "Personal", "classifier_details": object{"name": name, "type": "pgveil policy"}})
+		list = append(list, object{"category_id": 99, "category": name, "classifier_details": object{"name": "pgveil", "type": "policy"}})
 	}
 	return list
 }
