@@ -89,7 +89,7 @@ func syncDir(path string) (err error) {
 // not have yet: what is before may go, as far as sinks are concerned. It knows
 // the sinks by their cursors; a chain that no sink has begun is not in it.
 func Floor(dir string) (map[string]uint64, error) {
-	names, err := cursors(dir)
+	names, err := Known(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -108,8 +108,8 @@ func Floor(dir string) (map[string]uint64, error) {
 	return floor, nil
 }
 
-// cursors gives the names of the sinks that have one.
-func cursors(dir string) (names []string, err error) {
+// Known gives the names of the sinks that have a cursor, configured or not.
+func Known(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(filepath.Join(dir, cursorDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -180,4 +180,52 @@ func SyncFiles(c Chain) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	return f.Sync()
+}
+
+// Reset has a sink go on at the end of the log, or at a record of the first
+// chain, or else at the beginning.
+func Reset(o Options, sink string, now bool, seq *uint64) (err error) {
+	file, err := lock(o.Dir, sink)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	f := feed{sink: Sink{Name: sink, FromNow: now}, opts: &o}
+	at, err := f.first()
+	if err != nil {
+		return err
+	}
+	if seq != nil {
+		before, err := readCursor(cursorPath(o.Dir, sink))
+		if err != nil {
+			return err
+		}
+		for chain, p := range before {
+			at[chain] = p
+		}
+		at[o.Chains[0].Name] = place{Next: *seq}
+	}
+	return at.write(cursorPath(o.Dir, sink))
+}
+
+// Forget removes what is remembered of a sink that is no more.
+func Forget(dir, sink string) (err error) {
+	if !sinkName.MatchString(sink) {
+		return fmt.Errorf("%q is no name of a sink", sink)
+	}
+	file, err := lock(dir, sink)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return errors.Join(os.Remove(cursorPath(dir, sink)), os.Remove(file.Name()))
+}
+
+// First gives the first record that a chain still has.
+func First(c Chain) (uint64, error) {
+	first, some, err := firstRecord(c.Dir)
+	if err == nil && !some {
+		err = fmt.Errorf("there is no audit log in %s", c.Dir)
+	}
+	return first, err
 }

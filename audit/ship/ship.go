@@ -119,9 +119,6 @@ func Start(sinks []Sink, opts Options) (*Shipper, error) {
 		names = append(names, sink.Name)
 		s.feeds = append(s.feeds, &feed{sink: sink, opts: &s.opts, log: opts.Log.With("sink", sink.Name)})
 	}
-	if err := s.tellForgotten(names); err != nil {
-		return nil, err
-	}
 	soft, end := context.WithCancel(context.Background())
 	hard, halt := context.WithCancel(context.Background())
 	s.end, s.halt = end, halt
@@ -129,21 +126,6 @@ func Start(sinks []Sink, opts Options) (*Shipper, error) {
 		s.done.Go(func() { f.run(hard, soft) })
 	}
 	return s, nil
-}
-
-// tellForgotten warns of cursors whose sinks are gone: they keep the log from
-// expiring.
-func (s *Shipper) tellForgotten(names []string) error {
-	if s.opts.From != nil {
-		return nil
-	}
-	old, err := cursors(s.opts.Dir)
-	for _, name := range old {
-		if !slices.Contains(names, name) {
-			s.opts.Log.Warn("there is a cursor of a sink that is not configured; records that it does not have are kept for it", "sink", name, "file", cursorPath(s.opts.Dir, name))
-		}
-	}
-	return err
 }
 
 // Close ships what is in the log until the context is done, and ends. The log

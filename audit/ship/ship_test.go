@@ -235,7 +235,7 @@ func TestBackfill(t *testing.T) {
 	if got := seqs(t, path); !slices.Equal(got, upTo("audit", 13, 20)) {
 		t.Errorf("there is %v", got)
 	}
-	if names, err := cursors(m.dir); len(names) != 0 || err != nil {
+	if names, err := Known(m.dir); len(names) != 0 || err != nil {
 		t.Errorf("there are cursors %v, %v", names, err)
 	}
 	var first plain
@@ -378,16 +378,39 @@ func TestOneProcess(t *testing.T) {
 	}
 }
 
-// TestForgotten warns of a sink that is not configured any more.
-func TestForgotten(t *testing.T) {
+// TestReset moves a sink, and forgets one.
+func TestReset(t *testing.T) {
 	m := newLog(t)
-	m.statements(1)
-	sink, _ := m.fileSink()
-	if err := errors.Join(m.ship(sink), m.ship()); err != nil {
+	sink, path := m.fileSink()
+	m.statements(5)
+	if err := m.ship(sink); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(m.said.String(), "a sink that is not configured") {
-		t.Errorf("it logs\n%s", m.said)
+	seven := uint64(7)
+	for _, tt := range []struct {
+		now  bool
+		seq  *uint64
+		want []string
+	}{
+		{false, nil, upTo("audit", 0, 10)},
+		{true, nil, nil},
+		{false, &seven, upTo("audit", 7, 10)},
+	} {
+		if err := errors.Join(os.Truncate(path, 0), Reset(m.options(), "file", tt.now, tt.seq), m.ship(sink)); err != nil {
+			t.Fatal(err)
+		}
+		if got := seqs(t, path); !slices.Equal(got, tt.want) {
+			t.Errorf("after Reset(%v, %v) there is %v", tt.now, tt.seq, got)
+		}
+	}
+	if err := Forget(m.dir, "file"); err != nil {
+		t.Fatal(err)
+	}
+	if floor, err := Floor(m.dir); err != nil || len(floor) > 0 {
+		t.Errorf("Floor = %v, %v", floor, err)
+	}
+	if err := Forget(m.dir, "../../file"); err == nil {
+		t.Error("a path was taken for a name")
 	}
 }
 

@@ -35,8 +35,7 @@ type anchors struct {
 // anchor is one such place. It has a goroutine, which sends in order and again
 // until it is taken: at least once.
 type anchor struct {
-	name string
-	send func(context.Context, audit.Checkpoint) error
+	anchorPlace
 	log  *slog.Logger
 	wake chan struct{} // holds one
 
@@ -48,23 +47,17 @@ type anchor struct {
 }
 
 func newAnchors(list []config.Anchor, log *slog.Logger) (*anchors, error) {
+	places, err := anchorPlaces(list)
+	if err != nil {
+		return nil, err
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	all := &anchors{stop: stop}
-	for _, c := range list {
-		a := &anchor{name: c.File, log: log, wake: make(chan struct{}, 1)}
-		a.send = func(_ context.Context, p audit.Checkpoint) error { return audit.AppendCheckpoint(c.File, p) }
-		if c.HTTP != "" {
-			token, err := bearer(c.Token)
-			if err != nil {
-				stop()
-				return nil, fmt.Errorf("audit.anchors: %w", err)
-			}
-			a.name, a.send = c.HTTP, poster(c.HTTP, token)
-		}
-		all.list = append(all.list, a)
+	for _, p := range places {
+		all.list = append(all.list, &anchor{anchorPlace: p, log: log, wake: make(chan struct{}, 1)})
 	}
 	for _, a := range all.list {
-		all.done.Go(func() { a.run(ctx) })
+		all.done.Go(func() { a.run(ctx); a.end() })
 	}
 	return all, nil
 }
@@ -154,6 +147,12 @@ func (a *anchor) took(c audit.Checkpoint) {
 	a.taken = c.Size
 	if len(a.queue) > 0 && a.queue[0].Size == c.Size {
 		a.queue = a.queue[1:]
+	}
+}
+
+func (a *anchor) end() {
+	if err := a.close(); err != nil {
+		a.log.Warn("closing an anchor", "anchor", a.name, "err", err)
 	}
 }
 

@@ -17,13 +17,14 @@ import (
 
 const auditUsage = `Usage: pgveil audit <verb> [flags]
 
-Reads and checks the access log. All but unused need only the files; all may run
-beside the proxy that writes them.
+Reads and checks the access log. All but ship and unused need only the files; all
+may run beside the proxy that writes them.
 
   tail         show the last entries, and with --follow those to come
   query        show every entry that the flags choose
   verify       check that no record was changed, removed, added or moved
   head         print the log's length and hash, to keep somewhere else
+  ship         send records to a sink by hand; needs the configuration
   unused       say what the policy allows that nobody used; needs the policy, too
   key          make the key that signs checkpoints, or print its public half
   prove        write a file that proves one record by itself
@@ -98,6 +99,14 @@ type auditCommand struct {
 	now    time.Time
 }
 
+// ownVerbs are those with flags and files of their own.
+var ownVerbs = map[string]func(ctx context.Context, args []string, stdout, stderr io.Writer) int{
+	"open":   runAuditOpen,
+	"retire": runAuditRetire,
+	"ship":   runAuditShip,
+	"unused": runAuditUnused,
+}
+
 // runAudit runs "pgveil audit" and gives the exit status: 0, 1 when what was
 // asked failed or the log is not good, 2 when the call makes no sense.
 func runAudit(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -110,19 +119,14 @@ func runAudit(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprint(stdout, auditUsage)
 		return 0
 	}
-	switch verb {
-	case "unused":
-		return runAuditUnused(ctx, args[1:], stdout, stderr)
-	case "open":
-		return runAuditOpen(args[1:], stdout, stderr)
-	case "retire":
-		return runAuditRetire(ctx, args[1:], stdout, stderr)
+	if run := ownVerbs[verb]; run != nil {
+		return run(ctx, args[1:], stdout, stderr)
 	}
 	if _, ok := signedVerbs[verb]; ok {
 		return runAuditSigned(verb, args[1:], stdout, stderr)
 	}
 	if _, ok := auditHelp[verb]; !ok {
-		fmt.Fprintf(stderr, "pgveil audit: unknown verb %q; there are tail, query, verify, head, unused, key, prove, check-proof, consistency, open and retire\n", verb)
+		fmt.Fprintf(stderr, "pgveil audit: unknown verb %q; \"pgveil audit --help\" lists those that there are\n", verb)
 		return 2
 	}
 	c := newAuditCommand(verb, stdout)

@@ -89,7 +89,7 @@ Whoever reads them sees what was in the statement in clear.
 `
 
 // runAuditOpen runs "pgveil audit open".
-func runAuditOpen(args []string, stdout, stderr io.Writer) int {
+func runAuditOpen(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("open", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	path := f.String("config", "/etc/pgveil/pgveil.yaml", "")

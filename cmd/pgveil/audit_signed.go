@@ -250,25 +250,6 @@ func auditConsistency(c *signedCall, args []string) error {
 	return err
 }
 
-// readCheckpoints reads a file that has one checkpoint or more.
-func readCheckpoints(path string) (list []audit.Checkpoint, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	for c, err := range audit.ReadCheckpoints(f) {
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		list = append(list, c)
-	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("%s has no checkpoint", path)
-	}
-	return list, nil
-}
-
 // besideKeys are the same keys for the second chain, which has a name of its own.
 func besideKeys(keys []audit.PublicKey) (list []audit.PublicKey) {
 	for _, k := range keys {

@@ -106,11 +106,22 @@ func runCheck(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	c := newCommand("check", "",
 		"Compares a policy with the schema it is about. Everything wrong is listed, as\nfile:line:column, with exit status 1; otherwise what the policy covers, and what\nin it has no effect.",
 		"pgveil check --policy policy/ --schema schema.sql",
+		"pgveil check --config /etc/pgveil/pgveil.yaml",
 		"pgveil check --policy policy/ --dsn 'host=db.internal dbname=crm user=pgveil_catalog'")
 	var s policySource
+	var file string
 	s.flags(c)
+	c.flags.StringVar(&file, "config", "", "also check this `file`, which serve is started with, and the secrets of the access log's sinks and anchors; alone or with a policy")
 	if done, code := c.parse(args, stdout, stderr); done {
 		return code
+	}
+	if file != "" {
+		if err := checkShip(file, stdout); err != nil {
+			return c.failed(stderr, err)
+		}
+		if s == (policySource{}) {
+			return 0
+		}
 	}
 	if missing := s.missing(); missing != "" {
 		return c.misused(stderr, "%s", missing)

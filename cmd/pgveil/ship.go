@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,15 @@ func (p *process) startShip(dir string) (err error) {
 		return nil // Close made everything durable
 	}
 	sinks, err := sinks(p.cfg.Audit.Ship)
+	if err != nil {
+		return err
+	}
+	known, err := ship.Known(o.Dir)
+	for _, name := range known {
+		if !slices.ContainsFunc(sinks, func(s ship.Sink) bool { return s.Name == name }) {
+			p.log.Warn("records are kept for a sink that is not configured; \"pgveil audit ship --forget\" ends that", "sink", name)
+		}
+	}
 	if err == nil {
 		p.ship, err = ship.Start(sinks, o)
 	}
