@@ -68,7 +68,7 @@ func TestLoadTellsEveryProblem(t *testing.T) {
 		{"retention without a key", strings.Replace(good, "audit: {dir: audit}", "audit: {dir: audit, keep: 400d}", 1), []string{"audit.keep: takes audit.key"}},
 		{"no time to keep records for", strings.Replace(good, "audit: {dir: audit}", "audit: {dir: audit, keep: 0d}", 1), []string{`"0d" is not a time like 400d`}},
 		{"contents sealed with nothing", strings.Replace(good, "audit: {dir: audit}", "audit: {dir: audit, sealed: {what: [words], keep: 90d}}", 1), []string{"audit.sealed: takes keys", `audit.sealed.what: "words" is not one of`}},
-		{"bad anchors", strings.Replace(good, "audit: {dir: audit}", "audit: {dir: audit, key: a, origin: o, anchors: [{}, {file: b, http: 'http://x/'}, {http: 'ftp://x/'}, {file: b, token: t}]}", 1), []string{"either file or http", `"ftp://x/" is not`, "token goes with http"}},
+		{"bad anchors", strings.Replace(good, "audit: {dir: audit}", "audit: {dir: audit, key: a, origin: o, anchors: [{}, {file: b, http: 'http://x/'}, {http: 'ftp://x/'}, {file: b, token: t}]}", 1), []string{"each has one of file, http, syslog and postgres", `"ftp://x/" is not`, "token goes with http"}},
 		{"bad words", strings.NewReplacer("scram", "guess", "audit: {dir: audit}", "audit: {dir: audit, durability: maybe}").Replace(good), []string{`auth.method: "guess" is not one of scram, passthrough, trust`, "audit.durability"}},
 		{"a bad address", strings.Replace(good, "127.0.0.1:6432", "localhost", 1), []string{"listen: "}},
 		{"half a certificate", strings.Replace(good, ", key: server.key", "", 1), []string{"tls.key: is missing"}},

@@ -171,7 +171,7 @@ func TestAuditUsage(t *testing.T) {
 		want string
 	}{
 		{"", "Usage: pgveil audit <verb>"},
-		{"show", "there are tail, query, verify, head, unused, key, prove, check-proof, consistency, open and retire"},
+		{"show", "pgveil audit --help"},
 		{"query --usr alice", "there are --class, --column"},
 		{"query --decision deny", "one of allow, mask, refuse, unrestricted, observe"},
 		{"query --kind outcome", "one of statement, session, privacy, system"},
