@@ -82,6 +82,8 @@ var layers = map[string]may{
 
 	"unused": {ours: list("audit policy"), why: "what is granted beside what was used: counts records, and decides nothing; cmd reads and prints"},
 
+	"report": {ours: list("audit policy unused"), modules: list(yaml, "golang.org/x/mod/sumdb/note"), why: "what people ask the log and the policy, put into words: reads no log itself, and decides nothing; cmd reads and writes"},
+
 	"privacy": {
 		ours: list("policy"),
 		why:  "what PRIVACY commands say, not what they do: the proxy reads them, dsar answers them",
@@ -108,6 +110,7 @@ var layers = map[string]may{
 	"cmd/pgveil": {
 		ours: list(
 			"audit audit/ship catalog catalog/ddl catalog/pgload config docs dsar policy privacy proxy proxy/auth proxy/guard proxy/token rewrite rewrite/cases rewrite/mask state unused",
+			"audit catalog catalog/ddl catalog/pgload config docs dsar policy privacy proxy proxy/auth proxy/guard proxy/token report rewrite rewrite/cases rewrite/mask state unused",
 		),
 		modules: list(pgx, jose, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit", "github.com/boombuler/barcode"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group, barcode to show a QR code, jose to sign tokens for trying things out",

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"strconv"
+	"time"
 )
 
 // Raw is a record as it stands in the log. Its Payload is valid until the next
@@ -25,6 +26,18 @@ func (r Raw) Record() (Record, error) {
 		return Record{}, fmt.Errorf("record %d: %w", r.Seq, err)
 	}
 	return rec, nil
+}
+
+// Time gives the record's time, without parsing the rest; zero where it has
+// none.
+func (r Raw) Time() time.Time {
+	_, rest, _ := bytes.Cut(r.Payload, []byte(`,"time":"`))
+	text, _, _ := bytes.Cut(rest, []byte(`"`))
+	t, err := time.Parse(time.RFC3339Nano, string(text))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
 }
 
 // Ref gives the record's Ref, without parsing the rest: a text in the payload

@@ -34,7 +34,7 @@ func TestReadTo(t *testing.T) {
 				return n, rerr
 			}
 			rec, perr := r.Record()
-			if perr != nil || r.Seq != n || r.Kind != KindOutcome || r.Ref() != rec.Ref {
+			if perr != nil || r.Seq != n || r.Kind != KindOutcome || r.Ref() != rec.Ref || !r.Time().Equal(rec.Time) {
 				t.Fatalf("record %d: seq %d, kind %s, ref %d, %v", n, r.Seq, r.Kind, r.Ref(), perr)
 			}
 			n++
