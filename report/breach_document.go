@@ -9,7 +9,7 @@ import (
 
 // Document puts a breach into words.
 func (f *Breach) Document() *Document {
-	w := words{f.location()}
+	w := words{zoneOf(f.Zone)}
 	d := &Document{Title: "Breach of personal data: " + f.Scope.String()}
 	d.About = []Field{
 		{Name: "Period", Value: w.time(f.Scope.From) + " to " + w.time(f.Scope.To)},
@@ -21,20 +21,13 @@ func (f *Breach) Document() *Document {
 	}
 	d.Sections = []Section{
 		f.notesSection(), f.subjectSection(), f.classSection(), f.timeSection(w), f.waySection(w), f.exportSection(w),
-		f.refusalSection(w), f.containmentSection(w), f.clockSection(w), f.notification(w), f.evidenceSection(w),
+		f.refusalSection(w), f.containmentSection(w), f.clockSection(w), f.notification(w), evidenceOf(f.Evidence, w),
 	}
 	return d
 }
 
 // words writes times, in a zone.
 type words struct{ zone *time.Location }
-
-func (f *Breach) location() *time.Location {
-	if zone, err := time.LoadLocation(f.Zone); err == nil {
-		return zone
-	}
-	return time.UTC
-}
 
 func (w words) time(t time.Time) string {
 	if t.IsZero() {
@@ -67,17 +60,13 @@ func (f *Breach) atMostWords() string {
 }
 
 func (f *Breach) notesSection() Section {
-	s := Section{Title: "What to know before reading on"}
+	var s Section
 	if f.Identify != nil {
 		s.Blocks = append(s.Blocks, warning(fmt.Sprintf("This report identifies people: %s resolved %s to keys of the database (%s unknown there). Keep it accordingly.",
 			f.Identify.By, count(f.Identify.Resolved, "token"), number(f.Identify.Unknown))))
 	}
-	for _, e := range f.Evidence {
-		if !e.Verified {
-			s.Blocks = append(s.Blocks, warning("The log "+e.Dir+" is not verified: "+e.Result))
-		}
-	}
-	return Section{s.Title, append(s.Blocks, items(f.Notes...))}
+	rest := notesAnd(f.Notes, f.Evidence)
+	return Section{rest.Title, append(s.Blocks, rest.Blocks...)}
 }
 
 func (f *Breach) subjectSection() Section {
@@ -181,7 +170,7 @@ func (f *Breach) waySection(w words) Section {
 	for _, s := range f.Sessions {
 		sessions = append(sessions, []string{s.ID, s.Login, s.User, s.Client, s.App, w.time(s.First), w.time(s.Last), ended(w, s.Ended), number(s.Statements), amount(s.Rows)})
 	}
-	used := func(title, name string, list []Used, tickets bool) Block {
+	by := func(title, name string, list []Used, tickets bool) Block {
 		columns := []string{name, "#Statements", "#Rows returned"}
 		if tickets {
 			columns = []string{name, "Ticket", "#Statements", "#Rows returned"}
@@ -201,8 +190,8 @@ func (f *Breach) waySection(w words) Section {
 		s.Blocks = append(s.Blocks, Block{Chart: &Chart{Title: "Statements by purpose", About: "A bar for each purpose.", Series: []string{"statements"}, Bars: bars}})
 	}
 	s.Blocks = append(s.Blocks,
-		used("Purposes and tickets", "Purpose", f.Purposes, true),
-		used("Addresses", "Address", f.Clients, false), used("Applications, as they call themselves", "Application", f.Apps, false),
+		by("Purposes and tickets", "Purpose", f.Purposes, true),
+		by("Addresses", "Address", f.Clients, false), by("Applications, as they call themselves", "Application", f.Apps, false),
 		table("Sessions", []string{"Session", "Login", "User", "Address", "Application", "First", "Last", "Ended", "#Statements", "#Rows"}, sessions))
 	return s
 }

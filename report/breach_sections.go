@@ -224,9 +224,10 @@ func (f *Breach) measures(w words) string {
 	return strings.Join(parts, "; ")
 }
 
-func (f *Breach) evidenceSection(w words) Section {
+// evidenceOf says what a report was made from.
+func evidenceOf(evidence []Evidence, w words) Section {
 	s := section("Evidence", text("The report was made from the first records of these logs, as many as it says. The hash is the log's chain hash over them, computed from what was read: whoever has the log can check that it still begins so (pgveil audit verify --head RECORDS:HASH)."))
-	for _, e := range f.Evidence {
+	for _, e := range evidence {
 		list := []Field{
 			{Name: "Log", Value: e.Dir},
 			{Name: "Head", Value: fmt.Sprintf("%d:%s", e.Records, e.Chain)},

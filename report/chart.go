@@ -34,6 +34,7 @@ const (
 	lineHeight   = 26
 	labelWidth   = 230
 	valueWidth   = 90
+	maxColumn    = 90 // of a column's width
 	maxLabel     = 34 // characters that labelWidth holds
 )
 
@@ -82,7 +83,7 @@ func (p *picture) columns() {
 			p.Labels = append(p.Labels, label{plotLeft - 6, y + 4, number(part * most / 2), "end"})
 		}
 	}
-	room := p.Width - 10 - plotLeft
+	room := min(p.Width-10-plotLeft, maxColumn*n)
 	for i, b := range p.Bars {
 		left, right := plotLeft+room*i/n, plotLeft+room*(i+1)/n
 		gap := min(2, (right-left)/4)

@@ -274,7 +274,7 @@ func subjectList(w io.Writer, v *report.Investigation, resolve func([]report.Sub
 		}
 		for _, s := range batch {
 			row := []string{s.Kind, s.Token, s.Key, fmt.Sprint(s.Returned), fmt.Sprint(s.Changed), strings.Join(s.Clear, " "), strings.Join(s.Masked, " ")}
-			if err := out.Write(unformula(row)); err != nil {
+			if err := out.Write(report.Unformula(row)); err != nil {
 				return err
 			}
 		}
@@ -291,14 +291,4 @@ func subjectList(w io.Writer, v *report.Investigation, resolve func([]report.Sub
 	err := flush()
 	out.Flush()
 	return errors.Join(err, out.Error())
-}
-
-// unformula keeps a spreadsheet from taking a text for a formula.
-func unformula(row []string) []string {
-	for i, s := range row {
-		if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-			row[i] = "'" + s
-		}
-	}
-	return row
 }

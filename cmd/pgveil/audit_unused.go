@@ -109,35 +109,14 @@ func (u *unusedAudit) run(ctx context.Context) error {
 // configuration.
 func (u *unusedAudit) policy(ctx context.Context) (*policy.Set, error) {
 	if u.config == "" {
-		return u.compiled(ctx)
+		return policyFromConfig(ctx, &u.source, nil)
 	}
 	cfg, err := config.Load(u.config)
 	if err != nil {
 		return nil, err
 	}
 	u.dir = cmp.Or(u.dir, cfg.Audit.Dir)
-	u.source.policy = cmp.Or(u.source.policy, cfg.Policy)
-	if u.source.schema != "" || u.source.dsn != "" {
-		return u.compiled(ctx)
-	}
-	p := &process{cfg: cfg}
-	if p.own, err = newDialer(cfg); err != nil {
-		return nil, err
-	}
-	p.cfg.Policy, p.catalog = u.source.policy, newConnection(p.own.open)
-	engine, err := p.loadEngine(ctx)
-	if err = errors.Join(err, p.close()); err != nil {
-		return nil, err
-	}
-	return engine.Policy, nil
-}
-
-func (u *unusedAudit) compiled(ctx context.Context) (*policy.Set, error) {
-	engine, err := u.source.engine(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return engine.Policy, nil
+	return policyFromConfig(ctx, &u.source, cfg)
 }
 
 // count reads the log, and the chain beside it where there is one.
