@@ -12,7 +12,7 @@ type Processing struct {
 	Purposes []PurposeItem
 	Classes  []Class
 	Kinds    map[string][]string // of data subjects whose rows a relation holds, by its qualified name
-	Factor   bool                // some roles need a second factor
+	Factor   bool                // something needs a second factor
 }
 
 // PurposeItem is a purpose.
@@ -24,7 +24,8 @@ type PurposeItem struct {
 
 // Processing gives what the policy says of the processing.
 func (s *Set) Processing() Processing {
-	p := Processing{Classes: s.doc.Classes(), Kinds: map[string][]string{}, Factor: len(s.doc.factor.roles) > 0}
+	f := s.doc.factor
+	p := Processing{Classes: s.doc.Classes(), Kinds: map[string][]string{}, Factor: len(f.roles)+len(f.classes)+len(f.privacy) > 0}
 	for _, name := range slices.Sorted(maps.Keys(s.doc.purposes)) {
 		u := s.doc.purposes[name]
 		item := PurposeItem{Named: u.name.item(), Within: u.within.text, Consent: u.consent, About: u.about, Means: u.means.text, DirectMarketing: u.directMarketing}

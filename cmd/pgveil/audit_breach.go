@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/config"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/report"
@@ -72,7 +71,7 @@ not be made, or that the log is not good, and the report says where.`,
 		return c.failed(stderr, err)
 	}
 	if !good {
-		return c.failed(stderr, errors.New("THE LOG IS NOT GOOD: the report says where"))
+		return c.failed(stderr, errNotGood)
 	}
 	return 0
 }
@@ -158,7 +157,11 @@ func (b *breachAudit) run(ctx context.Context) (good bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	found, evidence, err := b.investigate(ctx, zone)
+	found, err := report.Investigate(b.scope, b.limits, zone)
+	if err != nil {
+		return false, err
+	}
+	evidence, good, err := b.log.readAll(ctx, found.Add, found.EndLog)
 	if err != nil {
 		return false, err
 	}
@@ -169,10 +172,6 @@ func (b *breachAudit) run(ctx context.Context) (good bool, err error) {
 	}
 	if err := b.nameSubjects(ctx, cfg, found, &made); err != nil {
 		return false, err
-	}
-	good = true
-	for _, e := range evidence {
-		good = good && e.Verified
 	}
 	return good, b.output.write(reportName("breach", b.now), reportForms(made, made.Document()), b.stdout, b.stderr)
 }
@@ -217,23 +216,6 @@ func specialClasses(path string) (map[string]bool, error) {
 		special[c.Name] = c.Special
 	}
 	return special, nil
-}
-
-func (b *breachAudit) investigate(ctx context.Context, zone *time.Location) (*report.Investigation, []report.Evidence, error) {
-	v, err := report.Investigate(b.scope, b.limits, zone)
-	if err != nil {
-		return nil, nil, err
-	}
-	var evidence []report.Evidence
-	for _, dir := range b.log.dirs() {
-		e, err := b.log.read(ctx, dir, func(r audit.Raw) error { return v.Add(r) })
-		if err != nil {
-			return nil, nil, err
-		}
-		v.EndLog()
-		evidence = append(evidence, e)
-	}
-	return v, evidence, nil
 }
 
 // nameSubjects writes the list of all subjects, and finds out who those in the

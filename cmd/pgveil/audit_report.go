@@ -142,6 +142,25 @@ func (l *reportLog) dirs() []string {
 	return []string{l.dir}
 }
 
+// readAll gives the records of all chains to add, says when each has ended, and
+// tells whether all are good.
+func (l *reportLog) readAll(ctx context.Context, add func(audit.Raw) error, ended func()) (all []report.Evidence, good bool, err error) {
+	good = true
+	for _, dir := range l.dirs() {
+		e, err := l.read(ctx, dir, add)
+		if err != nil {
+			return nil, false, err
+		}
+		ended()
+		all = append(all, e)
+		good = good && e.Verified
+	}
+	return all, good, nil
+}
+
+// errNotGood ends a call whose report was made from a log that is not good.
+var errNotGood = errors.New("THE LOG IS NOT GOOD: the report says where")
+
 // read gives the records of a chain to add, up to its present end, and says what
 // of them is sure. Where the log is not good it gives those before the fault.
 func (l *reportLog) read(ctx context.Context, dir string, add func(audit.Raw) error) (report.Evidence, error) {

@@ -3,11 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"io"
 	"time"
 
-	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/config"
 	"github.com/pgveil/pgveil/report"
 )
@@ -147,15 +145,9 @@ func (r *reviewAudit) make(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	v := report.NewReviewer(set, r.from, r.to)
-	var evidence []report.Evidence
-	good := true
-	for _, dir := range r.log.dirs() {
-		e, err := r.log.read(ctx, dir, func(raw audit.Raw) error { return v.Add(raw) })
-		if err != nil {
-			return err
-		}
-		evidence = append(evidence, e)
-		good = good && e.Verified
+	evidence, good, err := r.log.readAll(ctx, v.Add, func() {})
+	if err != nil {
+		return err
 	}
 	made := v.Review(before, last)
 	made.Made, made.Zone, made.Org, made.Evidence = r.now, r.zone, org, evidence
@@ -165,7 +157,7 @@ func (r *reviewAudit) make(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	if !good {
-		return errors.New("THE LOG IS NOT GOOD: the report says where")
+		return errNotGood
 	}
 	return nil
 }
