@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -165,12 +166,18 @@ var errNotGood = errors.New("THE LOG IS NOT GOOD: the report says where")
 // of them is sure. Where the log is not good it gives those before the fault.
 func (l *reportLog) read(ctx context.Context, dir string, add func(audit.Raw) error) (report.Evidence, error) {
 	e := report.Evidence{Dir: dir}
+	var fault *audit.Fault
 	head, err := audit.ReadHead(dir)
-	if err != nil {
+	damaged := err
+	if errors.As(err, &fault) {
+		head = audit.Head{Count: math.MaxUint64} // as far as it is good
+	} else if err != nil {
 		return e, err
 	}
-	var fault *audit.Fault
 	err = l.each(ctx, dir, head, &e, add)
+	if errors.As(err, &fault) && damaged != nil {
+		err = damaged
+	}
 	switch {
 	case errors.As(err, &fault):
 		e.Result = fmt.Sprintf("NOT GOOD: %v. The report covers what stands before", err)
