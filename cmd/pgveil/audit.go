@@ -17,8 +17,8 @@ import (
 
 const auditUsage = `Usage: pgveil audit <verb> [flags]
 
-Reads and checks the access log. All but ship and unused need only the files; all
-may run beside the proxy that writes them.
+Reads and checks the access log. Most verbs need only the files; all may run beside
+the proxy that writes them.
 
   tail         show the last entries, and with --follow those to come
   query        show every entry that the flags choose
@@ -26,6 +26,9 @@ may run beside the proxy that writes them.
   head         print the log's length and hash, to keep somewhere else
   ship         send records to a sink by hand; needs the configuration
   unused       say what the policy allows that nobody used; needs the policy, too
+  breach       report what somebody got, and whom to tell by when
+  review       report who may see what, and who used it; signed off and kept
+  ropa         report the record of processing (GDPR, Article 30), held to the log
   key          make the key that signs checkpoints, or print its public half
   prove        write a file that proves one record by itself
   check-proof  check such a file, without the log
@@ -43,6 +46,7 @@ Examples:
   pgveil audit verify --head 1204:9f86d081…   also finds an end that was cut off
   pgveil audit prove 1042 --out record-1042.proof
   pgveil audit unused --config /etc/pgveil/pgveil.yaml --since 90d
+  pgveil audit breach --user alice --from 7d --out breach.html
 
 "pgveil audit <verb> --help" lists the flags of a verb.
 `
@@ -101,8 +105,11 @@ type auditCommand struct {
 
 // ownVerbs are those with flags and files of their own.
 var ownVerbs = map[string]func(ctx context.Context, args []string, stdout, stderr io.Writer) int{
+	"breach": runAuditBreach,
 	"open":   runAuditOpen,
 	"retire": runAuditRetire,
+	"review": runAuditReview,
+	"ropa":   runAuditROPA,
 	"ship":   runAuditShip,
 	"unused": runAuditUnused,
 }

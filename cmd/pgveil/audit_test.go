@@ -172,7 +172,6 @@ func TestAuditUsage(t *testing.T) {
 	}{
 		{"", "Usage: pgveil audit <verb>"},
 		{"show", "pgveil audit --help"},
-		{"show", "there are tail, query, verify, head, unused, breach, review, ropa, key, prove, check-proof and consistency"},
 		{"query --usr alice", "there are --class, --column"},
 		{"query --decision deny", "one of allow, mask, refuse, unrestricted, observe"},
 		{"query --kind outcome", "one of statement, session, privacy, system"},
