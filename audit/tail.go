@@ -1,0 +1,100 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Leaf is a record with its leaf hash in the log's Merkle tree, which is known
+// whether or not checkpoints are signed.
+type Leaf struct {
+	Record
+	Hash tlog.Hash
+}
+
+// Tail reads a log for whoever carries it on to somewhere else: record by
+// record, and never waiting for more. One goroutine may use it.
+type Tail struct {
+	from uint64
+	r    *reader
+}
+
+// OpenTail opens a log to read it from seq on. It may run beside the writer.
+func OpenTail(dir string, from uint64) (*Tail, error) {
+	r, err := openReader(dir, from, false)
+	if err != nil {
+		return nil, fmt.Errorf("read audit log %s: %w", dir, err)
+	}
+	return &Tail{from, r}, nil
+}
+
+// Next gives the next record. more is false where the log ends for now: asked
+// again later, Next goes on from there. Of damage it notices what the checksums
+// tell, as Read does.
+func (t *Tail) Next() (leaf Leaf, more bool, err error) {
+	for {
+		f, err := t.r.read()
+		switch {
+		case errors.Is(err, io.EOF):
+			return Leaf{}, false, nil
+		case err != nil:
+			return Leaf{}, false, fmt.Errorf("read audit log %s: %w", t.r.dir, err)
+		case f.seq < t.from:
+			continue
+		}
+		leaf.Hash = tlog.RecordHash(f.payload)
+		if err := json.Unmarshal(f.payload, &leaf.Record); err != nil {
+			return Leaf{}, false, fmt.Errorf("read audit log %s: record %d: %w", t.r.dir, f.seq, err)
+		}
+		return leaf, true, nil
+	}
+}
+
+// Close closes the files.
+func (t *Tail) Close() error { return t.r.file.Close() }
+
+// LeafHash gives the leaf hash of one record.
+func LeafHash(dir string, seq uint64) (tlog.Hash, error) {
+	payload, err := payloadOf(dir, seq)
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("the log ends before record %d", seq)
+	}
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	return tlog.RecordHash(payload), nil
+}
+
+// SyncFiles makes a log durable that another process writes, or wrote, from the
+// segment of record from on. The log's own process has Log.Sync, which is
+// cheaper.
+func SyncFiles(ctx context.Context, dir string, from uint64) error {
+	firsts, err := segments(dir)
+	if err != nil {
+		return fmt.Errorf("sync audit log %s: %w", dir, err)
+	}
+	for i, first := range firsts {
+		if i+1 < len(firsts) && firsts[i+1] <= from {
+			continue
+		}
+		if err := errors.Join(ctx.Err(), syncFile(filepath.Join(dir, segmentName(first)))); err != nil {
+			return fmt.Errorf("sync audit log %s: %w", dir, err)
+		}
+	}
+	return syncFile(dir)
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
