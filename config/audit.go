@@ -23,7 +23,8 @@ type Audit struct {
 
 	Ship []Sink `yaml:"ship"` // where copies of records go
 
-	Sealed *Sealed `yaml:"sealed"` // what else is kept of statements, encrypted; absent: nothing
+	Sealed *Sealed     `yaml:"sealed"` // what else is kept of statements, encrypted; absent: nothing
+	Table  *AuditTable `yaml:"table"`  // the access log in the database as well; absent: it is not
 }
 
 // Sealed says what of each statement its record holds, encrypted, and under
@@ -80,6 +81,9 @@ func (a *Audit) validate(bad func(key, format string, args ...any)) {
 		bad("audit.keep", "takes audit.key: what was removed is said in a signed statement")
 	}
 	a.Sealed.validate(bad)
+	if a.Table != nil {
+		a.Table.validate(bad)
+	}
 	if a.Checkpoint <= 0 {
 		bad("audit.checkpoint", "must be positive")
 	}

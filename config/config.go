@@ -129,6 +129,9 @@ func Load(path string) (*Config, error) {
 	c.takeEmpty(text)
 	c.File = path
 	c.resolve(filepath.Dir(path))
+	if c.Audit.Table != nil {
+		c.Audit.Table.complete()
+	}
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
