@@ -80,6 +80,11 @@ var layers = map[string]may{
 		why: "reads the log's files and sends them on; nothing of what enforces knows it, so it can hold nothing up",
 	},
 
+	"audit/load": {
+		ours: list("audit"), modules: list(pgx, "golang.org/x/mod/sumdb/tlog"),
+		why: "brings the log into tables, on a connection that it is given; the log itself needs no database",
+	},
+
 	"unused": {ours: list("audit policy"), why: "what is granted beside what was used: counts records, and decides nothing; cmd reads and prints"},
 
 	"report": {ours: list("audit policy unused"), modules: list(yaml, "golang.org/x/mod/sumdb/note"), why: "what people ask the log and the policy, put into words: reads no log itself, and decides nothing; cmd reads and writes"},
