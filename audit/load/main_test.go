@@ -31,7 +31,7 @@ func newScene(t testing.TB) *scene {
 	s := &scene{dir: t.TempDir(), dsn: pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser), now: time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC)}
 	s.conn = pgtest.Connect(t, s.dsn)
 	s.exec(t, "DO $$ BEGIN CREATE ROLE auditor LOGIN; EXCEPTION WHEN duplicate_object THEN END $$") // roles are the server's
-	for range 2 { // what is there stays
+	for range 2 {                                                                                   // what is there stays
 		s.exec(t, state.Schema()+state.AccessLogSchema([]string{"auditor"}))
 	}
 	s.open(t)

@@ -19,7 +19,7 @@ import (
 // runSchema runs "pgveil schema".
 func runSchema(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c := newCommand("schema", "",
-		"Prints the statements that make pgveil's own tables in the governed database, in\na schema of their own: elevations, second factors, and the ledgers of the policy,\nwhich can be read by the roles that read what they filter. What is there already\nstays. With --apply it runs them, in one transaction, as the server.login of the\nconfiguration, which then owns the schema and must be able to create one.\n\nRun it again when a subject gets a ledger, or a role is granted more tables. With\n--verify it runs nothing, but follows the chain of what was written into ledgers.",
+		"Prints the statements that make pgveil's own tables in the governed database, in\na schema of their own: elevations, second factors, the access log if it is to be\nthere, and the ledgers of the policy, which can be read by the roles that read what\nthey filter. What is there already\nstays. With --apply it runs them, in one transaction, as the server.login of the\nconfiguration, which then owns the schema and must be able to create one.\n\nRun it again when a subject gets a ledger, or a role is granted more tables. With\n--verify it runs nothing, but follows the chain of what was written into ledgers.",
 		"pgveil schema --policy policy/ --dsn 'host=db.internal dbname=crm' | psql crm",
 		"pgveil schema --config /etc/pgveil/pgveil.yaml --apply",
 		"pgveil schema --config /etc/pgveil/pgveil.yaml --verify")
@@ -29,11 +29,20 @@ func runSchema(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	c.flags.StringVar(&path, "config", "pgveil.yaml", "the `file` that serve is started with, for --apply and --verify")
 	apply := c.flags.Bool("apply", false, "run the statements")
 	verify := c.flags.Bool("verify", false, "check the ledgers' events")
+	log := c.flags.Bool("access-log", false, "print the statements for the access log's table as well; with --apply, audit.table of the configuration says so")
+	var auditors []string
+	c.flags.Func("auditor", "a `role` of the database that may read that table; may be given again", func(s string) error {
+		auditors = append(auditors, s)
+		return nil
+	})
 	if done, code := c.parse(args, stdout, stderr); done {
 		return code
 	}
 	if s.policy+s.schema+s.dsn != "" && (s.missing() != "" || *apply || *verify) || *apply && *verify {
 		return c.misused(stderr, "give --policy with --schema or --dsn, or --apply, or --verify")
+	}
+	if (*apply || *verify) && *log || len(auditors) > 0 && !*log {
+		return c.misused(stderr, "--access-log is for printing, and --auditor goes with it")
 	}
 	var err error
 	switch {
@@ -48,6 +57,9 @@ func runSchema(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	}
 	if err != nil {
 		return c.failed(stderr, err)
+	}
+	if *log {
+		fmt.Fprint(stdout, state.AccessLogSchema(auditors))
 	}
 	return 0
 }
@@ -104,6 +116,9 @@ func applySchema(ctx context.Context, cfg *config.Config, conn *pgx.Conn, stdout
 	text, err := schemaFor(doc, cat)
 	if err != nil {
 		return err
+	}
+	if t := cfg.Audit.Table; t != nil {
+		text += state.AccessLogSchema(t.Auditors)
 	}
 	// One text of several statements is one transaction.
 	if _, err := conn.Exec(ctx, text); err != nil {

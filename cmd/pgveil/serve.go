@@ -96,6 +96,7 @@ type process struct {
 	sealer      *audit.Sealer // nil: no contents are sealed
 	anchors     *anchors
 	ship        *ship.Shipper
+	table       *table // nil: the access log is not in the database
 	own         *dialer
 	catalog     *connection // pgveil's own, for the catalog
 	memory      *connection // and for what it remembers in the database
@@ -149,6 +150,7 @@ func (p *process) start(ctx context.Context) (err error) {
 	if p.cfg.Audit.Subjects {
 		p.names = newConnection(p.own.openBrief)
 	}
+	p.table = newTable(p, dir, other)
 	p.enforcer, err = proxy.NewEnforcer(ctx, p.loadEngine, func(ctx context.Context) (version uint64, err error) {
 		err = p.catalog.use(ctx, func(c *pgx.Conn) error { version, err = pgload.Version(ctx, c); return err })
 		return version, err
@@ -191,6 +193,7 @@ func (p *process) close() error {
 			errs = append(errs, c.close())
 		}
 	}
+	errs = append(errs, p.table.close())
 	if p.server != nil {
 		_, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "stop"})
 		errs = append(errs, err)
@@ -307,6 +310,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	tasks.Go(func() {
 		config.Watch(accepting, policyEvery, func() { p.reload(accepting, "policy files changed") }, p.cfg.Policy)
 	})
+	p.table.run(sessions, &tasks)
 	tasks.Go(func() { p.keepElevations(accepting) })
 	tasks.Go(func() { p.destroySealed(accepting) })
 	tasks.Go(func() { p.keepRoles(accepting) })
@@ -369,6 +373,7 @@ func (p *process) gauges() {
 	}
 	p.registry.MustRegister(p.anchors.lags()...)
 	p.registry.MustRegister(newShipMetrics(p.ship))
+	p.registry.MustRegister(p.table.lags(p.audit)...)
 	p.registry.MustRegister(p.reloads, p.reloadOK, p.revocationsUntil(),
 		gauge("pgveil_audit_records", "Records in the access log.", func(s audit.Stats) float64 { return float64(s.Appended) }),
 		gauge("pgveil_audit_lag_records", "Records that are not durable yet.", func(s audit.Stats) float64 { return float64(s.Lag()) }),
