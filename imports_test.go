@@ -94,8 +94,8 @@ var layers = map[string]may{
 		why:  "what PRIVACY commands say, not what they do: the proxy reads them, dsar answers them",
 	},
 	"state": {
-		ours: list("privacy"), modules: list(pgx, "github.com/pquerna/otp"),
-		why: "what is remembered in the database, on a connection that it is given: it decides nothing but whether a code is right",
+		ours: list("policy privacy"), modules: list(pgx, "github.com/pquerna/otp"),
+		why: "what is remembered in the database, on a connection that it is given: it decides nothing but whether a code is right; policy says what auditors read",
 	},
 	"dsar": {
 		ours: list("catalog policy privacy state"), modules: list(pgx),

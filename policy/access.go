@@ -48,6 +48,9 @@ func (a *Access) Function(schema, name, extension string) bool {
 		return false
 	}
 	s := a.decisions.set
+	if schema == OwnSchema && name == WhoSaw && a.decisions.audits() {
+		return true
+	}
 	return a.Unrestricted || s.functions[catalog.Name{Schema: schema, Name: name}] || extension != "" && s.extensions[extension]
 }
 
@@ -57,11 +60,12 @@ func (a *Access) Discloses(schema, name string) bool {
 	if a.decisions == nil {
 		return false
 	}
-	return a.Unrestricted || a.decisions.set.discloses[catalog.Name{Schema: schema, Name: name}]
+	return a.Unrestricted || a.decisions.set.discloses[catalog.Name{Schema: schema, Name: name}] ||
+		ofAudit(schema, name) && a.decisions.audits()
 }
 
 // May tells whether the access may serve a right of data subjects: export,
-// erase, rectify, restrict or consent.
+// erase, rectify, restrict or consent; or audit.
 func (a *Access) May(right string) bool { return a.has(right) && !a.Lacks(right) }
 
 // has tells whether any of the roles serves a right.

@@ -145,6 +145,10 @@ func (d *decisions) relation(r *catalog.Relation) *RelationAccess {
 		return found.(*RelationAccess)
 	}
 	t := d.set.tables[r]
+	if t == nil && ofAudit(r.Schema, r.Name) {
+		made, _ := d.relations.LoadOrStore(r, d.auditRelation(r))
+		return made.(*RelationAccess)
+	}
 	if t == nil {
 		return &RelationAccess{Relation: r, Because: "the policy does not govern it"}
 	}

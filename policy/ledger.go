@@ -11,7 +11,8 @@ import (
 )
 
 // OwnSchema holds what pgveil itself remembers in the governed database. No
-// policy gives anybody anything of it.
+// pattern of a policy gives anybody anything of it; the right to audit opens what
+// is of the access log.
 const OwnSchema = "pgveil"
 
 // Ledger is where pgveil keeps what the subjects of one kind said: tables in

@@ -39,6 +39,9 @@ func (s *Set) Retention() []Retention { return slices.Clone(s.retention) }
 // Class gives the class of a column; ok is false when it has none.
 func (s *Set) Class(r *catalog.Relation, column string) (class Class, ok bool) {
 	t, i := s.tables[r], r.ColumnIndex(column)
+	if ofAudit(r.Schema, r.Name) && i >= 0 {
+		return Class{Name: auditClass}, true
+	}
 	if t == nil || i < 0 || t.classes[i] == "" {
 		return Class{}, false
 	}

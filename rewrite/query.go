@@ -169,6 +169,9 @@ func (c *planner) effect(q *resolve.Query) (effect Effect) {
 		if slices.ContainsFunc(f.Found, func(f catalog.Func) bool { return !catalog.SystemSchema(f.Schema) }) {
 			effect |= Unfiltered
 		}
+		if slices.ContainsFunc(f.Found, func(f catalog.Func) bool { return f.Schema == policy.OwnSchema }) {
+			effect |= Reads // of the access log
+		}
 	}
 	for _, u := range q.Uses {
 		if u.Ref.Relation.Governed() && c.engine.class(u) != openClass {

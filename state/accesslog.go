@@ -4,17 +4,15 @@ import (
 	_ "embed"
 	"fmt"
 	"strings"
+
+	"github.com/pgveil/pgveil/policy"
 )
 
 //go:embed accesslog.sql
 var accessLogSchema string
 
-// auditorsRelations are what auditors read of the access log in the database:
-// everything but the tokens' meaning, which pgveil.who_saw alone looks up.
-var auditorsRelations = strings.Fields(`access_log access_subjects access_columns user_days refusals refusals_by_rule
-	access_by_purpose first_accesses unusual_hours elevation_history access_loaded`)
-
-// whoSaw are the forms of pgveil.who_saw, by the type of the key.
+// whoSaw are the forms of pgveil.who_saw, by the type of the key. It alone tells
+// whom a token means.
 var whoSaw = []string{"text", "bigint", "uuid"}
 
 // AccessLogSchema gives the statements that make the access log's tables, or
@@ -25,8 +23,8 @@ func AccessLogSchema(auditors []string) string {
 	for i, a := range auditors {
 		names[i] = literal(a)
 	}
-	objects := make([]string, 0, len(auditorsRelations)+len(whoSaw))
-	for _, r := range auditorsRelations {
+	var objects []string
+	for _, r := range policy.AuditRelations() {
 		objects = append(objects, literal("TABLE pgveil."+r))
 	}
 	for _, t := range whoSaw {
