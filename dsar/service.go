@@ -43,6 +43,8 @@ func Columns(cmd privacy.Command) []string {
 		return []string{"event", "time", "type", "consent", "purposes", "until", "by", "method", "notice", "language", "jurisdiction", "reason", "record", "digest", "whole"}
 	case privacy.VerbRestrictions:
 		return []string{"subject", "key", "kind", "purpose", "since"}
+	case privacy.VerbWhoSaw:
+		return whoSawColumns
 	case privacy.VerbConsent, privacy.VerbRestrict, privacy.VerbObject, privacy.VerbLiftRestriction, privacy.VerbLiftObjection:
 		return []string{"event", "type", "of", "note", "record", "digest"}
 	default:
@@ -78,6 +80,8 @@ func (s *Service) Run(ctx context.Context, cmd privacy.Command, who string, emit
 		return cmd.Verb.Tag(), s.consents(ctx, cmd, emit)
 	case privacy.VerbRestrictions:
 		return cmd.Verb.Tag(), s.restrictions(ctx, cmd, emit)
+	case privacy.VerbWhoSaw:
+		return cmd.Verb.Tag(), s.whoSaw(ctx, cmd, emit)
 	default:
 		return "", privacy.Fail(privacy.Syntax, "ask PRIVACY HELP", "no command")
 	}

@@ -30,6 +30,8 @@ type Command struct {
 	Parameter bool
 
 	Consent Consent // of VerbConsent
+
+	Since, Before string // of VerbWhoSaw: times as PostgreSQL reads them; "" for any
 }
 
 // Right names the right of data subjects that a caller must be able to serve
@@ -58,6 +60,8 @@ func (c Command) Shape() string {
 	add(c.Purpose != "", c.towards(), quoteWord(c.Purpose))
 	add(c.For != 0, "FOR", "'"+c.For.String()+"'")
 	add(c.Because != "", "BECAUSE ?")
+	add(c.Since != "", "SINCE ?")
+	add(c.Before != "", "UNTIL ?")
 	add(c.DryRun, "DRY RUN")
 	add(c.Pretty, "PRETTY")
 	return strings.Join(words, " ")

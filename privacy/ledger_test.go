@@ -23,6 +23,8 @@ func TestParseLedgerCommand(t *testing.T) {
 		{"PRIVACY CONSENT customer 42 WITHDRAW newsletter BY 'phone' BECAUSE 'too many'",
 			Command{Verb: VerbConsent, Subject: "customer", Key: byKey("42"), Because: "too many", Consent: Consent{Name: "newsletter", Withdraw: true, Method: "phone"}},
 			"PRIVACY CONSENT customer ? WITHDRAW newsletter BY ? BECAUSE ?"},
+		{"PRIVACY WHO SAW customer 42", Command{Verb: VerbWhoSaw, Subject: "customer", Key: byKey("42")}, "PRIVACY WHO SAW customer ?"},
+		{"privacy who saw customer 'x y' since '2026-01-01' until '2026-02-01';", Command{Verb: VerbWhoSaw, Subject: "customer", Key: byKey("x y"), Since: "2026-01-01", Before: "2026-02-01"}, "PRIVACY WHO SAW customer ? SINCE ? UNTIL ?"},
 		{"PRIVACY SHOW CONSENT customer 42", Command{Verb: VerbConsents, Subject: "customer", Key: byKey("42")}, "PRIVACY SHOW CONSENT customer ?"},
 		{"PRIVACY RESTRICT customer 'x' BECAUSE 'y'", Command{Verb: VerbRestrict, Subject: "customer", Key: byKey("x"), Because: "y"}, "PRIVACY RESTRICT customer ? BECAUSE ?"},
 		{"PRIVACY RESTRICT customer 'x' FOR sales BECAUSE 'y'", Command{Verb: VerbRestrict, Subject: "customer", Key: byKey("x"), Purpose: "sales", Because: "y"}, "PRIVACY RESTRICT customer ? FOR sales BECAUSE ?"},
@@ -59,6 +61,10 @@ func TestParseLedgerCommandErrors(t *testing.T) {
 		"PRIVACY RESTRICT customer 42 BECAUSE ''":          "expected a reason",
 		"PRIVACY OBJECT customer 42 BECAUSE 'secret'":      "expected TO; an objection is to a purpose",
 		"PRIVACY LIFT customer 42":                         "expected one of: RESTRICTION, OBJECTION",
+		"PRIVACY WHO customer 42":                          "unknown PRIVACY command",
+		"PRIVACY WHO SAW customer":                         "expected a value",
+		"PRIVACY WHO SAW customer 42 SINCE 2026":           "expected a text after SINCE",
+		"PRIVACY WHO SAW customer 42 UNTIL '1' SINCE '1'":  "expected the end of the command",
 		"PRIVACY SHOW CONSENT customer":                    "expected a value",
 	} {
 		t.Run(sql, func(t *testing.T) {

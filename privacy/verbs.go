@@ -31,6 +31,7 @@ const (
 	VerbLiftRestriction // end a restriction
 	VerbLiftObjection   // take an objection back
 	VerbRestrictions    // list what is restricted or objected to
+	VerbWhoSaw          // list the statements that touched a subject's rows, or may have
 )
 
 // entry says how a verb is written, and what it needs.
@@ -99,6 +100,9 @@ var verbs = []entry{
 	{verb: VerbRestrictions, words: "SHOW RESTRICTIONS", right: "restrict", rest: (*parser).restrictions, last: "nothing follows the key", help: [][2]string{
 		{"PRIVACY SHOW RESTRICTIONS [subject [key]]", "the restrictions and objections in force"},
 	}},
+	{verb: VerbWhoSaw, words: "WHO SAW", right: "audit", rest: (*parser).whoSaw, last: "SINCE and UNTIL may follow the key, in this order", help: [][2]string{
+		{"PRIVACY WHO SAW subject key [SINCE '2026-01-01'] [UNTIL '2026-02-01']", "the statements that returned or changed a subject's rows, and those that may have"},
+	}},
 	{verb: VerbHelp, words: "HELP", rest: nothing, last: "nothing follows HELP", help: [][2]string{
 		{"PRIVACY HELP", "this list"},
 	}},
@@ -135,6 +139,13 @@ func (p *parser) export() *Error {
 	var err *Error
 	p.cmd.Pretty, err = p.accept("PRETTY")
 	return err
+}
+
+func (p *parser) whoSaw() *Error {
+	if err := p.whom(); err != nil {
+		return err
+	}
+	return p.options([]option{{"SINCE", &p.cmd.Since, maxTag}, {"UNTIL", &p.cmd.Before, maxTag}})
 }
 
 func (p *parser) erase() *Error {

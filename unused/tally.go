@@ -250,6 +250,8 @@ func rightOf(words []string) string {
 		return "restrict"
 	case verb == "show" && words[2] == "consent":
 		return "consent"
+	case verb == "who":
+		return "audit"
 	default:
 		return ""
 	}

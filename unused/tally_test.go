@@ -37,7 +37,7 @@ roles:
       - {on: [public.people], do: [select, update], rows: "id < 10"}
       - {on: [public.orders], do: [select, insert, delete]}
       - {on: ["public.*"], do: [select]}
-    privacy: [export, erase, restrict]
+    privacy: [export, erase, restrict, audit]
   seller: {purposes: [sales], tables: [{on: [public.people, public.orders], do: [select]}]}
   dba: {unrestricted: true}
 rules:
@@ -155,6 +155,7 @@ func TestWhatIsUsed(t *testing.T) {
 		{"but not by one that the role has anyway", said("bob", "seller", "sales", "SELECT ?", ""), KindElevation, nil},
 		{"a request of a data subject", audit.Record{Kind: audit.KindPrivacy, Time: testFrom, Message: "begun", User: "alice", Roles: []string{"agent"}, Shape: "PRIVACY EXPORT customer ?"}, KindPrivacy, []string{"agent export"}},
 		{"an objection taken back", audit.Record{Kind: audit.KindPrivacy, Time: testFrom, Message: "begun", User: "alice", Roles: []string{"agent"}, Shape: "PRIVACY LIFT OBJECTION customer ? TO sales BECAUSE ?"}, KindPrivacy, []string{"agent restrict"}},
+		{"a look into the access log", audit.Record{Kind: audit.KindPrivacy, Time: testFrom, Message: "begun", User: "alice", Roles: []string{"agent"}, Shape: "PRIVACY WHO SAW customer ?"}, KindPrivacy, []string{"agent audit"}},
 		{"what is about oneself", audit.Record{Kind: audit.KindPrivacy, Time: testFrom, Message: "begun", User: "alice", Roles: []string{"agent"}, Shape: "PRIVACY SHOW ACCESS"}, KindPrivacy, nil},
 		{"and its end, which is not another", audit.Record{Kind: audit.KindPrivacy, Time: testFrom, Message: "done", User: "alice", Roles: []string{"agent"}, Shape: "PRIVACY EXPORT customer ?"}, KindPrivacy, nil},
 		{"a login uses nothing", audit.Record{Kind: audit.KindSession, Time: testFrom, User: "alice", Roles: []string{"agent"}, Purpose: "support"}, KindPurpose, nil},

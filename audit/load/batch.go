@@ -38,7 +38,7 @@ func (j *joiner) place(r *audit.Leaf) (seq uint64, at time.Time, ok bool) {
 		if r.Time.Before(j.since) {
 			return 0, time.Time{}, false
 		}
-		if r.Kind == audit.KindStatement && r.Decision != "refuse" {
+		if waits(r) {
 			j.open[r.Seq] = r.Time
 		}
 		return r.Seq, r.Time, true

@@ -87,18 +87,22 @@ func (e encoder) outcome(b []byte, r *audit.Leaf) []byte {
 }
 
 // noOutcome writes what stands in an outcome's place: of a refusal its SQLSTATE,
-// of a privacy command the rows.
+// of a privacy command the rows, of a statement that waits for one nothing.
 func (e encoder) noOutcome(b []byte, r *audit.Leaf) []byte {
-	b = append(b, "\t"+null+"\t"+null+"\t"...)
-	if r.Kind == audit.KindPrivacy {
-		b = strconv.AppendInt(b, r.Rows, 10)
-	} else {
-		b = append(b, null...)
+	rows, tag, sqlstate := null, "", ""
+	if !waits(r) {
+		tag, sqlstate = r.Tag, r.SQLState
 	}
-	b = append(b, "\t"+null...)
-	b = e.texts(b, r.Tag, r.SQLState)
+	if r.Kind == audit.KindPrivacy {
+		rows = strconv.FormatInt(r.Rows, 10)
+	}
+	b = append(b, "\t"+null+"\t"+null+"\t"+rows+"\t"+null...)
+	b = e.texts(b, tag, sqlstate)
 	return append(b, "\t"+null+"\t"+null+"\t"+null...)
 }
+
+// waits tells whether a record is a statement that an outcome is to come of.
+func waits(r *audit.Leaf) bool { return r.Kind == audit.KindStatement && r.Decision != "refuse" }
 
 // subjects writes a row for each data subject that a record names, and for each
 // kind of which it names not all.

@@ -61,7 +61,7 @@ func (l *Loader) resume(ctx context.Context, c *pgx.Conn, first tlog.Hash) (*sta
 	if since != nil {
 		s.since = *since
 	}
-	s.ascii = encoding != "UTF8" && encoding != "SQL_ASCII"
+	s.ascii = !holdsUnicode(encoding)
 	if err := l.same(s, last); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ the proxy that writes them.
   query        show every entry that the flags choose
   verify       check that no record was changed, removed, added or moved
   head         print the log's length and hash, to keep somewhere else
+  who-saw      list who saw a data subject, or may have; needs the database, or a token
   ship         send records to a sink by hand; needs the configuration
   unused       say what the policy allows that nobody used; needs the policy, too
   breach       report what somebody got, and whom to tell by when
@@ -45,6 +46,7 @@ Examples:
   pgveil audit verify --key audit.key.pub --checkpoint /mnt/elsewhere/checkpoints
   pgveil audit verify --head 1204:9f86d081…   also finds an end that was cut off
   pgveil audit prove 1042 --out record-1042.proof
+  pgveil audit who-saw customer 42 --config /etc/pgveil/pgveil.yaml --since 90d
   pgveil audit unused --config /etc/pgveil/pgveil.yaml --since 90d
   pgveil audit breach --user alice --from 7d --out breach.html
 
@@ -75,7 +77,11 @@ records between two checkpoints in which. With --checkpoint, a file of
 checkpoints that was kept elsewhere, an end that was cut off is found as well.
 Keys that a key handed over to are followed.
 
+With --table, the rows of pgveil.access_log and pgveil.access_subjects are held to
+the log: which differ, are missing, or are too many.
+
   pgveil audit verify
+  pgveil audit verify --table --config /etc/pgveil/pgveil.yaml
   pgveil audit verify --key audit.key.pub --checkpoint /mnt/elsewhere/checkpoints
   pgveil audit verify --head "$(tail -1 /mnt/elsewhere/heads)"`,
 
@@ -98,6 +104,8 @@ type auditCommand struct {
 	heads  []audit.Head
 	keys   []audit.PublicKey
 	kept   []audit.Checkpoint
+	table  bool
+	config string
 	stdout io.Writer
 	stderr io.Writer
 	now    time.Time
@@ -105,13 +113,14 @@ type auditCommand struct {
 
 // ownVerbs are those with flags and files of their own.
 var ownVerbs = map[string]func(ctx context.Context, args []string, stdout, stderr io.Writer) int{
-	"breach": runAuditBreach,
-	"open":   runAuditOpen,
-	"retire": runAuditRetire,
-	"review": runAuditReview,
-	"ropa":   runAuditROPA,
-	"ship":   runAuditShip,
-	"unused": runAuditUnused,
+	"breach":  runAuditBreach,
+	"open":    runAuditOpen,
+	"retire":  runAuditRetire,
+	"review":  runAuditReview,
+	"ropa":    runAuditROPA,
+	"ship":    runAuditShip,
+	"unused":  runAuditUnused,
+	"who-saw": runAuditWhoSaw,
 }
 
 // runAudit runs "pgveil audit" and gives the exit status: 0, 1 when what was
@@ -177,6 +186,8 @@ func newAuditCommand(verb string, stdout io.Writer) *auditCommand {
 			c.kept = append(c.kept, list...)
 			return err
 		})
+		c.flags.BoolVar(&c.table, "table", false, "hold the access log's table against the log as well; takes --config")
+		c.flags.StringVar(&c.config, "config", "", "of --table: the `file` that serve is started with, which also says where the log is")
 	case "tail":
 		c.filter.Limit = 20
 		c.flags.BoolVar(&c.follow, "follow", false, "go on with the entries to come, until interrupted")
@@ -279,6 +290,9 @@ func (c *auditCommand) parse(args []string) error {
 		return err
 	case c.flags.NArg() > 0:
 		return fmt.Errorf("%q is not a flag; try --help", c.flags.Arg(0))
+	}
+	if c.table == (c.config == "") {
+		return errors.New("--table and --config go together")
 	}
 	return c.filter.Check()
 }

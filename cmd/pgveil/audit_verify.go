@@ -15,6 +15,13 @@ import (
 // verify checks the log, and the chain beside it where there is one. Heads that
 // were remembered are those of the log itself; checkpoints name the chain.
 func (c *auditCommand) verify(ctx context.Context) error {
+	if c.table {
+		return c.verifyTable(ctx)
+	}
+	return c.verifyLog(ctx)
+}
+
+func (c *auditCommand) verifyLog(ctx context.Context) error {
 	beside := c.beside()
 	first := audit.Check{Heads: c.heads, Keys: c.keys}
 	second := audit.Check{Keys: besideKeys(c.keys)}
