@@ -60,11 +60,12 @@ func (t *Tail) Next() (leaf Leaf, more bool, err error) {
 // Close closes the files.
 func (t *Tail) Close() error { return t.r.file.Close() }
 
-// LeafHash gives the leaf hash of one record.
+// LeafHash gives the leaf hash of one record. The error is an io.EOF where the log
+// ends before it.
 func LeafHash(dir string, seq uint64) (tlog.Hash, error) {
 	payload, err := payloadOf(dir, seq)
 	if errors.Is(err, io.EOF) {
-		err = fmt.Errorf("the log ends before record %d", seq)
+		err = fmt.Errorf("the log ends before record %d: %w", seq, err)
 	}
 	if err != nil {
 		return tlog.Hash{}, err

@@ -141,8 +141,9 @@ $body$;
 COMMENT ON FUNCTION pgveil.access_log_days(date, date) IS 'Makes the parts of pgveil.access_log for some days, in UTC.';
 REVOKE ALL ON FUNCTION pgveil.access_log_days(date, date) FROM PUBLIC;
 
+-- Whoever asks for the lock to drop a part keeps new readers waiting meanwhile.
 CREATE OR REPLACE FUNCTION pgveil.access_log_keep(first date) RETURNS integer
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $body$
 DECLARE
     part regclass;
     dropped integer := 0;

@@ -57,7 +57,7 @@ const (
 
 // Run loads until ctx is done. What fails is tried again; nothing waits for it.
 func (l *Loader) Run(ctx context.Context) {
-	defer l.forget()
+	defer l.Forget()
 	l.note(0, false)
 	rest := firstRest
 	var trouble trouble
@@ -69,9 +69,9 @@ func (l *Loader) Run(ctx context.Context) {
 		pause := l.Every
 		switch {
 		case errors.Is(err, errMoved):
-			l.forget()
+			l.Forget()
 		case err != nil:
-			l.forget()
+			l.Forget()
 			trouble.tell(l, err)
 			pause, rest = rest, min(2*rest, longRest)
 		default:
@@ -90,7 +90,7 @@ func (l *Loader) Run(ctx context.Context) {
 }
 
 // Step loads one batch, and tells whether there is more to load at once. After
-// an error of a step, the next one asks the database where to go on.
+// an error of a step there must be a Forget before the next one.
 func (l *Loader) Step(ctx context.Context) (more bool, err error) {
 	if l.state == nil {
 		if err := l.begin(ctx); errors.Is(err, fs.ErrNotExist) {
@@ -147,8 +147,8 @@ func (l *Loader) begin(ctx context.Context) error {
 	return nil
 }
 
-// forget drops what is known of the database.
-func (l *Loader) forget() {
+// Forget drops what is known of the database: the next step asks it.
+func (l *Loader) Forget() {
 	if l.tail != nil {
 		_ = l.tail.Close() // only read from
 	}

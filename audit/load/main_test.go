@@ -28,7 +28,12 @@ type scene struct {
 
 func newScene(t testing.TB) *scene {
 	t.Helper()
-	s := &scene{dir: t.TempDir(), dsn: pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser), now: time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC)}
+	return newSceneIn(t, pgtest.Database(t, ""))
+}
+
+func newSceneIn(t testing.TB, database string) *scene {
+	t.Helper()
+	s := &scene{dir: t.TempDir(), dsn: pgtest.Server(t).DSN(database, pgserver.Superuser), now: time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC)}
 	s.conn = pgtest.Connect(t, s.dsn)
 	s.exec(t, "DO $$ BEGIN CREATE ROLE auditor LOGIN; EXCEPTION WHEN duplicate_object THEN END $$") // roles are the server's
 	for range 2 {                                                                                   // what is there stays

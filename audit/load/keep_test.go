@@ -1,0 +1,80 @@
+package load_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/internal/pgtest"
+)
+
+// What is old is dropped by the day, and not loaded again; the parts of the days
+// to come are there.
+func TestKeep(t *testing.T) {
+	s := newScene(t)
+	l := s.loader(t)
+	l.Keep = 3
+	s.now = s.now.AddDate(0, 0, -10)
+	old := s.statement(t, "alice")
+	s.now = s.now.AddDate(0, 0, 8)
+	s.statement(t, "bob")
+	s.now = s.now.AddDate(0, 0, 2)
+	s.outcome(t, old, audit.Record{Rows: 1, Subjects: []string{"customer:aaaaaaaaaaaaaaaaaaaaaa"}})
+	s.load(t, l)
+	users := "SELECT username FROM pgveil.access_log ORDER BY seq"
+	if got := s.ask(t, users); !cmp.Equal(got, []string{"(bob)"}) {
+		t.Errorf("users in the table: %v", got)
+	}
+	s.good(t)
+	s.now = s.now.AddDate(0, 0, 2)
+	s.statement(t, "carl")
+	s.load(t, l)
+	if got := s.ask(t, users); !cmp.Equal(got, []string{"(carl)"}) {
+		t.Errorf("users in the table after two days: %v", got)
+	}
+	want := []string{"(access_log_20261121)", "(access_log_20261122)", "(access_log_20261123)", "(access_log_20261124)", "(access_log_20261125)", "(access_log_20261126)"}
+	parts := s.ask(t, "SELECT relname FROM pg_class WHERE relname ~ '^access_log_2' AND relkind = 'r' ORDER BY 1")
+	if diff := cmp.Diff(want[1:], parts); diff != "" {
+		t.Errorf("parts (-want +got):\n%s", diff)
+	}
+	s.good(t)
+	if firsts := s.ask(t, "SELECT DISTINCT username FROM pgveil.first_accesses ORDER BY 1"); !cmp.Equal(firsts, []string{"(bob)", "(carl)"}) {
+		t.Errorf("first accesses: %v", firsts)
+	}
+}
+
+// Somebody who reads does not keep the loader from making parts, and makes it wait
+// no longer than a moment with dropping some.
+func TestReadersAreNotWaitedFor(t *testing.T) {
+	s := newScene(t)
+	l := s.loader(t)
+	l.Keep = 1
+	s.statement(t, "alice")
+	s.load(t, l)
+	reader := pgtest.Connect(t, s.dsn)
+	if _, err := reader.Exec(t.Context(), "BEGIN; SELECT count(*) FROM pgveil.access_log"); err != nil {
+		t.Fatal(err)
+	}
+	s.now = s.now.AddDate(0, 0, 5)
+	s.statement(t, "bob")
+	began := time.Now()
+	s.load(t, l)
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if got := s.ask(t, "SELECT username FROM pgveil.access_log ORDER BY seq"); !cmp.Equal(got, []string{"(alice)", "(bob)"}) {
+		t.Errorf("users in the table: %v", got)
+	}
+	if _, err := reader.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	l = s.loader(t)
+	l.Keep = 1
+	s.load(t, l)
+	if got := s.ask(t, "SELECT username FROM pgveil.access_log ORDER BY seq"); !cmp.Equal(got, []string{"(bob)"}) {
+		t.Errorf("users in the table, once nobody reads: %v", got)
+	}
+	s.good(t)
+}
