@@ -104,7 +104,7 @@ func (s *shipCall) backfill(ctx context.Context, cfg *config.Config, list []ship
 		c := &o.Chains[0]
 		c.Dir = s.dir
 		if filepath.Base(filepath.Clean(s.dir)) == besideDir {
-			c.Log = besideOrigin(logName(cfg.Audit))
+			c.Log = besideOrigin(shippedAs(cfg.Audit))
 		}
 	}
 	first, err := ship.First(o.Chains[0])

@@ -62,13 +62,13 @@ func (p *process) endShip() {
 // shipOptions says where the log's chains are, and what they are called.
 func shipOptions(a config.Audit, log *slog.Logger) ship.Options {
 	return ship.Options{Dir: a.Dir, Log: log, Chains: []ship.Chain{
-		{Name: "main", Dir: a.Dir, Log: logName(a)},
-		{Name: besideDir, Dir: filepath.Join(a.Dir, besideDir), Log: besideOrigin(logName(a))},
+		{Name: "main", Dir: a.Dir, Log: shippedAs(a)},
+		{Name: besideDir, Dir: filepath.Join(a.Dir, besideDir), Log: besideOrigin(shippedAs(a))},
 	}}
 }
 
-// logName is what the log is called where others are as well.
-func logName(a config.Audit) string { return cmp.Or(a.Origin, hostName()) }
+// shippedAs is what the log is called where others are as well.
+func shippedAs(a config.Audit) string { return cmp.Or(a.Origin, hostName()) }
 
 func hostName() string {
 	name, err := os.Hostname()
