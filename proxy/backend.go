@@ -376,6 +376,9 @@ func (s *session) ready(ctx context.Context, frame []byte) (bool, error) {
 		if err := s.nameSubjects(ctx, f, true); err != nil {
 			return false, err
 		}
+		if f.kind == flightCall && f.naming != nil {
+			f.naming.ends(1)
+		}
 		if err := s.recordOutcome(f); err != nil {
 			return false, newFatal("58030", "the access log cannot be written: %w", err)
 		}

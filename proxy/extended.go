@@ -349,6 +349,9 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 	if p != nil {
 		p.seq, p.logged = f.seq, f.logged
 		s.nameSteps(f, p.plan)
+		if f.again {
+			f.naming = s.newNaming(p.plan)
+		}
 		f.naming.boundAs(p)
 	}
 	if err := s.push(f); err != nil {

@@ -102,7 +102,6 @@ func madeBefore(p *rewrite.Plan, use rewrite.Step) bool {
 // change settings.
 func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 	f.plan = p
-	f.naming = s.newNaming(p)
 	s.settingsChange(p)
 	if p == nil || !p.Has(rewrite.Prepares|rewrite.Declares|rewrite.Forgets|rewrite.Settings|rewrite.Resets|rewrite.Ends) {
 		return

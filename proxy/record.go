@@ -16,7 +16,7 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 	if durably && s.hurriedC {
 		return errWaits
 	}
-	f.plan = p
+	f.plan, f.naming = p, s.newNaming(p)
 	r := s.record(audit.KindStatement, f.by, p)
 	if err := s.seal(&r, f.contents); err != nil {
 		return err

@@ -46,7 +46,7 @@ func (s *session) longText(ctx context.Context, typ byte, frame []byte) error {
 		})
 	}
 	if typ == 'P' {
-		f.name(&s.statements, string(name), &named{plan: plan, contents: contents})
+		f.name(&s.statements, string(name), &named{plan: plan, contents: contents, desc: newDescription(plan)})
 	}
 	f.plan = plan
 	if err := s.push(f); err != nil {
@@ -87,7 +87,7 @@ func (s *session) call(ctx context.Context, frame []byte) error {
 // unread is the plan of what callers without restrictions have passed on unread.
 // shape stands for it in the access log.
 func (s *session) unread(shape string) *rewrite.Plan {
-	plan := &rewrite.Plan{Shape: shape, Decision: rewrite.Unrestricted, Access: s.plans.Access}
+	plan := &rewrite.Plan{Shape: shape, Decision: rewrite.Unrestricted, Access: s.plans.Access, Subjects: s.engine.Anybody()}
 	if !plan.Access.Unrestricted {
 		plan.Decision = rewrite.Observed
 	}

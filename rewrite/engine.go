@@ -44,7 +44,7 @@ func New(cat *catalog.Snapshot, set *policy.Set, cacheBytes int) *Engine {
 // NameSubjects makes plans say how the subjects are named whose rows a statement
 // returns or changes. Whoever sends them must take off the columns that
 // Plan.Subjects tells of. It must be called before anything is planned.
-func (e *Engine) NameSubjects() { e.names = true }
+func (e *Engine) NameSubjects() { e.names = len(e.Policy.Subjects()) > 0 }
 
 // Session is what of a session decides how its statements are planned.
 type Session struct {

@@ -297,7 +297,7 @@ func (e *Engine) describeSubjects(s Session, sql string, p *Plan) {
 	}
 	stmts, err := parse.Parse(sql)
 	if err != nil {
-		p.Subjects = []*Naming{anybody()}
+		p.Subjects = e.Anybody()
 		return
 	}
 	for _, st := range stmts {
@@ -325,6 +325,14 @@ func (e *Engine) describeStatement(s Session, n *pg_query.Node) *Naming {
 		return anybody()
 	}
 	return e.survey(query, q).naming
+}
+
+// Anybody gives how the subjects of a text are named that is not read.
+func (e *Engine) Anybody() []*Naming {
+	if !e.names {
+		return nil
+	}
+	return []*Naming{anybody()}
 }
 
 // anybody is the naming of what is not understood.
