@@ -19,15 +19,16 @@ type feed struct {
 	opts *Options
 	log  *slog.Logger
 
-	cursor cursor // of what was taken; run's alone
-	dirty  bool   // it is not written yet
+	// Of run alone:
+	cursor  cursor // of what was taken
+	dirty   bool   // it is not written yet
+	trouble trouble
 
 	mu      sync.Mutex // of what Stats tells
 	tally   Stats
 	oldest  time.Time // of the record that is being sent
 	at      map[string]uint64
 	stopped error
-	trouble trouble
 }
 
 // item is a record that was read, or why no more come of its chain.

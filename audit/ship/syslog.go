@@ -38,8 +38,13 @@ type Syslog struct {
 	settle time.Duration // that a new connection is given to be closed by the other side
 }
 
-// headRoom is what a message has besides its body, at most.
-const headRoom = 1024
+// headRoom is what a message has besides its body, at most. What is in the
+// structured data is bounded so that it fits; the body has all of it.
+const (
+	headRoom = 2048
+	nameMost = 128 // bytes of what names a record; a longer one is left out, for a part of it names nothing
+	textMost = 48  // bytes of other values; the rest is cut off
+)
 
 func (s *Syslog) Limit() int { return s.MaxSize - headRoom }
 
@@ -87,7 +92,8 @@ func (s *Syslog) writeAll(ctx context.Context, messages [][]byte) error {
 	if err := s.conn.SetWriteDeadline(deadline); err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { _ = s.conn.SetWriteDeadline(time.Unix(1, 0)) })()
+	conn := s.conn
+	defer context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Unix(1, 0)) })() // what waits, ends
 	if s.Network == "udp" || s.Network == "unix" {
 		for _, m := range messages {
 			if _, err := s.conn.Write(m); err != nil {
@@ -201,15 +207,25 @@ func (s *Syslog) message(e *Event) []byte {
 	by := e.who()
 	m := s.head(nil, severity(&e.Record), e.Record.Time, string(e.Record.Kind))
 	m = fmt.Appendf(m, " [pgveil@%d", s.Enterprise)
-	for _, p := range [...]struct{ name, value string }{
-		{"log", e.Log}, {"seq", strconv.FormatUint(e.Record.Seq, 10)}, {"uid", e.UID}, {"correlation", e.Correlation},
-		{"user", by.User}, {"purpose", by.Purpose}, {"decision", by.Decision}, {"command", by.Command}, {"shortenedFrom", whole(e.Whole)},
-	} {
-		if p.value != "" {
-			m = append(append(append(append(append(m, ' '), p.name...), `="`...), paramValue(p.value)...), '"')
+	for _, p := range [...]struct{ name, value string }{{"log", e.Log}, {"uid", e.UID}, {"correlation", e.Correlation}} {
+		if len(p.value) <= nameMost {
+			m = appendParam(m, p.name, p.value, nameMost)
 		}
 	}
+	for _, p := range [...]struct{ name, value string }{
+		{"seq", strconv.FormatUint(e.Record.Seq, 10)}, {"user", by.User}, {"purpose", by.Purpose}, {"decision", by.Decision}, {"command", by.Command},
+		{"shortenedFrom", whole(e.Whole)},
+	} {
+		m = appendParam(m, p.name, p.value, textMost)
+	}
 	return append(append(m, "] "...), e.Body...)
+}
+
+func appendParam(m []byte, name, value string, most int) []byte {
+	if value == "" {
+		return m
+	}
+	return fmt.Appendf(m, ` %s="%s"`, name, paramValue(value, most))
 }
 
 func whole(n int) string {
@@ -239,24 +255,21 @@ func name(text string, most int) string {
 	return text
 }
 
-// paramMost is how many bytes a value of structured data has at most. The whole
-// is in the body.
-const paramMost = 96
-
-// paramValue escapes the value of a parameter of structured data. Control
-// characters, line ends among them, have no place in it.
-func paramValue(text string) string {
+// paramValue escapes the value of a parameter of structured data, of at most so
+// many bytes before that. Control characters, line ends among them, have no place
+// in it.
+func paramValue(text string, most int) string {
 	text = strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) || c == '\u2028' || c == '\u2029' {
 			return '?'
 		}
 		return c
 	}, strings.ToValidUTF8(text, "?"))
-	escaped := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `]`, `\]`).Replace(cut(text, paramMost/2))
-	if len(text) <= paramMost/2 {
-		return escaped
+	escaped := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `]`, `\]`).Replace(cut(text, most))
+	if len(text) > most {
+		return escaped + "..."
 	}
-	return escaped + "..."
+	return escaped
 }
 
 // severity is 6, informational, but for what somebody may have to look at.

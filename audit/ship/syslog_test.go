@@ -338,7 +338,7 @@ func TestLong(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				e := newEvent("log.example/audit", r, of)
+				e := newEvent(strings.Repeat("]", 100), r, of)
 				uid := e.UID
 				if err := e.fill(format, s.Limit()); err != nil {
 					t.Errorf("%s, %d bytes, record %d: %v", name, most, i, err)
