@@ -180,7 +180,7 @@ func (f *feed) check(c Chain, p place) error {
 // batch is what is sent at a time, and where the log then stands.
 type batch struct {
 	events []Event
-	ends   cursor
+	last   map[string]audit.Record // of each chain
 	bytes  int
 	count  int // of records, those that no filter chooses as well
 }
@@ -199,7 +199,7 @@ func (f *feed) send(hard context.Context, items <-chan item) error {
 			if !more {
 				return nil
 			}
-			b := batch{ends: cursor{}}
+			b := batch{last: map[string]audit.Record{}}
 			err := f.gather(&b, it, items)
 			if sent := f.deliver(hard, &b); sent != nil {
 				return sent
@@ -250,7 +250,7 @@ func (f *feed) add(b *batch, it *item) error {
 		b.events = append(b.events, e)
 		b.bytes += len(e.Body)
 	}
-	b.ends[it.chain.Name] = place{Next: it.Seq + 1, Last: digest(&it.Record)}
+	b.last[it.chain.Name] = it.Record
 	b.count++
 	return nil
 }
@@ -275,24 +275,24 @@ func (f *feed) deliver(hard context.Context, b *batch) error {
 		f.mu.Lock()
 		f.oldest = b.events[0].Record.Time
 		f.mu.Unlock()
-		if err := f.durable(hard, b.ends); err != nil {
+		if err := f.durable(hard, b); err != nil {
 			return err
 		}
 		if err := f.deliverAll(hard, b.events); err != nil {
 			return err
 		}
 	}
-	for chain, p := range b.ends {
-		f.cursor[chain], f.dirty = p, true
+	for chain, r := range b.last {
+		f.cursor[chain], f.dirty = place{Next: r.Seq + 1, Last: digest(&r)}, true
 	}
 	f.publish()
 	return nil
 }
 
-func (f *feed) durable(ctx context.Context, ends cursor) error {
+func (f *feed) durable(ctx context.Context, b *batch) error {
 	for _, c := range f.opts.Chains {
-		if p, some := ends[c.Name]; some && f.opts.Durable != nil {
-			if err := f.opts.Durable(ctx, c, p.Next-1); err != nil {
+		if r, some := b.last[c.Name]; some && f.opts.Durable != nil {
+			if err := f.opts.Durable(ctx, c, r.Seq); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,7 @@
 package ship
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -50,19 +51,12 @@ func summary(e *Event) string {
 	case audit.KindStatement:
 		return fmt.Sprintf("%s %s %s", by.User, verdict(r.Decision), r.Command)
 	case audit.KindOutcome:
-		return fmt.Sprintf("%s %s: %s", orUnknown(by.User), by.Command, ended(r))
+		return fmt.Sprintf("%s %s: %s", cmp.Or(by.User, by.Login, "somebody"), by.Command, ended(r))
 	case audit.KindSubjects:
-		return fmt.Sprintf("%s %s: subjects", orUnknown(by.User), by.Command)
+		return fmt.Sprintf("%s %s: subjects", cmp.Or(by.User, by.Login, "somebody"), by.Command)
 	default:
 		return strings.TrimSpace(by.User + " " + r.Message)
 	}
-}
-
-func orUnknown(s string) string {
-	if s == "" {
-		return "somebody"
-	}
-	return s
 }
 
 func verdict(decision string) string {

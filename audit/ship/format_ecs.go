@@ -11,47 +11,118 @@ import (
 // ecsVersion is the version of the Elastic Common Schema whose fields are used.
 const ecsVersion = "8.17.0"
 
-// asECS gives an event with the fields of the Elastic Common Schema. What it has
-// no field for is under pgveil.
+// ecsEvent has fields of the Elastic Common Schema. What it has no field for is
+// in pgveil.
+type ecsEvent struct {
+	Timestamp time.Time   `json:"@timestamp"`
+	ECS       ecsSchema   `json:"ecs"`
+	Message   string      `json:"message"`
+	Event     ecsMain     `json:"event"`
+	Service   ecsService  `json:"service"`
+	Observer  ecsObserver `json:"observer"`
+	User      *ecsUser    `json:"user,omitempty"`
+	Source    *ecsSource  `json:"source,omitempty"`
+	Related   ecsRelated  `json:"related,omitzero"`
+	Rule      *ecsRule    `json:"rule,omitempty"`
+	Error     *ecsError   `json:"error,omitempty"`
+	Own       ecsOwn      `json:"pgveil"`
+}
+
+type ecsSchema struct {
+	Version string `json:"version"`
+}
+
+type ecsMain struct {
+	ID       string   `json:"id"`
+	Kind     string   `json:"kind"`
+	Category []string `json:"category"`
+	Type     []string `json:"type"`
+	Action   string   `json:"action"`
+	Outcome  string   `json:"outcome"`
+	Reason   string   `json:"reason,omitempty"`
+	Sequence uint64   `json:"sequence"`
+	Duration int64    `json:"duration,omitempty"` // nanoseconds
+	Provider string   `json:"provider"`
+	Module   string   `json:"module"`
+	Dataset  string   `json:"dataset"`
+}
+
+type ecsService struct {
+	Type string `json:"type"`
+	Name string `json:"name,omitempty"`
+}
+
+type ecsObserver struct {
+	Type    string `json:"type"`
+	Vendor  string `json:"vendor"`
+	Product string `json:"product"`
+}
+
+type ecsUser struct {
+	Name  string   `json:"name"`
+	Roles []string `json:"roles,omitempty"`
+}
+
+type ecsSource struct {
+	Address string `json:"address"`
+	IP      string `json:"ip,omitempty"`
+	Port    int    `json:"port,omitempty"`
+}
+
+type ecsRelated struct {
+	User []string `json:"user,omitempty"`
+	IP   []string `json:"ip,omitempty"`
+}
+
+type ecsRule struct {
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"`
+}
+
+type ecsError struct {
+	Code string `json:"code"`
+}
+
+// ecsOwn are the fields of pgveil's own.
+type ecsOwn struct {
+	Log         string      `json:"log"`
+	Correlation string      `json:"correlation,omitempty"`
+	Session     string      `json:"session,omitempty"`
+	Database    string      `json:"database,omitempty"`
+	Application string      `json:"application,omitempty"`
+	Command     string      `json:"command,omitempty"`
+	Statement   string      `json:"statement,omitempty"`
+	Detail      string      `json:"detail,omitempty"`
+	Bytes       int64       `json:"bytes,omitempty"`
+	Privacy     privacyPart `json:"privacy"`
+}
+
 func asECS(e *Event) any {
 	r, by := &e.Record, e.who()
-	o := object{
-		"@timestamp": r.Time.UTC().Format(time.RFC3339Nano), "ecs": object{"version": ecsVersion}, "message": summary(e),
-		"event": ecsEvent(e), "service": object{"type": "postgresql", "name": by.Database},
-		"observer": object{"type": "proxy", "vendor": "pgveil", "product": "pgveil"},
-		"pgveil":   ecsOwn(e),
+	o := &ecsEvent{
+		Timestamp: r.Time.UTC(), ECS: ecsSchema{ecsVersion}, Message: summary(e), Event: ecsMainOf(e),
+		Service: ecsService{Type: "postgresql", Name: by.Database}, Observer: ecsObserver{Type: "proxy", Vendor: "pgveil", Product: "pgveil"},
+		Related: ecsRelated{User: distinct(by.User, by.Login)},
+		Own: ecsOwn{
+			Log: e.Log, Correlation: e.Correlation, Session: by.Session, Database: by.Database, Application: by.App, Command: by.Command,
+			Statement: by.Shape, Detail: r.Message, Bytes: r.Bytes, Privacy: privacyOf(e),
+		},
 	}
 	if by.User != "" {
-		o["user"] = object{"name": by.User, "roles": nonNil(by.Roles)}
-	}
-	related := object{}
-	if users := distinct(by.User, by.Login); len(users) > 0 {
-		related["user"] = users
+		o.User = &ecsUser{Name: by.User, Roles: by.Roles}
 	}
 	if by.Client != "" {
 		ip, port, name := address(by.Client)
-		source := object{"address": name}
-		if ip != "" {
-			source["ip"], related["ip"] = ip, []string{ip}
-		}
-		if port != 0 {
-			source["port"] = port
-		}
-		o["source"] = source
-	}
-	if len(related) > 0 {
-		o["related"] = related
+		o.Source, o.Related.IP = &ecsSource{Address: name, IP: ip, Port: port}, distinct(ip)
 	}
 	if len(by.Reasons) > 0 {
-		o["rule"] = object{"name": strings.Join(by.Reasons, "; "), "version": by.Generation}
+		o.Rule = &ecsRule{Name: o.Event.Reason, Version: by.Generation}
 	}
 	if r.SQLState != "" {
-		o["error"] = object{"code": r.SQLState}
+		o.Error = &ecsError{r.SQLState}
 	}
 	return o
 }
-
-func nonNil(list []string) []string { return append([]string{}, list...) }
 
 func distinct(names ...string) (list []string) {
 	for _, n := range names {
@@ -62,39 +133,24 @@ func distinct(names ...string) (list []string) {
 	return list
 }
 
-func ecsEvent(e *Event) object {
+func ecsMainOf(e *Event) ecsMain {
 	r, by := &e.Record, e.who()
-	category, types := ecsCategory(r, by)
-	o := object{
-		"id": e.UID, "kind": "event", "provider": "pgveil", "dataset": "pgveil.access", "module": "pgveil", "sequence": r.Seq,
-		"category": category, "type": types, "action": ecsAction(e), "outcome": ecsOutcome(r),
+	m := ecsMain{
+		ID: e.UID, Kind: "event", Action: ecsAction(e), Outcome: ecsOutcome(r), Reason: strings.Join(by.Reasons, "; "), Sequence: r.Seq,
+		Duration: r.Duration.Nanoseconds(), Provider: "pgveil", Module: "pgveil", Dataset: "pgveil.access",
 	}
 	if alert(r) {
-		o["kind"] = "alert"
+		m.Kind = "alert"
 	}
-	if r.Duration > 0 {
-		o["duration"] = r.Duration.Nanoseconds()
-	}
-	if len(by.Reasons) > 0 {
-		o["reason"] = strings.Join(by.Reasons, "; ")
-	}
-	return o
+	m.Category, m.Type = ecsCategory(r, by)
+	return m
 }
 
 // ecsCategory gives event.category and event.type, of the allowed values.
 func ecsCategory(r, by *audit.Record) (category, types []string) {
 	switch r.Kind {
 	case audit.KindStatement, audit.KindOutcome, audit.KindSubjects, audit.KindPrivacy:
-		types = []string{"access"}
-		if slices.ContainsFunc(by.Columns, func(c audit.Column) bool { return c.Use == "write" }) || slices.Contains([]string{"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE"}, by.Command) {
-			types = []string{"change"}
-		}
-		if refused(by) {
-			types = append(types, "denied")
-		} else if r.SQLState != "" {
-			types = append(types, "error")
-		}
-		return []string{"database"}, types
+		return []string{"database"}, ecsAccess(r, by)
 	case audit.KindSession:
 		switch {
 		case r.Message == "end":
@@ -113,6 +169,23 @@ func ecsCategory(r, by *audit.Record) (category, types []string) {
 		return []string{"configuration"}, []string{"info"}
 	}
 	return []string{}, []string{}
+}
+
+// ecsAccess says whether data was asked for or changed, and whether that was
+// not to be.
+func ecsAccess(r, by *audit.Record) []string {
+	types := []string{"access"}
+	writes := func(c audit.Column) bool { return c.Use == "write" }
+	if slices.ContainsFunc(by.Columns, writes) || slices.Contains([]string{"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE"}, by.Command) {
+		types = []string{"change"}
+	}
+	switch {
+	case refused(by):
+		types = append(types, "denied")
+	case r.SQLState != "":
+		types = append(types, "error")
+	}
+	return types
 }
 
 func ecsAction(e *Event) string {
@@ -138,22 +211,4 @@ func ecsOutcome(r *audit.Record) string {
 	default:
 		return "success"
 	}
-}
-
-// ecsOwn are the fields of pgveil's own.
-func ecsOwn(e *Event) object {
-	r, by := &e.Record, e.who()
-	o := object{"privacy": privacyOf(e), "log": e.Log}
-	for name, value := range map[string]string{
-		"correlation": e.Correlation, "session": by.Session, "database": by.Database, "application": by.App, "command": by.Command,
-		"statement": by.Shape, "detail": r.Message,
-	} {
-		if value != "" {
-			o[name] = value
-		}
-	}
-	if r.Bytes > 0 {
-		o["bytes"] = r.Bytes
-	}
-	return o
 }

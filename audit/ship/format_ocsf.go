@@ -1,6 +1,7 @@
 package ship
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/pgveil/pgveil/audit"
@@ -11,40 +12,36 @@ import (
 // Application Lifecycle, and 0 Base Event for what none of these is about.
 const ocsfVersion = "1.5.0"
 
-type object = map[string]any
-
 // asOCSF gives an event of one of these classes. What they have no attribute
 // for is in unmapped.privacy.
 func asOCSF(e *Event) any {
 	r := &e.Record
-	o := object{
-		"time": r.Time.UnixMilli(), "message": summary(e), "metadata": ocsfMetadata(e), "unmapped": object{"privacy": privacyOf(e)},
-	}
-	ocsfSeverity(o, r)
-	ocsfStatus(o, e)
+	o := &ocsfEvent{Time: r.Time.UnixMilli(), Message: summary(e), Metadata: ocsfMetadataOf(e), StatusCode: r.SQLState, Detail: r.Message, Alert: alert(r)}
+	o.Unmapped.Privacy = privacyOf(e)
+	o.Severity, o.SeverityIs = ocsfSeverity(r)
+	o.Status, o.StatusIs = ocsfStatus(r)
 	switch r.Kind {
 	case audit.KindStatement, audit.KindOutcome, audit.KindSubjects, audit.KindPrivacy:
-		ocsfDatastore(o, e)
+		o.datastore(e)
 	case audit.KindSession:
-		ocsfSession(o, e)
+		o.session(r)
 	case audit.KindSystem:
-		ocsfSystem(o, r)
+		o.system(r)
 	}
 	return o
 }
 
-func product() object { return object{"name": "pgveil", "vendor_name": "pgveil"} }
-
-func ocsfMetadata(e *Event) object {
-	m := object{"version": ocsfVersion, "product": product(), "uid": e.UID, "log_name": e.Log, "event_code": string(e.Record.Kind), "profiles": ocsfProfiles(e.Record.Kind)}
-	if e.Correlation != "" {
-		m["correlation_uid"] = e.Correlation
+func ocsfMetadataOf(e *Event) ocsfMetadata {
+	m := ocsfMetadata{
+		Version: ocsfVersion, Product: ocsfPgveil(), Profiles: ocsfProfiles(e.Record.Kind), UID: e.UID, Correlation: e.Correlation, Log: e.Log, Code: string(e.Record.Kind),
 	}
 	if e.Record.Seq <= 1<<31-1 { // the attribute is an integer of 32 bits; unmapped.privacy.seq has it always
-		m["sequence"] = e.Record.Seq
+		m.Sequence = &e.Record.Seq
 	}
 	return m
 }
+
+func ocsfPgveil() ocsfProduct { return ocsfProduct{Name: "pgveil", Vendor: "pgveil"} }
 
 func ocsfProfiles(k audit.Kind) []string {
 	switch k {
@@ -58,78 +55,56 @@ func ocsfProfiles(k audit.Kind) []string {
 	return []string{}
 }
 
-// classify sets the attributes that say what an event is.
-func classify(o object, category int, categoryName string, class int, className string, activity int, activityName string) {
-	o["category_uid"], o["category_name"] = category, categoryName
-	o["class_uid"], o["class_name"] = class, className
-	o["activity_id"], o["activity_name"] = activity, activityName
-	o["type_uid"], o["type_name"] = class*100+activity, className+": "+activityName
+// is sets what an event is.
+func (o *ocsfEvent) is(category int, categoryIs string, class int, classIs string, activity int, activityIs string) {
+	o.Category, o.CategoryIs, o.Class, o.ClassIs, o.Activity, o.ActivityIs = category, categoryIs, class, classIs, activity, activityIs
+	o.Type, o.TypeIs = class*100+activity, classIs+": "+activityIs
 }
 
-func ocsfSeverity(o object, r *audit.Record) {
-	id, name := 1, "Informational"
+func ocsfSeverity(r *audit.Record) (int, string) {
 	switch {
 	case alert(r):
-		id, name = 4, "High"
+		return 4, "High"
 	case refused(r):
-		id, name = 3, "Medium"
+		return 3, "Medium"
 	case failed(r):
-		id, name = 2, "Low"
+		return 2, "Low"
+	default:
+		return 1, "Informational"
 	}
-	o["severity_id"], o["severity"] = id, name
 }
 
 // ocsfStatus says how it ended, where the record knows that: a statement that
 // was let through has not ended yet.
-func ocsfStatus(o object, e *Event) {
-	r := &e.Record
-	id, name := 1, "Success"
+func ocsfStatus(r *audit.Record) (int, string) {
 	switch {
 	case failed(r):
-		id, name = 2, "Failure"
+		return 2, "Failure"
 	case r.Kind == audit.KindStatement || r.Kind == audit.KindSubjects:
-		id, name = 0, "Unknown"
-	}
-	o["status_id"], o["status"] = id, name
-	if r.SQLState != "" {
-		o["status_code"] = r.SQLState
-	}
-	if r.Message != "" {
-		o["status_detail"] = r.Message
+		return 0, "Unknown"
+	default:
+		return 1, "Success"
 	}
 }
 
-func ocsfDatastore(o object, e *Event) {
-	by := e.who()
-	id, name := ocsfActivity(by)
-	classify(o, 6, "Application Activity", 6005, "Datastore Activity", id, name)
-	o["type_id"], o["type"] = 1, "Database"
-	database := object{"name": by.Database, "type_id": 1, "type": "Relational"}
-	if by.Database == "" {
-		database["name"] = "unknown"
-	}
-	if list := classes(by.Columns); len(list) > 0 {
-		database["data_classifications"] = ocsfClasses(list)
-	}
-	o["database"] = database
+func (o *ocsfEvent) datastore(e *Event) {
+	r, by := &e.Record, e.who()
+	activity, name := ocsfActivity(by)
+	o.is(6, "Application Activity", 6005, "Datastore Activity", activity, name)
+	o.Store, o.StoreIs = 1, "Database"
+	o.Database = &ocsfDatabase{Name: cmp.Or(by.Database, "unknown"), Type: 1, TypeIs: "Relational", Classes: ocsfClasses(by.Columns)}
 	if list := tables(by.Columns); len(list) == 1 {
-		o["table"] = object{"name": list[0]}
+		o.Table = &ocsfName{list[0]}
 	}
 	if by.Shape != "" {
-		q := object{"query_string": by.Shape, "query_time": by.Time.UnixMilli()}
-		if by.Fingerprint != "" {
-			q["uid"] = by.Fingerprint
-		}
-		if e.Record.Bytes > 0 {
-			q["bytes"] = e.Record.Bytes
-		}
-		o["query_info"] = q
+		o.Query = &ocsfQuery{Text: by.Shape, UID: by.Fingerprint, Time: by.Time.UnixMilli(), Bytes: r.Bytes}
 	}
-	if d := e.Record.Duration; d > 0 {
-		o["duration"] = d.Milliseconds()
+	if r.Duration > 0 {
+		ms := r.Duration.Milliseconds()
+		o.Duration = &ms
 	}
-	o["actor"], o["src_endpoint"] = ocsfActor(by), ocsfEndpoint(by.Client)
-	ocsfControl(o, by)
+	o.Actor, o.Source = &ocsfActor{User: ocsfUserOf(by), App: by.App, Session: ocsfSession(by)}, ocsfEndpointOf(by.Client)
+	o.control(by)
 }
 
 // ocsfActivity gives the activity that a command is.
@@ -154,108 +129,78 @@ func ocsfActivity(r *audit.Record) (int, string) {
 
 // ocsfClasses gives the policy's classes by their own names: what they are in
 // the schema's terms, personal or financial, a policy does not say.
-func ocsfClasses(names []string) (list []object) {
-	for _, name := range names {
-		list = append(list, object{"category_id": 99, "category": name, "classifier_details": object{"name": "pgveil", "type": "policy"}})
+func ocsfClasses(columns []audit.Column) (list []ocsfClass) {
+	for _, name := range classes(columns) {
+		list = append(list, ocsfClass{Category: 99, CategoryIs: name, By: ocsfSource{Name: "pgveil", Type: "policy"}})
 	}
 	return list
 }
 
-func ocsfUser(r *audit.Record) object {
-	user := object{"name": r.User, "type_id": 1, "type": "User"}
-	if r.User == "" {
-		user["name"] = orUnknown(r.Login)
+func ocsfUserOf(r *audit.Record) *ocsfUser {
+	u := &ocsfUser{Name: cmp.Or(r.User, r.Login, "unknown"), Type: 1, TypeIs: "User"}
+	for _, role := range r.Roles {
+		u.Groups = append(u.Groups, ocsfGroup{Name: role, Type: "pgveil role"})
 	}
-	if len(r.Roles) > 0 {
-		groups := []object{}
-		for _, role := range r.Roles {
-			groups = append(groups, object{"name": role, "type": "pgveil role"})
-		}
-		user["groups"] = groups
-	}
-	return user
+	return u
 }
 
-func ocsfActor(r *audit.Record) object {
-	a := object{"user": ocsfUser(r)}
-	if r.App != "" {
-		a["app_name"] = r.App
+func ocsfSession(r *audit.Record) *ocsfUID {
+	if r.Session == "" {
+		return nil
 	}
-	if r.Session != "" {
-		a["session"] = object{"uid": r.Session}
-	}
-	return a
+	return &ocsfUID{r.Session}
 }
 
-// ocsfEndpoint has at least one attribute, as it must.
-func ocsfEndpoint(client string) object {
+// ocsfEndpointOf has at least one attribute, as it must.
+func ocsfEndpointOf(client string) *ocsfEndpoint {
 	ip, port, name := address(client)
-	switch {
-	case ip == "" && name == "":
-		return object{"name": "unknown"}
-	case ip == "":
-		return object{"name": name}
-	case port == 0:
-		return object{"ip": ip}
-	default:
-		return object{"ip": ip, "port": port}
+	if ip == "" {
+		return &ocsfEndpoint{Name: cmp.Or(name, "unknown")}
 	}
+	return &ocsfEndpoint{IP: ip, Port: port}
 }
 
-// ocsfControl says what the policy made of it.
-func ocsfControl(o object, r *audit.Record) {
+// control says what the policy made of it.
+func (o *ocsfEvent) control(r *audit.Record) {
 	if r.Decision == "" {
 		return
 	}
-	action, actionName, disposition, dispositionName, said := 1, "Allowed", 1, "Allowed", "allowed"
+	o.Action, o.ActionIs, o.Disposition, o.DispositionIs = 1, "Allowed", 1, "Allowed"
+	said := "allowed"
 	switch r.Decision {
 	case "refuse":
-		action, actionName, disposition, dispositionName, said = 2, "Denied", 2, "Blocked", "denied"
+		o.Action, o.ActionIs, o.Disposition, o.DispositionIs, said = 2, "Denied", 2, "Blocked", "denied"
 	case "mask":
-		disposition, dispositionName = 11, "Corrected"
+		o.Disposition, o.DispositionIs = 11, "Corrected"
 	}
-	o["action_id"], o["action"], o["disposition_id"], o["disposition"] = action, actionName, disposition, dispositionName
-	var list []object
 	for _, reason := range r.Reasons {
-		list = append(list, object{"decision": said, "policy": object{"name": reason, "version": r.Generation}})
-	}
-	if len(list) > 0 {
-		o["authorizations"] = list
+		o.Authorizations = append(o.Authorizations, ocsfAuthorization{Decision: said, Policy: ocsfPolicy{Name: reason, Version: r.Generation}})
 	}
 }
 
-func ocsfSession(o object, e *Event) {
-	r := &e.Record
-	id, name := 99, "Alert"
+func (o *ocsfEvent) session(r *audit.Record) {
+	activity, name := 99, "Alert"
 	switch {
 	case strings.HasPrefix(r.Message, "login"):
-		id, name = 1, "Logon"
+		activity, name = 1, "Logon"
 	case r.Message == "end":
-		id, name = 2, "Logoff"
+		activity, name = 2, "Logoff"
 	}
-	classify(o, 3, "Identity & Access Management", 3002, "Authentication", id, name)
-	o["user"], o["src_endpoint"], o["service"] = ocsfUser(r), ocsfEndpoint(r.Client), object{"name": "postgresql/" + r.Database}
-	if r.Session != "" {
-		o["session"] = object{"uid": r.Session}
-	}
-	ocsfControl(o, r)
-	if alert(r) {
-		o["is_alert"] = true
-	}
+	o.is(3, "Identity & Access Management", 3002, "Authentication", activity, name)
+	o.User, o.Source, o.Session, o.Service = ocsfUserOf(r), ocsfEndpointOf(r.Client), ocsfSession(r), &ocsfName{"postgresql/" + r.Database}
+	o.control(r)
 }
 
-func ocsfSystem(o object, r *audit.Record) {
-	id, name := 0, ""
+func (o *ocsfEvent) system(r *audit.Record) {
+	pgveil := ocsfPgveil()
 	switch {
 	case strings.HasPrefix(r.Message, "start"):
-		id, name = 3, "Start"
+		o.is(6, "Application Activity", 6002, "Application Lifecycle", 3, "Start")
+		o.App = &pgveil
 	case r.Message == "stop":
-		id, name = 4, "Stop"
+		o.is(6, "Application Activity", 6002, "Application Lifecycle", 4, "Stop")
+		o.App = &pgveil
+	default: // a reload, a recovery, another key
+		o.is(0, "Uncategorized", 0, "Base Event", 99, "Other")
 	}
-	if id == 0 { // a reload, a recovery, another key
-		classify(o, 0, "Uncategorized", 0, "Base Event", 99, "Other")
-		return
-	}
-	classify(o, 6, "Application Activity", 6002, "Application Lifecycle", id, name)
-	o["app"] = product()
 }
