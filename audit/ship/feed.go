@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -177,18 +176,6 @@ func (f *feed) check(c Chain, p place) error {
 	return nil
 }
 
-// batch is what is sent at a time, and where the log then stands.
-type batch struct {
-	events []Event
-	last   map[string]audit.Record // of each chain
-	bytes  int
-	count  int // of records, those that no filter chooses as well
-}
-
-func (b *batch) full(f *feed) bool {
-	return len(b.events) >= f.sink.Batch || b.bytes >= batchBytes || b.count >= scanned
-}
-
 // send sends what comes until there are no more items.
 func (f *feed) send(hard context.Context, items <-chan item) error {
 	save := time.NewTicker(saveEvery)
@@ -211,163 +198,6 @@ func (f *feed) send(hard context.Context, items <-chan item) error {
 			f.save()
 		}
 	}
-}
-
-// gather fills a batch with what is ready. An error is of the log, and what was
-// gathered before it is good.
-func (f *feed) gather(b *batch, it item, items <-chan item) error {
-	enough := time.NewTimer(linger)
-	defer enough.Stop()
-	for {
-		if it.err != nil {
-			return it.err
-		}
-		if err := f.add(b, &it); err != nil {
-			return err
-		}
-		if b.full(f) {
-			return nil
-		}
-		var more bool
-		select {
-		case it, more = <-items:
-			if !more {
-				return nil
-			}
-		case <-enough.C:
-			return nil
-		}
-	}
-}
-
-// add puts a record into the batch if a filter chooses it.
-func (f *feed) add(b *batch, it *item) error {
-	if f.chosen(it) {
-		e := newEvent(it.chain.Log, &it.Record, it.of)
-		if err := e.fill(f.sink.Format, f.sink.To.Limit()); err != nil {
-			return err
-		}
-		b.events = append(b.events, e)
-		b.bytes += len(e.Body)
-	}
-	b.last[it.chain.Name] = it.Record
-	b.count++
-	return nil
-}
-
-// chosen tells whether a record is for this sink. Outcomes and subjects go with
-// their statement, and where that is not known any more they go, too.
-func (f *feed) chosen(it *item) bool {
-	if len(f.sink.Only) == 0 {
-		return true
-	}
-	of := it.of
-	if it.Kind != audit.KindOutcome && it.Kind != audit.KindSubjects {
-		of = &it.Record
-	}
-	return of == nil || slices.ContainsFunc(f.sink.Only, func(only audit.Filter) bool { return only.Match(of) })
-}
-
-// deliver has the sink take a batch, however long that takes, and moves the
-// cursor behind it.
-func (f *feed) deliver(hard context.Context, b *batch) error {
-	if len(b.events) > 0 {
-		f.mu.Lock()
-		f.oldest = b.events[0].Record.Time
-		f.mu.Unlock()
-		if err := f.durable(hard, b); err != nil {
-			return err
-		}
-		if err := f.deliverAll(hard, b.events); err != nil {
-			return err
-		}
-	}
-	for chain, r := range b.last {
-		f.cursor[chain], f.dirty = place{Next: r.Seq + 1, Last: digest(&r)}, true
-	}
-	f.publish()
-	return nil
-}
-
-func (f *feed) durable(ctx context.Context, b *batch) error {
-	for _, c := range f.opts.Chains {
-		if r, some := b.last[c.Name]; some && f.opts.Durable != nil {
-			if err := f.opts.Durable(ctx, c, r.Seq); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// deliverAll sends events again and again until all are taken.
-func (f *feed) deliverAll(hard context.Context, events []Event) error {
-	rest := f.opts.Rest
-	for {
-		try, cancel := context.WithTimeout(hard, f.sink.Timeout)
-		left, err := f.sink.To.Send(try, events)
-		cancel()
-		var refused *Refused
-		var busy *busyError
-		taken := len(events) - len(left)
-		if errors.As(err, &refused) {
-			taken -= len(refused.Events)
-		}
-		f.took(taken, err)
-		pause := rest
-		switch {
-		case err == nil:
-			return nil
-		case hard.Err() != nil:
-			return hard.Err()
-		case refused != nil:
-			if err := f.bury(hard, refused); err != nil {
-				return err
-			}
-			if len(left) == 0 {
-				return nil
-			}
-		case errors.Is(err, errTooLarge) && len(left) > 1:
-			if err := f.deliverAll(hard, left[:len(left)/2]); err != nil {
-				return err
-			}
-			left, pause = left[len(left)/2:], 0
-		case errors.Is(err, errTooLarge):
-			if err := f.bury(hard, &Refused{Events: left, Why: err.Error()}); err != nil {
-				return err
-			}
-			return nil
-		case errors.As(err, &busy):
-			pause = max(rest, min(busy.after, 60*f.opts.Rest))
-		}
-		if len(left) < len(events) {
-			rest = f.opts.Rest // it takes some
-		} else {
-			rest = min(2*rest, 60*f.opts.Rest)
-		}
-		events = left
-		select {
-		case <-time.After(pause):
-		case <-hard.Done():
-			return hard.Err()
-		}
-	}
-}
-
-// bury puts what the sink refuses where somebody can look at it; without such a
-// place it is the end.
-func (f *feed) bury(ctx context.Context, r *Refused) error {
-	if f.sink.DeadLetter == nil {
-		return r
-	}
-	f.log.Error("the sink refuses events; they are in the dead-letter file", "alert", "ship_refused", "err", r)
-	if _, err := f.sink.DeadLetter.Send(ctx, r.Events); err != nil {
-		return fmt.Errorf("dead-letter file: %w, after: %w", err, r)
-	}
-	f.mu.Lock()
-	f.tally.DeadLetters += uint64(len(r.Events))
-	f.mu.Unlock()
-	return nil
 }
 
 // save writes the cursor if it has moved. Where it cannot be written, more will
@@ -394,20 +224,6 @@ func (f *feed) publish() {
 	for chain, p := range f.cursor {
 		f.at[chain] = p.Next
 	}
-}
-
-// took counts a try, and tells of trouble.
-func (f *feed) took(n int, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.tally.Sent += uint64(n)
-	if err != nil {
-		f.tally.Errors++
-		f.trouble.tried(f.log, err)
-		return
-	}
-	f.tally.LastSuccess = time.Now()
-	f.trouble.over(f.log)
 }
 
 func (f *feed) stats() (Stats, map[string]uint64) {

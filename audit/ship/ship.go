@@ -22,7 +22,7 @@ type Chain struct {
 
 // Target is where events go.
 type Target interface {
-	// Send gives what of a batch was not taken; without an error that is
+	// Send gives what of a batch was not taken, which without an error is
 	// nothing. What it does not give was taken for good, or is in a *Refused. It
 	// returns soon after its context is done.
 	Send(ctx context.Context, batch []Event) (left []Event, err error)
