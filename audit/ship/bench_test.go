@@ -4,6 +4,9 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/pgveil/pgveil/audit"
 )
@@ -58,6 +61,7 @@ func BenchmarkShip(b *testing.B) {
 				m := memory{dir: dir, said: &logged{}}
 				o, from := m.options(), uint64(0)
 				o.From = &from
+				before := cpu(b)
 				for range b.N {
 					sink := sinkTo("bench", target)
 					sink.Format, sink.Batch = format, 500
@@ -70,7 +74,18 @@ func BenchmarkShip(b *testing.B) {
 					}
 				}
 				b.ReportMetric(float64(50_000*b.N)/b.Elapsed().Seconds(), "events/s")
+				b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/float64(50_000*b.N), "cpu-ns/event")
 			})
 		}
 	}
+}
+
+// cpu is how much time this process has had of processors: what an event costs,
+// whoever else is on the machine.
+func cpu(b *testing.B) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -181,7 +181,7 @@ func newAuditCommand(verb string, stdout io.Writer) *auditCommand {
 			c.keys = append(c.keys, k)
 			return err
 		})
-		c.flags.Func("checkpoint", "a `file` of checkpoints that was kept; may be given again; takes --key", func(s string) error {
+		c.flags.Func("checkpoint", "a `file` of checkpoints that was kept, lines of a syslog collector, or postgres://… of an anchor; may be given again; takes --key", func(s string) error {
 			list, err := readCheckpoints(s)
 			c.kept = append(c.kept, list...)
 			return err
