@@ -57,7 +57,7 @@ not be made, or that the log is not good, and the report says where.`,
 		"pgveil audit breach --user alice --from 30d --config pgveil.yaml --organisation acme.yaml --zone Europe/Dublin --out reports/",
 		"pgveil audit breach --user alice --from 30d --config pgveil.yaml --identify --subjects affected.csv --out breach.json")
 	now := time.Now()
-	b := breachAudit{limits: report.Limits{Subjects: 10_000_000, Listed: 10_000}, list: 1000, now: now, stdout: stdout, stderr: stderr}
+	b := breachAudit{limits: report.Limits{Subjects: 5_000_000, Listed: 10_000}, list: 1000, now: now, stdout: stdout, stderr: stderr}
 	b.scope.To, b.log.stderr = now, stderr
 	b.flags(c)
 	if done, code := c.parse(args, stdout, stderr); done {
@@ -97,7 +97,7 @@ func (b *breachAudit) flags(c *command) {
 	c.flags.StringVar(&b.zone, "zone", "", "time `zone` of the report, as Europe/Dublin (default that of --organisation, or UTC)")
 	c.flags.IntVar(&b.list, "list", b.list, "list at most so many subjects in the report, `N`")
 	c.flags.StringVar(&b.subjects, "subjects", "", "write all subjects that the log names to a new `file`, as CSV")
-	c.flags.IntVar(&b.limits.Subjects, "max-subjects", b.limits.Subjects, "tell at most `N` subjects apart: about 50 bytes of memory each")
+	c.flags.IntVar(&b.limits.Subjects, "max-subjects", b.limits.Subjects, "tell at most `N` subjects apart: about 150 bytes of memory each")
 	c.flags.BoolVar(&b.identify, "identify", false, "ask the database whose the tokens are")
 	c.flags.StringVar(&b.dsn, "dsn", "", "`connection` string of that database (default that of --config)")
 	b.output.flags(c, "markdown", "html", "json")

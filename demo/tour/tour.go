@@ -73,6 +73,9 @@ func steps() []step {
 		{"The log proves itself",
 			"Each record is chained to those before it. A record that was changed, or an end that was cut off, is found, and " +
 				"where.", (*tour).tampering},
+		{"A login was stolen: what did they get?",
+			"The log tells which data left, in clear or masked, and what was refused. The report says who has to be told by when, " +
+				"and drafts it.", (*tour).breachReport},
 		{"A person asks what is held on them",
 			"The privacy office sends one command. The answer is a document with the person's rows from every table that leads to " +
 				"them along foreign keys.", (*tour).privacyExport},
