@@ -123,6 +123,27 @@ func (f *Breach) notes(most int) []string {
 		"what functions and views read inside, and what reached the database by other ways than pgveil, is not in the log")
 }
 
+// Lacking says what logs cannot tell of a period, for a report's notes: records
+// are retired, and older logs moved away.
+func Lacking(evidence []Evidence, from time.Time) []string {
+	var first time.Time
+	var retired uint64
+	for _, e := range evidence {
+		if first.IsZero() || !e.FirstRecord.IsZero() && e.FirstRecord.Before(first) {
+			first = e.FirstRecord
+		}
+		retired += e.First
+	}
+	var notes []string
+	if first.After(from) {
+		notes = append(notes, "the log begins at "+first.UTC().Format(time.RFC3339)+", after the period does: what was done before that is not in this report")
+	}
+	if retired > 0 {
+		notes = append(notes, count(retired, "record")+" of the log were retired before this report was made")
+	}
+	return notes
+}
+
 // AtMost gives the upper bound over all kinds, and whether there is one.
 func (f *Breach) AtMost() (n int64, bounded bool) {
 	for _, k := range f.Kinds {

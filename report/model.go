@@ -193,8 +193,9 @@ type Event struct {
 // Evidence is the log that a report was made from.
 type Evidence struct {
 	Dir         string    `json:"dir"`
-	Records     uint64    `json:"records"`
-	Chain       string    `json:"chain"` // SHA-256 chain hash behind the last record read, as computed from what was read
+	First       uint64    `json:"first"`   // seq of the first record that there is: those before it were retired
+	Records     uint64    `json:"records"` // up to which it was read
+	Chain       string    `json:"chain"`   // SHA-256 chain hash behind the last record read, as computed from what was read
 	FirstRecord time.Time `json:"first_record,omitzero"`
 	LastRecord  time.Time `json:"last_record,omitzero"`
 	Checkpoint  string    `json:"checkpoint,omitempty"` // the last signed note

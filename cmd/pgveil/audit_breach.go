@@ -167,6 +167,7 @@ func (b *breachAudit) run(ctx context.Context) (good bool, err error) {
 	}
 	made := found.Findings(b.list)
 	made.Made, made.Zone, made.Org, made.Clocks, made.Evidence = b.now, b.zone, org, clocks, evidence
+	made.Notes = append(report.Lacking(evidence, b.scope.From), made.Notes...)
 	for i, c := range made.Classes {
 		made.Classes[i].Special = special[c.Class]
 	}

@@ -229,8 +229,8 @@ func (l *reportLog) each(ctx context.Context, dir string, head audit.Head, e *re
 		if err := add(raw); err != nil {
 			return err
 		}
-		if raw.Seq == 0 {
-			e.FirstRecord = raw.Time()
+		if e.Records == 0 {
+			e.First, e.FirstRecord = raw.Seq, raw.Time()
 		}
 		if e.Records = raw.Seq + 1; e.Records == head.Count {
 			e.LastRecord = raw.Time()

@@ -274,3 +274,48 @@ func TestAuditReviewForms(t *testing.T) {
 		t.Errorf("the record of processing is\n%s", out)
 	}
 }
+
+// What was retired is not in a report, and the report says so.
+func TestAuditBreachOfRetiredLog(t *testing.T) {
+	log, dir, pub := signedLog(t, nil)
+	now := time.Now()
+	for i := range 1000 {
+		r := audit.Record{Kind: audit.KindSession, User: "alice", Time: now.AddDate(0, 0, i-1000), Message: strings.Repeat("x", 300)}
+		if _, err := log.Append(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	retiring(t, dir, strings.TrimSuffix(pub, ".pub"))
+	out, _ := auditRun(t, 0, "breach", "--dir", dir, "--everyone", "--from", "900d", "--format", "json", "--key", pub)
+	b := readBreach(t, out)
+	if e := b.Evidence[0]; !e.Verified || e.First == 0 || len(b.Notes) < 2 || !strings.Contains(b.Notes[0], "after the period does") || !strings.Contains(b.Notes[1], "were retired") {
+		t.Errorf("evidence %+v, notes %q", b.Evidence, b.Notes)
+	}
+	out, _ = auditRun(t, 0, "breach", "--dir", dir, "--everyone", "--from", "90d", "--format", "json")
+	if notes := readBreach(t, out).Notes; strings.Contains(notes[0], "after the period does") {
+		t.Errorf("notes %q", notes)
+	}
+}
+
+// retiring removes what is older than 400 days.
+func retiring(t *testing.T, dir, path string) {
+	t.Helper()
+	key, err := readAuditKey(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := audit.Open(dir, audit.Options{SegmentSize: 1, Key: &key, Retention: audit.Retention{Keep: 400 * 24 * time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tomb, err := log.Retire(t.Context())
+	if err != nil || tomb.Records == 0 {
+		t.Errorf("retired %d records: %v", tomb.Records, err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

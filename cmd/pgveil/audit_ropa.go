@@ -102,6 +102,7 @@ func (r *ropaAudit) run(ctx context.Context) error {
 	}
 	made := g.ROPA()
 	made.Made, made.Zone, made.Evidence = r.now, r.zone, evidence
+	made.Notes = append(report.Lacking(evidence, r.from), made.Notes...)
 	if err := r.output.write(reportName("ropa", r.now), reportForms(made, made.Document()), r.stdout, r.stderr); err != nil {
 		return err
 	}
