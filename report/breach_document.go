@@ -76,11 +76,15 @@ func (f *Breach) subjectSection() Section {
 		if k.AtMost < 0 {
 			bound = "any number"
 		}
-		rows = append(rows, []string{f.Org.kind(k.Kind), number(k.Named), number(k.Returned), number(k.Changed), amount(k.Unnamed), number(k.Unbounded), bound})
+		rows = append(rows, []string{
+			f.Org.kind(k.Kind), number(k.Named), number(k.Returned), number(k.Changed), amount(k.Unnamed), number(k.Unbounded), bound,
+		})
 	}
 	s := section("Whose data",
 		text("Confirmed are subjects that the log names, each counted once. The upper bound adds those that statements may have reached without naming them."),
-		table("Subjects by kind", []string{"Kind", "#Named (confirmed)", "#of them, data returned", "#of them, data changed", "#Unnamed, at most", "#Statements without a bound", "#At most"}, rows))
+		table("Subjects by kind", []string{
+			"Kind", "#Named (confirmed)", "#of them, data returned", "#of them, data changed", "#Unnamed, at most", "#Statements without a bound", "#At most",
+		}, rows))
 	if len(f.Subjects) == 0 {
 		return s
 	}
@@ -120,7 +124,10 @@ func (f *Breach) classSection() Section {
 		if c.NotPerSubject {
 			clear, masked = "not counted", "not counted"
 		}
-		rows = append(rows, []string{name, number(c.Clear.Statements), amount(c.Clear.Rows), clear, number(c.Masked.Statements), amount(c.Masked.Rows), masked, number(c.Changed), number(c.Unfinished)})
+		rows = append(rows, []string{
+			name, number(c.Clear.Statements), amount(c.Clear.Rows), clear, number(c.Masked.Statements), amount(c.Masked.Rows), masked,
+			number(c.Changed), number(c.Unfinished),
+		})
 		for _, k := range c.Columns {
 			columns = append(columns, []string{k.Column, name, k.Shown, number(k.Statements)})
 		}
@@ -130,7 +137,10 @@ func (f *Breach) classSection() Section {
 		s.Blocks = append(s.Blocks, Block{Chart: chart})
 	}
 	s.Blocks = append(s.Blocks,
-		table("Classes returned", []string{"Class", "#Statements, clear", "#Rows, clear", "#Subjects named, clear", "#Statements, masked", "#Rows, masked", "#Subjects named, masked", "#Changed by", "#Without an outcome"}, rows),
+		table("Classes returned", []string{
+			"Class", "#Statements, clear", "#Rows, clear", "#Subjects named, clear", "#Statements, masked", "#Rows, masked", "#Subjects named, masked",
+			"#Changed by", "#Without an outcome",
+		}, rows),
 		table("Columns read", []string{"Column", "Class", "Shown", "#Statements"}, columns))
 	return s
 }
@@ -155,7 +165,8 @@ func (f *Breach) timeSection(w words) Section {
 	if len(chart.Bars) > 0 {
 		s.Blocks = append(s.Blocks, Block{Chart: chart})
 	}
-	s.Blocks = append(s.Blocks, table("Statements over time", []string{"From", "#Statements", "#Rows returned"}, rows), table("Peaks", []string{"From", "#Statements", "#Rows returned"}, peaks))
+	columns := []string{"From", "#Statements", "#Rows returned"}
+	s.Blocks = append(s.Blocks, table("Statements over time", columns, rows), table("Peaks", columns, peaks))
 	rows = nil
 	for _, l := range f.Largest {
 		rows = append(rows, []string{number(l.Seq), w.time(l.Time), l.Purpose, l.Shape, amount(l.Rows), amount(l.Bytes)})

@@ -74,10 +74,12 @@ func (f *Breach) clockSection(w words) Section {
 	}
 	aware := text("Counted from " + w.time(f.Clocks.Aware) + ", which was given as when the breach became known.")
 	if f.Clocks.Assumed {
-		aware = warning("Nobody said since when the breach is known (--aware): all is counted from " + w.time(f.Clocks.Aware) + ", when this report was made. If it was known before, everything is due earlier.")
+		aware = warning("Nobody said since when the breach is known (--aware): all is counted from " + w.time(f.Clocks.Aware) +
+			", when this report was made. If it was known before, everything is due earlier.")
 	}
 	return section("Who has to be told, by when", aware,
-		text("Which of these apply is for a lawyer to say. Hours count from the minute. Days end at midnight in "+f.Zone+", the first one not counted; working days (wd) leave out Saturdays and Sundays, but no public holidays, so none is shown later than it is. Written down as of "+f.Clocks.AsOf+"."),
+		text("Which of these apply is for a lawyer to say. Hours count from the minute. Days end at midnight in "+f.Zone+", the first one not counted; "+
+			"working days (wd) leave out Saturdays and Sundays, but no public holidays, so none is shown later than it is. Written down as of "+f.Clocks.AsOf+"."),
 		table("Clocks", []string{"Regime", "To", "Due", "Within", "Source", "When"}, rows))
 }
 
@@ -205,7 +207,8 @@ func (f *Breach) consequences() string {
 		}
 	}
 	none := "none"
-	return "Returned in clear: " + cmp.Or(strings.Join(clear, ", "), none) + ". Returned masked only, which is pseudonymised or shortened and still personal data: " + cmp.Or(strings.Join(masked, ", "), none) + "."
+	return "Returned in clear: " + cmp.Or(strings.Join(clear, ", "), none) +
+		". Returned masked only, which is pseudonymised or shortened and still personal data: " + cmp.Or(strings.Join(masked, ", "), none) + "."
 }
 
 func (f *Breach) measures(w words) string {
@@ -226,7 +229,8 @@ func (f *Breach) measures(w words) string {
 
 // evidenceOf says what a report was made from.
 func evidenceOf(evidence []Evidence, w words) Section {
-	s := section("Evidence", text("The report was made from the first records of these logs, as many as it says. The hash is the log's chain hash over them, computed from what was read: whoever has the log can check that it still begins so (pgveil audit verify --head RECORDS:HASH)."))
+	s := section("Evidence", text("The report was made from the first records of these logs, as many as it says. The hash is the log's chain hash over them, "+
+		"computed from what was read: whoever has the log can check that it still begins so (pgveil audit verify --head RECORDS:HASH)."))
 	for _, e := range evidence {
 		list := []Field{
 			{Name: "Log", Value: e.Dir},

@@ -230,36 +230,18 @@ func (g *Registrar) ROPA() ROPA {
 }
 
 func (g *Registrar) activity(p policy.PurposeItem) Purpose {
-	a := Purpose{Name: p.Name, About: p.About, Basis: p.Basis, Consent: p.Consent, Within: p.Within, Means: p.Means, Kinds: []string{}, Classes: []PurposeClass{}, Roles: []string{}}
-	declared := map[string]bool{}
-	kinds := map[string]bool{}
-	for _, right := range g.inv.Rights {
-		if right.Purpose != p.Name {
-			continue
-		}
-		declared[right.Treatment.Class] = true
-		for _, c := range right.Columns {
-			for _, k := range g.declared.Kinds[c[:max(0, strings.LastIndexByte(c, '.'))]] {
-				kinds[k] = true
-			}
-		}
+	a := Purpose{
+		Name: p.Name, About: p.About, Basis: p.Basis, Consent: p.Consent, Within: p.Within, Means: p.Means,
+		Kinds: []string{}, Classes: []PurposeClass{}, Roles: []string{},
 	}
+	declared, kinds := g.shownFor(p.Name)
 	for key := range g.classes.m {
-		if _, ok := declared[key[1]]; key[0] == p.Name && !ok {
+		if key[0] == p.Name && !declared[key[1]] {
 			declared[key[1]] = false
 		}
 	}
 	for _, class := range slices.Sorted(maps.Keys(declared)) {
-		c := PurposeClass{Class: class, Declared: declared[class]}
-		for _, known := range g.declared.Classes {
-			if known.Name == class {
-				c.Special, c.About = known.Special, known.About
-			}
-		}
-		if s := g.classes.m[[2]string{p.Name, class}]; s != nil {
-			c.Seen = *s
-		}
-		a.Classes = append(a.Classes, c)
+		a.Classes = append(a.Classes, g.category(p.Name, class, declared[class]))
 	}
 	a.Kinds = slices.AppendSeq(a.Kinds, maps.Keys(kinds))
 	slices.Sort(a.Kinds)
@@ -272,6 +254,37 @@ func (g *Registrar) activity(p policy.PurposeItem) Purpose {
 		a.Seen = *s
 	}
 	return a
+}
+
+// shownFor gives the classes that rules show for a purpose, and the kinds of
+// data subjects whose rows those tables hold.
+func (g *Registrar) shownFor(purpose string) (classes, kinds map[string]bool) {
+	classes, kinds = map[string]bool{}, map[string]bool{}
+	for _, right := range g.inv.Rights {
+		if right.Purpose != purpose {
+			continue
+		}
+		classes[right.Treatment.Class] = true
+		for _, c := range right.Columns {
+			for _, k := range g.declared.Kinds[c[:max(0, strings.LastIndexByte(c, '.'))]] {
+				kinds[k] = true
+			}
+		}
+	}
+	return classes, kinds
+}
+
+func (g *Registrar) category(purpose, class string, declared bool) PurposeClass {
+	c := PurposeClass{Class: class, Declared: declared}
+	for _, known := range g.declared.Classes {
+		if known.Name == class {
+			c.Special, c.About = known.Special, known.About
+		}
+	}
+	if s := g.classes.m[[2]string{purpose, class}]; s != nil {
+		c.Seen = *s
+	}
+	return c
 }
 
 // recipient gives the declared recipient that a login and application are of.

@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -12,8 +11,24 @@ import (
 
 // differences lists what is declared and not observed, and the other way round.
 func (g *Registrar) differences(r *ROPA) []Difference {
+	list := append(g.undeclared(r), g.unobserved(r)...)
+	for _, table := range g.unlimited() {
+		list = append(list, difference(NoLimit, table, &Seen{}))
+	}
+	slices.SortFunc(list, func(a, b Difference) int {
+		byKind := cmp.Compare(slices.Index(differenceKinds, a.Kind), slices.Index(differenceKinds, b.Kind))
+		return cmp.Or(byKind, cmp.Compare(b.Statements, a.Statements), cmp.Compare(a.What, b.What))
+	})
+	return list
+}
+
+func difference(kind, what string, s *Seen) Difference {
+	return Difference{kind, what, s.Statements, s.Last}
+}
+
+// undeclared lists what was observed and nobody declared.
+func (g *Registrar) undeclared(r *ROPA) []Difference {
 	list := []Difference{}
-	add := func(kind, what string, s Seen) { list = append(list, Difference{kind, what, s.Statements, s.Last}) }
 	declared := map[string]*Purpose{}
 	for i := range r.Activities {
 		declared[r.Activities[i].Name] = &r.Activities[i]
@@ -21,43 +36,44 @@ func (g *Registrar) differences(r *ROPA) []Difference {
 	for name, s := range g.purposes.m {
 		switch {
 		case name == "":
-			add(NoPurpose, "statements that name classified columns", *s)
+			list = append(list, difference(NoPurpose, "statements that name classified columns", s))
 		case declared[name] == nil:
-			add(UndeclaredPurpose, name, *s)
+			list = append(list, difference(UndeclaredPurpose, name, s))
 		}
 	}
 	for key, s := range g.classes.m {
-		if a := declared[key[0]]; key[0] != "" && !slices.ContainsFunc(activityClasses(a), func(c PurposeClass) bool { return c.Class == key[1] && c.Declared }) {
-			add(UndeclaredClass, fmt.Sprintf("%s for %s", cmp.Or(key[1], "(unclassified)"), key[0]), *s)
+		shows := func(c PurposeClass) bool { return c.Class == key[1] && c.Declared }
+		if key[0] != "" && !slices.ContainsFunc(activityClasses(declared[key[0]]), shows) {
+			list = append(list, difference(UndeclaredClass, cmp.Or(key[1], "(unclassified)")+" for "+key[0], s))
 		}
 	}
 	for key, s := range g.kinds.m {
 		if a := declared[key[0]]; a != nil && !slices.Contains(a.Kinds, key[1]) {
-			add(UndeclaredKind, fmt.Sprintf("%s for %s", g.org.kind(key[1]), key[0]), *s)
+			list = append(list, difference(UndeclaredKind, g.org.kind(key[1])+" for "+key[0], s))
 		}
 	}
 	for _, s := range r.Recipients {
 		if s.Recipient == "" {
-			add(UndeclaredRecipient, fmt.Sprintf("%s, login %s", cmp.Or(s.Application, "(none)"), s.Login), s)
+			list = append(list, difference(UndeclaredRecipient, cmp.Or(s.Application, "(none)")+", login "+s.Login, &s))
 		}
 	}
+	return list
+}
+
+// unobserved lists what is declared and nobody used.
+func (g *Registrar) unobserved(r *ROPA) []Difference {
+	var list []Difference
 	for _, a := range r.Activities {
 		if a.Statements == 0 {
-			add(UnusedPurpose, a.Name, a.Seen)
+			list = append(list, difference(UnusedPurpose, a.Name, &a.Seen))
 			continue
 		}
 		for _, c := range a.Classes {
 			if c.Declared && c.Statements == 0 {
-				add(UnusedClass, c.Class+" for "+a.Name, c.Seen)
+				list = append(list, difference(UnusedClass, c.Class+" for "+a.Name, &c.Seen))
 			}
 		}
 	}
-	for _, table := range g.unlimited() {
-		add(NoLimit, table, Seen{})
-	}
-	slices.SortFunc(list, func(a, b Difference) int {
-		return cmp.Or(cmp.Compare(slices.Index(differenceKinds, a.Kind), slices.Index(differenceKinds, b.Kind)), cmp.Compare(b.Statements, a.Statements), cmp.Compare(a.What, b.What))
-	})
 	return list
 }
 

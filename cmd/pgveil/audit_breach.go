@@ -153,28 +153,36 @@ func (b *breachAudit) run(ctx context.Context) (good bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	special, err := specialClasses(b.policy)
+	found, made, good, err := b.investigate(ctx, zone)
 	if err != nil {
 		return false, err
 	}
-	found, err := report.Investigate(b.scope, b.limits, zone)
-	if err != nil {
-		return false, err
-	}
-	evidence, good, err := b.log.readAll(ctx, found.Add, found.EndLog)
-	if err != nil {
-		return false, err
-	}
-	made := found.Findings(b.list)
-	made.Made, made.Zone, made.Org, made.Clocks, made.Evidence = b.now, b.zone, org, clocks, evidence
-	made.Notes = append(report.Lacking(evidence, b.scope.From), made.Notes...)
-	for i, c := range made.Classes {
-		made.Classes[i].Special = special[c.Class]
-	}
+	made.Made, made.Zone, made.Org, made.Clocks = b.now, b.zone, org, clocks
 	if err := b.nameSubjects(ctx, cfg, found, &made); err != nil {
 		return false, err
 	}
 	return good, b.output.write(reportName("breach", b.now), reportForms(made, made.Document()), b.stdout, b.stderr)
+}
+
+// investigate reads the log, and says what it shows.
+func (b *breachAudit) investigate(ctx context.Context, zone *time.Location) (v *report.Investigation, made report.Breach, good bool, err error) {
+	special, err := specialClasses(b.policy)
+	if err != nil {
+		return nil, made, false, err
+	}
+	if v, err = report.Investigate(b.scope, b.limits, zone); err != nil {
+		return nil, made, false, err
+	}
+	evidence, good, err := b.log.readAll(ctx, v.Add, v.EndLog)
+	if err != nil {
+		return nil, made, false, err
+	}
+	made = v.Findings(b.list)
+	made.Evidence, made.Notes = evidence, append(report.Lacking(evidence, b.scope.From), made.Notes...)
+	for i, c := range made.Classes {
+		made.Classes[i].Special = special[c.Class]
+	}
+	return v, made, good, nil
 }
 
 func (b *breachAudit) clocks(org report.Organisation, zone *time.Location) (report.Clocks, error) {
@@ -224,16 +232,21 @@ func specialClasses(path string) (map[string]bool, error) {
 func (b *breachAudit) nameSubjects(ctx context.Context, cfg *config.Config, v *report.Investigation, made *report.Breach) (err error) {
 	resolve := func([]report.Subject) error { return nil }
 	if b.identify {
-		r, err := b.identifier(ctx, cfg, made)
-		if err != nil {
+		var r *identifier
+		if r, err = b.identifier(ctx, cfg, made); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, r.close(ctx)) }()
+		defer func() {
+			made.Identify = r.told()
+			err = errors.Join(err, r.close(ctx))
+		}()
 		resolve = func(list []report.Subject) error { return r.resolve(ctx, list) }
 		if err := resolve(made.Subjects); err != nil {
 			return err
 		}
-		made.Identify = r.told(made.Subjects)
+		if b.subjects != "" {
+			r.count = report.Identify{} // they are in that list once more
+		}
 	}
 	if b.subjects == "" {
 		return nil

@@ -17,9 +17,10 @@ import (
 
 // identifier finds out whose tokens are, in the governed database.
 type identifier struct {
-	conn *pgx.Conn
-	by   string
-	at   time.Time
+	conn  *pgx.Conn
+	by    string
+	at    time.Time
+	count report.Identify // of the last list that was resolved
 }
 
 // identifier connects, and has the server write down that tokens are about to
@@ -78,6 +79,13 @@ func (r *identifier) resolve(ctx context.Context, list []report.Subject) error {
 		if err := r.lookUp(ctx, list[:n]); err != nil {
 			return fmt.Errorf("identify: %w", err)
 		}
+		for _, s := range list[:n] {
+			if s.Key != "" {
+				r.count.Resolved++
+			} else {
+				r.count.Unknown++
+			}
+		}
 		list = list[n:]
 	}
 	return nil
@@ -103,17 +111,12 @@ func (r *identifier) lookUp(ctx context.Context, list []report.Subject) error {
 	return err
 }
 
-// told says in the report that it names people.
-func (r *identifier) told(list []report.Subject) *report.Identify {
-	i := &report.Identify{By: r.by, At: r.at}
-	for _, s := range list {
-		if s.Key != "" {
-			i.Resolved++
-		} else {
-			i.Unknown++
-		}
-	}
-	return i
+// told says in the report that it names people: those of the longest list that
+// was written, which holds the others.
+func (r *identifier) told() *report.Identify {
+	i := r.count
+	i.By, i.At = r.by, r.at
+	return &i
 }
 
 func (r *identifier) close(ctx context.Context) error { return r.conn.Close(ctx) }

@@ -43,33 +43,37 @@ func (s *signOffCall) run(cfg *config.Config, now time.Time, stdout io.Writer) e
 		heads = append(heads, fmt.Sprintf("%d:%s", e.Records, e.Chain))
 	}
 	off.Heads = strings.Join(heads, " ")
-	kept, err := signOffs(filepath.Dir(s.file))
-	if err != nil {
+	if off.Before, err = s.before(); err != nil {
 		return err
-	}
-	if len(kept) > 0 {
-		last, err := os.ReadFile(kept[len(kept)-1])
-		if err != nil {
-			return err
-		}
-		off.Before = report.Digest(last)
 	}
 	signed, err := off.Sign(key)
 	if err != nil {
 		return err
 	}
-	path := s.file + signOffExtension
-	if len(kept) > 0 && path <= kept[len(kept)-1] {
-		return fmt.Errorf("%s is already signed off, and this review is not behind it: make a new one", strings.TrimSuffix(filepath.Base(kept[len(kept)-1]), signOffExtension))
-	}
-	if err := writeNew(path, signed, 0o644); err != nil {
+	if err := writeNew(s.file+signOffExtension, signed, 0o644); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "%s: %s by %s\nSHA-256 of the review:   %s\nSHA-256 of the sign-off: %s\n", path, s.decision, s.reviewer, off.Digest, report.Digest(signed))
+	_, err = fmt.Fprintf(stdout, "%s: %s by %s\nSHA-256 of the review:   %s\nSHA-256 of the sign-off: %s\n",
+		s.file+signOffExtension, s.decision, s.reviewer, off.Digest, report.Digest(signed))
 	if err == nil && key == nil {
 		_, err = fmt.Fprintln(stdout, "note: it is not signed, for want of a key: keep the second SHA-256 where nobody who can write here can change it")
 	}
 	return err
+}
+
+// before gives the SHA-256 of the sign-off before, "" where this is the first
+// of its folder. They follow each other in the order of their names.
+func (s *signOffCall) before() (string, error) {
+	kept, err := signOffs(filepath.Dir(s.file))
+	if err != nil || len(kept) == 0 {
+		return "", err
+	}
+	last := kept[len(kept)-1]
+	if filepath.Join(filepath.Dir(s.file), filepath.Base(s.file)+signOffExtension) <= last {
+		return "", fmt.Errorf("%s is already signed off, and this review is not behind it: make a new one", strings.TrimSuffix(filepath.Base(last), signOffExtension))
+	}
+	text, err := os.ReadFile(last)
+	return report.Digest(text), err
 }
 
 // signer gives the key; nil where the log has none.
