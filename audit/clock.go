@@ -36,7 +36,7 @@ func (l *Log) tick() error {
 	r := &Record{Kind: KindSystem, Message: fmt.Sprintf("the clock went back by %s, from %s: times before are not earlier than those that follow",
 		back, l.latest.Format(time.RFC3339Nano))}
 	body := appendBody(nil, r)
-	if err := l.makeRoom(frameSize + maxHead + len(body)); err != nil {
+	if err := l.makeRoom(frameSize+maxHead+len(body), r.Kind); err != nil {
 		return err
 	}
 	l.latest = now

@@ -44,6 +44,10 @@ type Options struct {
 	// again.
 	SignFailed func(error)
 
+	// RoomChanged, when not nil, is told how much room the disk has when that
+	// changes, with the error where there is none. It must not block.
+	RoomChanged func(Room, error)
+
 	// Retention removes old records. It takes a Key, which signs what is gone.
 	Retention Retention
 }
@@ -132,6 +136,8 @@ func Open(dir string, opts Options) (*Log, error) {
 		return nil, errors.Join(fmt.Errorf("open audit log %s: %w", dir, err), l.signing.close(), lock.Close())
 	}
 	l.startClock()
+	l.room.reserve, l.room.err = allocate(dir, reserveName, l.opts.SegmentSize/reservePart)
+	l.room.state = l.roomLeft(l.room.err)
 	l.tasks.Go(l.syncer)
 	err = l.tell(notes)
 	if err == nil && l.signing != nil {
@@ -199,7 +205,7 @@ func (l *Log) Append(r *Record) (seq uint64, err error) {
 	if err := l.tick(); err != nil {
 		return 0, fmt.Errorf("append audit record: %w", err)
 	}
-	if err := l.makeRoom(frameSize + maxHead + len(*body)); err != nil {
+	if err := l.makeRoom(frameSize+maxHead+len(*body), r.Kind); err != nil {
 		return 0, fmt.Errorf("append audit record: %w", err)
 	}
 	l.put(r, kind, *body)
@@ -221,6 +227,8 @@ type Stats struct {
 	Durable  uint64 // those of them that Sync has made durable, or recovery found
 	Syncs    uint64 // by this process
 	Refused  uint64 // appends refused for want of room, by this process
+	Room     Room   // that the disk has
+	Free     int64  // bytes that the disk has left; -1 where it does not say
 	Bytes    int64  // written in segments, headers included
 	Segments int
 	First    uint64 // seq of the first record that was not retired
@@ -234,6 +242,10 @@ func (s Stats) Lag() uint64 { return s.Appended - s.Durable }
 
 // Stats tells how the log stands.
 func (l *Log) Stats() Stats {
+	free, err := freeBytes(l.dir)
+	if err != nil {
+		free = -1
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return Stats{
@@ -241,6 +253,8 @@ func (l *Log) Stats() Stats {
 		Durable:  min(l.durable.Load(), l.next),
 		Syncs:    l.syncs.Load(),
 		Refused:  l.room.refused,
+		Room:     l.room.state,
+		Free:     free,
 		Bytes:    l.bytes,
 		Segments: l.count,
 		First:    l.first,

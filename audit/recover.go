@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // recover finds the end of the log and readies the last segment for writing.
@@ -55,11 +57,11 @@ func missing(from, to uint64) *Fault {
 
 // create makes the first segment.
 func (l *Log) create() error {
-	s, err := allocate(l.dir, l.opts.SegmentSize)
+	s, err := allocate(l.dir, spareName, l.opts.SegmentSize)
 	if err != nil {
 		return err
 	}
-	err = s.begin(l.dir, header{boot: l.boot})
+	err = s.begin(l.dir, spareName, header{boot: l.boot})
 	if err == nil {
 		err = errors.Join(s.sync(), l.lock.Sync())
 	}
@@ -265,20 +267,27 @@ func clearPage(b []byte) {
 
 // remap maps a segment for writing from where a scanner came to.
 func (l *Log) remap(end *scanner) (*segment, error) {
-	file, err := os.OpenFile(filepath.Join(l.dir, end.name), os.O_RDWR, 0)
+	info, err := os.Stat(filepath.Join(l.dir, end.name))
 	if err != nil {
 		return nil, err
 	}
-	info, err := file.Stat()
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
+	s, err := l.mapAgain(end.name, max(info.Size(), l.opts.SegmentSize))
+	if errors.Is(err, unix.ENOSPC) {
+		s, err = l.mapAgain(end.name, info.Size()) // it was the reserve, say, and there is no room for more
 	}
-	s, err := mapSegment(file, max(info.Size(), l.opts.SegmentSize))
 	if err != nil {
 		return nil, err
 	}
 	s.header, s.idSum, s.end, s.tip = end.header, end.idSum, int(end.offset), int(end.tip)
 	return s, nil
+}
+
+func (l *Log) mapAgain(name string, size int64) (*segment, error) {
+	file, err := os.OpenFile(filepath.Join(l.dir, name), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return mapSegment(file, size)
 }
 
 // currentBoot names this run of the operating system; zero when it does not

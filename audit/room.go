@@ -14,28 +14,57 @@ import (
 // after one failed.
 const retryAfter = time.Second
 
-// room is the segment allocated ahead. Allocating early finds a full disk
-// while there is still room for what a careful shutdown has to say, and keeps
-// the wait out of Append.
+// room is what is allocated ahead: the next segment, and a reserve. Allocating
+// early finds a full disk while there is still room for what a careful shutdown
+// has to say, and keeps the wait out of Append.
+//
+// When there is no next segment, statements and logins are refused, and the
+// reserve takes what must be said all the same: how the statements ended that
+// are under way, and that there is no room. Statements are taken again when
+// there is a reserve anew, and then a segment.
 type room struct {
 	spare      *segment
+	reserve    *segment
+	onReserve  bool // the current segment was the reserve, and there is none anew
 	allocating bool
 	err        error     // of the last attempt; nil after a success
 	tried      time.Time // when it ended
+	state      Room
 	refused    uint64
 	told       uint64 // of refused: how many the log has a record of
+	said       bool   // the log has a record that there is no room
 }
 
-// makeRoom sees to it that the current segment has need bytes left. The
-// caller holds l.mu.
-func (l *Log) makeRoom(need int) error {
+// Room says how much room the disk of a log has left.
+type Room string
+
+// The states of a disk.
+const (
+	RoomEnough Room = "enough"
+	RoomLittle Room = "little" // for less than littleRoom further segments
+	RoomNone   Room = "none"   // statements are refused, or will be soon
+)
+
+const littleRoom = 8
+
+// essential tells which records the reserve is for.
+func essential(k Kind) bool { return k != KindStatement && k != KindSession }
+
+// makeRoom sees to it that the current segment has need bytes left for a record
+// of a kind. The caller holds l.mu.
+func (l *Log) makeRoom(need int, kind Kind) error {
 	if err := l.stopped(); err != nil {
 		return err
 	}
-	if l.cur.end+need > len(l.cur.data) {
-		return l.rotate(need)
+	if l.room.onReserve && !essential(kind) {
+		if err := l.awaitRoom(); err != nil {
+			return err
+		}
 	}
-	if l.cur.end > len(l.cur.data)/5*4 {
+	if l.cur.end+need > len(l.cur.data) {
+		return l.rotate(need, kind)
+	}
+	if l.cur.end > len(l.cur.data)/5*4 || l.room.onReserve {
 		l.allocateAhead()
 	}
 	l.warmAhead()
@@ -67,13 +96,14 @@ func (l *Log) warmAhead() {
 	})
 }
 
-// rotate changes to the next segment, for which it waits while it is being
-// allocated: a burst can outrun that.
-func (l *Log) rotate(need int) error {
-	for l.room.spare == nil {
+// awaitRoom waits for what is being allocated, and fails where there is no
+// segment to come. The caller holds l.mu.
+func (l *Log) awaitRoom() error {
+	for l.room.spare == nil || l.room.onReserve {
 		l.allocateAhead()
 		if !l.room.allocating {
 			l.room.refused++
+			l.tellFull()
 			return fmt.Errorf("%w: %w", ErrFull, l.room.err)
 		}
 		l.changed.Wait()
@@ -81,27 +111,72 @@ func (l *Log) rotate(need int) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// rotate changes to the next segment, for which it waits while it is being
+// allocated: a burst can outrun that.
+func (l *Log) rotate(need int, kind Kind) error {
+	for l.room.spare == nil {
+		l.allocateAhead()
+		switch {
+		case l.room.allocating:
+			l.changed.Wait()
+			if err := l.stopped(); err != nil {
+				return err
+			}
+		case essential(kind) && l.room.reserve != nil && need <= len(l.room.reserve.data)-headerSize:
+			return l.begin(&l.room.reserve, reserveName)
+		case essential(kind):
+			l.room.refused++
+			return fmt.Errorf("%w: %w", ErrFull, l.room.err)
+		default:
+			return l.awaitRoom() // which fails, and says so
+		}
+	}
 	if l.cur.end+need <= len(l.cur.data) {
 		return nil // another Append rotated meanwhile
 	}
-	h := header{first: l.next, chain: l.chain, mark: l.next, boot: l.boot}
-	if err := l.room.spare.begin(l.dir, h); err != nil {
-		return l.fail(fmt.Errorf("begin segment %s: %w", segmentName(l.next), err))
+	if err := l.begin(&l.room.spare, spareName); err != nil {
+		return err
 	}
-	l.full = append(l.full, l.cur)
-	l.cur, l.room.spare = l.room.spare, nil
-	l.count++
-	l.bytes += headerSize
-	l.askSync() // to seal the one before
-	l.askCheckpoint()
 	l.tellRefused()
 	return nil
 }
 
-// tellRefused records, once there is room again, that there was none. The new
-// segment is empty, so it has room for this and what comes next. The caller
-// holds l.mu.
+// begin makes an allocated segment the current one.
+func (l *Log) begin(next **segment, name string) error {
+	h := header{first: l.next, chain: l.chain, mark: l.next, boot: l.boot}
+	if err := (*next).begin(l.dir, name, h); err != nil {
+		return l.fail(fmt.Errorf("begin segment %s: %w", segmentName(l.next), err))
+	}
+	l.full = append(l.full, l.cur)
+	l.room.onReserve = name == reserveName
+	l.cur, *next = *next, nil
+	l.count++
+	l.bytes += headerSize
+	l.askSync() // to seal the one before
+	l.askCheckpoint()
+	return nil
+}
+
+// tellFull records, once, that there is no room. The caller holds l.mu.
+func (l *Log) tellFull() {
+	if l.room.said {
+		return
+	}
+	l.room.said = true
+	r := &Record{Kind: KindSystem, Message: fmt.Sprintf("the log's disk is full: statements and logins are refused until there is room: %v", l.room.err)}
+	body := appendFitting(nil, r)
+	if l.makeRoom(frameSize+maxHead+len(body), r.Kind) == nil { // else it is said when there is room again
+		l.put(r, kindByte(r.Kind), body)
+	}
+}
+
+// tellRefused records, once there is room again, that there was none. The
+// current segment has room for this and what comes next. The caller holds l.mu.
 func (l *Log) tellRefused() {
+	l.room.said = false
 	n := l.room.refused - l.room.told
 	if n == 0 {
 		return
@@ -111,30 +186,69 @@ func (l *Log) tellRefused() {
 	l.put(r, kindByte(r.Kind), appendBody(nil, r))
 }
 
-// allocateAhead starts to allocate the next segment in the background, unless
-// there is one, or that is going on, or it failed a moment ago. The caller
-// holds l.mu.
+// allocateAhead starts to allocate the next segment in the background, and
+// before it the reserve, unless they are there, or that is going on, or it
+// failed a moment ago. The caller holds l.mu.
 func (l *Log) allocateAhead() {
 	r := &l.room
-	if r.spare != nil || r.allocating || r.err != nil && l.opts.Now().Sub(r.tried).Abs() < retryAfter {
+	if r.spare != nil && r.reserve != nil || r.allocating || r.err != nil && l.opts.Now().Sub(r.tried).Abs() < retryAfter {
 		return
 	}
 	r.allocating = true
+	reserve, spare := r.reserve, r.spare
 	l.tasks.Go(func() {
-		s, err := allocate(l.dir, l.opts.SegmentSize)
+		var err error
+		if reserve == nil {
+			reserve, err = allocate(l.dir, reserveName, l.opts.SegmentSize/reservePart)
+		}
+		if err == nil && spare == nil {
+			spare, err = allocate(l.dir, spareName, l.opts.SegmentSize)
+		}
+		state := l.roomLeft(err)
 		l.mu.Lock()
-		defer l.mu.Unlock()
-		r.spare, r.err, r.allocating, r.tried = s, err, false, l.opts.Now()
+		changed := state != r.state
+		r.spare, r.reserve, r.err, r.state, r.allocating, r.tried = spare, reserve, err, state, false, l.opts.Now()
+		r.onReserve = r.onReserve && err != nil
 		l.changed.Broadcast()
+		l.mu.Unlock()
+		if changed && l.opts.RoomChanged != nil {
+			l.opts.RoomChanged(state, err)
+		}
 	})
 }
 
-// discard gives back the segment that was not needed.
-func (r *room) discard(dir string) error {
-	if r.spare == nil {
-		return nil
+// roomLeft says how the disk stands, given how an allocation went.
+func (l *Log) roomLeft(err error) Room {
+	switch free, serr := freeBytes(l.dir); {
+	case err != nil:
+		return RoomNone
+	case serr == nil && free < littleRoom*l.opts.SegmentSize:
+		return RoomLittle
+	default:
+		return RoomEnough
 	}
-	return errors.Join(r.spare.close(), os.Remove(filepath.Join(dir, spareName)))
+}
+
+// freeBytes says how much may be written to the file system of a directory.
+func freeBytes(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("look for room in %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
+// discard gives back the segment that was not needed. The reserve stays: the
+// next start may find the disk full.
+func (r *room) discard(dir string) error {
+	var errs []error
+	if r.reserve != nil {
+		errs = append(errs, r.reserve.close())
+	}
+	if r.spare != nil {
+		errs = append(errs, r.spare.close(), os.Remove(filepath.Join(dir, spareName)))
+	}
+	return errors.Join(errs...)
 }
 
 // fail ends the log for writing: nothing after this moment may be believed to

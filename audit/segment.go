@@ -109,7 +109,9 @@ var kinds = [...]Kind{KindStatement, KindOutcome, KindSession, KindPrivacy, Kind
 
 const (
 	segmentSuffix = ".seg"
-	spareName     = "next.tmp" // the segment allocated ahead; it has no header yet
+	spareName     = "next.tmp"    // the segment allocated ahead; it has no header yet
+	reserveName   = "reserve.bin" // the one for when there is no room for that
+	reservePart   = 4             // of a segment's size, the reserve has this part
 )
 
 func segmentName(first uint64) string { return fmt.Sprintf("%020d%s", first, segmentSuffix) }
@@ -151,8 +153,8 @@ type segment struct {
 }
 
 // allocate makes a segment without a header, under a name that readers pass by.
-func allocate(dir string, size int64) (*segment, error) {
-	path := filepath.Join(dir, spareName)
+func allocate(dir, name string, size int64) (*segment, error) {
+	path := filepath.Join(dir, name)
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("allocate segment: %w", err)
@@ -182,10 +184,10 @@ func mapSegment(file *os.File, size int64) (*segment, error) {
 }
 
 // begin gives an allocated segment its header and its name.
-func (s *segment) begin(dir string, h header) error {
+func (s *segment) begin(dir, name string, h header) error {
 	s.header, s.idSum = h, idSum(h.first)
 	s.header.encode(s.data)
-	return os.Rename(filepath.Join(dir, spareName), filepath.Join(dir, segmentName(h.first)))
+	return os.Rename(filepath.Join(dir, name), filepath.Join(dir, segmentName(h.first)))
 }
 
 // append writes one frame and gives the chain hash after it. There must be
