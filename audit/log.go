@@ -137,7 +137,7 @@ func Open(dir string, opts Options) (*Log, error) {
 	}
 	l.startClock()
 	l.room.reserve, l.room.err = allocate(dir, reserveName, l.opts.SegmentSize/reservePart)
-	l.room.state = l.roomLeft(l.room.err)
+	l.room.state, l.room.short = l.roomLeft(l.room.err), l.room.err != nil
 	l.tasks.Go(l.syncer)
 	err = l.tell(notes)
 	if err == nil && l.signing != nil {

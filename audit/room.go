@@ -25,7 +25,7 @@ const retryAfter = time.Second
 type room struct {
 	spare      *segment
 	reserve    *segment
-	onReserve  bool // the current segment was the reserve, and there is none anew
+	short      bool // there is no reserve, or was none, and no segment to come since
 	allocating bool
 	err        error     // of the last attempt; nil after a success
 	tried      time.Time // when it ended
@@ -51,24 +51,52 @@ const littleRoom = 8
 func essential(k Kind) bool { return k != KindStatement && k != KindSession }
 
 // makeRoom sees to it that the current segment has need bytes left for a record
-// of a kind. The caller holds l.mu.
+// of a kind. It changes to the next segment, for which it waits while that is
+// being allocated: a burst can outrun that. The caller holds l.mu.
 func (l *Log) makeRoom(need int, kind Kind) error {
-	if err := l.stopped(); err != nil {
-		return err
-	}
-	if l.room.onReserve && !essential(kind) {
-		if err := l.awaitRoom(); err != nil {
+	r := &l.room
+	for {
+		if err := l.stopped(); err != nil {
 			return err
 		}
+		fits := l.cur.end+need <= len(l.cur.data)
+		switch {
+		case fits && (!r.short || essential(kind)):
+			l.lookAhead(need)
+			return nil
+		case !fits && r.spare != nil && (r.reserve != nil || essential(kind)):
+			if err := l.begin(&r.spare, spareName); err != nil {
+				return err
+			}
+			continue
+		}
+		l.allocateAhead()
+		switch {
+		case r.allocating:
+			l.changed.Wait()
+		case essential(kind) && !fits && r.reserve != nil && need <= len(r.reserve.data)-headerSize:
+			if err := l.begin(&r.reserve, reserveName); err != nil {
+				return err
+			}
+		default:
+			r.refused++
+			if !essential(kind) {
+				l.tellFull()
+			}
+			return fmt.Errorf("%w: %w", ErrFull, r.err)
+		}
 	}
-	if l.cur.end+need > len(l.cur.data) {
-		return l.rotate(need, kind)
+}
+
+// lookAhead readies what comes after the next need bytes. The caller holds l.mu.
+func (l *Log) lookAhead(need int) {
+	if !l.room.short && l.room.refused > l.room.told && l.cur.end+need+maxFrame <= len(l.cur.data) {
+		l.tellRefused()
 	}
-	if l.cur.end > len(l.cur.data)/5*4 || l.room.onReserve {
+	if l.cur.end > len(l.cur.data)/5*4 || l.room.short {
 		l.allocateAhead()
 	}
 	l.warmAhead()
-	return nil
 }
 
 // warmStep is how much of a segment is made ready to be written at a time, and
@@ -96,54 +124,6 @@ func (l *Log) warmAhead() {
 	})
 }
 
-// awaitRoom waits for what is being allocated, and fails where there is no
-// segment to come. The caller holds l.mu.
-func (l *Log) awaitRoom() error {
-	for l.room.spare == nil || l.room.onReserve {
-		l.allocateAhead()
-		if !l.room.allocating {
-			l.room.refused++
-			l.tellFull()
-			return fmt.Errorf("%w: %w", ErrFull, l.room.err)
-		}
-		l.changed.Wait()
-		if err := l.stopped(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// rotate changes to the next segment, for which it waits while it is being
-// allocated: a burst can outrun that.
-func (l *Log) rotate(need int, kind Kind) error {
-	for l.room.spare == nil {
-		l.allocateAhead()
-		switch {
-		case l.room.allocating:
-			l.changed.Wait()
-			if err := l.stopped(); err != nil {
-				return err
-			}
-		case essential(kind) && l.room.reserve != nil && need <= len(l.room.reserve.data)-headerSize:
-			return l.begin(&l.room.reserve, reserveName)
-		case essential(kind):
-			l.room.refused++
-			return fmt.Errorf("%w: %w", ErrFull, l.room.err)
-		default:
-			return l.awaitRoom() // which fails, and says so
-		}
-	}
-	if l.cur.end+need <= len(l.cur.data) {
-		return nil // another Append rotated meanwhile
-	}
-	if err := l.begin(&l.room.spare, spareName); err != nil {
-		return err
-	}
-	l.tellRefused()
-	return nil
-}
-
 // begin makes an allocated segment the current one.
 func (l *Log) begin(next **segment, name string) error {
 	h := header{first: l.next, chain: l.chain, mark: l.next, boot: l.boot}
@@ -151,7 +131,7 @@ func (l *Log) begin(next **segment, name string) error {
 		return l.fail(fmt.Errorf("begin segment %s: %w", segmentName(l.next), err))
 	}
 	l.full = append(l.full, l.cur)
-	l.room.onReserve = name == reserveName
+	l.room.short = name == reserveName
 	l.cur, *next = *next, nil
 	l.count++
 	l.bytes += headerSize
@@ -176,12 +156,8 @@ func (l *Log) tellFull() {
 // tellRefused records, once there is room again, that there was none. The
 // current segment has room for this and what comes next. The caller holds l.mu.
 func (l *Log) tellRefused() {
-	l.room.said = false
 	n := l.room.refused - l.room.told
-	if n == 0 {
-		return
-	}
-	l.room.told = l.room.refused
+	l.room.told, l.room.said = l.room.refused, false
 	r := &Record{Kind: KindSystem, Message: fmt.Sprintf("the log had no room, and refused %d records", n)}
 	l.put(r, kindByte(r.Kind), appendBody(nil, r))
 }
@@ -195,20 +171,27 @@ func (l *Log) allocateAhead() {
 		return
 	}
 	r.allocating = true
-	reserve, spare := r.reserve, r.spare
+	reserved, ready := r.reserve != nil, r.spare != nil
 	l.tasks.Go(func() {
+		var reserve, spare *segment // what is new: the others may be in use by the end
 		var err error
-		if reserve == nil {
+		if !reserved {
 			reserve, err = allocate(l.dir, reserveName, l.opts.SegmentSize/reservePart)
 		}
-		if err == nil && spare == nil {
+		if err == nil && !ready {
 			spare, err = allocate(l.dir, spareName, l.opts.SegmentSize)
 		}
 		state := l.roomLeft(err)
 		l.mu.Lock()
 		changed := state != r.state
-		r.spare, r.reserve, r.err, r.state, r.allocating, r.tried = spare, reserve, err, state, false, l.opts.Now()
-		r.onReserve = r.onReserve && err != nil
+		if reserve != nil {
+			r.reserve = reserve
+		}
+		if spare != nil {
+			r.spare = spare
+		}
+		r.err, r.state, r.allocating, r.tried = err, state, false, l.opts.Now()
+		r.short = r.short && err != nil
 		l.changed.Broadcast()
 		l.mu.Unlock()
 		if changed && l.opts.RoomChanged != nil {

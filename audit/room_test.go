@@ -1,11 +1,13 @@
 package audit
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,8 +23,14 @@ func smallDisk(t *testing.T, kind string, size int64) string {
 	dir := t.TempDir()
 	source, flags := "tmpfs", fmt.Sprintf("size=%d", size)
 	if kind != "tmpfs" {
-		source, flags = loopDevice(t, kind, size), ""
+		source, flags = loopDevice(t, kind, t.TempDir(), size), ""
 	}
+	mount(t, source, dir, kind, flags)
+	return dir
+}
+
+func mount(t *testing.T, source, dir, kind, flags string) {
+	t.Helper()
 	if err := unix.Mount(source, dir, kind, 0, flags); err != nil {
 		t.Skipf("mount a small %s: %v", kind, err)
 	}
@@ -31,13 +39,12 @@ func smallDisk(t *testing.T, kind string, size int64) string {
 			t.Error(err)
 		}
 	})
-	return dir
 }
 
-// loopDevice makes a file system in a file, behind a device.
-func loopDevice(t *testing.T, kind string, size int64) string {
+// loopDevice makes a file system in a file in a folder, behind a device.
+func loopDevice(t *testing.T, kind, in string, size int64) string {
 	t.Helper()
-	image := filepath.Join(t.TempDir(), "disk")
+	image := filepath.Join(in, "disk")
 	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, size)); err != nil {
 		t.Fatal(err)
 	}
@@ -128,9 +135,11 @@ func fullDiskUnderLoad(t *testing.T, disk string) {
 	for range rounds {
 		fillDisk(t, hog)
 		awaitRoom(t, rooms, RoomNone)
+		tick := time.NewTicker(time.Millisecond)
 		for before := s.refused.Load(); s.refused.Load() < before+100; {
-			time.Sleep(time.Millisecond)
+			<-tick.C
 		}
+		tick.Stop()
 		if st := l.Stats(); !errors.Is(st.Err, unix.ENOSPC) || st.Room != RoomNone {
 			t.Errorf("when the disk is full: Stats = %+v", st)
 		}
@@ -255,5 +264,74 @@ func TestReserve(t *testing.T) {
 	closeLog(t, l)
 	if rep, err := Verify(dir); err != nil || rep.Segments < 3 {
 		t.Errorf("Verify = %+v, %v", rep.Segments, err)
+	}
+}
+
+// TestFailingDisk has the device under the file system fail writes: it is thin,
+// and what is behind it is full. The system finds that out after the write, when
+// it makes it durable. From then on nobody is told that a record is, and what
+// they were told before is there.
+func TestFailingDisk(t *testing.T) {
+	thin := smallDisk(t, "tmpfs", 16<<20)
+	device := loopDevice(t, "ext4", thin, 64<<20)
+	disk := t.TempDir()
+	mount(t, device, disk, "ext4", "")
+	dir := filepath.Join(disk, "audit")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childDir+"="+dir, childStart+"="+time.Now().Format(time.RFC3339Nano))
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said string
+	last, durable := uint64(0), uint64(0)
+	lines := bufio.NewScanner(out)
+	for n := 0; lines.Scan(); n++ {
+		seq, err := strconv.ParseUint(lines.Text(), 10, 64)
+		if err != nil {
+			said = lines.Text()
+			break
+		}
+		if last%50 == 0 {
+			durable = last // it went on, so Sync came back
+		}
+		last = seq
+		if n == 200 {
+			fillDisk(t, filepath.Join(thin, "hog"))
+		}
+	}
+	werr := cmd.Wait()
+	if !strings.Contains(said, ErrFailed.Error()) && !strings.Contains(werr.Error(), "bus error") {
+		t.Fatalf("with a disk that fails, the writer ended with %v, and said %q", werr, said)
+	}
+	t.Logf("after record %d, of which %d was durable: %v; %s", last, durable, werr, said)
+	if err := unix.Unmount(disk, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(thin, "hog")); err != nil {
+		t.Fatal(err)
+	}
+	mountAgain(t, device, disk)
+	there := uint64(0)
+	for r, err := range Read(dir, 0) {
+		if err != nil {
+			t.Logf("behind record %d: %v", there, err)
+			break
+		}
+		there = r.Seq
+	}
+	if there < durable {
+		t.Errorf("record %d was durable, and the log ends with %d", durable, there)
+	}
+}
+
+// mountAgain mounts what a test's end will unmount.
+func mountAgain(t *testing.T, source, dir string) {
+	t.Helper()
+	if err := unix.Mount(source, dir, "ext4", 0, ""); err != nil {
+		t.Fatal(err)
 	}
 }

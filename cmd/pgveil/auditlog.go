@@ -33,6 +33,7 @@ func (p *process) openLog() (log *audit.Log, dir, other string, err error) {
 		p.log.Info("records of the access log were removed", "before", t.Records, "last", t.Last, "why", t.Why)
 	}
 	o.Retention.Failed = func(err error) { p.log.Error("old records of the access log stay; it is tried again", "err", err) }
+	o.RoomChanged = p.roomChanged
 	first, second := cfg.Audit.Dir, filepath.Join(cfg.Audit.Dir, besideDir)
 	log, err = audit.Open(first, o)
 	if !cfg.Overlap || !errors.Is(err, audit.ErrInUse) {
@@ -49,6 +50,18 @@ func besideKeysOf(o audit.Options) {
 		if k != nil {
 			*k = k.For(besideOrigin(k.Name()))
 		}
+	}
+}
+
+// roomChanged says how much room the disk of the access log has.
+func (p *process) roomChanged(room audit.Room, err error) {
+	switch room {
+	case audit.RoomNone:
+		p.log.Error("the disk of the access log is full: statements and logins are refused from the end of this segment on; make room", "err", err)
+	case audit.RoomLittle:
+		p.log.Warn("the disk of the access log has little room left: make room before statements are refused")
+	case audit.RoomEnough:
+		p.log.Info("the disk of the access log has room again")
 	}
 }
 

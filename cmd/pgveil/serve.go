@@ -378,6 +378,13 @@ func (p *process) gauges() {
 		gauge("pgveil_audit_records", "Records in the access log.", func(s audit.Stats) float64 { return float64(s.Appended) }),
 		gauge("pgveil_audit_lag_records", "Records that are not durable yet.", func(s audit.Stats) float64 { return float64(s.Lag()) }),
 		gauge("pgveil_audit_unsigned_records", "Records that no signed checkpoint covers yet.", func(s audit.Stats) float64 { return float64(s.Appended - s.Signed) }),
+		gauge("pgveil_audit_room_bytes", "Bytes that the disk of the access log has left; -1 where it does not say.", func(s audit.Stats) float64 { return float64(s.Free) }),
+		gauge("pgveil_audit_full", "1 while the disk of the access log has no room for another segment, and statements are refused or will be.", func(s audit.Stats) float64 {
+			if s.Room == audit.RoomNone {
+				return 1
+			}
+			return 0
+		}),
 		gauge("pgveil_audit_first_record", "Number of the first record in the access log; those before were removed.", func(s audit.Stats) float64 { return float64(s.First) }),
 		gauge("pgveil_audit_bytes", "Bytes of the access log.", func(s audit.Stats) float64 { return float64(s.Bytes) }),
 		gauge("pgveil_audit_refused", "Records that the access log could not take.", func(s audit.Stats) float64 { return float64(s.Refused) }))
