@@ -98,7 +98,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 }
 
 // quickWorkloads are those of --quick: enough of each kind to see what moved.
-var quickWorkloads = regexp.MustCompile(`^(small/(simple|prepared)/(8|32)|masked/|literals/simple/8|new/|connections/|rows/(select/masked|copy-out/clear|copy-in)|latency/|idle/|tls/(small/prepared/8|idle/))`)
+var quickWorkloads = regexp.MustCompile(`^(small/(simple|prepared)/(8|32)|masked/|literals/simple/8|audited/|new/|connections/|rows/(select/masked|copy-out/clear|copy-in)|latency/|idle/|tls/(small/prepared/8|idle/))`)
 
 // preset puts the values of --quick and --full where no flag says otherwise.
 func (o *options) preset(set map[string]bool) {

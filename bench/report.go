@@ -116,6 +116,13 @@ func (r *result) cells(contender string) []string {
 			onlyProxies(contender, figure(median(r.added(contender, p50Of)), 0)), onlyProxies(contender, figure(median(r.added(contender, p99Of)), 0)),
 			onlyProxies(contender, figure(medianRatio(r.added(contender, p99Of), r.added(pgbouncer, p99Of)), 2)),
 		}
+	case audited:
+		rate, cpu := r.column(contender, rateOf), r.column(contender, cpuOf)
+		return []string{
+			figure(medianRatio(rate, r.column("restricted", rateOf)), 2), onlyProxies(contender, figure(median(cpu), 1)),
+			figure(median(r.column(contender, p50Of))/1000, 1), figure(median(r.column(contender, p99Of))/1000, 1),
+			figure(median(rate), 0) + " " + r.Unit,
+		}
 	case footprint:
 		kib := r.column(contender, kibOf)
 		return []string{figure(median(kib), 1), figure(medianRatio(kib, r.column(pgbouncer, kibOf)), 2)}
@@ -143,7 +150,7 @@ func figure(v float64, decimals int) string {
 // brief is a sample in a line of progress.
 func (k kind) brief(s sample) string {
 	switch k {
-	case throughput:
+	case throughput, audited:
 		return figure(s.Rate, 0) + "/s"
 	case latency:
 		return figure(s.P99, 0) + "µs"
@@ -161,6 +168,8 @@ func (r *report) tables() []table {
 			"of direct", "of pgbouncer", "CPU µs", "CPU of pgbouncer", "rate a second (here only)"),
 		r.table(latency, "Latency at a fixed rate", "In µs, at half of what the slowest contender reaches; added is what lies above the server alone.",
 			"p50", "p99", "added p50", "added p99", "added p99 of pgbouncer"),
+		r.table(audited, "Statements that the access log must hold", "64 sessions, as many as can be; latencies in ms. Only intent waits until each record is on the disk.",
+			"of restricted", "CPU µs", "p50 ms", "p99 ms", "rate a second (here only)"),
 		r.table(footprint, "Memory of an idle session", "Growth of the process, divided by the sessions.",
 			"KiB", "of pgbouncer"),
 	}

@@ -16,6 +16,7 @@ const (
 	throughput kind = "throughput" // Rate and CPU
 	latency    kind = "latency"    // P50 and P99
 	footprint  kind = "footprint"  // KiB
+	audited    kind = "audited"    // Rate, CPU, P50 and P99: of statements that the access log must hold
 )
 
 // sample is what one run of a workload through one contender gave.
@@ -63,6 +64,7 @@ func (b *bench) writeScripts(context.Context) error {
 	const few = "\\set aid random(1, 200)\n"
 	return writeFiles(b.dir, 0o644, map[string]string{
 		"small.sql":    few + smallSQL + ":aid;\n",
+		"writes.sql":   "\\set n random(1, 1000000000)\nINSERT INTO incoming (id, branch, region, about) VALUES (:n, 1, 'EU', 'prefers letters to calls');\n",
 		"masked.sql":   few + strings.ReplaceAll(masked, mark, ":aid") + ";\n",
 		"new.sql":      few + "\\set n random(1, 1000000000)\n" + newSQL + ":aid;\n",
 		"literals.sql": fmt.Sprintf("\\set aid random(1, %d)\n\\set than random(1, 1000000000)\n%s;\n", 100_000*b.o.scale, literalsSQL),
@@ -93,6 +95,8 @@ func (b *bench) workloads() []workload {
 		b.inWorkload("rows/copy-in"),
 		b.latencyWorkload("latency/prepared/8", "intent"),
 		b.latencyWorkload("latency/intent/8", ""),
+		b.auditedWorkload("audited/reads/64", load{script: "small.sql", mode: "prepared", clients: 64}),
+		b.auditedWorkload("audited/writes/64", load{script: "writes.sql", mode: "prepared", clients: 64}),
 		workload{name: "idle/sessions", kind: footprint, once: true, run: b.idle},
 	)
 	return append(all, b.underTLS(all)...)
@@ -116,6 +120,26 @@ func (b *bench) timedWorkload(name string, l load) workload {
 	}
 	return workload{name: name, kind: throughput, unit: unit, run: func(ctx context.Context, r *running) (sample, error) {
 		return b.timed(ctx, r, l)
+	}}
+}
+
+// auditedWorkload is a timed one with its latencies, as many statements as can
+// be: it shows what it costs to wait until each record is on the disk.
+func (b *bench) auditedWorkload(name string, l load) workload {
+	l.seconds = b.o.seconds
+	return workload{name: name, kind: audited, unit: "statements", run: func(ctx context.Context, r *running) (sample, error) {
+		l := l
+		s, err := b.timed(ctx, r, l)
+		if err != nil {
+			return s, err
+		}
+		l.latencies = filepath.Join(b.dir, "latencies") // in a run of its own: to write them takes time, too
+		if _, err := b.pgbench(ctx, r, l); err != nil {
+			return s, err
+		}
+		all, err := readLatencies(l.latencies)
+		s.P50, s.P99 = percentile(all, 0.50), percentile(all, 0.99)
+		return s, err
 	}}
 }
 
