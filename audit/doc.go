@@ -14,8 +14,9 @@
 // machine too; all who wait share one fdatasync. So a proxy appends, forwards,
 // and waits before it lets the first byte of the answer go.
 //
-// Whoever cannot append must refuse. A disk without room refuses for as long
-// as that lasts (ErrFull); a disk that cannot write ends the log (ErrFailed).
+// Whoever cannot append must refuse. A disk without room refuses statements and
+// logins for as long as that lasts (ErrFull), while a reserve takes what must be
+// said; a disk that cannot write ends the log (ErrFailed).
 // A disk that fails under the mapping, or somebody who cuts a mapped file
 // short, kills the process: nothing passes unrecorded then either.
 //
@@ -24,7 +25,8 @@
 // A log is a directory of segments, 00000000000000000000.seg and so on, each
 // named by the seq of its first record. One process writes it, under a lock
 // (flock) on the directory. A segment's room is reserved when it is made, and
-// the next one's ahead of need, as next.tmp. Names that do not end in .seg are
+// the next one's ahead of need, as next.tmp; reserve.bin, a quarter of one, takes
+// its place when there is no room. Names that do not end in .seg are
 // passed by. Integers are little endian.
 //
 // A segment begins with a header of 96 bytes:
@@ -90,6 +92,15 @@
 //
 // Prove writes c2sp.org/tlog-proof@v1, with the payload as extra data: a file
 // that CheckProof checks without the log.
+//
+// # Retention
+//
+// Old segments may go, by Options.Retention, and then a file, retired, says so:
+// a note signed by the same key, see Tombstone. What has a lower seq than it
+// names counts for nothing, whether it is there or not; the segment that it
+// names must be there, with the chain hash that it gives. It gives the full
+// subtrees of the tree of what is gone, too, the largest first, so hashes.dat is
+// needed only to prove what was below.
 //
 // # Example
 //
