@@ -170,6 +170,9 @@ func allocate(dir, name string, size int64) (*segment, error) {
 // also when it fails.
 func mapSegment(file *os.File, size int64) (*segment, error) {
 	err := unix.Fallocate(int(file.Fd()), 0, 0, size)
+	for errors.Is(err, unix.EINTR) { // by a signal of Go's scheduler, on file systems that let themselves be interrupted
+		err = unix.Fallocate(int(file.Fd()), 0, 0, size)
+	}
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		err = fmt.Errorf("the file system cannot reserve room (use ext4, xfs or btrfs): %w", err)
 	}
