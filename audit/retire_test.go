@@ -160,12 +160,27 @@ func checkRetiredProofs(t *testing.T, dir, before string, k Key, tomb Tombstone,
 			t.Errorf("record %d: %v", seq, err)
 		}
 	}
+	for _, seq := range []uint64{0, tomb.Records - 1, tomb.Records} {
+		want, err := LeafHash(before, seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, gone := os.Stat(filepath.Join(dir, hashesName))
+		if got, err := LeafHash(dir, seq); (gone == nil || seq == tomb.Records) && (err != nil || got != want) {
+			t.Errorf("LeafHash of record %d = %v, %v, want %v", seq, got, err, want)
+		} else if gone != nil && seq < tomb.Records && err == nil {
+			t.Errorf("LeafHash of record %d without %s = %v", seq, hashesName, got)
+		}
+	}
 	if _, err := Prove(dir, tomb.Records-1); err == nil || !strings.Contains(err.Error(), "it was retired at 2026-12-02") {
 		t.Errorf("Prove of a record that is gone = %v", err)
 	}
 	entries, _, err := Last(dir, Filter{}, 100_000)
 	if err != nil || entries[0].Seq != tomb.Records {
 		t.Errorf("Last begins with %d, %v", entries[0].Seq, err)
+	}
+	if _, err := OpenTail(dir, tomb.Records-1); err == nil || !strings.Contains(err.Error(), "were retired before they were read") {
+		t.Errorf("OpenTail of what is gone = %v", err)
 	}
 	list := listOf(t, dir)
 	if _, err := os.Stat(filepath.Join(dir, hashesName)); err != nil {

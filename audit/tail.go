@@ -26,11 +26,16 @@ type Tail struct {
 	r    *reader
 }
 
-// OpenTail opens a log to read it from seq on. It may run beside the writer.
+// OpenTail opens a log to read it from seq on, or where that is 0 from its first
+// record. It may run beside the writer.
 func OpenTail(dir string, from uint64) (*Tail, error) {
 	r, err := openReader(dir, from, false)
 	if err != nil {
 		return nil, fmt.Errorf("read audit log %s: %w", dir, err)
+	}
+	if from > 0 && from < r.retired.Records {
+		r.file.Close() // only read from
+		return nil, fmt.Errorf("read audit log %s: records %d to %d were retired before they were read", dir, from, r.retired.Records-1)
 	}
 	return &Tail{from, r}, nil
 }
@@ -60,9 +65,13 @@ func (t *Tail) Next() (leaf Leaf, more bool, err error) {
 // Close closes the files.
 func (t *Tail) Close() error { return t.r.file.Close() }
 
-// LeafHash gives the leaf hash of one record. The error is an io.EOF where the log
-// ends before it.
+// LeafHash gives the leaf hash of one record, also of one that was retired as long
+// as the stored hashes have it. The error is an io.EOF where the log ends before
+// it.
 func LeafHash(dir string, seq uint64) (tlog.Hash, error) {
+	if t, err := readTombstone(dir); err != nil || seq < t.Records {
+		return retiredLeaf(dir, seq, err)
+	}
 	payload, err := payloadOf(dir, seq)
 	if errors.Is(err, io.EOF) {
 		err = fmt.Errorf("the log ends before record %d: %w", seq, err)
@@ -71,6 +80,25 @@ func LeafHash(dir string, seq uint64) (tlog.Hash, error) {
 		return tlog.Hash{}, err
 	}
 	return tlog.RecordHash(payload), nil
+}
+
+func retiredLeaf(dir string, seq uint64, err error) (tlog.Hash, error) {
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	file, err := os.Open(filepath.Join(dir, hashesName))
+	if err != nil {
+		return tlog.Hash{}, fmt.Errorf("record %d was retired: %w", seq, err)
+	}
+	defer file.Close()
+	h, err := storedHashes{file}.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(seq))})
+	if err != nil {
+		return tlog.Hash{}, fmt.Errorf("record %d was retired: %w", seq, err)
+	}
+	if h[0] == (tlog.Hash{}) { // the file was made anew since
+		return tlog.Hash{}, fmt.Errorf("record %d was retired, and %s does not have its hash any more", seq, hashesName)
+	}
+	return h[0], nil
 }
 
 // SyncFiles makes a log durable that another process writes, or wrote, from the

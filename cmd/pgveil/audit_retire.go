@@ -101,6 +101,7 @@ func retireChain(ctx context.Context, a config.Audit, dir string, stdout io.Writ
 	if dir != a.Dir {
 		besideKeysOf(o)
 	}
+	o.Retention.Floor = func() uint64 { return shipFloor(a, dir) }
 	log, err := audit.Open(dir, o)
 	if errors.Is(err, audit.ErrInUse) {
 		_, err = fmt.Fprintf(stdout, "%s: pgveil is writing it, and removes old records by itself\n", dir)

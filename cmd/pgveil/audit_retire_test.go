@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/config"
 )
 
 // TestAuditRetire removes old records of both chains as an operator does: looks
@@ -76,5 +78,26 @@ func TestAuditRetire(t *testing.T) {
 	said = pgveil("verify", "--dir", in("audit"), "--key", in("audit.key.pub"))
 	if strings.Count(said, "retired: records 0 to ") != 2 || strings.Count(said, "good: ") != 2 {
 		t.Errorf("verify says:\n%s", said)
+	}
+}
+
+// TestShipFloor keeps what sinks do not have, and everything where that cannot
+// be seen.
+func TestShipFloor(t *testing.T) {
+	dir := t.TempDir()
+	a := config.Audit{Dir: dir}
+	if got := shipFloor(a, dir); got != math.MaxUint64 {
+		t.Errorf("without a sink: %d", got)
+	}
+	a.Ship = []config.Sink{{Name: "siem"}}
+	if got := shipFloor(a, dir); got != 0 {
+		t.Errorf("of a sink that has not begun: %d", got)
+	}
+	a.Ship = nil
+	if err := os.WriteFile(filepath.Join(dir, "ship"), nil, 0o600); err != nil { // in place of the folder of cursors
+		t.Fatal(err)
+	}
+	if got := shipFloor(a, dir); got != 0 {
+		t.Errorf("of cursors that cannot be read: %d", got)
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"time"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/audit/ship"
 	"github.com/pgveil/pgveil/config"
 )
 
@@ -34,14 +36,47 @@ func (p *process) openLog() (log *audit.Log, dir, other string, err error) {
 	}
 	o.Retention.Failed = func(err error) { p.log.Error("old records of the access log stay; it is tried again", "err", err) }
 	o.RoomChanged = p.roomChanged
+	o.Retention.Floor = func() uint64 { return min(p.loaded(), shipFloor(cfg.Audit, cfg.Audit.Dir)) }
 	first, second := cfg.Audit.Dir, filepath.Join(cfg.Audit.Dir, besideDir)
 	log, err = audit.Open(first, o)
 	if !cfg.Overlap || !errors.Is(err, audit.ErrInUse) {
 		return log, first, second, err
 	}
 	besideKeysOf(o)
+	o.Retention.Floor = func() uint64 { return min(p.loaded(), shipFloor(cfg.Audit, second)) }
 	log, err = audit.Open(second, o)
 	return log, second, first, err
+}
+
+// loaded gives the first record of the chain that this process writes that the
+// log's table does not have yet; all of them while that is not known.
+func (p *process) loaded() uint64 {
+	if p.cfg.Audit.Table == nil {
+		return math.MaxUint64
+	}
+	loader := p.loader.Load()
+	if loader == nil {
+		return 0
+	}
+	records, _ := loader.Loaded()
+	return records
+}
+
+// shipFloor gives the first record of the chain in dir that some sink does not
+// have yet; all of them where that cannot be seen, or none has begun.
+func shipFloor(a config.Audit, dir string) uint64 {
+	floors, err := ship.Floor(a.Dir)
+	if err != nil {
+		return 0
+	}
+	chain := "main"
+	if dir != a.Dir {
+		chain = besideDir
+	}
+	if least, begun := floors[chain]; begun || len(a.Ship) > 0 {
+		return least
+	}
+	return math.MaxUint64
 }
 
 // besideKeysOf makes options of the first chain those of the second.
