@@ -2,11 +2,15 @@ package ship
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pgveil/pgveil/audit"
 )
 
 // TestAlarms gives a sink a log that does not go on where it was. It stops, says
@@ -28,13 +32,6 @@ func TestAlarms(t *testing.T) {
 			m.statements(1)
 		}, "it was cut short or replaced"},
 		{"there is no log", func(t *testing.T, m *memory) { removeLog(t, m.dir) }, "there is no log"},
-		{"records are gone", func(t *testing.T, m *memory) {
-			write(t, cursorPath(m.dir, "file"), `{"main":{"next":3,"last":""}}`)
-			first := filepath.Join(m.dir, "00000000000000000000.seg")
-			if err := os.Rename(first, filepath.Join(m.dir, "00000000000000000007.seg")); err != nil {
-				t.Fatal(err)
-			}
-		}, "records 3 to 6"},
 		{"the cursor is damaged", func(t *testing.T, m *memory) { write(t, cursorPath(m.dir, "file"), `{"main"`) }, "is no cursor"},
 		{"the cursor is empty", func(t *testing.T, m *memory) { write(t, cursorPath(m.dir, "file"), ``) }, "is no cursor"},
 	} {
@@ -91,5 +88,64 @@ func TestFloorFails(t *testing.T) {
 	write(t, cursorPath(m.dir, "other"), "junk")
 	if floor, err := Floor(m.dir); err == nil {
 		t.Errorf("Floor = %v without an error", floor)
+	}
+}
+
+// TestRetired has old records removed from the log: not before a sink has them,
+// where the log asks for the floor. Where it does not, the sink stops; one that
+// begins, begins with what there is.
+func TestRetired(t *testing.T) {
+	key, _, err := audit.NewKey("test.example/audit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, asks := range []bool{true, false} {
+		t.Run(fmt.Sprintf("the log asks: %v", asks), func(t *testing.T) {
+			m := &memory{t: t, dir: t.TempDir(), said: &logged{}}
+			o := audit.Options{SegmentSize: 1, Key: &key, CheckpointEvery: time.Hour, Retention: audit.Retention{Keep: time.Nanosecond}}
+			if asks {
+				o.Retention.Floor = func() uint64 {
+					floor, err := Floor(m.dir)
+					if err != nil {
+						t.Error(err)
+					}
+					return floor["main"]
+				}
+			}
+			if m.log, err = audit.Open(m.dir, o); err != nil {
+				t.Fatal(err)
+			}
+			defer m.log.Close()
+			m.statements(1)
+			sink, path := m.fileSink()
+			if err := m.ship(sink); err != nil {
+				t.Fatal(err)
+			}
+			m.statements(1000) // four segments
+			tomb, err := m.log.Retire(t.Context())
+			if err != nil || (tomb.Records > 2) == asks {
+				t.Fatalf("Retire = %+v, %v", tomb, err)
+			}
+			if err := m.ship(sink); (err == nil) != asks || err != nil && !strings.Contains(err.Error(), fmt.Sprintf("to %d of %s are gone", tomb.Records-1, m.dir)) {
+				t.Fatalf("after %d records were removed: %v", tomb.Records, err)
+			}
+			if !asks {
+				fresh, path := m.fileSink()
+				fresh.Name = "fresh"
+				if err := m.ship(fresh); err != nil {
+					t.Fatal(err)
+				}
+				if got := seqs(t, path); len(got) == 0 || got[0] != fmt.Sprintf("audit %d", tomb.Records) {
+					t.Errorf("a new sink has %d records, from %v", len(got), got[:min(1, len(got))])
+				}
+				return
+			}
+			if got := seqs(t, path); !slices.Equal(got[:2002], upTo("audit", 0, 2002)) {
+				t.Errorf("there are %d records", len(got))
+			}
+			if tomb, err := m.log.Retire(t.Context()); err != nil || tomb.Records == 0 {
+				t.Errorf("once the sink has all, Retire = %+v, %v", tomb, err)
+			}
+		})
 	}
 }

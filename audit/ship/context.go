@@ -64,17 +64,14 @@ func (s *statements) of(dir string, r *audit.Record) (*audit.Record, error) {
 	return found, nil
 }
 
-// at reads one record of a log. It is nil where the log begins behind it, or
-// ends before.
+// at reads one record of a log. It is nil where the log has it no more, or not
+// yet.
 func at(dir string, seq uint64) (*audit.Record, error) {
-	first, some, err := firstRecord(dir)
-	if err != nil || !some || seq < first {
-		return nil, err
-	}
 	for r, err := range audit.Read(dir, seq) {
-		if err != nil {
+		if err != nil || r.Seq != seq {
 			return nil, err
 		}
+		r.Sealed = ""
 		return &r, nil
 	}
 	return nil, nil

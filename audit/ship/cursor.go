@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pgveil/pgveil/audit"
 )
 
 // cursorDir is the folder of cursors, in that of the log; a file each.
@@ -145,41 +146,23 @@ func lock(dir, sink string) (*os.File, error) {
 	return f, nil
 }
 
-// firstRecord gives the seq of the first record that a log still has, and
-// whether there is a log.
-func firstRecord(dir string) (first uint64, some bool, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, false, err
-	}
-	for _, e := range entries { // in order of their names, which have leading zeros
-		name, ok := strings.CutSuffix(e.Name(), ".seg")
-		if seq, err := strconv.ParseUint(name, 10, 64); ok && err == nil {
-			return seq, true, nil
-		}
-	}
-	return 0, false, nil
+// hasLog tells whether a folder has a log.
+func hasLog(dir string) (bool, error) {
+	segments, err := filepath.Glob(filepath.Join(globQuote(dir), "*.seg"))
+	return len(segments) > 0, err
 }
 
-// SyncFiles makes what is in a chain's files durable. Whoever writes the log has
-// a better way: it shares one sync among all who wait.
-func SyncFiles(c Chain) (err error) {
-	entries, err := os.ReadDir(c.Dir)
-	if err != nil {
-		return err
+// firstRecord gives the seq of the first record that a log still has, or will
+// have, and whether there is a log.
+func firstRecord(dir string) (first uint64, some bool, err error) {
+	if some, err = hasLog(dir); !some || err != nil {
+		return 0, false, err
 	}
-	last := ""
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".seg") {
-			last = e.Name() // those before it are durable: the log sees to that when it begins a segment
-		}
+	for r, err := range audit.Read(dir, 0) {
+		return r.Seq, true, err
 	}
-	f, err := os.Open(filepath.Join(c.Dir, last))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return f.Sync()
+	h, err := audit.ReadHead(dir) // it has no record
+	return h.Count, true, err
 }
 
 // Reset has a sink go on at the end of the log, or at a record of the first

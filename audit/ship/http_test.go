@@ -3,6 +3,7 @@ package ship
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -61,7 +62,7 @@ func TestWrongTLS(t *testing.T) {
 			s := newServer()
 			handler, target := kind(s)
 			web := httptest.NewUnstartedServer(handler)
-			web.Config.ErrorLog = nil
+			web.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 			web.StartTLS()
 			defer web.Close()
 			events := []Event{{Log: "l", UID: "l-0", Body: []byte("{}")}}

@@ -34,7 +34,7 @@ func (r *reader) run(hard, toEnd context.Context) {
 // still not there, there is nothing to read.
 func (r *reader) await(toEnd context.Context) bool {
 	for {
-		_, some, err := firstRecord(r.chain.Dir)
+		some, err := hasLog(r.chain.Dir)
 		if some || err != nil {
 			return true // of an error, reading tells
 		}
@@ -65,12 +65,15 @@ func (r *reader) each(hard context.Context, records iter.Seq2[audit.Record, erro
 	return hard.Err() == nil
 }
 
-// take checks that a record is the next, and finds its statement.
+// take checks that a record is the next, and finds its statement. What the record
+// holds sealed stays in the log: it goes when its key or the segment does, and a
+// copy elsewhere would not.
 func (r *reader) take(it *item) (err error) {
 	if it.Seq != r.next.Next {
 		return fmt.Errorf("record %d of %s follows where %d should: records are missing", it.Seq, r.chain.Dir, r.next.Next)
 	}
 	r.next.Next++
+	it.Sealed = ""
 	if it.Kind == audit.KindStatement && it.Decision != "refuse" {
 		kept := it.Record
 		r.made.add(&kept)

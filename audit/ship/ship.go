@@ -206,7 +206,7 @@ func (s *Shipper) head(c Chain) uint64 {
 	if time.Since(h.at) < headFor {
 		return h.count
 	}
-	if _, some, err := firstRecord(c.Dir); err != nil || !some {
+	if some, err := hasLog(c.Dir); err != nil || !some {
 		return 0
 	}
 	if now, err := audit.ReadHead(c.Dir); err == nil {

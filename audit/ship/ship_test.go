@@ -337,3 +337,24 @@ func timeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc
 func standing(shape string) audit.Record {
 	return audit.Record{Kind: audit.KindStatement, User: "alice", Command: "SELECT", Decision: "refuse", Shape: shape}
 }
+
+// TestSealed keeps to itself what the log has sealed.
+func TestSealed(t *testing.T) {
+	m := newLog(t)
+	seq := m.append(audit.Record{Kind: audit.KindStatement, Decision: "allow", Sealed: "c2VhbGVk"})
+	m.append(audit.Record{Kind: audit.KindOutcome, Ref: seq})
+	sink, path := m.fileSink()
+	if err := m.ship(sink); err != nil {
+		t.Fatal(err)
+	}
+	from, o := uint64(1), m.options()
+	o.From = &from // the statement is read again
+	s, err := Start([]Sink{sink}, o)
+	if err == nil {
+		err = s.Close(t.Context())
+	}
+	text, rerr := os.ReadFile(path)
+	if err := errors.Join(err, rerr); err != nil || strings.Contains(string(text), "c2VhbGVk") || strings.Count(string(text), "\n") != 3 {
+		t.Errorf("%v: %s", err, text)
+	}
+}

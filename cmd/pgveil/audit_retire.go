@@ -80,7 +80,7 @@ func retireChains(ctx context.Context, a config.Audit, dry bool, stdout io.Write
 
 func previewRetirement(_ context.Context, a config.Audit, dir string, stdout io.Writer) error {
 	before := time.Now().Add(-time.Duration(a.Keep))
-	found, err := audit.FindRetirable(dir, before, ^uint64(0))
+	found, err := audit.FindRetirable(dir, before, shipFloor(a, dir))
 	if err != nil {
 		return err
 	}

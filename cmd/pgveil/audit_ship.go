@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/audit/ship"
 	"github.com/pgveil/pgveil/config"
 )
@@ -80,7 +81,7 @@ func (s *shipCall) run(ctx context.Context) error {
 	case s.from != "":
 		return s.backfill(ctx, cfg, list, o)
 	default:
-		o.Durable = func(_ context.Context, c ship.Chain, _ uint64) error { return ship.SyncFiles(c) }
+		o.Durable = func(ctx context.Context, c ship.Chain, seq uint64) error { return audit.SyncFiles(ctx, c.Dir, seq) }
 		return s.ship(ctx, list, o)
 	}
 }

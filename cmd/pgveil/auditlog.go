@@ -69,7 +69,7 @@ func shipFloor(a config.Audit, dir string) uint64 {
 	if err != nil {
 		return 0
 	}
-	chain := "main"
+	chain := mainChain
 	if dir != a.Dir {
 		chain = besideDir
 	}

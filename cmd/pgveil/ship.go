@@ -27,7 +27,7 @@ func (p *process) startShip(dir string) (err error) {
 	o := shipOptions(p.cfg.Audit, p.log)
 	o.Durable = func(ctx context.Context, c ship.Chain, seq uint64) error {
 		if c.Dir != dir {
-			return ship.SyncFiles(c) // another process writes it, or nobody
+			return audit.SyncFiles(ctx, c.Dir, seq) // another process writes it, or nobody
 		}
 		if err := p.audit.Sync(ctx, seq); !errors.Is(err, audit.ErrClosed) {
 			return err
@@ -59,10 +59,14 @@ func (p *process) endShip() {
 	}
 }
 
+// mainChain is what the first chain is called in cursors; the second is
+// besideDir.
+const mainChain = "main"
+
 // shipOptions says where the log's chains are, and what they are called.
 func shipOptions(a config.Audit, log *slog.Logger) ship.Options {
 	return ship.Options{Dir: a.Dir, Log: log, Chains: []ship.Chain{
-		{Name: "main", Dir: a.Dir, Log: shippedAs(a)},
+		{Name: mainChain, Dir: a.Dir, Log: shippedAs(a)},
 		{Name: besideDir, Dir: filepath.Join(a.Dir, besideDir), Log: besideOrigin(shippedAs(a))},
 	}}
 }
