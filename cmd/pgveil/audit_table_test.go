@@ -330,7 +330,9 @@ func TestTableOfKilledProcesses(t *testing.T) {
 		if err := s.ask(addr); err != nil {
 			t.Fatal(err)
 		}
-		await(t, "more is loaded", func() bool { return count("SELECT coalesce(sum(records), 0)::bigint FROM pgveil.access_loads") > before })
+		await(t, "more is loaded", func() bool {
+			return count("SELECT coalesce(sum(records), 0)::bigint FROM pgveil.access_loads") > before
+		})
 		if err := r.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}

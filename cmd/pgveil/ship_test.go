@@ -324,7 +324,7 @@ func TestUnshipped(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if main, beside := unshipped(a, mainChain)(), unshipped(a, besideDir)(); main != tt.main || beside != tt.beside {
+		if main, beside := shipFloor(a, a.Dir), shipFloor(a, filepath.Join(a.Dir, besideDir)); main != tt.main || beside != tt.beside {
 			t.Errorf("with %s: %d, %d, want %d, %d", tt.file, main, beside, tt.main, tt.beside)
 		}
 	}
