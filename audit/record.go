@@ -65,10 +65,14 @@ type Record struct {
 // AnyNumber stands in Unnamed where nothing bounds the number.
 const AnyNumber = -1
 
+// AnyKind stands for every kind of data subject, where a statement was not
+// understood.
+const AnyKind = "*"
+
 // Unnamed says that a statement may have returned or changed rows of subjects
 // of a kind that its records do not name.
 type Unnamed struct {
-	Kind   string `json:"kind"`
+	Kind   string `json:"kind"` // or AnyKind
 	AtMost int64  `json:"at_most"` // or AnyNumber
 }
 

@@ -31,7 +31,7 @@ func WhoSaw(records iter.Seq2[Record, error], kind, token string, since, until t
 		w.add(r)
 	}
 	for _, s := range w.open {
-		if slices.Contains(s.Kinds, kind) && !s.Certain {
+		if (slices.Contains(s.Kinds, kind) || slices.Contains(s.Kinds, AnyKind)) && !s.Certain {
 			s.AtMost = AnyNumber
 			w.seen[s] = true
 		}
@@ -83,7 +83,7 @@ func (w *witness) look(s *Sighting, r *Record) {
 		w.seen[s] = true
 	}
 	for _, u := range r.Unnamed {
-		if u.Kind != w.kind || s.Certain {
+		if u.Kind != w.kind && u.Kind != AnyKind || s.Certain {
 			continue
 		}
 		if u.AtMost < 0 || s.AtMost < 0 {

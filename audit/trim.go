@@ -50,7 +50,7 @@ func trimmed(r *Record, budget int) Record {
 	}
 	t.Roles = cutList(r.Roles, budget)
 	t.Reasons = cutList(r.Reasons, budget)
-	t.Kinds = cutList(r.Kinds, budget)
+	t.Kinds = cutKinds(r.Kinds, budget)
 	t.Subjects = cutList(r.Subjects, budget)
 	t.Unnamed = cutUnnamed(r.Unnamed, budget)
 	t.Columns = cutColumns(r.Columns, budget)
@@ -76,12 +76,22 @@ func cutList(list []string, budget int) []string {
 	return list
 }
 
-// cutUnnamed leaves one entry of no kind for those that are cut: any number of
-// subjects of any.
+// cutKinds leaves AnyKind for those that are cut.
+func cutKinds(kinds []string, budget int) []string {
+	for i, s := range kinds {
+		if budget -= len(s) + len(`"",`); budget < 0 {
+			return append(kinds[:i:i], AnyKind)
+		}
+	}
+	return kinds
+}
+
+// cutUnnamed leaves one entry for those that are cut: any number of subjects of
+// any kind.
 func cutUnnamed(unnamed []Unnamed, budget int) []Unnamed {
 	for i, u := range unnamed {
 		if budget -= len(u.Kind) + len(`{"kind":"","at_most":-9223372036854775808},`); budget < 0 {
-			return append(unnamed[:i:i], Unnamed{Kind: fmt.Sprintf("… (%d more)", len(unnamed)-i), AtMost: AnyNumber})
+			return append(unnamed[:i:i], Unnamed{AnyKind, AnyNumber})
 		}
 	}
 	return unnamed

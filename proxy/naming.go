@@ -138,7 +138,7 @@ func (s *session) stepsMade(p *rewrite.Plan) []*rewrite.Naming {
 		default:
 			continue
 		}
-		steps[i] = &rewrite.Naming{Reached: []rewrite.Reached{{Each: rewrite.AnyNumber}}}
+		steps[i] = &rewrite.Naming{Reached: []rewrite.Reached{{Kind: rewrite.AnyKind, Each: rewrite.AnyNumber}}}
 		if made := of.get([]byte(step.Name)); made != nil {
 			steps[i] = madeBy(made.plan, step.Name)
 		} else if j := slices.IndexFunc(p.Steps[:i], func(before rewrite.Step) bool { return makes(before, step.Name) }); j >= 0 {

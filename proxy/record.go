@@ -114,7 +114,7 @@ func kindsOf(steps []*rewrite.Naming) (kinds []string) {
 			continue
 		}
 		for _, r := range step.Reached {
-			if r.Kind != "" && !slices.Contains(kinds, r.Kind) {
+			if !slices.Contains(kinds, r.Kind) {
 				kinds = append(kinds, r.Kind)
 			}
 		}

@@ -201,7 +201,7 @@ func (v *Investigation) subject(name string, m mark) {
 func cut(entry string) bool { return strings.HasPrefix(entry, "… (") }
 
 func (v *Investigation) unbounded(kind string, unfinished bool) {
-	if cut(kind) {
+	if cut(kind) || kind == audit.AnyKind {
 		kind = ""
 	}
 	b := v.bounds[kind]

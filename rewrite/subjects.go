@@ -30,12 +30,15 @@ type Naming struct {
 
 // Reached bounds how many subjects of a kind a row can be about.
 type Reached struct {
-	Kind string
+	Kind string // or AnyKind
 	Each int64 // of one row that is returned, changed or counted; AnyNumber
 }
 
 // AnyNumber says that nothing bounds the number.
 const AnyNumber = -1
+
+// AnyKind says that a text may be about subjects of every kind.
+const AnyKind = "*"
 
 // Naming gives how the subjects of one statement are named.
 func (p *Plan) Naming(step int) *Naming {

@@ -108,7 +108,7 @@ func TestWhomRowsAreAbout(t *testing.T) {
 		{"dora", "SELECT first_name FROM customers", "", "customer 1"},
 		{"dora", "COPY customers TO STDOUT", "", "customer 1"},
 		{"dora", "CREATE TABLE t ()", "", "nobody"},
-		{"dora", "SELECT virtual FROM nowhere", "", " any"},
+		{"dora", "SELECT virtual FROM nowhere", "", "* any"},
 	} {
 		p, err := e.Plan(session(t, e, tt.login, ""), tt.sql)
 		if err != nil {

@@ -276,11 +276,11 @@ func (e *Engine) about(r *catalog.Relation) []string {
 	}
 	node, err := parse.ParseOne(r.Definition)
 	if err != nil {
-		return []string{""}
+		return []string{AnyKind}
 	}
 	q, err := resolve.Resolve(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog"}, Expand: (*catalog.Relation).Governed}, node)
 	if err != nil {
-		return []string{""}
+		return []string{AnyKind}
 	}
 	for _, ref := range q.Refs {
 		kinds = append(kinds, e.Policy.SubjectKinds(ref.Relation)...)
@@ -336,7 +336,7 @@ func (e *Engine) Anybody() []*Naming {
 }
 
 // anybody is the naming of what is not understood.
-func anybody() *Naming { return &Naming{Reached: []Reached{{Each: AnyNumber}}} }
+func anybody() *Naming { return &Naming{Reached: []Reached{{AnyKind, AnyNumber}}} }
 
 // guess resolves a statement for the access log alone. Where the session's search
 // path was not asked for, a name without a schema is that of the only relation

@@ -243,12 +243,12 @@ CREATE OR REPLACE FUNCTION pgveil.who_saw(kind text, key text, since timestamptz
                 UNION ALL
                 SELECT s.log, s.seq, s.at, false, s.at_most
                 FROM pgveil.access_subjects AS s
-                WHERE s.kind = $1 AND s.token IS NULL
+                WHERE s.kind IN ($1, '*') AND s.token IS NULL
                   AND s.at >= coalesce($3, '-infinity') AND s.at < coalesce($4, 'infinity')
                 UNION ALL
                 SELECT o.log, o.seq, o.at, false, -1
                 FROM pgveil.access_log AS o
-                WHERE o.kind = 'statement' AND o.outcome IS NULL AND o.decision IS DISTINCT FROM 'refuse' AND $1 = ANY (o.subject_kinds)
+                WHERE o.kind = 'statement' AND o.outcome IS NULL AND o.decision IS DISTINCT FROM 'refuse' AND o.subject_kinds && ARRAY[$1, '*']
                   AND o.at >= coalesce($3, '-infinity') AND o.at < coalesce($4, 'infinity')) AS f
           GROUP BY f.log, f.seq, f.at) AS w
     JOIN pgveil.access_log AS a ON a.log = w.log AND a.seq = w.seq AND a.at = w.at
