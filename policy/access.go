@@ -48,7 +48,7 @@ func (a *Access) Function(schema, name, extension string) bool {
 		return false
 	}
 	s := a.decisions.set
-	if schema == OwnSchema && name == WhoSaw && a.decisions.audits() {
+	if schema == OwnSchema && slices.Contains(auditFunctions, name) && a.decisions.audits() {
 		return true
 	}
 	return a.Unrestricted || s.functions[catalog.Name{Schema: schema, Name: name}] || extension != "" && s.extensions[extension]

@@ -14,12 +14,12 @@ const auditRight = "audit"
 const auditClass = "access_log"
 
 // auditRelations are what the right opens in OwnSchema. It opens nothing else
-// there: whom the tokens in the log mean is told by WhoSaw alone.
-var auditRelations = strings.Fields(`access_log access_subjects access_columns user_days refusals refusals_by_rule
-	access_by_purpose first_accesses unusual_hours elevation_history access_loaded`)
+// there: whom the tokens in the log mean is told by who_saw alone.
+var auditRelations = strings.Fields(`access_log access_subjects access_columns refusals first_accesses
+	unusual_hours elevation_history access_loaded`)
 
-// WhoSaw is the function in OwnSchema that the right opens.
-const WhoSaw = "who_saw"
+// auditFunctions are the functions in OwnSchema that the right opens.
+var auditFunctions = strings.Fields("who_saw user_days refusals_by_rule access_by_purpose")
 
 // AuditRelations lists the tables and views in OwnSchema that auditors read.
 func AuditRelations() []string { return slices.Clone(auditRelations) }

@@ -11,9 +11,13 @@ import (
 //go:embed accesslog.sql
 var accessLogSchema string
 
-// whoSaw are the forms of pgveil.who_saw, by the type of the key. It alone tells
-// whom a token means.
-var whoSaw = []string{"text", "bigint", "uuid"}
+// auditFunctions are the functions that the policy opens to auditors, with their
+// arguments.
+// who_saw, in a form for each type of key, alone tells whom a token means.
+var auditFunctions = []string{
+	"who_saw(text, text, timestamptz, timestamptz)", "who_saw(text, bigint, timestamptz, timestamptz)", "who_saw(text, uuid, timestamptz, timestamptz)",
+	"user_days(timestamptz, timestamptz)", "refusals_by_rule(timestamptz, timestamptz)", "access_by_purpose(timestamptz, timestamptz)",
+}
 
 // AccessLogSchema gives the statements that make the access log's tables, or
 // what is missing of them, for the roles of the database that may read them, and
@@ -27,8 +31,8 @@ func AccessLogSchema(auditors []string) string {
 	for _, r := range policy.AuditRelations() {
 		objects = append(objects, literal("TABLE pgveil."+r))
 	}
-	for _, t := range whoSaw {
-		objects = append(objects, literal(fmt.Sprintf("FUNCTION pgveil.who_saw(text, %s, timestamptz, timestamptz)", t)))
+	for _, f := range auditFunctions {
+		objects = append(objects, literal("FUNCTION pgveil."+f))
 	}
 	return "SET search_path = pg_catalog;\n" + accessLogSchema + do(fmt.Sprintf(`
 DECLARE
@@ -46,7 +50,7 @@ BEGIN
               UNION ALL
               SELECT 'FUNCTION ' || p.oid::pg_catalog.regprocedure, a.grantee, p.proowner
               FROM pg_catalog.pg_proc p, pg_catalog.aclexplode(p.proacl) a
-              WHERE p.pronamespace = 'pgveil'::pg_catalog.regnamespace AND p.proname ~ '^(access_|who_saw$)') AS g (object, grantee, owner)
+              WHERE p.pronamespace = 'pgveil'::pg_catalog.regnamespace AND p.proname = ANY ('{who_saw,user_days,refusals_by_rule,access_by_purpose,access_log_days,access_log_keep}')) AS g (object, grantee, owner)
         WHERE g.grantee <> g.owner
     LOOP
         EXECUTE 'REVOKE ALL ON ' || object || ' FROM ' || reader;

@@ -173,31 +173,10 @@ CREATE OR REPLACE VIEW pgveil.access_columns AS
     WHERE a.kind = 'statement';
 COMMENT ON VIEW pgveil.access_columns IS 'A row for each classified column that a statement used, and how it was shown.';
 
-CREATE OR REPLACE VIEW pgveil.user_days AS
-    SELECT (a.at AT TIME ZONE 'UTC')::date AS day, a.username, a.purpose, a.command, a.decision, count(*) AS statements,
-           sum(a.rows) AS rows, count(*) FILTER (WHERE a.sqlstate IS NOT NULL) AS failed, min(a.at) AS first, max(a.at) AS last
-    FROM pgveil.access_log AS a WHERE a.kind = 'statement'
-    GROUP BY 1, 2, 3, 4, 5;
-COMMENT ON VIEW pgveil.user_days IS 'What each user did, day by day in UTC: statements by purpose, command and decision.';
-
 CREATE OR REPLACE VIEW pgveil.refusals AS
     SELECT a.at, a.log, a.seq, a.id, a.username, a.login, a.roles, a.purpose, a.client, a.app, a.command, a.sqlstate, a.message, a.reasons, a.shape
     FROM pgveil.access_log AS a WHERE a.decision = 'refuse';
 COMMENT ON VIEW pgveil.refusals IS 'Statements that were refused. id is what the error message showed.';
-
-CREATE OR REPLACE VIEW pgveil.refusals_by_rule AS
-    SELECT (a.at AT TIME ZONE 'UTC')::date AS day, coalesce(a.reasons[cardinality(a.reasons)], a.message) AS rule,
-           count(*) AS refused, count(DISTINCT a.username) AS users, min(a.at) AS first, max(a.at) AS last
-    FROM pgveil.access_log AS a WHERE a.decision = 'refuse'
-    GROUP BY 1, 2;
-COMMENT ON VIEW pgveil.refusals_by_rule IS 'How often what refused statements, day by day in UTC: the policy''s rule, or where there is none the message.';
-
-CREATE OR REPLACE VIEW pgveil.access_by_purpose AS
-    SELECT s.day, s.purpose, s.class, s.shown, s.used, count(*) AS statements, count(DISTINCT s.username) AS users, sum(s.rows) AS rows
-    FROM (SELECT DISTINCT (c.at AT TIME ZONE 'UTC')::date AS day, c.purpose, c.class, c.shown, c.used, c.username, c.log, c.seq, c.rows
-          FROM pgveil.access_columns AS c WHERE c.decision IS DISTINCT FROM 'refuse') AS s
-    GROUP BY 1, 2, 3, 4, 5;
-COMMENT ON VIEW pgveil.access_by_purpose IS 'Which classes were used for which purpose, and how they were shown, day by day in UTC.';
 
 CREATE OR REPLACE VIEW pgveil.first_accesses AS
     SELECT f.at, f.username, f.what, f.name, f.log, f.seq FROM pgveil.access_firsts AS f;
@@ -227,32 +206,80 @@ CREATE OR REPLACE VIEW pgveil.access_loaded AS
     FROM pgveil.access_loads AS l;
 COMMENT ON VIEW pgveil.access_loaded IS 'How far pgveil.access_log has come with each log.';
 
+-- Sums are functions of a time: a condition on a day would not keep a view from
+-- reading every part of the log.
+CREATE OR REPLACE FUNCTION pgveil.user_days(since timestamptz DEFAULT now() - interval '30 days', until timestamptz DEFAULT NULL)
+    RETURNS TABLE (day date, username text, purpose text, command text, decision text, statements bigint, rows numeric, failed bigint,
+                   first timestamptz, last timestamptz)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+        SELECT (a.at AT TIME ZONE 'UTC')::date, a.username, a.purpose, a.command, a.decision, count(*), sum(a.rows),
+               count(*) FILTER (WHERE a.sqlstate IS NOT NULL), min(a.at), max(a.at)
+        FROM pgveil.access_log AS a
+        WHERE a.kind = 'statement' AND a.at >= coalesce($1, '-infinity') AND a.at < coalesce($2, 'infinity')
+        GROUP BY 1, 2, 3, 4, 5;
+    END;
+COMMENT ON FUNCTION pgveil.user_days(timestamptz, timestamptz) IS 'What each user did, day by day in UTC: statements by purpose, command and decision.';
+
+CREATE OR REPLACE FUNCTION pgveil.refusals_by_rule(since timestamptz DEFAULT now() - interval '30 days', until timestamptz DEFAULT NULL)
+    RETURNS TABLE (day date, rule text, refused bigint, users bigint, first timestamptz, last timestamptz)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+        SELECT (a.at AT TIME ZONE 'UTC')::date, coalesce(a.reasons[cardinality(a.reasons)], a.message),
+               count(*), count(DISTINCT a.username), min(a.at), max(a.at)
+        FROM pgveil.access_log AS a
+        WHERE a.decision = 'refuse' AND a.at >= coalesce($1, '-infinity') AND a.at < coalesce($2, 'infinity')
+        GROUP BY 1, 2;
+    END;
+COMMENT ON FUNCTION pgveil.refusals_by_rule(timestamptz, timestamptz) IS 'How often what refused statements, day by day in UTC: the policy''s rule, or where there is none the message.';
+
+CREATE OR REPLACE FUNCTION pgveil.access_by_purpose(since timestamptz DEFAULT now() - interval '30 days', until timestamptz DEFAULT NULL)
+    RETURNS TABLE (day date, purpose text, class text, shown text, used text, statements bigint, users bigint, rows numeric)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+        SELECT (a.at AT TIME ZONE 'UTC')::date, a.purpose, c.class, c.shown, c.used, count(*), count(DISTINCT a.username), sum(a.rows)
+        FROM pgveil.access_log AS a,
+             LATERAL (SELECT DISTINCT u.class, u.shown, u.used
+                      FROM unnest(a.column_classes, a.column_shows, a.column_uses) AS u (class, shown, used)) AS c
+        WHERE a.kind = 'statement' AND a.decision IS DISTINCT FROM 'refuse'
+          AND a.at >= coalesce($1, '-infinity') AND a.at < coalesce($2, 'infinity')
+        GROUP BY 1, 2, 3, 4, 5;
+    END;
+COMMENT ON FUNCTION pgveil.access_by_purpose(timestamptz, timestamptz) IS 'Which classes were used for which purpose, and how they were shown, day by day in UTC.';
+
 CREATE OR REPLACE FUNCTION pgveil.who_saw(kind text, key text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL)
     RETURNS TABLE (at timestamptz, certain boolean, at_most bigint, username text, login text, roles text[], purpose text, ticket text,
                    client text, app text, command text, decision text, columns text[], shows text[], rows bigint, tag text,
                    sqlstate text, ended_at timestamptz, log text, seq bigint, shape text)
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
-    SELECT a.at, w.certain, w.at_most, a.username, a.login, a.roles, a.purpose, a.ticket, a.client, a.app, a.command, a.decision,
-           a.columns, a.column_shows, a.rows, a.tag, a.sqlstate, a.ended_at, a.log, a.seq, a.shape
-    FROM (SELECT f.log, f.seq, f.at, bool_or(f.certain) AS certain,
-                 CASE WHEN bool_or(f.certain) THEN NULL WHEN min(f.at_most) < 0 THEN -1 ELSE sum(f.at_most)::bigint END AS at_most
-          FROM (SELECT s.log, s.seq, s.at, true AS certain, NULL::bigint AS at_most
-                FROM pgveil.subjects AS t JOIN pgveil.access_subjects AS s ON s.kind = t.kind AND s.token = t.token
-                WHERE t.kind = $1 AND t.key = $2
-                  AND s.at >= coalesce($3, '-infinity') AND s.at < coalesce($4, 'infinity')
-                UNION ALL
-                SELECT s.log, s.seq, s.at, false, s.at_most
-                FROM pgveil.access_subjects AS s
-                WHERE s.kind IN ($1, '*') AND s.token IS NULL
-                  AND s.at >= coalesce($3, '-infinity') AND s.at < coalesce($4, 'infinity')
-                UNION ALL
-                SELECT o.log, o.seq, o.at, false, -1
-                FROM pgveil.access_log AS o
-                WHERE o.kind = 'statement' AND o.outcome IS NULL AND o.decision IS DISTINCT FROM 'refuse' AND o.subject_kinds && ARRAY[$1, '*']
-                  AND o.at >= coalesce($3, '-infinity') AND o.at < coalesce($4, 'infinity')) AS f
-          GROUP BY f.log, f.seq, f.at) AS w
-    JOIN pgveil.access_log AS a ON a.log = w.log AND a.seq = w.seq AND a.at = w.at
-    ORDER BY a.at, a.log, a.seq
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $body$
+BEGIN
+    -- Executed, so that it is planned for these times: parts of the log that they
+    -- rule out are not even thought of.
+    RETURN QUERY EXECUTE $query$
+        SELECT a.at, w.certain, w.at_most, a.username, a.login, a.roles, a.purpose, a.ticket, a.client, a.app, a.command, a.decision,
+               a.columns, a.column_shows, a.rows, a.tag, a.sqlstate, a.ended_at, a.log, a.seq, a.shape
+        FROM (SELECT f.log, f.seq, f.at, bool_or(f.certain) AS certain,
+                     CASE WHEN bool_or(f.certain) THEN NULL WHEN min(f.at_most) < 0 THEN -1 ELSE sum(f.at_most)::bigint END AS at_most
+              FROM (SELECT s.log, s.seq, s.at, true AS certain, NULL::bigint AS at_most
+                    FROM pgveil.subjects AS t JOIN pgveil.access_subjects AS s ON s.kind = t.kind AND s.token = t.token
+                    WHERE t.kind = $1 AND t.key = $2
+                      AND s.at >= coalesce($3, '-infinity') AND s.at < coalesce($4, 'infinity')
+                    UNION ALL
+                    SELECT s.log, s.seq, s.at, false, s.at_most
+                    FROM pgveil.access_subjects AS s
+                    WHERE s.kind IN ($1, '*') AND s.token IS NULL
+                      AND s.at >= coalesce($3, '-infinity') AND s.at < coalesce($4, 'infinity')
+                    UNION ALL
+                    SELECT o.log, o.seq, o.at, false, -1
+                    FROM pgveil.access_log AS o
+                    WHERE o.kind = 'statement' AND o.outcome IS NULL AND o.decision IS DISTINCT FROM 'refuse' AND o.subject_kinds && ARRAY[$1, '*']
+                      AND o.at >= coalesce($3, '-infinity') AND o.at < coalesce($4, 'infinity')) AS f
+              GROUP BY f.log, f.seq, f.at) AS w
+        JOIN pgveil.access_log AS a ON a.log = w.log AND a.seq = w.seq AND a.at = w.at
+            AND a.at >= coalesce($3, '-infinity') AND a.at < coalesce($4, 'infinity')
+        ORDER BY a.at, a.log, a.seq
+    $query$ USING $1, $2, $3, $4;
+END
 $body$;
 COMMENT ON FUNCTION pgveil.who_saw(text, text, timestamptz, timestamptz) IS 'Statements that returned or changed rows of a data subject (certain), and those that may have: they say that they reached subjects whom they do not name, or have no outcome.';
 CREATE OR REPLACE FUNCTION pgveil.who_saw(kind text, key bigint, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL)
@@ -270,4 +297,5 @@ CREATE OR REPLACE FUNCTION pgveil.who_saw(kind text, key uuid, since timestamptz
     SELECT w.* FROM pgveil.who_saw($1, $2::text, $3, $4) AS w
 $body$;
 REVOKE ALL ON FUNCTION pgveil.who_saw(text, text, timestamptz, timestamptz), pgveil.who_saw(text, bigint, timestamptz, timestamptz),
-    pgveil.who_saw(text, uuid, timestamptz, timestamptz) FROM PUBLIC;
+    pgveil.who_saw(text, uuid, timestamptz, timestamptz), pgveil.user_days(timestamptz, timestamptz),
+    pgveil.refusals_by_rule(timestamptz, timestamptz), pgveil.access_by_purpose(timestamptz, timestamptz) FROM PUBLIC;

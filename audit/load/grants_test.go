@@ -30,8 +30,8 @@ func TestGrants(t *testing.T) {
 	for _, tt := range []struct{ role, sql, want string }{
 		{"auditor", "SELECT count(*) FROM pgveil.access_log", ""},
 		{"auditor", "SELECT count(*) FROM pgveil.access_subjects", ""},
-		{"auditor", "SELECT * FROM pgveil.unusual_hours, pgveil.elevation_history, pgveil.access_loaded, pgveil.user_days, pgveil.refusals_by_rule", ""},
-		{"auditor", "SELECT * FROM pgveil.first_accesses, pgveil.access_by_purpose, pgveil.refusals, pgveil.access_columns", ""},
+		{"auditor", "SELECT * FROM pgveil.unusual_hours, pgveil.elevation_history, pgveil.access_loaded, pgveil.user_days(), pgveil.refusals_by_rule()", ""},
+		{"auditor", "SELECT * FROM pgveil.first_accesses, pgveil.access_by_purpose(NULL), pgveil.refusals, pgveil.access_columns", ""},
 		{"auditor", "SELECT 1 / count(*) FROM pgveil.who_saw('customer', 42) WHERE certain", ""},
 		{"auditor", "SELECT 1 / count(*) FROM pgveil.who_saw('customer', '42', now() - interval '400 days', 'infinity') WHERE certain", ""},
 		{"auditor", "SELECT * FROM pgveil.who_saw('customer', 'c56a4180-65aa-42ec-a945-5fd21dec0538'::uuid)", ""},
