@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,6 +57,21 @@ func TestLoadFillsInDefaultsAndPaths(t *testing.T) {
 	}
 }
 
+// A table that says nothing is one with the defaults; there is none unasked.
+func TestAuditTable(t *testing.T) {
+	for said, want := range map[string]*AuditTable{
+		"audit: {dir: audit}":                        nil,
+		"audit: {dir: audit, table: {}}":             {Keep: 400, Batch: 10_000, Every: time.Second},
+		"audit: {dir: audit, table: {keep: 30}}":     {Keep: 30, Batch: 10_000, Every: time.Second},
+		"audit: {dir: audit, table: {name: crm-eu}}": {Name: "crm-eu", Keep: 400, Batch: 10_000, Every: time.Second},
+	} {
+		c, err := Load(write(t, strings.Replace(good, "audit: {dir: audit}", said, 1)))
+		if err != nil || !reflect.DeepEqual(c.Audit.Table, want) {
+			t.Errorf("%s: %+v, %v, want %+v", said, c.Audit.Table, err, want)
+		}
+	}
+}
+
 func TestLoadTellsEveryProblem(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
@@ -68,6 +84,8 @@ func TestLoadTellsEveryProblem(t *testing.T) {
 		{"retention without a key", strings.Replace(good, "audit: {dir: audit}", "audit: {dir: audit, keep: 400d}", 1), []string{"audit.keep: takes audit.key"}},
 		{"no time to keep records for", strings.Replace(good, "audit: {dir: audit}", "audit: {dir: audit, keep: 0d}", 1), []string{`"0d" is not a time like 400d`}},
 		{"contents sealed with nothing", strings.Replace(good, "audit: {dir: audit}", "audit: {dir: audit, sealed: {what: [words], keep: 90d}}", 1), []string{"audit.sealed: takes keys", `audit.sealed.what: "words" is not one of`}},
+		{"a bad table", strings.Replace(good, "audit: {dir: audit}", "audit: {dir: audit, table: {keep: -1, batch: 1, every: 1ns, auditors: [''], name: "+strings.Repeat("x", 201)+"}}", 1), []string{"audit.table.keep: -1", "audit.table.batch", "audit.table.every", "audit.table.auditors", "audit.table.name"}},
+		{"a table with more", strings.Replace(good, "audit: {dir: audit}", "audit: {dir: audit, table: {keeep: 1}}", 1), []string{"keeep"}},
 		{"bad anchors", strings.Replace(good, "audit: {dir: audit}", "audit: {dir: audit, key: a, origin: o, anchors: [{}, {file: b, http: 'http://x/'}, {http: 'ftp://x/'}, {file: b, token: t}]}", 1), []string{"each has one of file, http, syslog and postgres", `"ftp://x/" is not`, "token goes with http"}},
 		{"bad words", strings.NewReplacer("scram", "guess", "audit: {dir: audit}", "audit: {dir: audit, durability: maybe}").Replace(good), []string{`auth.method: "guess" is not one of scram, passthrough, trust`, "audit.durability"}},
 		{"a bad address", strings.Replace(good, "127.0.0.1:6432", "localhost", 1), []string{"listen: "}},
