@@ -65,21 +65,35 @@ func (t *Tail) Next() (leaf Leaf, more bool, err error) {
 // Close closes the files.
 func (t *Tail) Close() error { return t.r.file.Close() }
 
+// First gives the first record that a log has: 0, or the one behind those that
+// were retired. The error is an io.EOF where there is none yet.
+func First(dir string) (Leaf, error) { return leafFrom(dir, 0) }
+
+// ErrRetired says that a record was removed because it had been kept for as long
+// as it should be.
+var ErrRetired = errors.New("the record was retired")
+
 // LeafHash gives the leaf hash of one record, also of one that was retired as long
-// as the stored hashes have it. The error is an io.EOF where the log ends before
-// it.
+// as the stored hashes have it; else the error is ErrRetired. It is an io.EOF where
+// the log ends before the record.
 func LeafHash(dir string, seq uint64) (tlog.Hash, error) {
 	if t, err := readTombstone(dir); err != nil || seq < t.Records {
 		return retiredLeaf(dir, seq, err)
 	}
-	payload, err := payloadOf(dir, seq)
-	if errors.Is(err, io.EOF) {
-		err = fmt.Errorf("the log ends before record %d: %w", seq, err)
-	}
+	leaf, err := leafFrom(dir, seq)
+	return leaf.Hash, err
+}
+
+func leafFrom(dir string, seq uint64) (Leaf, error) {
+	t, err := OpenTail(dir, seq)
 	if err != nil {
-		return tlog.Hash{}, err
+		return Leaf{}, err
 	}
-	return tlog.RecordHash(payload), nil
+	leaf, some, err := t.Next()
+	if err == nil && !some {
+		err = fmt.Errorf("audit log %s ends before record %d: %w", dir, seq, io.EOF)
+	}
+	return leaf, errors.Join(err, t.Close())
 }
 
 func retiredLeaf(dir string, seq uint64, err error) (tlog.Hash, error) {
@@ -88,15 +102,15 @@ func retiredLeaf(dir string, seq uint64, err error) (tlog.Hash, error) {
 	}
 	file, err := os.Open(filepath.Join(dir, hashesName))
 	if err != nil {
-		return tlog.Hash{}, fmt.Errorf("record %d was retired: %w", seq, err)
+		return tlog.Hash{}, fmt.Errorf("record %d: %w: %w", seq, ErrRetired, err)
 	}
 	defer file.Close()
 	h, err := storedHashes{file}.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(seq))})
 	if err != nil {
-		return tlog.Hash{}, fmt.Errorf("record %d was retired: %w", seq, err)
+		return tlog.Hash{}, fmt.Errorf("record %d: %w: %w", seq, ErrRetired, err)
 	}
 	if h[0] == (tlog.Hash{}) { // the file was made anew since
-		return tlog.Hash{}, fmt.Errorf("record %d was retired, and %s does not have its hash any more", seq, hashesName)
+		return tlog.Hash{}, fmt.Errorf("record %d: %w, and %s does not have its hash any more", seq, ErrRetired, hashesName)
 	}
 	return h[0], nil
 }

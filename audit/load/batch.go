@@ -50,6 +50,7 @@ type batch struct {
 	encoder
 	*joiner
 	from, next uint64      // its records
+	taken      int         // how many they are
 	last       *audit.Leaf // of them; nil where there is none
 	rows       []row
 	at         map[uint64]int // seq → its row
@@ -93,6 +94,7 @@ func newBatch(e encoder, j *joiner, from uint64) *batch {
 // add takes the next record.
 func (b *batch) add(r *audit.Leaf) {
 	b.last, b.next = r, r.Seq+1
+	b.taken++
 	seq, at, ok := b.place(r)
 	if !ok {
 		return
@@ -143,7 +145,7 @@ func (b *batch) count(r *audit.Leaf) {
 
 // full tells whether the batch takes no more.
 func (b *batch) full(records int) bool {
-	return b.next-b.from >= uint64(records) || b.size >= maxBatchBytes
+	return b.taken >= records || b.size >= maxBatchBytes
 }
 
 // text gives the rows as COPY takes them.

@@ -20,6 +20,7 @@ import (
 // Report is what Check found.
 type Report struct {
 	Log      string
+	First    uint64    // record that the log has
 	Records  uint64    // of the log, that the table should have
 	Since    time.Time // from when on; zero: from the first one on
 	Rows     int       // compared, of all tables
@@ -41,40 +42,37 @@ func (r *Report) problem(format string, args ...any) {
 // Check compares the table with the log in dir, which is believed: every row that
 // a record should have is there, is as a Loader writes it, and there is no other.
 // What the table does not have yet is not missed, nor what is older than what is
-// kept. It sees one moment of the database and may run beside Loaders.
-func Check(ctx context.Context, c *pgx.Conn, dir string) (Report, error) {
-	rep, err := check(ctx, c, dir)
+// kept in either. It sees one moment of the database and may run beside Loaders.
+//
+// name is the log's in the table, as in a Loader.
+func Check(ctx context.Context, c *pgx.Conn, dir, name string) (Report, error) {
+	rep, err := check(ctx, c, dir, name)
 	if err != nil {
 		return rep, fmt.Errorf("compare the access log's table with the log in %s: %w", dir, err)
 	}
 	return rep, nil
 }
 
-func check(ctx context.Context, c *pgx.Conn, dir string) (rep Report, err error) {
-	first, err := audit.LeafHash(dir, 0)
+func check(ctx context.Context, c *pgx.Conn, dir, name string) (rep Report, err error) {
+	first, err := audit.First(dir)
 	if err != nil {
 		return rep, err
 	}
+	rep.First = first.Seq
 	if _, err := c.Exec(ctx, settings+`; SET statement_timeout = 0; SET lock_timeout = 0; SET enable_seqscan = on; SET enable_hashjoin = on`); err != nil {
 		return rep, err
 	}
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, c, options, func(tx pgx.Tx) error {
-		var e encoder
-		var encoding string
-		var since *time.Time
-		err := tx.QueryRow(ctx, `SELECT log, records, getdatabaseencoding(), (SELECT since FROM pgveil.access_kept)
-			FROM pgveil.access_loads WHERE first = $1`, first[:]).Scan(&e.log, &rep.Records, &encoding, &since)
+		e, err := identify(name, &first).find(ctx, tx)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return errors.New("it was never loaded")
 		} else if err != nil {
 			return err
 		}
-		if rep.Log, e.ascii = e.log, !holdsUnicode(encoding); since != nil {
-			rep.Since = *since
-		}
+		rep.Log, rep.Records, rep.Since = e.log, e.records, e.since
 		for _, p := range passes {
-			if err := p.run(ctx, tx, e, dir, &rep); err != nil {
+			if err := p.run(ctx, tx, e.encoder, dir, &rep); err != nil {
 				return err
 			}
 		}
@@ -82,9 +80,6 @@ func check(ctx context.Context, c *pgx.Conn, dir string) (rep Report, err error)
 	})
 	return rep, err
 }
-
-// holdsUnicode tells whether a database of an encoding takes every character.
-func holdsUnicode(encoding string) bool { return encoding == "UTF8" || encoding == "SQL_ASCII" }
 
 // place is where a row stands in the log: in which record, and there which.
 type place [2]uint64
@@ -95,7 +90,7 @@ func (p place) compare(q place) int { return cmp.Or(cmp.Compare(p[0], q[0]), cmp
 type pass struct {
 	what    string
 	columns string
-	query   string // of the columns; %[1]s is the log, %[2]s from when on
+	query   string // of the columns; %[1]s is the log, %[2]s from when on, %[3]d from which record
 	at      [2]int // columns of the place; the second may be the first
 	// lines gives what a record that has a place in the table should have there.
 	lines func(e encoder, r *audit.Leaf, seq uint64, at time.Time) []byte
@@ -104,7 +99,7 @@ type pass struct {
 var passes = []pass{
 	{
 		what: "row", columns: recordColumns + ", " + outcomeColumns, at: [2]int{1, 1},
-		query: "SELECT " + recordColumns + ", " + whereNone(outcomeColumns) + " FROM pgveil.access_log WHERE log = %[1]s AND at >= %[2]s ORDER BY seq, at",
+		query: "SELECT " + recordColumns + ", " + whereNone(outcomeColumns) + " FROM pgveil.access_log WHERE log = %[1]s AND at >= %[2]s AND seq >= %[3]d ORDER BY seq, at",
 		lines: func(e encoder, r *audit.Leaf, _ uint64, _ time.Time) []byte {
 			if r.Kind == audit.KindOutcome || r.Kind == audit.KindSubjects {
 				return nil
@@ -114,7 +109,7 @@ var passes = []pass{
 	},
 	{
 		what: "outcome", columns: "seq, at, " + outcomeColumns, at: [2]int{2, 2},
-		query: "SELECT seq, at, " + outcomeColumns + " FROM pgveil.access_log WHERE log = %[1]s AND at >= %[2]s AND outcome IS NOT NULL ORDER BY outcome, seq",
+		query: "SELECT seq, at, " + outcomeColumns + " FROM pgveil.access_log WHERE log = %[1]s AND at >= %[2]s AND seq >= %[3]d AND outcome IS NOT NULL ORDER BY outcome, seq",
 		lines: func(e encoder, r *audit.Leaf, seq uint64, at time.Time) []byte {
 			if r.Kind != audit.KindOutcome {
 				return nil
@@ -124,7 +119,7 @@ var passes = []pass{
 	},
 	{
 		what: "data subject", columns: subjectColumns, at: [2]int{3, 4},
-		query: "SELECT " + subjectColumns + " FROM pgveil.access_subjects WHERE log = %[1]s AND at >= %[2]s ORDER BY record, n, seq",
+		query: "SELECT " + subjectColumns + " FROM pgveil.access_subjects WHERE log = %[1]s AND at >= %[2]s AND seq >= %[3]d ORDER BY record, n, seq",
 		lines: func(e encoder, r *audit.Leaf, seq uint64, at time.Time) []byte { return e.subjects(nil, seq, at, r) },
 	},
 }
@@ -144,7 +139,7 @@ func (p pass) run(ctx context.Context, tx pgx.Tx, e encoder, dir string, rep *Re
 	if !rep.Since.IsZero() {
 		since = "'" + string(appendTime(nil, rep.Since)) + "'"
 	}
-	sql := fmt.Sprintf("COPY ("+p.query+") TO STDOUT", "'"+strings.ReplaceAll(e.log, "'", "''")+"'", since)
+	sql := fmt.Sprintf("COPY ("+p.query+") TO STDOUT", "'"+strings.ReplaceAll(e.log, "'", "''")+"'", since, rep.First)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r, w := io.Pipe()
@@ -164,7 +159,7 @@ func (p pass) run(ctx context.Context, tx pgx.Tx, e encoder, dir string, rep *Re
 
 // compare walks over the log, and over the lines of the table beside it.
 func (p pass) compare(e encoder, dir string, table *lines, rep *Report) error {
-	tail, err := audit.OpenTail(dir, 0)
+	tail, err := audit.OpenTail(dir, rep.First)
 	if err != nil {
 		return err
 	}
@@ -174,10 +169,10 @@ func (p pass) compare(e encoder, dir string, table *lines, rep *Report) error {
 	if err := table.next(); err != nil {
 		return err
 	}
-	for n := uint64(0); n < rep.Records; n++ {
+	for n := rep.First; n < rep.Records; n++ {
 		r, some, err := tail.Next()
-		if err == nil && !some {
-			err = fmt.Errorf("the log ends before record %d, which is in the table", n)
+		if err == nil && (!some || r.Seq != n) {
+			err = fmt.Errorf("record %d, which is in the table, is not in the log any more", n)
 		}
 		if err != nil {
 			return err

@@ -78,3 +78,57 @@ func TestReadersAreNotWaitedFor(t *testing.T) {
 	}
 	s.good(t)
 }
+
+// Records that the log itself does not keep any more stay in the table for as long
+// as that does, and are not held against the log.
+func TestRetired(t *testing.T) {
+	s := newScene(t)
+	if err := s.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	key, _, err := audit.NewKey("crm.example/audit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.dir, s.name = t.TempDir(), key.Name()
+	s.log, err = audit.Open(s.dir, audit.Options{Key: &key, SegmentSize: 1, Now: func() time.Time { return s.now }, Retention: audit.Retention{Keep: time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.log.Close()
+	s.exec(t, "INSERT INTO pgveil.subjects VALUES ('customer', '42', 'aaaaaaaaaaaaaaaaaaaaaa')")
+	more := func() {
+		for range 300 {
+			s.outcome(t, s.statement(t, "alice"), audit.Record{Rows: 1, Subjects: []string{"customer:aaaaaaaaaaaaaaaaaaaaaa"}})
+		}
+	}
+	open := s.statement(t, "alice") // ends when its record is gone
+	more()
+	s.load(t, s.loader(t))
+	retire := func() audit.Tombstone {
+		s.now = s.now.Add(2 * time.Hour)
+		more()
+		tomb, err := s.log.Retire(t.Context())
+		if err != nil || tomb.Records == 0 {
+			t.Fatalf("%d records were retired, %v", tomb.Records, err)
+		}
+		return tomb
+	}
+	tomb := retire()
+	s.outcome(t, open, audit.Record{Rows: 3})
+	s.load(t, s.loader(t))
+	if rep := s.good(t); rep.First != tomb.Records || rep.Rows == 0 {
+		t.Errorf("compared from record %d on, want %d; %d rows", rep.First, tomb.Records, rep.Rows)
+	}
+	if got := s.ask(t, "SELECT count(*), max(rows) FROM pgveil.access_log WHERE kind = 'statement'"); got[0] != "(601,3)" {
+		t.Errorf("statements, and rows of that which took long: %v, want (601,3)", got)
+	}
+
+	s.exec(t, "DELETE FROM pgveil.access_loads; DELETE FROM pgveil.access_log; DELETE FROM pgveil.access_subjects")
+	tomb = retire()
+	s.load(t, s.loader(t)) // for the first time
+	rep := s.good(t)
+	if rep.First != tomb.Records || rep.Records != s.log.Stats().Appended {
+		t.Errorf("records %d to %d are in the table, want %d to %d", rep.First, rep.Records, tomb.Records, s.log.Stats().Appended)
+	}
+}

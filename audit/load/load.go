@@ -29,6 +29,8 @@ type Loader struct {
 	Use func(ctx context.Context, f func(*pgx.Conn) error) error
 	// Durable returns once every record up to seq outlives the machine.
 	Durable func(ctx context.Context, seq uint64) error
+	// Loading, when not nil, is told how many records of the log are in the table.
+	Loading func(records uint64)
 	Log     *slog.Logger
 	Now     func() time.Time
 
@@ -122,7 +124,7 @@ func (l *Loader) Step(ctx context.Context) (more bool, err error) {
 
 // begin asks the database how far the log is loaded, and opens it there.
 func (l *Loader) begin(ctx context.Context) error {
-	hash, err := audit.LeafHash(l.Dir, 0)
+	first, err := audit.First(l.Dir)
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("the log is empty: %w", fs.ErrNotExist)
 	} else if err != nil {
@@ -130,7 +132,7 @@ func (l *Loader) begin(ctx context.Context) error {
 	}
 	var s *state
 	err = l.Use(ctx, func(c *pgx.Conn) error {
-		if s, err = l.resume(ctx, c, hash); err != nil {
+		if s, err = l.resume(ctx, c, &first); err != nil {
 			return err
 		}
 		return l.tend(ctx, c, s)
@@ -173,6 +175,9 @@ func (l *Loader) note(loaded uint64, all bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.loaded = max(loaded, l.loaded)
+	if l.Loading != nil {
+		l.Loading(l.loaded)
+	}
 	if all || l.through.IsZero() {
 		l.through = l.Now()
 	}

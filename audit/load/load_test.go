@@ -115,7 +115,7 @@ func (s *scene) good(t testing.TB) load.Report {
 
 func (s *scene) check(t testing.TB) load.Report {
 	t.Helper()
-	rep, err := load.Check(t.Context(), pgtest.Connect(t, s.dsn), s.dir)
+	rep, err := load.Check(t.Context(), pgtest.Connect(t, s.dsn), s.dir, s.name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // scene is a log, and a database with the tables that it is loaded into.
 type scene struct {
 	dir  string
+	name string // the log's
 	dsn  string
 	log  *audit.Log
 	now  time.Time // that records are stamped with
@@ -35,6 +36,7 @@ func newSceneIn(t testing.TB, database string) *scene {
 	t.Helper()
 	s := &scene{dir: t.TempDir(), dsn: pgtest.Server(t).DSN(database, pgserver.Superuser), now: time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC)}
 	s.conn = pgtest.Connect(t, s.dsn)
+	s.exec(t, "SET TimeZone = 'UTC'")
 	s.exec(t, "DO $$ BEGIN CREATE ROLE auditor LOGIN; EXCEPTION WHEN duplicate_object THEN END $$") // roles are the server's
 	for range 2 {                                                                                   // what is there stays
 		s.exec(t, state.Schema()+state.AccessLogSchema([]string{"auditor"}))
@@ -85,7 +87,7 @@ func (s *scene) loader(t testing.TB) *load.Loader {
 		t.Fatal(err)
 	}
 	return &load.Loader{
-		Dir: s.dir, Keep: 400, Batch: 1000, Every: time.Millisecond,
+		Dir: s.dir, Name: s.name, Keep: 400, Batch: 1000, Every: time.Millisecond,
 		Use:     func(_ context.Context, f func(*pgx.Conn) error) error { return f(conn) },
 		Durable: func(ctx context.Context, seq uint64) error { return audit.SyncFiles(ctx, s.dir, seq) },
 		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)), Now: func() time.Time { return s.now },

@@ -33,37 +33,30 @@ const settings = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET Interval
 	SET client_encoding = 'UTF8'; SET synchronous_commit = off; SET lock_timeout = '5s'; SET statement_timeout = '50s';
 	SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off`
 
-// resume reads what the database knows of the log whose first record has that
-// hash, and enters the log where it is new.
-func (l *Loader) resume(ctx context.Context, c *pgx.Conn, first tlog.Hash) (*state, error) {
+// resume reads what the database knows of a log, and enters the log where it is
+// new. first is the first record that there is.
+func (l *Loader) resume(ctx context.Context, c *pgx.Conn, first *audit.Leaf) (*state, error) {
 	if err := takesWrites(ctx, c); err != nil {
 		return nil, err
 	}
-	s := &state{joiner: newJoiner(), parts: map[time.Time]bool{}}
-	name := l.Name
-	if name == "" {
-		name = ID(first)
-	}
+	id := identify(l.Name, first)
 	if _, err := c.Exec(ctx, `INSERT INTO pgveil.access_loads (log, first, records, last, loaded_at)
-		SELECT $1, $2, 0, $2, now() WHERE NOT EXISTS (SELECT FROM pgveil.access_loads WHERE first = $2) ON CONFLICT DO NOTHING`, name, first[:]); err != nil {
+		SELECT $1, $2, 0, $2, now() WHERE NOT EXISTS (SELECT FROM pgveil.access_loads WHERE first = $2) ON CONFLICT DO NOTHING`, id.name, id.first); err != nil {
 		return nil, err
 	}
-	var last []byte
-	var encoding string
-	var since *time.Time
-	err := c.QueryRow(ctx, `SELECT log, records, last, getdatabaseencoding(), (SELECT since FROM pgveil.access_kept)
-		FROM pgveil.access_loads WHERE first = $1`, first[:]).Scan(&s.log, &s.next, &last, &encoding, &since)
+	e, err := id.find(ctx, c)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("another log is in the table as %s: give this one a name of its own, audit.table.name", name)
+		return nil, fmt.Errorf("another log is in the table as %s: give this one a name of its own, audit.table.name", id.name)
 	} else if err != nil {
 		return nil, err
 	}
-	if since != nil {
-		s.since = *since
-	}
-	s.ascii = !holdsUnicode(encoding)
-	if err := l.same(s, last); err != nil {
+	s := &state{encoder: e.encoder, joiner: newJoiner(), next: e.records, parts: map[time.Time]bool{}}
+	s.since = e.since
+	if err := l.same(s, e.last); err != nil {
 		return nil, err
+	}
+	if s.next < first.Seq {
+		l.Log.Warn("records of the access log were removed before they were in its table", "dir", l.Dir, "from", s.next, "to", first.Seq)
 	}
 	rows, err := c.Query(ctx, `SELECT seq, at FROM pgveil.access_log
 		WHERE log = $1 AND kind = 'statement' AND outcome IS NULL AND decision IS DISTINCT FROM 'refuse'`, s.log)
@@ -76,12 +69,61 @@ func (l *Loader) resume(ctx context.Context, c *pgx.Conn, first tlog.Hash) (*sta
 	return s, err
 }
 
+// identity is what a log is known by in the table: its first record or, where that
+// was retired, its name.
+type identity struct {
+	name    string
+	first   []byte
+	retired bool // the first record
+}
+
+func identify(name string, first *audit.Leaf) identity {
+	id := identity{name: name, first: first.Hash[:], retired: first.Seq > 0}
+	if id.retired {
+		id.first = fmt.Appendf(nil, "record 0 of %s was retired", name) // no log that has one begins so
+	}
+	if name == "" {
+		id.name = ID(first.Hash)
+	}
+	return id
+}
+
+// entry is what the database knows of a log.
+type entry struct {
+	encoder
+	records uint64
+	last    []byte
+	since   time.Time
+}
+
+// querier is a connection, or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// find reads what the database knows of a log; pgx.ErrNoRows where it knows none.
+func (id identity) find(ctx context.Context, c querier) (entry, error) {
+	var e entry
+	var encoding string
+	var since *time.Time
+	err := c.QueryRow(ctx, `SELECT log, records, last, getdatabaseencoding(), (SELECT since FROM pgveil.access_kept)
+		FROM pgveil.access_loads WHERE first = $1 OR $2 AND log = $3`, id.first, id.retired, id.name).Scan(&e.log, &e.records, &e.last, &encoding, &since)
+	if since != nil {
+		e.since = *since
+	}
+	e.ascii = encoding != "UTF8" && encoding != "SQL_ASCII"
+	return e, err
+}
+
 // same checks that the log is the one that is in the table, as far as it is.
 func (l *Loader) same(s *state, last []byte) error {
 	if s.next == 0 {
 		return nil
 	}
 	hash, err := audit.LeafHash(l.Dir, s.next-1)
+	if errors.Is(err, audit.ErrRetired) {
+		return nil // what comes is checked against the log's own checkpoints
+	}
 	if err == nil && !bytes.Equal(hash[:], last) {
 		err = errors.New("it is another record than the one that is in the table")
 	}

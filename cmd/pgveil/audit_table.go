@@ -36,7 +36,7 @@ func newTable(p *process, dir, other string) *table {
 	}
 	t := &table{}
 	t.own = t.loader(p, dir)
-	t.own.Durable = p.audit.Sync
+	t.own.Durable, t.own.Loading = p.audit.Sync, p.loaded.Store
 	t.other = t.loader(p, other)
 	t.other.Durable = func(ctx context.Context, seq uint64) error { return audit.SyncFiles(ctx, other, seq) }
 	t.other.Every = max(t.other.Every, besideEvery)

@@ -30,7 +30,7 @@ func (c *auditCommand) verifyTable(ctx context.Context) error {
 		}
 		var errs []error
 		for _, dir := range dirs {
-			errs = append(errs, c.verifyChainTable(ctx, conn, dir))
+			errs = append(errs, c.verifyChainTable(ctx, conn, dir, tableName(cfg.Audit, dir)))
 		}
 		strangers, err := auditload.Strangers(ctx, conn)
 		if len(strangers) > 0 {
@@ -41,9 +41,9 @@ func (c *auditCommand) verifyTable(ctx context.Context) error {
 }
 
 // verifyChainTable checks the table against one chain, and says what is wrong.
-func (c *auditCommand) verifyChainTable(ctx context.Context, conn *pgx.Conn, dir string) error {
+func (c *auditCommand) verifyChainTable(ctx context.Context, conn *pgx.Conn, dir, name string) error {
 	start := time.Now()
-	rep, err := auditload.Check(ctx, conn, dir)
+	rep, err := auditload.Check(ctx, conn, dir, name)
 	if err != nil {
 		return err
 	}

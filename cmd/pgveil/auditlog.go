@@ -34,6 +34,9 @@ func (p *process) openLog() (log *audit.Log, dir, other string, err error) {
 	o.Retention.Retired = func(t audit.Tombstone) {
 		p.log.Info("records of the access log were removed", "before", t.Records, "last", t.Last, "why", t.Why)
 	}
+	if cfg.Audit.Table != nil {
+		o.Retention.Floor = p.loaded.Load
+	}
 	o.Retention.Failed = func(err error) { p.log.Error("old records of the access log stay; it is tried again", "err", err) }
 	o.RoomChanged = p.roomChanged
 	o.Retention.Floor = func() uint64 { return min(p.loaded(), shipFloor(cfg.Audit, cfg.Audit.Dir)) }

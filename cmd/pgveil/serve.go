@@ -98,7 +98,8 @@ type process struct {
 	loader      atomic.Pointer[auditload.Loader] // of our own chain, once there is one
 	anchors     *anchors
 	ship        *ship.Shipper
-	table       *table // nil: the access log is not in the database
+	table       *table        // nil: the access log is not in the database
+	loaded      atomic.Uint64 // records of our chain that are in it: those behind must stay in the log
 	own         *dialer
 	catalog     *connection // pgveil's own, for the catalog
 	memory      *connection // and for what it remembers in the database
