@@ -155,6 +155,7 @@ BEGIN
         SELECT c.oid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent IN ('pgveil.access_log'::regclass, 'pgveil.access_subjects'::regclass)
           AND c.relname ~ '^access_(log|subjects)_[0-9]{8}$' AND right(c.relname, 8) < to_char(first, 'YYYYMMDD')
+        ORDER BY right(c.relname, 8) LIMIT 64 -- each takes locks on all that is of it
     LOOP
         EXECUTE 'DROP TABLE ' || part;
         dropped := dropped + 1;
@@ -163,7 +164,7 @@ BEGIN
     RETURN dropped;
 END
 $body$;
-COMMENT ON FUNCTION pgveil.access_log_keep(date) IS 'Drops the parts of pgveil.access_log from before a day, for good.';
+COMMENT ON FUNCTION pgveil.access_log_keep(date) IS 'Drops parts of pgveil.access_log from before a day, for good: the oldest, not too many at once. Gives how many.';
 REVOKE ALL ON FUNCTION pgveil.access_log_keep(date) FROM PUBLIC;
 
 CREATE OR REPLACE VIEW pgveil.access_columns AS

@@ -9,13 +9,12 @@ import (
 
 // SQLSTATEs that are dealt with.
 const (
-	uniqueViolation  = "23505"
-	readOnly         = "25006"
-	noSchema         = "3F000"
-	noTable          = "42P01"
-	noColumn         = "42703"
-	noFunction       = "42883"
-	lockNotAvailable = "55P03"
+	uniqueViolation = "23505"
+	readOnly        = "25006"
+	noSchema        = "3F000"
+	noTable         = "42P01"
+	noColumn        = "42703"
+	noFunction      = "42883"
 )
 
 // trouble says what is wrong, without saying it over and over.

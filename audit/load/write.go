@@ -167,21 +167,30 @@ func (l *Loader) tend(ctx context.Context, c *pgx.Conn, s *state) error {
 		return err
 	}
 	s.tended = now
-	first := today.AddDate(0, 0, -l.Keep)
-	var dropped int
-	err := c.QueryRow(ctx, "SELECT pgveil.access_log_keep($1::date)", first).Scan(&dropped)
-	var e *pgconn.PgError
-	if errors.As(err, &e) && e.Code == lockNotAvailable {
-		l.Log.Warn("old days of the access log's table are dropped later: somebody reads it", "err", err)
-		return nil
+	return l.drop(ctx, c, s, today.AddDate(0, 0, -l.Keep))
+}
+
+// drop drops the parts from before a day. What keeps it from that is tried again
+// with the next tending: the loading goes on.
+func (l *Loader) drop(ctx context.Context, c *pgx.Conn, s *state, first time.Time) error {
+	for dropped := -1; dropped != 0; {
+		err := c.QueryRow(ctx, "SELECT pgveil.access_log_keep($1::date)", first).Scan(&dropped)
+		var e *pgconn.PgError
+		if errors.As(err, &e) && e.Code != noFunction {
+			l.Log.Warn("old days of the access log's table are dropped later: somebody may be reading them", "err", err)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if s.since.Before(first) {
+			s.since = first
+		}
+		if dropped > 0 {
+			l.Log.Info("old days of the access log's table were dropped", "before", first.Format(time.DateOnly), "parts", dropped)
+		}
 	}
-	if err == nil && dropped > 0 {
-		l.Log.Info("old days of the access log's table were dropped", "before", first.Format(time.DateOnly), "parts", dropped)
-	}
-	if s.since.Before(first) {
-		s.since = first
-	}
-	return err
+	return nil
 }
 
 // write loads a batch, in one transaction. A batch without rows still moves on
