@@ -29,6 +29,16 @@ type place struct {
 // cursor is how far a sink has come, by the name of the chain.
 type cursor map[string]place
 
+// nexts gives, by the name of the chain, the first record that the sink does not
+// have.
+func (c cursor) nexts() map[string]uint64 {
+	list := map[string]uint64{}
+	for chain, p := range c {
+		list[chain] = p.Next
+	}
+	return list
+}
+
 func cursorPath(dir, sink string) string { return filepath.Join(dir, cursorDir, sink+cursorExt) }
 
 // readCursor gives nil where the sink has none yet.

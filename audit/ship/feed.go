@@ -58,7 +58,12 @@ func (f *feed) run(hard, soft context.Context) {
 }
 
 func (f *feed) ship(hard, soft context.Context) (err error) {
-	defer func() { err = errors.Join(err, f.sink.To.Close()) }()
+	defer func() {
+		err = errors.Join(err, f.sink.To.Close())
+		if f.sink.DeadLetter != nil {
+			err = errors.Join(err, f.sink.DeadLetter.Close())
+		}
+	}()
 	if f.opts.From == nil {
 		unlock, err := f.lock(soft)
 		if unlock == nil {
@@ -220,10 +225,7 @@ func (f *feed) save() {
 func (f *feed) publish() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.at, f.oldest = map[string]uint64{}, time.Time{}
-	for chain, p := range f.cursor {
-		f.at[chain] = p.Next
-	}
+	f.at, f.oldest = f.cursor.nexts(), time.Time{}
 }
 
 func (f *feed) stats() (Stats, map[string]uint64) {
@@ -234,5 +236,12 @@ func (f *feed) stats() (Stats, map[string]uint64) {
 	if !f.oldest.IsZero() {
 		st.Lag = time.Since(f.oldest)
 	}
-	return st, f.at
+	if f.at != nil {
+		return st, f.at
+	}
+	c, err := readCursor(cursorPath(f.opts.Dir, f.sink.Name)) // another process ships
+	if err != nil {
+		return st, nil // that one tells
+	}
+	return st, c.nexts()
 }

@@ -17,7 +17,7 @@ import (
 // HTTP is how a target that speaks HTTP is reached. Redirects are not followed:
 // what is sent must not go to where somebody else says.
 type HTTP struct {
-	URL    string
+	URL    string // what a target posts to is below it
 	TLS    *tls.Config
 	Token  func() (string, error) // read for each request, so that it can be replaced; nil: none
 	Scheme string                 // of the token: Bearer, Splunk, ApiKey or Basic (then it is user:password)
@@ -38,7 +38,11 @@ func (e *statusError) Error() string { return fmt.Sprintf("the answer is %d: %s"
 
 // post sends a body and gives the answer's, if that is a 2xx.
 func (h *HTTP) post(ctx context.Context, path, contentType string, body []byte, headers map[string]string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(h.URL, "/")+path, bytes.NewReader(body))
+	url := h.URL
+	if path != "" {
+		url = strings.TrimSuffix(url, "/") + path
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -23,7 +24,9 @@ type server struct {
 	got    []string // "log seq", as they came
 	docs   map[string]string
 	acks   map[int64]int // how often to deny, by ackId
+	waits  map[int64][]json.RawMessage
 	tries  int
+	poured atomic.Int64 // bytes of an answer without an end
 }
 
 // take runs the next fault, or else serves.
@@ -72,10 +75,11 @@ func cutOff(t *testing.T) http.HandlerFunc {
 	}
 }
 
-func endless(w http.ResponseWriter, r *http.Request) {
+func (s *server) endless(w http.ResponseWriter, r *http.Request) {
 	line := bytes.Repeat([]byte("x"), 1<<20)
 	for {
-		if _, err := w.Write(line); err != nil {
+		n, err := w.Write(line)
+		if s.poured.Add(int64(n)); err != nil {
 			return
 		}
 	}
@@ -148,10 +152,9 @@ func (s *server) splunk(t *testing.T) http.Handler {
 			}
 			events = append(events, e.Event)
 		}
-		s.keep(t, events...)
 		s.mu.Lock()
 		id := int64(len(s.acks))
-		s.acks[id] = 2
+		s.acks[id], s.waits[id] = 2, events
 		s.mu.Unlock()
 		fmt.Fprintf(w, `{"text":"Success","code":0,"ackId":%d}`, id)
 	}))
@@ -166,12 +169,16 @@ func (s *server) splunk(t *testing.T) http.Handler {
 			t.Error(err)
 		}
 		said := map[string]bool{}
+		var indexed []json.RawMessage
 		s.mu.Lock()
 		for _, id := range asked.Acks {
 			s.acks[id]--
-			said[fmt.Sprint(id)] = s.acks[id] == 0 // once: then it is forgotten
+			if said[fmt.Sprint(id)] = s.acks[id] == 0; s.acks[id] == 0 { // once: then it is forgotten
+				indexed = append(indexed, s.waits[id]...)
+			}
 		}
 		s.mu.Unlock()
+		s.keep(t, indexed...)
 		if err := json.NewEncoder(w).Encode(map[string]any{"acks": said}); err != nil {
 			t.Error(err)
 		}
@@ -252,4 +259,6 @@ func httpKinds(t *testing.T) map[string]func(*server) (http.Handler, func(HTTP) 
 	}
 }
 
-func newServer() *server { return &server{docs: map[string]string{}, acks: map[int64]int{}} }
+func newServer() *server {
+	return &server{docs: map[string]string{}, acks: map[int64]int{}, waits: map[int64][]json.RawMessage{}}
+}

@@ -276,7 +276,9 @@ func TestOneProcess(t *testing.T) {
 	sink, path := m.fileSink()
 	first := m.start(sink)
 	m.statements(1)
+	awaitSent(t, first, 2)
 	second := m.start(sink)
+	awaitStats(t, second, func(st Stats) bool { return st.LagRecords == 0 }) // once the cursor is written
 	if err := errors.Join(first.Close(t.Context()), second.Close(t.Context())); err != nil {
 		t.Fatal(err)
 	}
