@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -163,7 +164,17 @@ func TestSyslog(t *testing.T) {
 // that does not know us.
 func TestSyslogVerifies(t *testing.T) {
 	a, b := newAuthority(t), newAuthority(t)
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{a.of("logs.example")}, ClientCAs: a.pool, ClientAuth: tls.RequireAndVerifyClientCert})
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{a.of("logs.example")}, ClientAuth: tls.RequireAnyClientCert,
+		VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
+			time.Sleep(20 * time.Millisecond) // meanwhile the client has sent
+			cert, err := x509.ParseCertificate(raw[0])
+			if err == nil {
+				_, err = cert.Verify(x509.VerifyOptions{Roots: a.pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+			}
+			return err
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
