@@ -23,10 +23,16 @@ type identifier struct {
 	count report.Identify // of the last list that was resolved
 }
 
+// identifyWithin is how long the database may take to connect, or to look up one
+// batch of tokens.
+const identifyWithin = 30 * time.Second
+
 // identifier connects, and has the server write down that tokens are about to
 // be resolved: in its own log, which is not in the hands of who makes a report.
 // If that cannot be, nothing is resolved.
 func (b *breachAudit) identifier(ctx context.Context, cfg *config.Config, made *report.Breach) (*identifier, error) {
+	ctx, cancel := context.WithTimeout(ctx, identifyWithin)
+	defer cancel()
 	r := &identifier{at: b.now, by: operator()}
 	var err error
 	if b.dsn != "" {
@@ -92,6 +98,8 @@ func (r *identifier) resolve(ctx context.Context, list []report.Subject) error {
 }
 
 func (r *identifier) lookUp(ctx context.Context, list []report.Subject) error {
+	ctx, cancel := context.WithTimeout(ctx, identifyWithin)
+	defer cancel()
 	at := map[[2]string]*report.Subject{}
 	tokens := make([]string, len(list))
 	for i := range list {
