@@ -79,7 +79,8 @@ func (f *Breach) clockSection(w words) Section {
 	}
 	return section("Who has to be told, by when", aware,
 		text("Which of these apply is for a lawyer to say. Hours count from the minute. Days end at midnight in "+f.Zone+", the first one not counted; "+
-			"working days (wd) leave out Saturdays and Sundays, but no public holidays, so none is shown later than it is. Written down as of "+f.Clocks.AsOf+"."),
+			"working days (wd) leave out Saturdays and Sundays, but no public holidays, which makes none later. What follows another duty is counted from "+
+			"the last day for that one, and is due earlier when that is done earlier. Written down as of "+f.Clocks.AsOf+"."),
 		table("Clocks", []string{"Regime", "To", "Due", "Within", "Source", "When"}, rows))
 }
 
