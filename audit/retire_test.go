@@ -338,6 +338,31 @@ func TestRetiredEveryBit(t *testing.T) {
 	}
 }
 
+// TestRetiredEveryBitBehind flips a bit of every byte of the first segment that
+// is left, in its header and its first records.
+func TestRetiredEveryBitBehind(t *testing.T) {
+	k := newKey(t)
+	dir, _, tomb := retiredLog(t, k)
+	path := filepath.Join(dir, segmentName(tomb.Records))
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range offsets(t, data)[2] {
+		if i >= markAt && i < lastAt || i >= bootAt && i < bootAt+16 {
+			continue // neither is of the records
+		}
+		changed := bytes.Clone(data)
+		changed[i] ^= 1 << (i % 8)
+		if err := os.WriteFile(path, changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (Check{Keys: publics(k)}).Verify(dir); err == nil {
+			t.Fatalf("byte %d: Verify finds nothing", i)
+		}
+	}
+}
+
 // TestRetirementStops names what keeps records from going.
 func TestRetirementStops(t *testing.T) {
 	k := newKey(t)

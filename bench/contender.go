@@ -43,7 +43,8 @@ func (o *options) contenders() []*contender {
 	if o.other != "" {
 		all = append(all,
 			&contender{name: "other", about: "pgveil, in the other build", login: plainLogin, prepare: preparePgveil("relaxed", o.other)},
-			&contender{name: "other restricted", about: "restricted, in the other build", login: restrictedLogin, prepare: preparePgveil("relaxed", o.other)})
+			&contender{name: "other restricted", about: "restricted, in the other build", login: restrictedLogin, prepare: preparePgveil("relaxed", o.other)},
+			&contender{name: "other intent", about: "intent, in the other build", login: restrictedLogin, prepare: preparePgveil("intent", o.other)})
 	}
 	return slices.DeleteFunc(all, func(c *contender) bool { return o.among != nil && !o.among.MatchString(c.name) })
 }

@@ -13,7 +13,7 @@ func TestContenders(t *testing.T) {
 		want string
 	}{
 		{"all", nil, "direct haproxy pgbouncer pgveil restricted intent"},
-		{"with another build", []string{"--other", "x"}, "direct haproxy pgbouncer pgveil restricted intent other other restricted"},
+		{"with another build", []string{"--other", "x"}, "direct haproxy pgbouncer pgveil restricted intent other other restricted other intent"},
 		{"some", []string{"--other", "x", "--among", "^(pgveil|other)$"}, "pgveil other"},
 		{"none", []string{"--among", "nobody"}, ""},
 	} {
