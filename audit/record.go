@@ -72,7 +72,7 @@ const AnyKind = "*"
 // Unnamed says that a statement may have returned or changed rows of subjects
 // of a kind that its records do not name.
 type Unnamed struct {
-	Kind   string `json:"kind"` // or AnyKind
+	Kind   string `json:"kind"`    // or AnyKind
 	AtMost int64  `json:"at_most"` // or AnyNumber
 }
 

@@ -34,35 +34,27 @@ func (p *process) openLog() (log *audit.Log, dir, other string, err error) {
 	o.Retention.Retired = func(t audit.Tombstone) {
 		p.log.Info("records of the access log were removed", "before", t.Records, "last", t.Last, "why", t.Why)
 	}
-	if cfg.Audit.Table != nil {
-		o.Retention.Floor = p.loaded.Load
-	}
 	o.Retention.Failed = func(err error) { p.log.Error("old records of the access log stay; it is tried again", "err", err) }
 	o.RoomChanged = p.roomChanged
-	o.Retention.Floor = func() uint64 { return min(p.loaded(), shipFloor(cfg.Audit, cfg.Audit.Dir)) }
+	o.Retention.Floor = func() uint64 { return min(p.inTable(), shipFloor(cfg.Audit, cfg.Audit.Dir)) }
 	first, second := cfg.Audit.Dir, filepath.Join(cfg.Audit.Dir, besideDir)
 	log, err = audit.Open(first, o)
 	if !cfg.Overlap || !errors.Is(err, audit.ErrInUse) {
 		return log, first, second, err
 	}
 	besideKeysOf(o)
-	o.Retention.Floor = func() uint64 { return min(p.loaded(), shipFloor(cfg.Audit, second)) }
+	o.Retention.Floor = func() uint64 { return min(p.inTable(), shipFloor(cfg.Audit, second)) }
 	log, err = audit.Open(second, o)
 	return log, second, first, err
 }
 
-// loaded gives the first record of the chain that this process writes that the
+// inTable gives the first record of the chain that this process writes that the
 // log's table does not have yet; all of them while that is not known.
-func (p *process) loaded() uint64 {
+func (p *process) inTable() uint64 {
 	if p.cfg.Audit.Table == nil {
 		return math.MaxUint64
 	}
-	loader := p.loader.Load()
-	if loader == nil {
-		return 0
-	}
-	records, _ := loader.Loaded()
-	return records
+	return p.loaded.Load()
 }
 
 // shipFloor gives the first record of the chain in dir that some sink does not

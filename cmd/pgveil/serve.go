@@ -19,7 +19,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/pgveil/pgveil/audit"
-	auditload "github.com/pgveil/pgveil/audit/load"
 	"github.com/pgveil/pgveil/audit/ship"
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/catalog/pgload"
@@ -94,8 +93,7 @@ type process struct {
 	log         *slog.Logger
 	registry    *prometheus.Registry
 	audit       *audit.Log
-	sealer      *audit.Sealer                    // nil: no contents are sealed
-	loader      atomic.Pointer[auditload.Loader] // of our own chain, once there is one
+	sealer      *audit.Sealer // nil: no contents are sealed
 	anchors     *anchors
 	ship        *ship.Shipper
 	table       *table        // nil: the access log is not in the database
@@ -153,9 +151,7 @@ func (p *process) start(ctx context.Context) (err error) {
 	if p.cfg.Audit.Subjects {
 		p.names = newConnection(p.own.openBrief)
 	}
-	if p.table = newTable(p, dir, other); p.table != nil {
-		p.loader.Store(p.table.own)
-	}
+	p.table = newTable(p, dir, other)
 	p.enforcer, err = proxy.NewEnforcer(ctx, p.loadEngine, func(ctx context.Context) (version uint64, err error) {
 		err = p.catalog.use(ctx, func(c *pgx.Conn) error { version, err = pgload.Version(ctx, c); return err })
 		return version, err

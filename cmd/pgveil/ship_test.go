@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +19,6 @@ import (
 	"time"
 
 	"github.com/pgveil/pgveil/audit"
-	"github.com/pgveil/pgveil/config"
 	"github.com/pgveil/pgveil/internal/pgtest"
 )
 
@@ -299,33 +297,5 @@ func TestShipPosts(t *testing.T) {
 	}
 	if !slices.Equal(classes, []int{6005, 6005, 6005, 6005, 6005, 6005}) {
 		t.Errorf("of three statements and their outcomes, there are %v", classes)
-	}
-}
-
-// TestUnshipped keeps what sinks do not have from expiring, and everything while
-// that cannot be told.
-func TestUnshipped(t *testing.T) {
-	a := config.Audit{Dir: t.TempDir()}
-	cursors := filepath.Join(a.Dir, "ship")
-	if err := os.Mkdir(cursors, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		file, text   string
-		main, beside uint64
-	}{
-		{"", "", math.MaxUint64, math.MaxUint64},
-		{"a.cursor", `{"main":{"next":9},"beside":{"next":4}}`, 9, 4},
-		{"b.cursor", `{"main":{"next":7}}`, 7, 4},
-		{"c.cursor", `{"main":`, 0, 0},
-	} {
-		if tt.file != "" {
-			if err := os.WriteFile(filepath.Join(cursors, tt.file), []byte(tt.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if main, beside := shipFloor(a, a.Dir), shipFloor(a, filepath.Join(a.Dir, besideDir)); main != tt.main || beside != tt.beside {
-			t.Errorf("with %s: %d, %d, want %d, %d", tt.file, main, beside, tt.main, tt.beside)
-		}
 	}
 }
