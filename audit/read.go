@@ -246,11 +246,19 @@ func (r *reader) tail(stop error) (frame, error) {
 	}
 }
 
+func (r *reader) hasSegment(first uint64) bool {
+	_, err := os.Stat(filepath.Join(r.dir, segmentName(first)))
+	return err == nil
+}
+
 // advance goes on to the next segment, given what scan said at the end of this
 // one.
 func (r *reader) advance(stop error, next uint64) error {
 	if !errors.Is(stop, io.EOF) {
 		return stop
+	}
+	if next != r.next && r.hasSegment(r.next) {
+		next = r.next // the list of a folder can leave out what is renamed meanwhile
 	}
 	if next != r.next && r.retiredSince() {
 		return fmt.Errorf("records from %d on were retired while the log was read", r.next)
