@@ -1,6 +1,8 @@
 package load_test
 
 import (
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,5 +132,46 @@ func TestRetired(t *testing.T) {
 	rep := s.good(t)
 	if rep.First != tomb.Records || rep.Records != s.log.Stats().Appended {
 		t.Errorf("records %d to %d are in the table, want %d to %d", rep.First, rep.Records, tomb.Records, s.log.Stats().Appended)
+	}
+}
+
+// Records that went before they were in the table are missed, and said to be; what
+// there still is is loaded.
+func TestRetiredTooSoon(t *testing.T) {
+	s := newScene(t)
+	if err := s.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	key, _, err := audit.NewKey("crm.example/audit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.dir, s.name = t.TempDir(), key.Name()
+	s.log, err = audit.Open(s.dir, audit.Options{Key: &key, SegmentSize: 1, Now: func() time.Time { return s.now }, Retention: audit.Retention{Keep: time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.log.Close()
+	s.statement(t, "alice")
+	s.load(t, s.loader(t))
+	for range 2 {
+		for range 500 {
+			s.outcome(t, s.statement(t, "bob"), audit.Record{Rows: 1})
+		}
+		s.now = s.now.Add(2 * time.Hour)
+	}
+	tomb, err := s.log.Retire(t.Context())
+	if err != nil || tomb.Records < 10 {
+		t.Fatalf("%d records were retired, %v", tomb.Records, err)
+	}
+	var said lockedLog
+	l := s.loader(t)
+	l.Log = slog.New(slog.NewTextHandler(&said, nil))
+	s.load(t, l)
+	if !strings.Contains(said.String(), "records of the access log were removed before they were in its table") {
+		t.Errorf("it says %q", said.String())
+	}
+	if rep := s.good(t); rep.Records != s.log.Stats().Appended {
+		t.Errorf("%d of %d records are in the table", rep.Records, s.log.Stats().Appended)
 	}
 }

@@ -140,7 +140,7 @@ func (l *Loader) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tail, err := audit.OpenTail(l.Dir, s.next)
+	tail, err := audit.OpenTail(l.Dir, max(s.next, first.Seq))
 	if err != nil {
 		return err
 	}
