@@ -34,7 +34,12 @@ func newScene(t testing.TB) *scene {
 
 func newSceneIn(t testing.TB, database string) *scene {
 	t.Helper()
-	s := &scene{dir: t.TempDir(), dsn: pgtest.Server(t).DSN(database, pgserver.Superuser), now: time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC)}
+	return newSceneOn(t, pgtest.Server(t), database)
+}
+
+func newSceneOn(t testing.TB, server *pgserver.Server, database string) *scene {
+	t.Helper()
+	s := &scene{dir: t.TempDir(), dsn: server.DSN(database, pgserver.Superuser), now: time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC)}
 	s.conn = pgtest.Connect(t, s.dsn)
 	s.exec(t, "SET TimeZone = 'UTC'")
 	s.exec(t, "DO $$ BEGIN CREATE ROLE auditor LOGIN; EXCEPTION WHEN duplicate_object THEN END $$") // roles are the server's

@@ -26,11 +26,11 @@ func Setup(ctx context.Context, c *pgx.Conn) error {
 }
 
 // settings make text what COPY gives and takes, and keep the planner from
-// reading parts of the table that it knows nothing of yet as a whole. That
-// commits are not awaited loses nothing: how far the log is loaded is written in
-// the same transaction.
+// reading parts of the table that it knows nothing of yet as a whole. A commit is
+// waited for until the server's own disk has it: what is loaded need not stay in
+// the log. Standbys are not waited for.
 const settings = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET bytea_output = 'hex';
-	SET client_encoding = 'UTF8'; SET synchronous_commit = off; SET lock_timeout = '5s'; SET statement_timeout = '50s';
+	SET client_encoding = 'UTF8'; SET synchronous_commit = local; SET lock_timeout = '5s'; SET statement_timeout = '50s';
 	SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off`
 
 // resume reads what the database knows of a log, and enters the log where it is
