@@ -1,6 +1,7 @@
 package ship
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -184,7 +185,7 @@ func Reset(o Options, sink string, now bool, seq *uint64) (err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	f := feed{sink: Sink{Name: sink, FromNow: now}, opts: &o}
-	at, err := f.first()
+	at, err := f.first(context.Background())
 	if err != nil {
 		return err
 	}

@@ -10,13 +10,17 @@ import (
 // deliver has the sink take a batch, however long that takes, and moves the
 // cursor behind it.
 func (f *feed) deliver(hard context.Context, b *batch) error {
+	for _, c := range f.opts.Chains {
+		if r, some := b.last[c.Name]; some {
+			if err := f.durable(hard, c, r.Seq); err != nil {
+				return err
+			}
+		}
+	}
 	if len(b.events) > 0 {
 		f.mu.Lock()
 		f.oldest = b.events[0].Record.Time
 		f.mu.Unlock()
-		if err := f.durable(hard, b); err != nil {
-			return err
-		}
 		if err := f.deliverAll(hard, b.events); err != nil {
 			return err
 		}
@@ -28,17 +32,13 @@ func (f *feed) deliver(hard context.Context, b *batch) error {
 	return nil
 }
 
-// durable waits until what is sent cannot be gone after a crash of the machine.
-// Otherwise other records would take its place.
-func (f *feed) durable(ctx context.Context, b *batch) error {
-	for _, c := range f.opts.Chains {
-		if r, some := b.last[c.Name]; some && f.opts.Durable != nil {
-			if err := f.opts.Durable(ctx, c, r.Seq); err != nil {
-				return err
-			}
-		}
+// durable waits until a crash of the machine cannot take a record back. Otherwise
+// another one would take its place, behind the cursor.
+func (f *feed) durable(ctx context.Context, c Chain, seq uint64) error {
+	if f.opts.Durable == nil {
+		return nil
 	}
-	return nil
+	return f.opts.Durable(ctx, c, seq)
 }
 
 // deliverAll sends events again and again until all are taken.
@@ -51,6 +51,7 @@ func (f *feed) deliverAll(hard context.Context, events []Event) error {
 		if len(left) < len(events) {
 			rest = f.opts.Rest // it takes some
 		}
+		f.save() // this may last
 		select {
 		case <-time.After(max(rest, pause)):
 		case <-hard.Done():

@@ -71,7 +71,7 @@ func (f *feed) ship(hard, soft context.Context) (err error) {
 		}
 		defer unlock()
 	}
-	if err := f.begin(); err != nil {
+	if err := f.begin(hard); err != nil {
 		return err
 	}
 	defer f.save()
@@ -114,14 +114,14 @@ func (f *feed) lock(soft context.Context) (unlock func(), err error) {
 
 // begin finds where to go on in each chain. A sink that has come nowhere yet
 // gets a cursor at once: what it has not must not expire.
-func (f *feed) begin() (err error) {
+func (f *feed) begin(ctx context.Context) (err error) {
 	if f.opts.From != nil {
 		f.cursor = cursor{f.opts.Chains[0].Name: {Next: *f.opts.From}}
 	} else if f.cursor, err = readCursor(cursorPath(f.opts.Dir, f.sink.Name)); err != nil {
 		return err
 	}
 	if f.cursor == nil {
-		if f.cursor, err = f.first(); err != nil {
+		if f.cursor, err = f.first(ctx); err != nil {
 			return err
 		}
 		if err := f.cursor.write(cursorPath(f.opts.Dir, f.sink.Name)); err != nil {
@@ -138,7 +138,7 @@ func (f *feed) begin() (err error) {
 }
 
 // first is the cursor of a sink that has none.
-func (f *feed) first() (cursor, error) {
+func (f *feed) first(ctx context.Context) (cursor, error) {
 	made := cursor{}
 	for _, c := range f.opts.Chains {
 		first, some, err := firstRecord(c.Dir)
@@ -146,6 +146,9 @@ func (f *feed) first() (cursor, error) {
 			var h audit.Head
 			h, err = audit.ReadHead(c.Dir)
 			first = h.Count
+		}
+		if err == nil && first > 0 {
+			err = f.durable(ctx, c, first-1)
 		}
 		if err != nil {
 			return nil, err

@@ -360,3 +360,33 @@ func TestSealed(t *testing.T) {
 		t.Errorf("%v: %s", err, text)
 	}
 }
+
+// TestDurable has a sink know of no record, and pass none by, that a crash of the
+// machine can still take back.
+func TestDurable(t *testing.T) {
+	m := newLog(t)
+	m.statements(10)
+	sink, path := m.fileSink()
+	sink.Only = []audit.Filter{{User: "nobody"}}
+	o := m.options()
+	o.Durable = func(context.Context, Chain, uint64) error { return errors.New("the disk fails") }
+	for _, now := range []bool{false, true} {
+		sink.FromNow = now
+		s, err := Start([]Sink{sink}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "the disk fails") {
+			t.Errorf("Close = %v", err)
+		}
+		if floor, err := Floor(m.dir); err != nil || floor["main"] != 0 {
+			t.Errorf("Floor = %v, %v", floor, err)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Error("something was sent")
+		}
+		if err := Forget(m.dir, sink.Name); err != nil && !now {
+			t.Fatal(err)
+		}
+	}
+}
