@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -157,23 +158,26 @@ func lock(dir, sink string) (*os.File, error) {
 	return f, nil
 }
 
-// hasLog tells whether a folder has a log.
-func hasLog(dir string) (bool, error) {
-	segments, err := filepath.Glob(filepath.Join(globQuote(dir), "*.seg"))
-	return len(segments) > 0, err
+// segments gives the files of a log, in order; none where there is no log.
+func segments(dir string) ([]string, error) {
+	return filepath.Glob(filepath.Join(globQuote(dir), "*.seg"))
 }
 
 // firstRecord gives the seq of the first record that a log still has, or will
 // have, and whether there is a log.
 func firstRecord(dir string) (first uint64, some bool, err error) {
-	if some, err = hasLog(dir); !some || err != nil {
+	list, err := segments(dir)
+	if len(list) == 0 || err != nil {
 		return 0, false, err
 	}
 	for r, err := range audit.Read(dir, 0) {
 		return r.Seq, true, err
 	}
-	h, err := audit.ReadHead(dir) // it has no record
-	return h.Count, true, err
+	// There was no record, so the last segment was empty; it is named by the
+	// first that will be in it. Since then, others may have come.
+	name := filepath.Base(list[len(list)-1])
+	first, err = strconv.ParseUint(strings.TrimSuffix(name, ".seg"), 10, 64)
+	return first, true, err
 }
 
 // Reset has a sink go on at the end of the log, or at a record of the first

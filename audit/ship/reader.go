@@ -34,8 +34,8 @@ func (r *reader) run(hard, toEnd context.Context) {
 // still not there, there is nothing to read.
 func (r *reader) await(toEnd context.Context) bool {
 	for {
-		some, err := hasLog(r.chain.Dir)
-		if some || err != nil {
+		files, err := segments(r.chain.Dir)
+		if len(files) > 0 || err != nil {
 			return true // of an error, reading tells
 		}
 		select {

@@ -206,7 +206,7 @@ func (s *Shipper) head(c Chain) uint64 {
 	if time.Since(h.at) < headFor {
 		return h.count
 	}
-	if some, err := hasLog(c.Dir); err != nil || !some {
+	if files, err := segments(c.Dir); err != nil || len(files) == 0 {
 		return 0
 	}
 	if now, err := audit.ReadHead(c.Dir); err == nil {

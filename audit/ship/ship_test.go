@@ -390,3 +390,26 @@ func TestDurable(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstRecord looks for the first record of a log that gets it at that moment:
+// a sink must not begin behind it.
+func TestFirstRecord(t *testing.T) {
+	for range 100 {
+		m := newLog(t)
+		done := make(chan struct{})
+		go func() { m.statements(20); close(done) }()
+		for appending := true; appending; {
+			select {
+			case <-done:
+				appending = false
+			default:
+			}
+			if first, some, err := firstRecord(m.dir); first != 0 || !some || err != nil {
+				t.Fatalf("firstRecord = %d, %v, %v", first, some, err)
+			}
+		}
+		if err := m.log.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
