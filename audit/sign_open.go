@@ -9,6 +9,9 @@ import (
 
 // openSigning finds the last checkpoint in dir, and checks who signed it.
 func openSigning(dir string, opts Options) (s *signing, err error) {
+	if opts.Key == nil && opts.Retention.Keep > 0 {
+		return nil, errors.New("records that are removed take a key that signs which")
+	}
 	if opts.Key == nil {
 		info, err := os.Stat(filepath.Join(dir, listName))
 		if err == nil && info.Size() > 0 {
