@@ -136,8 +136,7 @@ func Open(dir string, opts Options) (*Log, error) {
 		return nil, errors.Join(fmt.Errorf("open audit log %s: %w", dir, err), l.signing.close(), lock.Close())
 	}
 	l.startClock()
-	l.room.reserve, l.room.err = allocate(dir, reserveName, l.opts.SegmentSize/reservePart)
-	l.room.state, l.room.short = l.roomLeft(l.room.err), l.room.err != nil
+	l.startRoom()
 	l.tasks.Go(l.syncer)
 	err = l.tell(notes)
 	if err == nil && l.signing != nil {

@@ -47,6 +47,16 @@ const (
 
 const littleRoom = 8
 
+// startRoom makes the reserve. A log without one takes what is essential alone.
+func (l *Log) startRoom() {
+	r := &l.room
+	r.reserve, r.err = allocate(l.dir, reserveName, l.opts.SegmentSize/reservePart)
+	r.state, r.short = l.roomLeft(r.err), r.err != nil
+	if r.state != RoomEnough && l.opts.RoomChanged != nil {
+		l.opts.RoomChanged(r.state, r.err)
+	}
+}
+
 // essential tells which records the reserve is for.
 func essential(k Kind) bool { return k != KindStatement && k != KindSession }
 

@@ -223,7 +223,8 @@ func TestReserve(t *testing.T) {
 	disk := smallDisk(t, "tmpfs", 1<<20)
 	dir, hog := filepath.Join(disk, "audit"), filepath.Join(disk, "hog")
 	now := fixedClock()
-	o := Options{SegmentSize: minSegmentSize, Now: func() time.Time { return now }}
+	told := make(chan Room, 100)
+	o := Options{SegmentSize: minSegmentSize, Now: func() time.Time { return now }, RoomChanged: func(r Room, _ error) { told <- r }}
 	l := openLog(t, dir, o)
 	fillDisk(t, hog)
 	var err error
@@ -244,7 +245,12 @@ func TestReserve(t *testing.T) {
 		}
 	}
 	closeLog(t, l)
+	awaitRoom(t, told, RoomNone)
+	fillDisk(t, hog) // what Close gave back
 	l = openLog(t, dir, o)
+	if got := <-told; got != RoomNone {
+		t.Errorf("a start on a full disk tells of %s room", got)
+	}
 	for err = nil; err == nil; {
 		_, err = l.Append(&Record{Kind: KindOutcome, Message: strings.Repeat("m", 300)})
 	}
