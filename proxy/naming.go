@@ -221,25 +221,26 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 	if shown < 0 {
 		return 0, 0, newFatal("08P01", "the server sent a row of %d columns, which are too few", count)
 	}
-	whole := true
+	whole, of := true, int64(1)
 	for i := range count {
 		if i == shown {
 			end = len(frame) - len(b.Rest())
 		}
-		size := b.Int32()
-		if size < 0 {
-			continue
+		size, none := b.Int32(), false
+		if none = size < 0; none {
+			size = 0
 		}
 		value := b.Bytes(size)
 		switch hidden := i - shown; {
 		case hidden >= len(step.Added):
-			n.count(value)
+			of = n.count(value)
 		case hidden >= 0:
-			whole = n.add(value, step.Added[hidden]) && whole
+			whole = (none || n.add(value, step.Added[hidden])) && whole
 		default:
 			for _, k := range keys {
 				if k.at == i {
-					whole = n.add(k.text(value), k.kinds...) && whole
+					// Without a key, a group of several sets of columns may be of anybody.
+					whole = (none && !step.Counted || !none && n.add(k.text(value), k.kinds...)) && whole
 				}
 			}
 		}
@@ -249,16 +250,19 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 	}
 	n.rows++
 	if !whole {
-		n.unread++
+		n.unread += of
 	}
 	return end, shown, nil
 }
 
-// count adds what a row says of how many it was made of.
-func (n *naming) count(value []byte) {
-	if rows, err := strconv.ParseInt(string(value), 10, 64); err == nil {
-		n.counted += rows
+// count gives how many rows one says that it was made of, and adds them up.
+func (n *naming) count(value []byte) (rows int64) {
+	rows, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil {
+		return 0
 	}
+	n.counted += rows
+	return rows
 }
 
 // maxKey is the longest key that is read, in bytes: more than an index takes.
@@ -372,6 +376,9 @@ func (n *naming) completed(typ byte, tag string) {
 	rows := n.rows
 	if typ == 'C' {
 		rows = max(rows, tagRows(tag))
+	}
+	if n.now().Uncounted {
+		rows = max(rows, 1)
 	}
 	n.ends(rows)
 }

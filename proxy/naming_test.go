@@ -104,6 +104,8 @@ func TestNamesSubjects(t *testing.T) {
 		{"alice", "SELECT first_name FROM customers WHERE id < 0", ""},
 		{"alice", "SELECT count(*) FROM customers WHERE id IN (1, 2)", "customer+2"},
 		{"alice", "SELECT count(*) FROM customers WHERE id < 0", ""},
+		{"alice", "SELECT id, count(*) FROM customers WHERE id IN (1, 2) GROUP BY id", "customer 1, customer 2"},
+		{"alice", "SELECT id, count(*) FROM customers WHERE id IN (1, 2) GROUP BY ROLLUP (id) HAVING id IS NULL", "customer+2"},
 		{"alice", "SELECT DISTINCT region FROM customers WHERE id IN (1, 2)", "customer+-1"},
 		{"alice", "SELECT x.first_name FROM (SELECT first_name FROM customers WHERE id IN (1, 2)) x ORDER BY 1", "customer+2"},
 		{"alice", "SELECT x.id FROM (SELECT id FROM customers WHERE id IN (1, 2)) x ORDER BY 1", "customer 1, customer 2"},
@@ -113,6 +115,8 @@ func TestNamesSubjects(t *testing.T) {
 		{"alice", "INSERT INTO orders (customer_id, placed_at, status, total) VALUES (2, '2026-01-01', 'new', 1)", "customer 2"},
 		{"alice", "DELETE FROM orders WHERE id = (SELECT min(id) FROM orders WHERE customer_id = 2)", "customer 2"},
 		{"bob", "INSERT INTO orders (customer_id, placed_at, status, total) VALUES (2, '2026-01-01', 'new', 1)", "customer+1"},
+		{"alice", "UPDATE orders SET customer_id = 2 WHERE id = (SELECT max(id) FROM orders WHERE customer_id = 2)", "customer 2, customer+1"},
+		{"dora", "SELECT count(*) FROM customers", "customer+-1"},
 		{"dora", "SELECT id, first_name FROM customers WHERE id = 3", "customer 3"},
 		{"dora", "SELECT first_name FROM customers WHERE id = 3", "customer+1"},
 		{"dora", "UPDATE customers SET region = region WHERE id IN (1, 2)", "customer+2"},
@@ -185,7 +189,9 @@ func TestNamesWhatIsMade(t *testing.T) {
 		{"dora", []string{"PREPARE p AS SELECT first_name FROM customers WHERE id = $1", "EXECUTE p (2)"}, "*+-1"},
 		{"dora", []string{"COPY orders TO STDOUT"}, "customer+" + text(t.Context(), admin, "SELECT count(*) FROM orders")},
 		{"dora", []string{"SET search_path = nowhere", "SELECT id FROM public.customers WHERE id = 2"}, "customer 2"},
-		{"dora", []string{"DO $$ BEGIN PERFORM 1; END $$"}, ""},
+		{"dora", []string{"DO $$ BEGIN PERFORM 1; END $$"}, "*+-1"},
+		{"dora", []string{"CREATE TEMP TABLE mine AS SELECT first_name FROM customers WHERE id < 3"}, "customer+2"},
+		{"dora", []string{"BEGIN; TRUNCATE consents; ROLLBACK"}, "customer+-1"},
 	} {
 		conn := f.connect(t, database, tt.login)
 		read := namesRead{f, admin, f.Audit.Stats().Appended}

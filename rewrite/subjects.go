@@ -26,12 +26,14 @@ type Naming struct {
 	Added   []string // kinds: behind the client's own columns the rows have the keys of subjects, as text
 	Counted bool     // behind those, how many rows a row of the result was made of
 	Silent  bool     // the client gets no rows: the columns of those that come are all for naming
+
+	Uncounted bool // the server does not say how many rows there are
 }
 
 // Reached bounds how many subjects of a kind a row can be about.
 type Reached struct {
 	Kind string // or AnyKind
-	Each int64 // of one row that is returned, changed or counted; AnyNumber
+	Each int64  // of one row that is returned, changed or counted; AnyNumber
 }
 
 // AnyNumber says that nothing bounds the number.
@@ -59,7 +61,7 @@ func (n *Naming) Hidden() int {
 }
 
 func (n *Naming) equal(m *Naming) bool {
-	return n == m || n != nil && m != nil && n.Counted == m.Counted && n.Silent == m.Silent &&
+	return n == m || n != nil && m != nil && n.Counted == m.Counted && n.Silent == m.Silent && n.Uncounted == m.Uncounted &&
 		slices.Equal(n.Reached, m.Reached) && slices.Equal(n.Added, m.Added)
 }
 
@@ -73,6 +75,13 @@ func (n *Naming) reach(kind string, each int64) {
 		n.Reached[i].Each = AnyNumber
 	default:
 		n.Reached[i].Each += each
+	}
+}
+
+// blur notes that of how many subjects a row tells is not known.
+func (n *Naming) blur() {
+	for i := range n.Reached {
+		n.Reached[i].Each = AnyNumber
 	}
 }
 
@@ -117,6 +126,9 @@ func (c *planner) subjects(w *work) error {
 	}
 	s := c.engine.survey(w.node, w.query)
 	c.naming = s.naming
+	if s.groups && (!c.top || s.nested || s.blurs) {
+		s.naming.blur() // nobody counts what its rows are made of
+	}
 	if len(s.naming.Reached) == 0 || !c.top {
 		return nil
 	}
@@ -307,10 +319,16 @@ func outputs(n *pg_query.Node) *[]*pg_query.Node {
 }
 
 // named gives how the subjects of a decided statement are named. What EXPLAIN
-// gives are no rows of anybody's.
+// gives are no rows of anybody's, but it may change some.
 func (c *planner) named(n *pg_query.Node) *Naming {
-	if c.naming == nil || len(c.naming.Reached) == 0 || n.GetExplainStmt() != nil {
+	if c.naming == nil || len(c.naming.Reached) == 0 {
 		return nil
+	}
+	if n.GetExplainStmt() != nil {
+		if c.plan.Steps[len(c.plan.Steps)-1].Effect&Writes == 0 {
+			return nil
+		}
+		c.naming.blur()
 	}
 	return c.naming
 }

@@ -29,6 +29,9 @@ func named(p *rewrite.Plan) string {
 		if n.Silent {
 			words = append(words, "silent")
 		}
+		if n.Uncounted {
+			words = append(words, "uncounted")
+		}
 		all = append(all, strings.Join(words, ", "))
 	}
 	return strings.Join(all, "; ")
@@ -93,12 +96,31 @@ func TestWhomRowsAreAbout(t *testing.T) {
 		{"alice", "SELECT id FROM customers INTERSECT ALL SELECT 1", "", "customer any"},
 		{"alice", "WITH x AS (SELECT first_name FROM customers) SELECT * FROM x", "", "customer 1"},
 		{"alice", "WITH x AS (SELECT first_name FROM customers) SELECT * FROM x a, x b", "", "customer any"},
+		{"alice", "WITH x AS (SELECT first_name FROM customers), y AS (SELECT first_name FROM x) SELECT * FROM y", "", "customer 1"},
+		{"alice", "WITH x AS (SELECT first_name FROM customers) SELECT y.a FROM (SELECT max(first_name) AS a FROM x) y", "", "customer any"},
+		{"alice", "WITH x AS (SELECT first_name FROM customers) SELECT ARRAY(TABLE x)", "", "customer any"},
+		{"alice", "SELECT (SELECT first_name FROM customers WHERE id = 1)", "", "customer 1"},
+		{"alice", "SELECT ARRAY(SELECT first_name FROM customers)", "", "customer any"},
+		{"alice", "SELECT 'Anna' IN (SELECT first_name FROM customers)", "", "customer any"},
+		{"alice", "SELECT EXISTS (SELECT FROM customers)", "", "customer 1"},
+		{"alice", "SELECT x FROM unnest(ARRAY(SELECT first_name FROM customers)) x", "", "customer any"},
+		{"alice", "SELECT x FROM generate_series(1, (SELECT id FROM customers WHERE id = 1)) x", "", "customer 1"},
+		{"alice", "SELECT count(*), (SELECT count(*) FROM orders) FROM customers", "", "customer any"},
 
 		{"alice", "UPDATE customers SET first_name = 'x' WHERE id = 7", `RETURNING ("customers".id):0`, "customer 1, added customer, silent"},
 		{"alice", "UPDATE customers c SET first_name = 'x' RETURNING first_name", `("c".id):0`, "customer 1, added customer"},
 		{"alice", "UPDATE customers SET first_name = 'x' RETURNING *", "", "customer 1"},
 		{"sam", "INSERT INTO orders (customer_id, placed_at, status, total) VALUES (1, now(), 'new', 1)", `RETURNING ("orders".customer_id):0`, "customer 1, added customer, silent"},
 		{"sam", "DELETE FROM orders WHERE id = 1", `RETURNING ("orders".customer_id):0`, "customer 1, added customer, silent"},
+		{"sam", "UPDATE orders SET customer_id = 2", `RETURNING ("orders".customer_id):0`, "customer 2, added customer, silent"},
+		{"sam", "UPDATE orders SET status = (SELECT region FROM customers WHERE id = 1)", `RETURNING ("orders".customer_id):0`, "customer 2, added customer, silent"},
+		{"sam", "INSERT INTO orders (customer_id, placed_at, status, total) VALUES (1, now(), 'new', 1) ON CONFLICT (id) DO UPDATE SET status = (SELECT region FROM customers LIMIT 1)", `RETURNING ("orders".customer_id):0`, "customer 2, added customer, silent"},
+		{"sam", "MERGE INTO orders o USING (VALUES (1)) v (id) ON o.id = v.id WHEN MATCHED THEN UPDATE SET customer_id = 3, status = (SELECT region FROM customers LIMIT 1)", "", "customer 3"},
+		{"sam", "EXPLAIN ANALYZE INSERT INTO orders (customer_id, placed_at, status, total) VALUES (1, now(), 'new', 1)", "", "customer any"},
+		{"sam", "EXPLAIN INSERT INTO orders (customer_id, placed_at, status, total) VALUES (1, now(), 'new', 1)", "", "nobody"},
+		{"sam", "CREATE TEMP TABLE mine AS SELECT count(*) FROM customers", "", "customer any"},
+		{"sam", "COPY (SELECT count(*) FROM customers) TO STDOUT", "", "customer any"},
+		{"alice", "DECLARE c CURSOR FOR SELECT count(*) FROM customers", "", "customer any"},
 		{"sam", "CREATE TEMP TABLE mine AS SELECT first_name FROM customers", "", "customer 1"},
 		{"alice", "DECLARE c CURSOR FOR SELECT first_name FROM customers", "", "customer 1"},
 		{"alice", "EXPLAIN SELECT first_name FROM customers", "", "nobody"},
@@ -108,6 +130,19 @@ func TestWhomRowsAreAbout(t *testing.T) {
 		{"dora", "SELECT first_name FROM customers", "", "customer 1"},
 		{"dora", "COPY customers TO STDOUT", "", "customer 1"},
 		{"dora", "CREATE TABLE t ()", "", "nobody"},
+		{"dora", "SELECT count(*) FROM customers", "", "customer any"},
+		{"dora", "CREATE TABLE t AS SELECT first_name FROM customers", "", "customer 1"},
+		{"dora", "CREATE MATERIALIZED VIEW t AS SELECT count(*) FROM customers", "", "customer any"},
+		{"dora", "CREATE TABLE t AS EXECUTE p", "", "* any"},
+		{"dora", "TRUNCATE customers", "", "customer any, uncounted"},
+		{"dora", "TRUNCATE countries", "", "nobody"},
+		{"dora", "TRUNCATE countries CASCADE", "", "* any, uncounted"},
+		{"dora", "DO 'BEGIN DELETE FROM customers; END'", "", "* any, uncounted"},
+		{"dora", "EXPLAIN ANALYZE DELETE FROM customers", "", "customer any"},
+		{"dora", "EXPLAIN (ANALYZE off) DELETE FROM customers", "", "nobody"},
+		{"dora", "EXPLAIN ANALYZE SELECT FROM customers", "", "nobody"},
+		{"dora", "SELECT query_to_xml('TABLE customers', true, true, '')", "", "* any"},
+		{"dora", "SELECT lower(name) FROM countries", "", "nobody"},
 		{"dora", "SELECT virtual FROM nowhere", "", "* any"},
 	} {
 		p, err := e.Plan(session(t, e, tt.login, ""), tt.sql)

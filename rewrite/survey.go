@@ -1,7 +1,7 @@
 package rewrite
 
 import (
-	"fmt"
+	"regexp"
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -20,6 +20,7 @@ type surveyor struct {
 	byVar  map[*pg_query.RangeVar]*resolve.Ref
 	calls  map[*pg_query.FuncCall]resolve.Func
 	direct []*resolve.Ref // in the FROM of the statement itself
+	reads  map[string]int // how often CTEs of a name are read; where rows are merged, twice as often
 	groups bool           // a row of the statement is made of several, which can be counted
 	blurs  bool           // likewise, but they cannot
 	nested bool           // a sub-select or CTE reaches subjects as well
@@ -27,7 +28,7 @@ type surveyor struct {
 
 // survey surveys a statement, before it is changed.
 func (e *Engine) survey(n *pg_query.Node, q *resolve.Query) *surveyor {
-	s := &surveyor{engine: e, query: q, naming: &Naming{}, byVar: map[*pg_query.RangeVar]*resolve.Ref{}, calls: map[*pg_query.FuncCall]resolve.Func{}}
+	s := &surveyor{engine: e, query: q, naming: &Naming{}, byVar: map[*pg_query.RangeVar]*resolve.Ref{}, calls: map[*pg_query.FuncCall]resolve.Func{}, reads: map[string]int{}}
 	for _, ref := range q.Refs {
 		s.byVar[ref.Var] = ref
 	}
@@ -35,32 +36,67 @@ func (e *Engine) survey(n *pg_query.Node, q *resolve.Query) *surveyor {
 		s.calls[f.Call] = f
 	}
 	for _, t := range q.Targets {
-		if t.Stmt == n {
-			s.relation(t.Ref, false)
-		} else {
-			s.relation(t.Ref, true) // within WITH: how many rows, nobody says
-		}
+		s.target(t, t.Stmt != n)
 	}
-	switch v := n.Node.(type) {
-	case *pg_query.Node_SelectStmt:
-		s.selects(v.SelectStmt, false, true)
-	case *pg_query.Node_InsertStmt: // what it copies leaves its table
-		s.with(v.InsertStmt.WithClause, n, false)
-		s.selects(v.InsertStmt.SelectStmt.GetSelectStmt(), false, false)
-	case *pg_query.Node_UpdateStmt:
-		s.with(v.UpdateStmt.WithClause, n, false)
-		s.from(v.UpdateStmt.FromClause, false, false)
-		s.within(v.UpdateStmt.ReturningList, false)
-	case *pg_query.Node_DeleteStmt:
-		s.with(v.DeleteStmt.WithClause, n, false)
-		s.from(v.DeleteStmt.UsingClause, false, false)
-		s.within(v.DeleteStmt.ReturningList, false)
-	case *pg_query.Node_MergeStmt:
-		s.with(v.MergeStmt.WithClause, n, false)
-		s.from([]*pg_query.Node{v.MergeStmt.SourceRelation}, false, false)
-		s.within(v.MergeStmt.ReturningList, false)
+	s.statement(n, false, true)
+	if slices.ContainsFunc(q.Funcs, func(f resolve.Func) bool { return slices.ContainsFunc(f.Found, readsItself) }) {
+		s.naming.reach(AnyKind, AnyNumber)
 	}
 	return s
+}
+
+// readingFunctions are those of the system that read what a text of theirs says.
+var readingFunctions = regexp.MustCompile(`^((query|table|schema|database|cursor)_to_xml.*|ts_stat|ts_rewrite|lo_.*|loread|pg_read_.*)$`)
+
+// readsItself tells whether a function may give rows that the statement does not
+// name. Those that do not change with the database cannot.
+func readsItself(f catalog.Func) bool {
+	if catalog.SystemSchema(f.Schema) {
+		return readingFunctions.MatchString(f.Name)
+	}
+	return f.Volatility != 'i' && !slices.Contains(openExtensions, f.Extension)
+}
+
+// target notes whom the rows are about that a write changes. within says that it
+// is part of another statement: how many rows it changes, nobody says. A row
+// that becomes another's was somebody's before.
+func (s *surveyor) target(t *resolve.Target, within bool) {
+	s.relation(t.Ref, within)
+	keys, _ := s.engine.Policy.SubjectKeys(t.Ref.Relation)
+	for _, k := range keys {
+		moves := slices.ContainsFunc(assignments(t), func(n *pg_query.Node) bool { return slices.Contains(k.Columns, n.GetResTarget().GetName()) })
+		if moves && !isTemporary(t.Ref.Relation) {
+			s.naming.reach(k.Kind, 1)
+		}
+	}
+}
+
+// statement surveys what a statement reads. What a write copies leaves its table.
+func (s *surveyor) statement(n *pg_query.Node, merged, top bool) {
+	switch v := n.GetNode().(type) {
+	case *pg_query.Node_SelectStmt:
+		s.selects(v.SelectStmt, merged, top)
+	case *pg_query.Node_InsertStmt:
+		s.selects(v.InsertStmt.SelectStmt.GetSelectStmt(), merged, false)
+		s.within(v.InsertStmt.OnConflictClause.GetTargetList(), merged)
+		s.within(v.InsertStmt.ReturningList, merged)
+		s.with(v.InsertStmt.WithClause)
+	case *pg_query.Node_UpdateStmt:
+		s.from(v.UpdateStmt.FromClause, merged, false)
+		s.within(slices.Concat(v.UpdateStmt.TargetList, v.UpdateStmt.ReturningList), merged)
+		s.with(v.UpdateStmt.WithClause)
+	case *pg_query.Node_DeleteStmt:
+		s.from(v.DeleteStmt.UsingClause, merged, false)
+		s.within(v.DeleteStmt.ReturningList, merged)
+		s.with(v.DeleteStmt.WithClause)
+	case *pg_query.Node_MergeStmt:
+		s.from([]*pg_query.Node{v.MergeStmt.SourceRelation}, merged, false)
+		s.within(v.MergeStmt.ReturningList, merged)
+		for _, when := range v.MergeStmt.MergeWhenClauses {
+			s.within(slices.Concat(when.GetMergeWhenClause().TargetList, when.GetMergeWhenClause().Values), merged)
+		}
+		s.with(v.MergeStmt.WithClause)
+	}
 }
 
 // selects surveys a query. merged says that what it gives is merged further out;
@@ -76,7 +112,6 @@ func (s *surveyor) selects(sel *pg_query.SelectStmt, merged, top bool) {
 		s.blurs = merged || s.aggregatesOutside(sel)
 	}
 	merged = merged || groups
-	s.with(sel.WithClause, &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}}, merged)
 	s.selects(sel.Larg, merged, false)
 	s.selects(sel.Rarg, merged, false)
 	s.from(sel.FromClause, merged, top)
@@ -84,6 +119,7 @@ func (s *surveyor) selects(sel *pg_query.SelectStmt, merged, top bool) {
 	for _, row := range sel.ValuesLists {
 		s.within(row.GetList().GetItems(), merged)
 	}
+	s.with(sel.WithClause)
 }
 
 // mergesRows tells whether a query leaves rows out because they are like others.
@@ -189,18 +225,24 @@ func (s *surveyor) from(clause []*pg_query.Node, merged, top bool) {
 			s.named(v.RangeVar, merged, top)
 		case *pg_query.Node_RangeTableSample:
 			s.named(v.RangeTableSample.Relation.GetRangeVar(), merged, top)
+			s.within(v.RangeTableSample.Args, merged)
 		case *pg_query.Node_JoinExpr:
 			s.from([]*pg_query.Node{v.JoinExpr.Larg, v.JoinExpr.Rarg}, merged, top)
 		case *pg_query.Node_RangeSubselect:
 			s.selects(v.RangeSubselect.Subquery.GetSelectStmt(), merged, false)
+		default: // a function, or what makes a table of a document
+			s.within([]*pg_query.Node{n}, merged)
 		}
 	}
 }
 
 func (s *surveyor) named(rv *pg_query.RangeVar, merged, top bool) {
 	ref := s.byVar[rv]
-	if ref == nil {
-		return // a CTE, which WITH has been surveyed for
+	if ref == nil { // a CTE
+		if s.reads[rv.Relname]++; merged {
+			s.reads[rv.Relname]++
+		}
+		return
 	}
 	if top {
 		s.direct = append(s.direct, ref)
@@ -210,39 +252,32 @@ func (s *surveyor) named(rv *pg_query.RangeVar, merged, top bool) {
 	s.nested = s.nested || !top && ref.Relation.Governed()
 }
 
-// within surveys the sub-selects of expressions.
+// within surveys the sub-selects of expressions. All but those for one value, and
+// EXISTS, bring their rows together.
 func (s *surveyor) within(list []*pg_query.Node, merged bool) {
 	for _, n := range list {
 		parse.Walk(n, func(m proto.Message) bool {
-			sel, ok := m.(*pg_query.SelectStmt)
-			if ok {
-				s.selects(sel, merged, false)
+			switch v := m.(type) {
+			case *pg_query.SubLink:
+				one := v.SubLinkType == pg_query.SubLinkType_EXPR_SUBLINK || v.SubLinkType == pg_query.SubLinkType_EXISTS_SUBLINK
+				s.within([]*pg_query.Node{v.Testexpr}, merged)
+				s.selects(v.Subselect.GetSelectStmt(), merged || !one, false)
+				return false
+			case *pg_query.SelectStmt: // of JSON_ARRAY
+				s.selects(v, true, false)
+				return false
 			}
-			return !ok
+			return true
 		})
 	}
 }
 
-// with surveys the queries of WITH. What is read from several places, or from
-// itself, can bring several of its rows into one.
-func (s *surveyor) with(w *pg_query.WithClause, of *pg_query.Node, merged bool) {
-	for _, n := range w.GetCtes() {
+// with surveys the queries of WITH, once it is known who reads them. What is read
+// from several places, or from itself, can bring several of its rows into one.
+func (s *surveyor) with(w *pg_query.WithClause) {
+	for _, n := range slices.Backward(w.GetCtes()) {
 		cte := n.GetCommonTableExpr()
-		reads := 0
-		parse.Walk(of, func(m proto.Message) bool {
-			if rv, ok := m.(*pg_query.RangeVar); ok && s.byVar[rv] == nil && rv.Relname == cte.Ctename {
-				reads++
-			}
-			return true
-		})
-		q := cte.Ctequery
-		s.selects(q.GetSelectStmt(), merged || reads > 1 || w.Recursive, false)
-		for _, list := range [][]*pg_query.Node{q.GetInsertStmt().GetReturningList(), q.GetUpdateStmt().GetReturningList(), q.GetDeleteStmt().GetReturningList()} {
-			s.within(list, true)
-		}
-		s.selects(q.GetInsertStmt().GetSelectStmt().GetSelectStmt(), true, false)
-		s.from(q.GetUpdateStmt().GetFromClause(), true, false)
-		s.from(q.GetDeleteStmt().GetUsingClause(), true, false)
+		s.statement(cte.Ctequery, s.reads[cte.Ctename] > 1 || w.Recursive || cte.Ctequery.GetSelectStmt() == nil, false)
 	}
 }
 
@@ -287,91 +322,4 @@ func (e *Engine) about(r *catalog.Relation) []string {
 	}
 	slices.Sort(kinds)
 	return slices.Compact(kinds)
-}
-
-// describeSubjects notes whom a text is about that is sent as the client wrote
-// it. What is not understood may be about anybody.
-func (e *Engine) describeSubjects(s Session, sql string, p *Plan) {
-	if !e.names {
-		return
-	}
-	stmts, err := parse.Parse(sql)
-	if err != nil {
-		p.Subjects = e.Anybody()
-		return
-	}
-	for _, st := range stmts {
-		p.Subjects = append(p.Subjects, e.describeStatement(s, st.Node))
-	}
-}
-
-func (e *Engine) describeStatement(s Session, n *pg_query.Node) *Naming {
-	if table := n.GetCopyStmt(); table.GetRelation() != nil {
-		rel, ok := e.Catalog.Relation(e.guessPath(s), table.Relation.Schemaname, table.Relation.Relname)
-		if !ok || table.Relation.Schemaname == "" && e.ambiguous(s, rel) {
-			return anybody()
-		}
-		return e.rowsOf(rel)
-	}
-	if n.GetFetchStmt() != nil || n.GetExecuteStmt() != nil {
-		return anybody() // what the names stand for is not followed where nothing is refused
-	}
-	query := queryOf(n)
-	if query == nil || n.GetExplainStmt() != nil {
-		return nil
-	}
-	q, err := e.guess(s, query, func(r *catalog.Relation) bool { return r.Governed() && r.Kind == catalog.View })
-	if err != nil {
-		return anybody()
-	}
-	return e.survey(query, q).naming
-}
-
-// Anybody gives how the subjects of a text are named that is not read.
-func (e *Engine) Anybody() []*Naming {
-	if !e.names {
-		return nil
-	}
-	return []*Naming{anybody()}
-}
-
-// anybody is the naming of what is not understood.
-func anybody() *Naming { return &Naming{Reached: []Reached{{AnyKind, AnyNumber}}} }
-
-// guess resolves a statement for the access log alone. Where the session's search
-// path was not asked for, a name without a schema is that of the only relation
-// that has it.
-func (e *Engine) guess(s Session, n *pg_query.Node, expand func(*catalog.Relation) bool) (*resolve.Query, error) {
-	q, err := resolve.Resolve(resolve.Input{Catalog: e.Catalog, Path: e.guessPath(s), Expand: expand}, n)
-	if err != nil {
-		return nil, err
-	}
-	for _, ref := range q.Refs {
-		if ref.Var.Schemaname == "" && e.ambiguous(s, ref.Relation) {
-			return nil, fmt.Errorf("%s is a name in several schemas", ref.Relation.Name)
-		}
-	}
-	return q, nil
-}
-
-func (e *Engine) guessPath(s Session) []string {
-	if len(s.Path) > 0 {
-		return s.Path
-	}
-	return e.Catalog.Schemas()
-}
-
-// ambiguous tells whether a relation that was found by its bare name may have
-// been another one.
-func (e *Engine) ambiguous(s Session, r *catalog.Relation) bool {
-	return len(s.Path) == 0 && r.Governed() && slices.ContainsFunc(e.Catalog.Relations(), func(other *catalog.Relation) bool {
-		return other != r && other.Name == r.Name && other.Governed()
-	})
-}
-
-// rowsOf says whom rows of a relation are about.
-func (e *Engine) rowsOf(rel *catalog.Relation) *Naming {
-	s := &surveyor{engine: e, naming: &Naming{}}
-	s.relation(&resolve.Ref{Relation: rel}, false)
-	return s.naming
 }
