@@ -92,6 +92,7 @@ type Log struct {
 	mu       sync.Mutex
 	changed  sync.Cond     // of err and the fields of room.go
 	round    chan struct{} // closed when the sync that begins next has ended
+	notices  []*notice     // to be given then
 	cur      *segment
 	full     []*segment // older than cur, not sealed yet
 	next     uint64     // seq of the next record
@@ -295,6 +296,7 @@ func (l *Log) stop() bool {
 	}
 	close(l.quit)
 	l.tasks.Wait()
+	l.give(l.notices)
 	return true
 }
 

@@ -43,6 +43,46 @@ func (l *Log) Sync(ctx context.Context, seq uint64) error {
 	return nil
 }
 
+// notice is what Notice was asked for.
+type notice struct{ f func() }
+
+// Notice is Sync for who must not wait: it has f called once every record up to
+// seq is durable, or it is known that they will not be. f may be called before
+// Notice returns, or by another goroutine, and must not wait. cancel takes it
+// back: it tells whether f has not been called, and will not be.
+func (l *Log) Notice(seq uint64, f func()) (cancel func() bool) {
+	n := &notice{f}
+	l.mu.Lock()
+	known := l.Durable(seq) || l.stopped() != nil
+	if !known {
+		l.notices = append(l.notices, n)
+	}
+	l.mu.Unlock()
+	if known {
+		l.give([]*notice{n})
+	} else {
+		l.askSync()
+	}
+	return func() bool { return l.takeBack(n) != nil }
+}
+
+// takeBack gives what is to be called, to nobody else any more.
+func (l *Log) takeBack(n *notice) func() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := n.f
+	n.f = nil
+	return f
+}
+
+func (l *Log) give(notices []*notice) {
+	for _, n := range notices {
+		if f := l.takeBack(n); f != nil {
+			f()
+		}
+	}
+}
+
 // askSync wakes the syncer, or leaves word when it is at work.
 func (l *Log) askSync() {
 	select {
@@ -73,9 +113,13 @@ func (l *Log) syncRound() {
 	}
 	l.mu.Lock()
 	next, full, cur, round := l.next, l.full, l.cur, l.round
-	l.round = make(chan struct{})
+	notices := l.notices
+	l.round, l.notices = make(chan struct{}), nil
 	l.mu.Unlock()
-	defer close(round)
+	defer func() {
+		close(round)
+		l.give(notices)
+	}()
 
 	err := l.flush(full, cur)
 	l.mu.Lock()

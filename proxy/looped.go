@@ -25,6 +25,7 @@ type looped struct {
 
 	// Who owns a half while it waits; the loop looks after it again when done.
 	clientWaits, serverWaits waiting
+	parked                   parked // the half that answers the client
 }
 
 // maxReads is how often a half may read before it is others' turn.
@@ -84,7 +85,7 @@ func (t *looped) serve() {
 	if err != nil {
 		t.s.end(err)
 	}
-	if t.s.reason() != nil && !t.clientWaits.busy() && !t.serverWaits.busy() {
+	if t.s.reason() != nil && !t.clientWaits.busy() && !t.serverWaits.busy() && !t.parked.holds() {
 		t.finish()
 	}
 }
@@ -202,17 +203,23 @@ func (t *looped) serveServer() error {
 	if busy, err := t.serverWaits.over(); busy || err != nil {
 		return err
 	}
+	if stays, err := t.unpark(); stays || err != nil {
+		return err
+	}
 	s := t.s
 	for reads := 0; !t.client.blocked.Load(); {
 		need, err := s.stepServer(t.ctx)
-		if err == nil && need == 0 {
+		switch {
+		case err == nil && need == 0:
 			continue
-		}
-		if err == nil {
+		case errors.Is(err, errWaits):
+			return t.waitServer()
+		case err == nil:
 			err = s.flushAnswers(t.ctx)
 		}
 		if errors.Is(err, errWaits) {
-			return t.waitServer()
+			t.park()
+			return nil
 		}
 		if err != nil {
 			return err
@@ -299,6 +306,37 @@ func (t *looped) waitServer() error {
 		return s.flushAnswers(t.ctx)
 	})
 	return nil
+}
+
+// park leaves the answers until the records that they wait for are durable. The
+// loop serves the session again then.
+func (t *looped) park() {
+	t.s.toC.Keep()
+	t.s.fromS.Keep()
+	t.parked.on = true
+	t.parked.due.Store(false)
+	t.parked.cancel = t.s.srv.audit.Notice(t.s.audited-1, func() {
+		t.loop.mu.Lock()
+		defer t.loop.mu.Unlock() // not before it is posted: then the loop may be gone
+		t.parked.due.Store(true)
+		t.loop.enqueue(t)
+	})
+}
+
+// unpark sends the answers that were left, once they may leave. stays tells that
+// there is more to wait for.
+func (t *looped) unpark() (stays bool, err error) {
+	if !t.parked.on {
+		return false, nil
+	}
+	if !t.parked.due.Load() {
+		return true, nil
+	}
+	t.parked.on = false
+	if err = t.s.flushAnswers(t.ctx); errors.Is(err, errWaits) { // they never will be
+		return true, t.waitServer()
+	}
+	return false, err
 }
 
 // finish lets go of the session, once nobody works for it any more.

@@ -200,12 +200,14 @@ func (s *session) gate(ctx context.Context) error {
 		return nil
 	}
 	seq := s.audited - 1
+	if s.gated.IsZero() {
+		s.gated = time.Now()
+	}
 	if s.hurriedS && !s.srv.audit.Durable(seq) {
 		return errWaits
 	}
-	s.audited = 0
-	start := time.Now()
 	err := s.srv.audit.Sync(ctx, seq)
-	s.srv.metrics.auditSeconds.Observe(time.Since(start).Seconds())
+	s.srv.metrics.auditSeconds.Observe(time.Since(s.gated).Seconds())
+	s.audited, s.gated = 0, time.Time{}
 	return err
 }

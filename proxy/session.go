@@ -74,6 +74,7 @@ type session struct {
 	passing   bool          // the client gets them
 	tag       string        // the last one: mostly the next is the same
 	audited   uint64        // highest record that answers in toC wait for, plus one
+	gated     time.Time     // since when they wait; zero: they do not
 	hurriedS  bool          // it must not wait
 	answered  audit.Encoded // what outcomes say of the session
 

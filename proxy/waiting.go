@@ -15,6 +15,23 @@ const (
 	done
 )
 
+// parked is a half that waits for the access log alone: nobody works for it.
+type parked struct {
+	on     bool        // the loop's own, as cancel is
+	due    atomic.Bool // the wait is over
+	cancel func() bool // of the wait
+}
+
+// holds tells whether somebody is about to say that the wait is over. If not, it
+// ends by that.
+func (p *parked) holds() bool {
+	if !p.on || p.due.Load() {
+		return false
+	}
+	p.on = !p.cancel()
+	return p.on
+}
+
 // begin has act called by a goroutine, and the session served when it returns.
 func (w *waiting) begin(t *looped, act func() error) {
 	w.state.Store(working)
