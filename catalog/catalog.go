@@ -31,7 +31,9 @@ type Relation struct {
 	Parents     []uint32 // OIDs of what it inherits from or is a partition of
 	Partition   bool     // a partition of its one parent
 	Definition  string   // of views: the text that pg_get_viewdef gives
-	Guarded     bool     // privileges on single columns, row security or rules: who may use some columns may not be able to use another
+	Guarded     bool     // privileges on single columns or to write alone, row security or rules: who may use some columns may not be able to use another
+	Readers     []uint32 // OIDs of roles that were granted SELECT, 0 for PUBLIC
+	Reached     []uint32 // those of Readers that were granted USAGE of its schema too, or need not be
 }
 
 // Column is a live column of a relation.

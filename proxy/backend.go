@@ -88,6 +88,9 @@ func (s *session) passRows(typ byte) bool {
 	rows, n := s.fromS.Run(typ)
 	f.rows += int64(n)
 	f.bytes += int64(len(rows) - n*wire.HeadLen)
+	if f.naming != nil {
+		f.naming.copied += int64(n)
+	}
 	if typ == 'd' || f.relays() {
 		s.toC.Pass(rows)
 	}
@@ -176,6 +179,9 @@ func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int)
 	case 'd':
 		f.rows++
 		f.bytes += int64(n - wire.HeadLen)
+		if f.naming != nil {
+			f.naming.copied++
+		}
 		s.streaming = f
 		return true, nil
 	case 'T', 't', 'n':

@@ -127,7 +127,8 @@ func (s *session) bindResults(made *named, rest []byte) ([]byte, error) {
 	if made.desc == nil {
 		return rest, nil
 	}
-	hidden, _ := hiddenOf(made.plan)
+	step := s.hiding(made.plan)
+	hidden := step.Hidden()
 	if s.left > 0 && hidden > 0 && len(rest)+s.left <= maxHeld {
 		return nil, errWhole
 	}
@@ -135,8 +136,12 @@ func (s *session) bindResults(made *named, rest []byte) ([]byte, error) {
 		return rest, nil
 	}
 	formats, at, ok := resultFormats(rest)
-	if made.formats, made.odd = formats, !ok; !ok || len(formats) < 2 || hidden == 0 {
+	made.formats, made.odd = formats, !ok
+	switch {
+	case !ok || len(formats) < 2 || hidden == 0:
 		return rest, nil // one format is for all columns, and none is text for all
+	case step.Silent: // the server takes any number for no rows
+		return append(slices.Clip(rest[:at]), 0, 0), nil
 	}
 	longer := append(slices.Clip(rest[:at]), byte((len(formats)+hidden)>>8), byte(len(formats)+hidden))
 	longer = append(longer, rest[at+2:]...)
@@ -335,6 +340,9 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 	if err == nil && p != nil {
 		f.privacy, err = s.request(ctx, p)
 		f.seq, f.logged, f.again = p.seq, p.logged, p.logged
+		if err == nil && p.logged && s.hiding(p.plan).Silent { // the server would give no rows
+			err = &rewrite.Refusal{Code: "55000", Message: fmt.Sprintf("portal %q cannot be run", name)}
+		}
 		if f.contents = p.contents; err == nil && !p.logged {
 			err = s.admit(ctx, f, p.plan)
 		}
@@ -359,7 +367,7 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 		return err
 	}
 	if p != nil {
-		if _, silent := hiddenOf(p.plan); silent {
+		if s.hiding(p.plan).Silent {
 			s.toS.Frame('E', name, []byte{0, 0, 0, 0, 0}) // a limit is on rows that the client gets
 			return nil
 		}

@@ -15,7 +15,7 @@ func (s *session) failed(ctx context.Context, f *flight, frame []byte) (bool, er
 		return false, err
 	}
 	if f.naming != nil {
-		f.naming.ends(f.naming.rows)
+		f.naming.ends(f.naming.rows + f.naming.copied)
 	}
 	fields, err := wire.Fields(frame)
 	if err != nil {

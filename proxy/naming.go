@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -34,6 +35,7 @@ type naming struct {
 	rows     int64
 	counted  int64 // what its rows say that they were made of
 	unread   int64 // rows of which a key was not read
+	copied   int64 // messages of COPY: a row each at most
 
 	subjects []subject                  // collected
 	seen     map[string]map[string]bool // the same: kinds, keys
@@ -122,52 +124,56 @@ func (s *session) inUTF8() bool {
 }
 
 // stepsMade gives the namings of a text in which EXECUTE and FETCH stand for
-// what was made with the names.
+// what was made with the names, by the text itself at last.
 func (s *session) stepsMade(p *rewrite.Plan) []*rewrite.Naming {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	steps := slices.Clone(p.Subjects)
 	for i, step := range p.Steps {
-		of := &s.statements
+		of, effect := &s.statements, rewrite.Prepares
 		switch {
-		case i >= len(steps) || writesCurrent(step):
+		case i >= len(steps) || writesCurrent(step) || step.Command == "EXPLAIN":
 			continue
 		case step.Effect&rewrite.Executes != 0:
 		case step.Effect&rewrite.Fetches != 0:
-			of = &s.portals
+			of, effect = &s.portals, rewrite.Declares
 		default:
 			continue
 		}
 		steps[i] = &rewrite.Naming{Reached: []rewrite.Reached{{Kind: rewrite.AnyKind, Each: rewrite.AnyNumber}}}
-		if made := of.get([]byte(step.Name)); made != nil {
-			steps[i] = madeBy(made.plan, step.Name)
-		} else if j := slices.IndexFunc(p.Steps[:i], func(before rewrite.Step) bool { return makes(before, step.Name) }); j >= 0 {
+		if j := lastMade(p.Steps[:i], effect, step.Name); j >= 0 {
 			steps[i] = p.Subjects[j]
+		} else if made := of.get([]byte(step.Name)); made != nil {
+			steps[i] = p.Subjects[i]
+			if j := max(0, lastMade(made.plan.Steps, effect, step.Name)); j < len(made.plan.Subjects) {
+				steps[i] = made.plan.Subjects[j]
+			}
 		}
 	}
 	return steps
 }
 
-func makes(step rewrite.Step, name string) bool {
-	return step.Effect&(rewrite.Prepares|rewrite.Declares) != 0 && step.Name == name
+// lastMade gives the last of some steps that makes a name; -1 when none does.
+func lastMade(steps []rewrite.Step, effect rewrite.Effect, name string) int {
+	for i, step := range slices.Backward(steps) {
+		if step.Effect&effect != 0 && step.Name == name {
+			return i
+		}
+	}
+	return -1
 }
 
-// madeBy gives the naming of what a plan makes under a name, or of the plan.
-func madeBy(p *rewrite.Plan, name string) *rewrite.Naming {
-	i := slices.IndexFunc(p.Steps, func(step rewrite.Step) bool { return makes(step, name) })
-	if i = max(i, 0); i < len(p.Subjects) {
-		return p.Subjects[i]
+// hiding gives how the subjects of the only statement of a plan are named, by
+// which the client did not ask for some columns, or for no rows at all.
+func (s *session) hiding(p *rewrite.Plan) *rewrite.Naming {
+	if p == nil || len(p.Subjects) != 1 {
+		return nobody
 	}
-	return nil
-}
-
-// hiddenOf gives how many columns the only statement of a plan has that the
-// client did not ask for, and whether it gets no rows at all.
-func hiddenOf(p *rewrite.Plan) (columns int, silent bool) {
-	if p == nil || len(p.Subjects) != 1 || p.Subjects[0] == nil {
-		return 0, false
+	steps := p.Subjects
+	if p.Has(rewrite.Executes | rewrite.Fetches) {
+		steps = s.stepsMade(p)
 	}
-	return p.Subjects[0].Hidden(), p.Subjects[0].Silent
+	return cmp.Or(steps[0], nobody)
 }
 
 // describe acts on a RowDescription: it gives what the client gets of its body,
@@ -393,7 +399,7 @@ func (n *naming) ends(rows int64) {
 	for _, r := range step.Reached {
 		n.leaves(r, rows, n.covered(r.Kind, step, keys))
 	}
-	n.rows, n.counted, n.unread, n.layout, n.reading, n.readable = 0, 0, 0, nil, false, nil
+	n.rows, n.counted, n.unread, n.copied, n.layout, n.reading, n.readable = 0, 0, 0, 0, nil, false, nil
 	n.step++
 }
 

@@ -182,6 +182,7 @@ func TestNamesWhatIsMade(t *testing.T) {
 		{"alice", []string{"PREPARE p AS UPDATE customers SET region = region WHERE id = $1", "EXECUTE p (2)"}, "customer+1"},
 		{"alice", []string{"SELECT first_name FROM customers WHERE id = 1; SELECT 1; SELECT count(*) FROM customers WHERE id < 3; SELECT id FROM customers WHERE id = 2"}, "customer 1, customer 2, customer+2"},
 		{"alice", []string{"COPY (SELECT id, first_name FROM customers WHERE id < 3) TO STDOUT"}, "customer+2"},
+		{"alice", []string{"COPY (SELECT 1 / (4 - x.id) FROM (SELECT id FROM customers ORDER BY id OFFSET 0) x) TO STDOUT"}, "customer+3"}, // it fails at the fourth
 		{"alice", []string{"EXPLAIN SELECT first_name FROM customers"}, ""},
 		{"alice", []string{"CREATE TEMP TABLE mine AS SELECT first_name FROM customers WHERE id < 3"}, "customer+2"},
 		{"alice", []string{"SELECT first_name FROM customers WHERE id = 1; SELECT 1/0"}, "customer 1"},

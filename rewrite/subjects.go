@@ -126,10 +126,10 @@ func (c *planner) subjects(w *work) error {
 	}
 	s := c.engine.survey(w.node, w.query)
 	c.naming = s.naming
-	if s.groups && (!c.top || s.nested || s.blurs) {
+	if s.groups && (!c.top || s.nested || s.blurs || w.query.Outputs > maxOutputs) {
 		s.naming.blur() // nobody counts what its rows are made of
 	}
-	if len(s.naming.Reached) == 0 || !c.top {
+	if len(s.naming.Reached) == 0 || !c.top || w.query.Outputs > maxOutputs {
 		return nil
 	}
 	switch v := w.node.Node.(type) {
@@ -140,6 +140,10 @@ func (c *planner) subjects(w *work) error {
 	}
 	return nil
 }
+
+// maxOutputs is how many columns a statement may give for more to be added. The
+// server takes 1664, with those that ORDER BY alone names.
+const maxOutputs = 1600
 
 // addToSelect adds what names the subjects to a plain query.
 func (c *planner) addToSelect(s *surveyor, sel *pg_query.SelectStmt, w *work) error {
@@ -192,7 +196,7 @@ func (c *planner) addKeys(ref *resolve.Ref, v *view, targets []*pg_query.Node, q
 		return nil
 	}
 	for _, k := range keys {
-		if len(k.Through) == 0 && asksFor(ref, rel.ColumnIndex(k.Columns[0]), v, targets, q) || !c.shows(ref, v, k.Columns) {
+		if len(k.Through) == 0 && asksFor(ref, rel.ColumnIndex(k.Columns[0]), v, targets, q) || !mayFollow(rel, k) || !c.shows(ref, v, k.Columns) {
 			continue
 		}
 		x, err := keyExpression(k)
@@ -202,6 +206,15 @@ func (c *planner) addKeys(ref *resolve.Ref, v *view, targets []*pg_query.Node, q
 		c.added = append(c.added, added{k.Kind, "(" + x.over(ref.Alias) + ")::pg_catalog.text"})
 	}
 	return nil
+}
+
+// mayFollow tells whether whoever may read a relation may read all that a key is
+// found by, all of its rows.
+func mayFollow(rel *catalog.Relation, k policy.SubjectKey) bool {
+	return !slices.ContainsFunc(k.Through, func(by policy.KeyColumns) bool {
+		closed := func(reader uint32) bool { return !slices.Contains(by.Relation.Reached, reader) }
+		return by.Relation.Guarded || !slices.Contains(by.Relation.Reached, 0) && slices.ContainsFunc(rel.Readers, closed)
+	})
 }
 
 // asksFor tells whether a key is among what a statement gives, as it is.

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/rewrite/parse"
 	"github.com/pgveil/pgveil/rewrite/resolve"
 )
@@ -51,6 +52,9 @@ var readingFunctions = regexp.MustCompile(`^((query|table|schema|database|cursor
 // readsItself tells whether a function may give rows that the statement does not
 // name. Those that do not change with the database cannot.
 func readsItself(f catalog.Func) bool {
+	if f.Schema == policy.OwnSchema {
+		return false // of the access log, which names subjects and does not show them
+	}
 	if catalog.SystemSchema(f.Schema) {
 		return readingFunctions.MatchString(f.Name)
 	}

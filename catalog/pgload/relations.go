@@ -34,10 +34,11 @@ func (l *loader) loadSchemas(ctx context.Context, tx pgx.Tx) error {
 func (l *loader) loadRelations(ctx context.Context, tx pgx.Tx) error {
 	l.relations = map[uint32]int{}
 	var r catalog.Relation
-	dest := []any{&r.OID, &r.Schema, &r.Name, (*byte)(&r.Kind), &r.Partition, &r.Definition, &r.Guarded}
+	dest := []any{&r.OID, &r.Schema, &r.Name, (*byte)(&r.Kind), &r.Partition, &r.Definition, &r.Guarded, &r.Readers, &r.Reached}
 	return each(ctx, tx, relationsSQL, dest, func() error {
 		l.relations[r.OID] = len(l.parts.Relations)
 		l.parts.Relations = append(l.parts.Relations, r)
+		r.Readers, r.Reached = nil, nil
 		return nil
 	})
 }

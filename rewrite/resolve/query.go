@@ -37,6 +37,7 @@ type Query struct {
 	Qualified []Qualified
 	Bare      []Bare
 	Rows      []Row
+	Outputs   int // columns that the statement gives
 }
 
 // Nullable tells whether an outer join can put NULLs in place of its rows.
@@ -194,9 +195,11 @@ func Resolve(in Input, stmt *pg_query.Node) (*Query, error) {
 		}
 		return true
 	})
-	if _, err := r.query(stmt, &scope{}); err != nil {
+	outputs, err := r.query(stmt, &scope{})
+	if err != nil {
 		return nil, err
 	}
+	r.q.Outputs = len(outputs)
 	return r.q, nil
 }
 
