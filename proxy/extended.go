@@ -155,14 +155,15 @@ const maxHeld = 64 << 20
 // results begin.
 func resultFormats(rest []byte) (formats []int16, at int, ok bool) {
 	b := wire.BodyOf(append(make([]byte, wire.HeadLen), rest...))
-	b.Bytes(2 * max(b.Int16(), 0))
-	for range b.Int16() {
+	count := func() int { return b.Int16() & 0xffff } // of values there may be more than 16 bits with a sign say
+	b.Bytes(2 * count())
+	for range count() {
 		if n := b.Int32(); n > 0 {
 			b.Bytes(n)
 		}
 	}
 	at = len(rest) - len(b.Rest())
-	for range b.Int16() {
+	for range count() {
 		formats = append(formats, int16(b.Int16()))
 		if b.Err() != nil {
 			break

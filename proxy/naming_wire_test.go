@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -57,6 +58,33 @@ func TestNamingIsNotSeen(t *testing.T) {
 	if got := converse(t, named, database, []pgproto3.FrontendMessage{prepare("p", upd), bind("x", "p"), execute("x", 0), execute("x", 0), syncs}); !strings.Contains(got, `ERROR 55000 portal "x" cannot be run`) {
 		t.Errorf("a write that is executed twice gives %s", got)
 	}
+}
+
+// TestNamingLongBinds has Bind messages say how results are written behind values
+// of many sizes, and behind as many as there can be.
+func TestNamingLongBinds(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	named, unnamed := start(t, database, namingPolicy, names(t, database)), start(t, database, unnamedPolicy)
+	compare := func(what, sql string, values ...[]byte) {
+		b := bind("", "", 1, 0)
+		b.Parameters = values
+		messages := []pgproto3.FrontendMessage{prepare("", sql), describe('S', ""), b, execute("", 0), syncs}
+		want := converse(t, unnamed, database, messages)
+		if got := converse(t, named, database, messages); got != want || !strings.Contains(got, "row ") {
+			t.Errorf("%s: the client gets\n%s, want\n%s", what, got[max(0, len(got)-500):], want[max(0, len(want)-500):])
+		}
+	}
+	for _, size := range []int{0, 4050, 4 << 10, 70 << 10, 5 << 20} {
+		compare(fmt.Sprintf("%d bytes", size), "SELECT first_name, region FROM customers WHERE id < 4 AND $1::text IS NOT NULL", bytes.Repeat([]byte("x"), size))
+	}
+	const most = 40000
+	var sql strings.Builder
+	var values [][]byte
+	for i := range most {
+		fmt.Fprintf(&sql, ", $%d", i+1)
+		values = append(values, []byte("1"))
+	}
+	compare("many values", "SELECT first_name, region FROM customers WHERE id = ANY (ARRAY["+sql.String()[2:]+"]::integer[])", values...)
 }
 
 // converse gives what a client gets that sends messages all at once.
