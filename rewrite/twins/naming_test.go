@@ -20,8 +20,8 @@ import (
 // there for naming alone, both must come to the same.
 func TestNaming(t *testing.T) {
 	r := newRunner(t)
-	var compared, hidden int
-	for i := 0; compared < *statementsFlag/5; i++ {
+	var made, compared int
+	for i := 0; made < *statementsFlag/2; i++ {
 		f := r.Fixtures[i%len(r.Fixtures)]
 		files, err := policyFiles(filepath.Join("../../testdata/fixtures", f.Name))
 		if err != nil {
@@ -56,16 +56,11 @@ func TestNaming(t *testing.T) {
 			if fmt.Sprint(err) != fmt.Sprint(gotErr) {
 				t.Errorf("%s: %v without naming, %v with it", s.SQL, err, gotErr)
 			}
-			if err != nil || gotErr != nil || unsteady.MatchString(s.SQL) || inPlace.MatchString(s.SQL) {
+			made++
+			if err != nil || gotErr != nil || got.SQL == want.SQL || unsteady.MatchString(s.SQL) || inPlace.MatchString(s.SQL) {
 				continue
 			}
 			compared++
-			for step := range got.Steps {
-				if got.Naming(step).Hidden() > 0 {
-					hidden++
-					break
-				}
-			}
 			a, b := sent(t, f, p, want), sent(t, f, p, got)
 			if slices.Sort(a); !slices.Equal(a, b) {
 				slices.Sort(b)
@@ -78,9 +73,9 @@ func TestNaming(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	t.Logf("%d statements compared, %d of them with columns for naming", compared, hidden)
-	if hidden*10 < compared {
-		t.Errorf("%d of %d statements have columns for naming, want many", hidden, compared)
+	t.Logf("of %d statements %d were compared: they have columns for naming", made, compared)
+	if compared*20 < made {
+		t.Errorf("%d of %d statements have columns for naming, want many", compared, made)
 	}
 }
 

@@ -39,11 +39,11 @@ func (f *Fixture) connect(ctx context.Context, c Caller, settings map[string]str
 	for _, name := range slices.Sorted(maps.Keys(keyed)) {
 		set = append(set, fmt.Sprintf("pg_catalog.set_config(%s, %s, false)", quote(name), quote(keyed[name])))
 	}
-	return f.open(ctx, "SELECT "+strings.Join(set, ", ")+"; BEGIN")
+	return f.open(ctx, "SELECT "+strings.Join(set, ", "), "BEGIN") // in one text, ROLLBACK would take the settings back
 }
 
 // open opens two sessions and begins them alike.
-func (f *Fixture) open(ctx context.Context, begin string) (p pair, err error) {
+func (f *Fixture) open(ctx context.Context, begin ...string) (p pair, err error) {
 	for i, dsn := range f.dsns {
 		config, err := pgconn.ParseConfig(dsn)
 		if err != nil {
@@ -58,7 +58,7 @@ func (f *Fixture) open(ctx context.Context, begin string) (p pair, err error) {
 		}
 		p[i].CustomData()["outcome"] = &outcome{}
 	}
-	if err := p.exec(ctx, begin); err != nil {
+	if err := p.exec(ctx, begin...); err != nil {
 		return p, errors.Join(err, p.close(ctx))
 	}
 	return p, nil
