@@ -424,7 +424,7 @@ func (n *naming) leaves(r rewrite.Reached, rows, covered int64) {
 	switch {
 	case rows == 0:
 		return
-	case r.Each == rewrite.AnyNumber:
+	case r.Each == rewrite.AnyNumber || most < 0: // more than can be counted
 		most = audit.AnyNumber
 	case most == 0:
 		return
@@ -440,7 +440,7 @@ func (n *naming) leave(kind string, most int64) {
 	case most == audit.AnyNumber || n.unnamed[i].AtMost == audit.AnyNumber:
 		n.unnamed[i].AtMost = audit.AnyNumber
 	default:
-		n.unnamed[i].AtMost += most
+		n.unnamed[i].AtMost = max(audit.AnyNumber, n.unnamed[i].AtMost+most)
 	}
 }
 

@@ -126,19 +126,26 @@ func (c *planner) subjects(w *work) error {
 	}
 	s := c.engine.survey(w.node, w.query)
 	c.naming = s.naming
-	if s.groups && (!c.top || s.nested || s.blurs || w.query.Outputs > maxOutputs) {
+	if len(s.naming.Reached) > 0 && c.top && w.query.Outputs <= maxOutputs {
+		if err := c.add(s, w); err != nil {
+			return err
+		}
+	}
+	if s.groups && len(c.added) == 0 {
 		s.naming.blur() // nobody counts what its rows are made of
 	}
-	if len(s.naming.Reached) == 0 || !c.top || w.query.Outputs > maxOutputs {
-		return nil
-	}
+	return nil
+}
+
+func (c *planner) add(s *surveyor, w *work) error {
 	switch v := w.node.Node.(type) {
 	case *pg_query.Node_SelectStmt:
 		return c.addToSelect(s, v.SelectStmt, w)
 	case *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt:
 		return c.addToWrite(s, w)
+	default:
+		return nil
 	}
-	return nil
 }
 
 // maxOutputs is how many columns a statement may give for more to be added. The
@@ -151,7 +158,7 @@ func (c *planner) addToSelect(s *surveyor, sel *pg_query.SelectStmt, w *work) er
 		return nil
 	}
 	if s.groups {
-		if !s.nested {
+		if !s.nested && !s.endsOnly(sel) {
 			c.added = []added{{sql: "(pg_catalog.count(*))::pg_catalog.text"}}
 		}
 		return nil

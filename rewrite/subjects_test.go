@@ -82,7 +82,8 @@ func TestWhomRowsAreAbout(t *testing.T) {
 		// Several rows become one.
 		{"alice", "SELECT count(*) FROM customers", "count(*)", "customer 1, counted"},
 		{"alice", "SELECT region, max(id) FROM customers GROUP BY region HAVING count(*) > 1 ORDER BY 1", "count(*)", "customer 1, counted"},
-		{"alice", "SELECT max(o.id) FROM orders o JOIN customers c ON true", "count(*)", "customer 2, counted"},
+		{"alice", "SELECT avg(o.id) FROM orders o JOIN customers c ON true", "count(*)", "customer 2, counted"},
+		{"alice", "SELECT max(id), min(id) FROM customers", "", "customer any"},
 		{"alice", "SELECT DISTINCT first_name FROM customers", "", "customer any"},
 		{"alice", "SELECT DISTINCT count(*) FROM customers GROUP BY region", "", "customer any"},
 		{"alice", "SELECT id, max(id) OVER () FROM customers", "", "customer any"},

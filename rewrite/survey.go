@@ -149,6 +149,19 @@ func (s *surveyor) isAggregate(n *pg_query.Node) bool {
 	return call != nil && call.Over == nil && s.kindOf(call, 'a')
 }
 
+// endsOnly tells whether all aggregates of a query take the first or last of a
+// column, which an index may give without its rows being read: to count those
+// would take the time that it takes to read them all.
+func (s *surveyor) endsOnly(sel *pg_query.SelectStmt) bool {
+	only := len(sel.GroupClause) == 0
+	walkLevel(sel, func(n *pg_query.Node) {
+		if s.isAggregate(n) {
+			only = only && slices.Contains([]string{"min", "max"}, s.calls[n.GetFuncCall()].Name)
+		}
+	})
+	return only
+}
+
 // looksAround tells whether an expression gives values of other rows. A count
 // over a window tells how many there are, not of any.
 func (s *surveyor) looksAround(n *pg_query.Node) bool {
