@@ -23,7 +23,9 @@ import (
 )
 
 // shopEngine makes an engine of the shop without a server.
-func shopEngine(t testing.TB) *rewrite.Engine {
+func shopEngine(t testing.TB) *rewrite.Engine { return shopEngineOf(t, shopPolicy) }
+
+func shopEngineOf(t testing.TB, text string) *rewrite.Engine {
 	t.Helper()
 	schema, err := os.ReadFile(filepath.Join(pgtest.Fixture(t, "shop"), "schema.sql"))
 	if err != nil {
@@ -33,7 +35,7 @@ func shopEngine(t testing.TB) *rewrite.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := policy.Parse(policy.File{Name: "policy.yaml", Text: shopPolicy})
+	doc, err := policy.Parse(policy.File{Name: "policy.yaml", Text: text})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -346,11 +346,16 @@ func (t *looped) finish() {
 	delete(t.loop.socks, int32(t.server.fd))
 	s, err := t.s, t.s.verdict()
 	words := s.lastWord(err)
-	if len(words) == 0 && !t.client.blocked.Load() {
+	silent := len(words) == 0 && !t.client.blocked.Load()
+	if silent && !s.owesNames() {
 		t.leave(err)
 		return
 	}
 	go func() {
+		if silent {
+			t.leave(err)
+			return
+		}
 		if err := t.client.last(words); err != nil {
 			s.log.Debug("telling the client why its session ends", "err", err)
 		}

@@ -480,6 +480,25 @@ func (s *session) nameSubjects(ctx context.Context, f *flight, ends bool) error 
 	return nil
 }
 
+// owesNames tells whether the session ends amid an answer, of whose subjects the
+// log does not know all that were collected.
+func (s *session) owesNames() bool {
+	f := s.first()
+	return f != nil && f.logged && f.naming != nil && len(f.naming.subjects) > 0
+}
+
+// nameUnanswered names the subjects of the rows that a session got before it
+// ended amid an answer. There is no outcome: what else was done nobody knows.
+func (s *session) nameUnanswered() {
+	if !s.owesNames() {
+		return
+	}
+	s.hurriedS = false
+	if err := s.nameSubjects(context.Background(), s.first(), false); err != nil {
+		s.log.Error("recording whose rows a session got", "err", err)
+	}
+}
+
 // namesInRecord keeps a record with names of the longest kinds short enough for
 // nothing to be cut.
 const namesInRecord = 500

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -242,6 +243,32 @@ func TestNamesMany(t *testing.T) {
 	}
 	if _, err := audit.Verify(f.AuditDir); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNamesOfRowsBeforeTheEnd has the log name whose rows a client got that did
+// not wait for the end of the answer.
+func TestNamesOfRowsBeforeTheEnd(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	admin := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+	f := start(t, database, namingPolicy, names(t, database))
+	read := namesRead{f, admin, f.Audit.Stats().Appended}
+	conn := f.connect(t, database, "alice")
+	rows, err := conn.Query(t.Context(), "SELECT c.id, repeat('x', 100000) FROM generate_series(1, 1000) g, customers c WHERE c.id = 2")
+	if err != nil || !rows.Next() {
+		t.Fatal(err, rows.Err())
+	}
+	if err := conn.PgConn().Conn().Close(); err != nil {
+		t.Fatal(err)
+	}
+	rows.Close()
+	drain, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := f.close(drain); err != nil {
+		t.Fatal(err)
+	}
+	if got := read.since(t); got != "customer 2" {
+		t.Errorf("the log names %q, want customer 2", got)
 	}
 }
 

@@ -294,9 +294,11 @@ func (srv *Server) attend(ctx context.Context, s *session) {
 	p.start()
 }
 
-// leave is the end of a session whose connections are closed.
+// leave is the end of a session whose connections are closed. It may take the time
+// that names take, where the session owes them.
 func (srv *Server) leave(s *session, reason error) {
 	srv.dismiss(s)
+	s.nameUnanswered()
 	if reason != nil {
 		s.log.Info("session ended", "err", reason)
 	}

@@ -1,0 +1,22 @@
+package proxy
+
+import (
+	"github.com/pgveil/pgveil/proxy/wire"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+// ReadAnswer has the naming of one statement read the description and a row of
+// its answer. It gives how long of both is what the client gets.
+func ReadAnswer(e *rewrite.Engine, step *rewrite.Naming, description, row []byte) (described, end, shown int, err error) {
+	n := &naming{engine: e, steps: []*rewrite.Naming{step}, utf8: true}
+	body, err := n.describe(description)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	end, shown, err = n.row(wire.AppendFrame(nil, 'D', row))
+	n.completed('C', "SELECT 1")
+	return len(body), end, shown, err
+}
+
+// ResultFormats is what Bind says of results, and where.
+func ResultFormats(rest []byte) (formats []int16, at int, ok bool) { return resultFormats(rest) }
