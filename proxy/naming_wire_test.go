@@ -45,6 +45,7 @@ func TestNamingIsNotSeen(t *testing.T) {
 		"COPY, then rows":           {query("COPY (SELECT region FROM customers) TO STDOUT; " + sel)},
 		"nothing":                   {query(";;"), prepare("", ""), describe('S', ""), bind("", ""), describe('P', ""), execute("", 0), syncs},
 		"several":                   {query(";" + sel + ";;" + upd + ";" + upd + " RETURNING region;SELECT count(*) FROM orders;")},
+		"a column that is not":      {query("SELECT first_name FROM customers ORDER BY 2")},
 		"as many columns as can be": {query("SELECT 1" + strings.Repeat(", 1", 1663) + " FROM customers WHERE id = 1")},
 		"as many counts as can be":  {query("SELECT 1" + strings.Repeat(", count(*)", 1663) + " FROM customers WHERE id = 1")},
 		"RETURNING as many":         {query(upd + " RETURNING 1" + strings.Repeat(", 1", 1663))},

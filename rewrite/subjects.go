@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -154,7 +155,7 @@ const maxOutputs = 1600
 
 // addToSelect adds what names the subjects to a plain query.
 func (c *planner) addToSelect(s *surveyor, sel *pg_query.SelectStmt, w *work) error {
-	if sel.Op != pg_query.SetOperation_SETOP_NONE || len(sel.ValuesLists) > 0 || len(sel.FromClause) == 0 || s.blurs {
+	if sel.Op != pg_query.SetOperation_SETOP_NONE || len(sel.ValuesLists) > 0 || len(sel.FromClause) == 0 || s.blurs || countsBeyond(sel, w.query.Outputs) {
 		return nil
 	}
 	if s.groups {
@@ -169,6 +170,17 @@ func (c *planner) addToSelect(s *surveyor, sel *pg_query.SelectStmt, w *work) er
 		}
 	}
 	return nil
+}
+
+// countsBeyond tells whether ORDER BY, GROUP BY or DISTINCT ON names a column by a
+// number that the statement does not have, and would if some were added.
+func countsBeyond(sel *pg_query.SelectStmt, outputs int) bool {
+	var beyond func(n *pg_query.Node) bool
+	beyond = func(n *pg_query.Node) bool {
+		number := cmp.Or(n.GetSortBy().GetNode(), n).GetAConst().GetIval().GetIval()
+		return int(number) > outputs || slices.ContainsFunc(n.GetGroupingSet().GetContent(), beyond)
+	}
+	return slices.ContainsFunc(slices.Concat(sel.SortClause, sel.GroupClause, sel.DistinctClause), beyond)
 }
 
 // addToWrite adds what names the subjects to the RETURNING of a write. A caller

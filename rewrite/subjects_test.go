@@ -76,6 +76,11 @@ func TestWhomRowsAreAbout(t *testing.T) {
 		{"alice", "SELECT first_name FROM customers AS c (key)", "", "customer 1"},
 		{"alice", "SELECT first_name FROM customers WHERE EXISTS (SELECT FROM orders)", `("customers".id):0`, "customer 1, added customer"},
 		{"alice", "SELECT x.first_name FROM (SELECT first_name FROM customers) x", "", "customer 1"},
+		{"alice", "SELECT first_name FROM customers ORDER BY 1", `("customers".id):0`, "customer 1, added customer"},
+		{"alice", "SELECT first_name FROM customers ORDER BY 2", "", "customer 1"},
+		{"alice", "SELECT first_name FROM customers ORDER BY id % 5", `("customers".id):0`, "customer 1, added customer"},
+		{"alice", "SELECT DISTINCT ON (2) first_name FROM customers", "", "customer 1"},
+		{"alice", "SELECT region FROM customers GROUP BY ROLLUP (2)", "", "customer any"},
 		{"alice", "SELECT FROM customers", `SELECT ("customers".id):0`, "customer 1, added customer"},
 		{"alice", "TABLE customers", "", "customer 1"},
 
