@@ -101,7 +101,7 @@ func keyColumns(cat *catalog.Snapshot, set *policy.Set) map[Origin][]string {
 		}
 		of, _ := set.SubjectKeys(r)
 		for _, k := range of {
-			if c, ok := r.Column(k.Columns[0]); ok && len(k.Through) == 0 {
+			if c, ok := r.Column(k.Columns[0]); ok && len(k.Through) == 0 && namesByText(set, r, k) {
 				at := Origin{r.OID, c.Num}
 				keys[at] = append(keys[at], k.Kind)
 			}
@@ -215,7 +215,7 @@ func (c *planner) addKeys(ref *resolve.Ref, v *view, targets []*pg_query.Node, q
 		return nil
 	}
 	for _, k := range keys {
-		if len(k.Through) == 0 && asksFor(ref, rel.ColumnIndex(k.Columns[0]), v, targets, q) || !mayFollow(rel, k) || !c.shows(ref, v, k.Columns) {
+		if len(k.Through) == 0 && asksFor(ref, rel.ColumnIndex(k.Columns[0]), v, targets, q) || !namesByText(c.engine.Policy, rel, k) || !mayFollow(rel, k) || !c.shows(ref, v, k.Columns) {
 			continue
 		}
 		x, err := keyExpression(k)

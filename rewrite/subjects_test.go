@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pgveil/pgveil/catalog/ddl"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/rewrite"
 )
 
@@ -161,6 +163,47 @@ func TestWhomRowsAreAbout(t *testing.T) {
 		}
 		if got := addition(p); got != tt.added {
 			t.Errorf("%s: adds %s, want %s\nin %s", tt.sql, got, tt.added, p.SQL)
+		}
+	}
+}
+
+// TestKeysOfOtherForms names subjects by no other text than that of their own key.
+func TestKeysOfOtherForms(t *testing.T) {
+	for _, tt := range []struct{ key, held, added string }{
+		{"integer", "bigint", `("v".person):0`},
+		{"text", "varchar(10)", `("v".person):0`},
+		{"char(4)", "text", `("v".person):0`},
+		{"numeric(10,2)", "numeric(10,2)", `("v".person):0`},
+		{"numeric(10,2)", "numeric(10,4)", ""},
+		{"numeric(10,2)", "integer", ""},
+		{"numeric", "numeric", ""},
+		{"date", "date", ""},
+	} {
+		cat, err := ddl.Parse("CREATE TABLE people (id " + tt.key + " PRIMARY KEY); CREATE TABLE visits (person " + tt.held + " REFERENCES people, fee int)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := policy.Parse(policy.File{Name: "p.yaml", Text: "version: 1\nclasses: {open: [\"public.*.*\"]}\nsubjects: {person: {table: public.people, key: id}}\n" +
+			"purposes: {care: {basis: contract}}\nroles: {nurse: {purposes: [care], tables: [{on: [\"public.*\"], do: [select]}]}}\nusers: {nina: {roles: [nurse]}}"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := policy.Compile(doc, cat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := rewrite.New(cat, set, 1<<16)
+		e.NameSubjects()
+		p, err := e.Plan(session(t, e, "nina", ""), "SELECT v.fee FROM visits v")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := addition(p); got != tt.added {
+			t.Errorf("keys are %s, held as %s: adds %q, want %q", tt.key, tt.held, got, tt.added)
+		}
+		visits, _ := cat.Relation(nil, "public", "visits")
+		if read := len(e.KeysOf(rewrite.Origin{Relation: visits.OID, Column: 1})) > 0; read != (tt.added != "") {
+			t.Errorf("keys are %s, held as %s: are read: %t", tt.key, tt.held, read)
 		}
 	}
 }
