@@ -179,3 +179,24 @@ func quoteLiteral(s string) string {
 	}
 	return quoted
 }
+
+// Tables gives the governed tables whose names match a pattern, schema.table, of
+// which each part may hold *. That there is none is an error.
+func Tables(text string, cat *catalog.Snapshot) (tables []*catalog.Relation, err error) {
+	p, err := parsePattern(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.parts) != 2 {
+		return nil, fmt.Errorf("%q is not schema.table", text)
+	}
+	for _, r := range cat.Relations() {
+		if r.Governed() && (r.Kind == catalog.Table || r.Kind == catalog.PartitionedTable) && p.matches(r.Schema, r.Name) {
+			tables = append(tables, r)
+		}
+	}
+	if tables == nil {
+		return nil, fmt.Errorf("there is no table %q", text)
+	}
+	return tables, nil
+}

@@ -109,7 +109,10 @@ func (c *planner) copyIn(cp *pg_query.CopyStmt) error {
 	}
 	cp.Relation.Schemaname, cp.Relation.Relname = t.Ref.Relation.Schema, t.Ref.Relation.Name
 	c.plan.Governed, c.changed = true, true
-	c.naming = c.engine.rowsOf(t.Ref.Relation)
+	if c.engine.names {
+		c.naming = c.engine.rowsOf(t.Ref.Relation)
+	}
+	c.noImages(t.Ref.Relation, "insert", "COPY gives no rows")
 	c.step("COPY", Writes|Copies, "")
 	return nil
 }

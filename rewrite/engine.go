@@ -21,7 +21,8 @@ type Engine struct {
 	Catalog *catalog.Snapshot
 	Policy  *policy.Set
 
-	names     bool // the access log names data subjects
+	names     bool            // the access log names data subjects
+	imaged    map[uint32]bool // OIDs of the tables of whose rows it keeps images
 	keys      map[Origin][]string
 	plans     *cache[planned] // by text
 	shared    *cache[*shared] // by form; nil for a form that came once
@@ -229,7 +230,7 @@ func (e *Engine) enforce(s Session, sql string, p *Plan) error {
 			}
 			p.Changed = true
 		}
-		if e.names {
+		if e.names || e.imaged != nil {
 			p.Subjects = append(p.Subjects, c.named(st.Node))
 		}
 		step := p.Steps[i]

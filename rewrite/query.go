@@ -50,6 +50,7 @@ var stages = []stage{
 	{"find aggregates", (*planner).findAggregates},
 	{"uses", (*planner).uses},
 	{"subjects", (*planner).subjects},
+	{"images", (*planner).images},
 	{"may write", forTargets((*planner).mayWrite)},
 	{"written columns", forTargets((*planner).writtenColumns)},
 	{"preserves", forTargets((*planner).preserves)},

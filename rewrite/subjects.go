@@ -24,9 +24,10 @@ import (
 // returns or changes.
 type Naming struct {
 	Reached []Reached
-	Added   []string // kinds: behind the client's own columns the rows have the keys of subjects, as text
-	Counted bool     // behind those, how many rows a row of the result was made of
-	Silent  bool     // the client gets no rows: the columns of those that come are all for naming
+	Added   []string  // kinds: behind the client's own columns the rows have the keys of subjects, as text
+	Counted bool      // behind those, how many rows a row of the result was made of
+	Images  []Imaging // of rows that it changes, in columns behind those
+	Silent  bool      // the client gets no rows: the columns of those that come are all for naming, or images
 
 	Uncounted bool // the server does not say how many rows there are
 }
@@ -55,15 +56,28 @@ var nobody = &Naming{}
 
 // Hidden tells how many columns of a row the client did not ask for.
 func (n *Naming) Hidden() int {
+	hidden := len(n.Added) + n.Pictured()
 	if n.Counted {
-		return len(n.Added) + 1
+		hidden++
 	}
-	return len(n.Added)
+	return hidden
+}
+
+// Pictured tells how many columns of a row are images.
+func (n *Naming) Pictured() (columns int) {
+	for _, i := range n.Images {
+		for _, has := range []bool{i.Before, i.After} {
+			if has {
+				columns++
+			}
+		}
+	}
+	return columns
 }
 
 func (n *Naming) equal(m *Naming) bool {
 	return n == m || n != nil && m != nil && n.Counted == m.Counted && n.Silent == m.Silent && n.Uncounted == m.Uncounted &&
-		slices.Equal(n.Reached, m.Reached) && slices.Equal(n.Added, m.Added)
+		slices.Equal(n.Reached, m.Reached) && slices.Equal(n.Added, m.Added) && slices.EqualFunc(n.Images, m.Images, Imaging.equal)
 }
 
 // reach notes that a row is about so many subjects of a kind more.
@@ -115,8 +129,9 @@ func (e *Engine) KeysOf(o Origin) []string { return e.keys[o] }
 
 // added is a column behind the client's own.
 type added struct {
-	kind string // "" for the count
-	sql  string
+	kind  string // "" for the count and for images
+	image bool
+	sql   string
 }
 
 // subjects finds how the statement's subjects are named, and sees to it that
@@ -222,7 +237,7 @@ func (c *planner) addKeys(ref *resolve.Ref, v *view, targets []*pg_query.Node, q
 		if err != nil {
 			return err
 		}
-		c.added = append(c.added, added{k.Kind, "(" + x.over(ref.Alias) + ")::pg_catalog.text"})
+		c.added = append(c.added, added{kind: k.Kind, sql: "(" + x.over(ref.Alias) + ")::pg_catalog.text"})
 	}
 	return nil
 }
@@ -305,9 +320,11 @@ func (c *planner) addColumns(sql string) (string, error) {
 	for i, a := range c.added {
 		columns += fmt.Sprintf("%s%s AS %s%d", lead, a.sql, keyPrefix, i)
 		lead = ", "
-		if a.kind == "" {
+		switch {
+		case a.image: // as Images says
+		case a.kind == "":
 			c.naming.Counted = true
-		} else {
+		default:
 			c.naming.Added = append(c.naming.Added, a.kind)
 		}
 	}
@@ -353,7 +370,7 @@ func outputs(n *pg_query.Node) *[]*pg_query.Node {
 // named gives how the subjects of a decided statement are named. What EXPLAIN
 // gives are no rows of anybody's, but it may change some.
 func (c *planner) named(n *pg_query.Node) *Naming {
-	if c.naming == nil || len(c.naming.Reached) == 0 {
+	if c.naming == nil || len(c.naming.Reached)+len(c.naming.Images) == 0 {
 		return nil
 	}
 	if n.GetExplainStmt() != nil {
