@@ -47,7 +47,7 @@
 //	 4  checksum  4   CRC-32C of the segment's id (8 bytes) and bytes 8 to the end
 //	 8  seq       8   one more than in the frame before
 //	16  kind      1   1 statement, 2 outcome, 3 session, 4 privacy, 5 system,
-//	                 6 subjects
+//	                 6 subjects, 7 images
 //	17  chain    32   SHA-256 of the chain hash before and the payload
 //	49  payload       a Record as JSON, UTF-8
 //

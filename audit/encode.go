@@ -48,6 +48,9 @@ func appendBody(b []byte, r *Record) []byte {
 	b = appendInt(b, `,"bytes":`, r.Bytes)
 	b = appendList(b, `,"subjects":`, r.Subjects)
 	b = appendUnnamed(b, r.Unnamed)
+	b = appendText(b, `,"relation":`, r.Relation)
+	b = appendImages(b, r.Images)
+	b = appendInt(b, `,"missing":`, r.Missing)
 	b = appendText(b, `,"tag":`, r.Tag)
 	b = appendText(b, `,"sqlstate":`, r.SQLState)
 	b = appendInt(b, `,"duration_ns":`, int64(r.Duration))
@@ -118,6 +121,36 @@ func appendUnnamed(b []byte, unnamed []Unnamed) []byte {
 		b = append(b, '}')
 	}
 	return append(b, ']')
+}
+
+func appendImages(b []byte, images []Image) []byte {
+	if len(images) == 0 {
+		return b
+	}
+	b = append(b, `,"images":[`...)
+	for i, image := range images {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		begin := len(b)
+		b = append(b, '{')
+		b = appendText(b, `,"before":`, image.Before)
+		b = appendText(b, `,"after":`, image.After)
+		b = appendTrue(b, `,"doubt":`, image.Doubt)
+		b = appendTrue(b, `,"cut":`, image.Cut)
+		if len(b) > begin+1 {
+			b = append(b[:begin+1], b[begin+2:]...) // the first comma
+		}
+		b = append(b, '}')
+	}
+	return append(b, ']')
+}
+
+func appendTrue(b []byte, key string, is bool) []byte {
+	if !is {
+		return b
+	}
+	return append(append(b, key...), "true"...)
 }
 
 func appendText(b []byte, key, s string) []byte {

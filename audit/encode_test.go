@@ -35,6 +35,8 @@ func everything(v reflect.Value, text string) {
 		if v.Type() != reflect.TypeFor[Encoded]() {
 			v.SetString(text)
 		}
+	case reflect.Bool:
+		v.SetBool(true)
 	case reflect.Int64:
 		v.SetInt(math.MinInt64)
 	case reflect.Uint64:

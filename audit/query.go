@@ -75,10 +75,22 @@ func (f Filter) matchSubject(e *Entry) bool {
 }
 
 // Entry is a record, and for a statement how it ended. Its Subjects are those
-// that came before the outcome.
+// that came before the outcome, and Changed the records of images, without what
+// they hold sealed.
 type Entry struct {
 	Record
-	Outcome *Record `json:"outcome,omitempty"` // nil when there is none, or none yet
+	Changed []Record `json:"changed,omitempty"`
+	Outcome *Record  `json:"outcome,omitempty"` // nil when there is none, or none yet
+}
+
+// add takes a record that comes between a statement and its outcome.
+func (e *Entry) add(r Record) {
+	if r.Kind == KindImages {
+		r.Sealed = "" // long, and for whoever opens it
+		e.Changed = append(e.Changed, r)
+		return
+	}
+	e.Subjects = append(e.Subjects, r.Subjects...)
 }
 
 // Joiner joins statements with their outcomes, which come later in the log,
@@ -99,9 +111,9 @@ func (j *Joiner) Add(r Record) {
 			delete(j.open, r.Ref)
 		}
 		return
-	case r.Kind == KindSubjects:
+	case r.Kind.Part():
 		if e != nil {
-			e.Subjects = append(e.Subjects, r.Subjects...)
+			e.add(r)
 		}
 		return
 	}

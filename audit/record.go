@@ -10,6 +10,7 @@ const (
 	KindStatement Kind = "statement" // a statement was decided: written before it is forwarded, or refused
 	KindOutcome   Kind = "outcome"   // how a statement ended: Ref names the statement's record
 	KindSubjects  Kind = "subjects"  // subjects of a statement, Ref, that its outcome has no room for: written before that
+	KindImages    Kind = "images"    // rows of a table that a statement, Ref, changed, before and after: written before its outcome
 	KindSession   Kind = "session"   // login, refused login, end of session
 	KindPrivacy   Kind = "privacy"   // a data subject request
 	KindSystem    Kind = "system"    // start, stop, reload, recovery
@@ -22,7 +23,7 @@ type Record struct {
 	Time time.Time `json:"time"`
 	Kind Kind      `json:"kind"`
 	ID   string    `json:"id,omitempty"`  // what a refusal's error message shows, to find the record by
-	Ref  uint64    `json:"ref,omitempty"` // of outcomes and subjects: Seq of the statement
+	Ref  uint64    `json:"ref,omitempty"` // of outcomes, subjects and images: Seq of the statement
 
 	Session    string   `json:"session,omitempty"`
 	Login      string   `json:"login,omitempty"`
@@ -42,12 +43,15 @@ type Record struct {
 	Reasons     []string `json:"reasons,omitempty"`     // rules that decided
 	Columns     []Column `json:"columns,omitempty"`     // classified columns used, and how
 	Kinds       []string `json:"kinds,omitempty"`       // of data subjects whose rows the statement reaches
-	Sealed      string   `json:"sealed,omitempty"`      // text and parameters, encrypted: see Sealer
+	Sealed      string   `json:"sealed,omitempty"`      // text and parameters, or of images values, encrypted: see Sealer
 
 	Rows     int64         `json:"rows,omitempty"`
 	Bytes    int64         `json:"bytes,omitempty"`
 	Subjects []string      `json:"subjects,omitempty"` // whose rows were returned or changed: kind:token
 	Unnamed  []Unnamed     `json:"unnamed,omitempty"`  // how many more there may be
+	Relation string        `json:"relation,omitempty"` // of images: the table
+	Images   []Image       `json:"images,omitempty"`   // a changed row each
+	Missing  int64         `json:"missing,omitempty"`  // of images: how many rows there is none of, or AnyNumber; Message says why
 	Tag      string        `json:"tag,omitempty"`      // the command tag
 	SQLState string        `json:"sqlstate,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
@@ -62,7 +66,11 @@ type Record struct {
 	Statement Encoded `json:"-"`
 }
 
-// AnyNumber stands in Unnamed where nothing bounds the number.
+// Part tells whether a kind of record is about a statement that another is of,
+// Ref, and no entry of its own.
+func (k Kind) Part() bool { return k == KindOutcome || k == KindSubjects || k == KindImages }
+
+// AnyNumber stands in Unnamed, and for Missing, where nothing bounds the number.
 const AnyNumber = -1
 
 // AnyKind stands for every kind of data subject, where a statement was not

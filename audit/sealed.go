@@ -37,6 +37,10 @@ type Sealer struct {
 
 	mu      sync.Mutex
 	current *dataKey // nil before the first
+	hashes  struct { // what hashes the rows of a month
+		month string
+		key   []byte
+	}
 }
 
 type dataKey struct {
@@ -84,14 +88,21 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 
 // Seal encrypts contents into a record that has its session and fingerprint.
 func (s *Sealer) Seal(now time.Time, r *Record, c Contents) error {
-	key, number, err := s.take(now.UTC().Format(monthLayout))
-	if err != nil {
+	if err := s.seal(now, r, c.marshal(), s.bound); err != nil {
 		return fmt.Errorf("seal the contents of a statement: %w", err)
 	}
-	plain := c.marshal()
+	return nil
+}
+
+// seal encrypts into a record what belongs to it as bound says.
+func (s *Sealer) seal(now time.Time, r *Record, plain []byte, bound func(key string, r *Record) []byte) error {
+	key, number, err := s.take(now.UTC().Format(monthLayout))
+	if err != nil {
+		return err
+	}
 	sealed := make([]byte, 8, 8+len(plain)+key.aead.Overhead())
 	binary.BigEndian.PutUint64(sealed, number)
-	sealed = key.aead.Seal(sealed, nonceOf(sealed), plain, s.bound(key.name, r))
+	sealed = key.aead.Seal(sealed, nonceOf(sealed), plain, bound(key.name, r))
 	text := make([]byte, 0, len(key.name)+1+base64.RawStdEncoding.EncodedLen(len(sealed)))
 	text = append(append(text, key.name...), ':')
 	r.Sealed = string(base64.RawStdEncoding.AppendEncode(text, sealed))
@@ -110,36 +121,56 @@ func (s *Sealer) bound(key string, r *Record) []byte {
 func (s *Sealer) take(month string) (*dataKey, uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	k, err := s.now(month)
+	if err != nil {
+		return nil, 0, err
+	}
+	k.used++
+	return k, k.used, nil
+}
+
+// now gives the key that seals in a month. The caller holds s.mu.
+func (s *Sealer) now(month string) (*dataKey, error) {
 	if k := s.current; k == nil || !strings.HasPrefix(k.name, month+"-") || k.used == maxUses {
 		k, err := s.make(month)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		s.current = k
 	}
-	s.current.used++
-	return s.current, s.current.used, nil
+	return s.current, nil
 }
 
 // make makes a key, durably: what it seals is worth nothing without.
 func (s *Sealer) make(month string) (*dataKey, error) {
-	random := make([]byte, 8+32+12)
-	if _, err := rand.Read(random); err != nil {
+	id := make([]byte, 8)
+	if _, err := rand.Read(id); err != nil {
 		return nil, err
 	}
-	id, key, nonce := random[:8], random[8:40], random[40:]
 	k := &dataKey{name: month + "-" + hex.EncodeToString(id)}
-	var err error
+	key, text, err := s.newKey(k.name)
+	if err != nil {
+		return nil, err
+	}
 	if k.aead, err = newGCM(key); err != nil {
 		return nil, err
 	}
-	wrapped := s.wrap.Seal(nonce, nonce, key, s.wrapped(k.name))
 	dir, err := os.Open(s.dir)
 	if err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf("%s\n%s\n%s\n", keyHeader, k.name, base64.StdEncoding.EncodeToString(wrapped))
-	return k, errors.Join(replaceFile(dir, filepath.Join(s.dir, k.name+keySuffix), []byte(text)), dir.Close())
+	return k, errors.Join(replaceFile(dir, filepath.Join(s.dir, k.name+keySuffix), text), dir.Close())
+}
+
+// newKey gives a key, and what its file holds.
+func (s *Sealer) newKey(name string) (key, text []byte, err error) {
+	random := make([]byte, 32+12)
+	if _, err := rand.Read(random); err != nil {
+		return nil, nil, err
+	}
+	key, nonce := random[:32:32], random[32:]
+	wrapped := s.wrap.Seal(nonce, nonce, key, s.wrapped(name))
+	return key, fmt.Appendf(nil, "%s\n%s\n%s\n", keyHeader, name, base64.StdEncoding.EncodeToString(wrapped)), nil
 }
 
 func (s *Sealer) wrapped(name string) []byte {
@@ -151,27 +182,44 @@ var ErrDestroyed = errors.New("the key that sealed them is not there any more")
 
 // Open gives the contents that are sealed in a record.
 func (s *Sealer) Open(r *Record) (Contents, error) {
+	plain, err := s.open(r, s.bound)
+	if err != nil {
+		return Contents{}, err
+	}
+	return parseContents(plain)
+}
+
+// open decrypts what is sealed in a record, to which it belongs as bound says.
+func (s *Sealer) open(r *Record, bound func(key string, r *Record) []byte) ([]byte, error) {
 	name, text, ok := strings.Cut(r.Sealed, ":")
 	sealed, err := base64.RawStdEncoding.DecodeString(text)
 	if !ok || err != nil || len(sealed) < 8 {
-		return Contents{}, fmt.Errorf("open the contents of record %d: there are none, or they are not sealed as by pgveil", r.Seq)
+		return nil, fmt.Errorf("open the contents of record %d: there are none, or they are not sealed as by pgveil", r.Seq)
 	}
 	aead, err := s.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: %s", ErrDestroyed, name)
 	}
 	if err != nil {
-		return Contents{}, fmt.Errorf("open the contents of record %d: %w", r.Seq, err)
+		return nil, fmt.Errorf("open the contents of record %d: %w", r.Seq, err)
 	}
-	plain, err := aead.Open(nil, nonceOf(sealed), sealed[8:], s.bound(name, r))
+	plain, err := aead.Open(nil, nonceOf(sealed), sealed[8:], bound(name, r))
 	if err != nil {
-		return Contents{}, fmt.Errorf("open the contents of record %d: they were changed, or sealed in another record", r.Seq)
+		return nil, fmt.Errorf("open the contents of record %d: they were changed, or sealed in another record", r.Seq)
 	}
-	return parseContents(plain)
+	return plain, nil
 }
 
-// read reads a key.
+// read reads a key that seals.
 func (s *Sealer) read(name string) (cipher.AEAD, error) {
+	key, err := s.readKey(name)
+	if err != nil {
+		return nil, err
+	}
+	return newGCM(key)
+}
+
+func (s *Sealer) readKey(name string) ([]byte, error) {
 	if _, err := monthOf(name); err != nil {
 		return nil, err
 	}
@@ -191,7 +239,7 @@ func (s *Sealer) read(name string) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s was wrapped by another key, or for a log of another origin, or was changed", name+keySuffix)
 	}
-	return newGCM(key)
+	return key, nil
 }
 
 // monthOf gives when the month of a key began. Names come from records, too, and

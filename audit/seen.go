@@ -60,7 +60,7 @@ func (w *witness) add(r Record) {
 			s.Outcome = &r
 			delete(w.open, r.Ref)
 		}
-	case KindSubjects:
+	case KindSubjects, KindImages:
 		s = w.open[r.Ref]
 	default:
 		if !w.filter.matchTime(r.Time) {

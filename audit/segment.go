@@ -105,7 +105,7 @@ func kindByte(k Kind) byte {
 }
 
 // kinds is in the order of the kinds' bytes, from 1.
-var kinds = [...]Kind{KindStatement, KindOutcome, KindSession, KindPrivacy, KindSystem, KindSubjects}
+var kinds = [...]Kind{KindStatement, KindOutcome, KindSession, KindPrivacy, KindSystem, KindSubjects, KindImages}
 
 const (
 	segmentSuffix = ".seg"

@@ -41,7 +41,7 @@ func trimmed(r *Record, budget int) Record {
 	t := *r
 	t.Caller, t.Statement = "", ""
 	for _, s := range []*string{&t.ID, &t.Session, &t.Login, &t.User, &t.Purpose, &t.Ticket, &t.Client, &t.App, &t.Database,
-		&t.Generation, &t.Command, &t.Fingerprint, &t.Decision, &t.Tag, &t.SQLState, &t.Message, &t.Key, &t.Event} {
+		&t.Generation, &t.Command, &t.Fingerprint, &t.Decision, &t.Tag, &t.SQLState, &t.Message, &t.Relation, &t.Key, &t.Event} {
 		*s = cut(*s, budget/4)
 	}
 	t.Shape = cut(r.Shape, budget)
@@ -53,6 +53,7 @@ func trimmed(r *Record, budget int) Record {
 	t.Kinds = cutKinds(r.Kinds, budget)
 	t.Subjects = cutList(r.Subjects, budget)
 	t.Unnamed = cutUnnamed(r.Unnamed, budget)
+	t.Images, t.Missing = cutImages(r.Images, r.Missing, budget)
 	t.Columns = cutColumns(r.Columns, budget)
 	return t
 }
@@ -95,6 +96,19 @@ func cutUnnamed(unnamed []Unnamed, budget int) []Unnamed {
 		}
 	}
 	return unnamed
+}
+
+// cutImages counts those that are cut as missing.
+func cutImages(images []Image, missing int64, budget int) ([]Image, int64) {
+	for i, image := range images {
+		if budget -= len(image.Before) + len(image.After) + len(`{"before":"","after":"","doubt":true,"cut":true},`); budget < 0 {
+			if missing >= 0 {
+				missing += int64(len(images) - i)
+			}
+			return images[:i:i], missing
+		}
+	}
+	return images, missing
 }
 
 func cutColumns(columns []Column, budget int) []Column {
