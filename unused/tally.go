@@ -145,7 +145,7 @@ func (t *Tally) Add(r *audit.Record) {
 		t.statement(r)
 	case audit.KindPrivacy:
 		t.privacy(r)
-	case audit.KindOutcome, audit.KindSession, audit.KindSystem: // these use nothing
+	case audit.KindOutcome, audit.KindSubjects, audit.KindImages, audit.KindSession, audit.KindSystem: // these use nothing
 	}
 }
 

@@ -23,12 +23,12 @@ func newJoiner() joiner {
 	return joiner{open: map[uint64]time.Time{}, known: map[first]time.Time{}}
 }
 
-// place takes the next record of the log and gives the row that it is for: of an
-// outcome, and of subjects, that of their statement. ok is false for what has no
+// place takes the next record of the log and gives the row that it is for: of what
+// is part of a statement, that of the statement. ok is false for what has no
 // place in the table.
 func (j *joiner) place(r *audit.Leaf) (seq uint64, at time.Time, ok bool) {
 	switch r.Kind {
-	case audit.KindOutcome, audit.KindSubjects:
+	case audit.KindOutcome, audit.KindSubjects, audit.KindImages:
 		at, ok = j.open[r.Ref]
 		if r.Kind == audit.KindOutcome {
 			delete(j.open, r.Ref)
@@ -105,7 +105,7 @@ func (b *batch) add(r *audit.Leaf) {
 		b.rows[i].outcome = r
 	case r.Kind == audit.KindOutcome:
 		b.ended = append(b.ended, ended{at, r})
-	case r.Kind != audit.KindSubjects:
+	case !r.Kind.Part():
 		b.at[seq] = len(b.rows)
 		b.rows = append(b.rows, row{leaf: r})
 		b.days[day(at)] = true

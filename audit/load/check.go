@@ -101,7 +101,7 @@ var passes = []pass{
 		what: "row", columns: recordColumns + ", " + outcomeColumns, at: [2]int{1, 1},
 		query: "SELECT " + recordColumns + ", " + whereNone(outcomeColumns) + " FROM pgveil.access_log WHERE log = %[1]s AND at >= %[2]s AND seq >= %[3]d ORDER BY seq, at",
 		lines: func(e encoder, r *audit.Leaf, _ uint64, _ time.Time) []byte {
-			if r.Kind == audit.KindOutcome || r.Kind == audit.KindSubjects {
+			if r.Kind.Part() {
 				return nil
 			}
 			return append(e.noOutcome(e.record(nil, r), r), '\n')

@@ -61,14 +61,14 @@ func (f *feed) add(b *batch, it *item) error {
 	return nil
 }
 
-// chosen tells whether a record is for this sink. Outcomes and subjects go with
-// their statement, and where that is not known any more they go, too.
+// chosen tells whether a record is for this sink. What is part of a
+// statement goes with it, and where that is not known any more they go, too.
 func (f *feed) chosen(it *item) bool {
 	if len(f.sink.Only) == 0 {
 		return true
 	}
 	of := it.of
-	if it.Kind != audit.KindOutcome && it.Kind != audit.KindSubjects {
+	if !it.Kind.Part() {
 		of = &it.Record
 	}
 	return of == nil || slices.ContainsFunc(f.sink.Only, func(only audit.Filter) bool { return only.Match(of) })

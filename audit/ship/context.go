@@ -44,7 +44,7 @@ func (s *statements) drop(seq uint64) {
 // of gives the statement that a record is of: from memory, or from the log. It
 // is nil where the log does not have it any more.
 func (s *statements) of(dir string, r *audit.Record) (*audit.Record, error) {
-	if r.Kind != audit.KindOutcome && r.Kind != audit.KindSubjects {
+	if !r.Kind.Part() {
 		return nil, nil
 	}
 	made := s.open[r.Ref]
@@ -58,7 +58,7 @@ func (s *statements) of(dir string, r *audit.Record) (*audit.Record, error) {
 	if err != nil || found == nil || found.Kind != audit.KindStatement {
 		return nil, err
 	}
-	if r.Kind == audit.KindSubjects {
+	if r.Kind != audit.KindOutcome {
 		s.add(found)
 	}
 	return found, nil

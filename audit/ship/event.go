@@ -130,6 +130,7 @@ func (e *Event) shrink() bool {
 			consider(textSize(*list), func() { *list = (*list)[:len(*list)/2] })
 		}
 		consider(96*len(r.Columns), func() { r.Columns = r.Columns[:len(r.Columns)/2] })
+		consider(100*len(r.Images), func() { r.Images = r.Images[:len(r.Images)/2] })
 		consider(40*len(r.Unnamed), func() { r.Unnamed = r.Unnamed[:len(r.Unnamed)/2] })
 	}
 	return best()

@@ -19,8 +19,8 @@ func Formats() map[string]Format {
 	return map[string]Format{"pgveil": asRecord, "ocsf": asOCSF, "ecs": asECS}
 }
 
-// plain is the record as it stands in the log, with where that is. Of an
-// outcome and of subjects it has the statement, too.
+// plain is the record as it stands in the log, with where that is. Of
+// what is part of a statement it has that, too.
 type plain struct {
 	Log         string `json:"log"`
 	UID         string `json:"uid"`
@@ -54,6 +54,8 @@ func summary(e *Event) string {
 		return fmt.Sprintf("%s %s: %s", cmp.Or(by.User, by.Login, "somebody"), by.Command, ended(r))
 	case audit.KindSubjects:
 		return fmt.Sprintf("%s %s: subjects", cmp.Or(by.User, by.Login, "somebody"), by.Command)
+	case audit.KindImages:
+		return fmt.Sprintf("%s %s: images of %d rows of %s", cmp.Or(by.User, by.Login, "somebody"), by.Command, len(r.Images), r.Relation)
 	default:
 		return strings.TrimSpace(by.User + " " + r.Message)
 	}
@@ -144,8 +146,11 @@ type privacyPart struct {
 	Rows         int64           `json:"rows,omitempty"`
 	Tag          string          `json:"tag,omitempty"`
 	Generation   string          `json:"generation,omitempty"`
-	Digest       string          `json:"digest,omitempty"` // of what was written into a ledger
-	Key          string          `json:"key,omitempty"`    // that signs from here on
+	Digest       string          `json:"digest,omitempty"`   // of what was written into a ledger
+	Key          string          `json:"key,omitempty"`      // that signs from here on
+	Relation     string          `json:"relation,omitempty"` // of whose rows there are images, which stay in the log
+	Images       int             `json:"images,omitempty"`   // how many
+	Missing      int64           `json:"missing,omitempty"`
 	Whole        int             `json:"shortened_from,omitempty"`
 }
 
@@ -154,6 +159,7 @@ func privacyOf(e *Event) privacyPart {
 	return privacyPart{
 		Kind: r.Kind, Seq: r.Seq, ID: by.ID, Login: by.Login, Purpose: by.Purpose, Ticket: by.Ticket, Decision: by.Decision,
 		Reasons: by.Reasons, Fingerprint: by.Fingerprint, Classes: classes(by.Columns), Columns: by.Columns, SubjectKinds: by.Kinds,
-		Subjects: r.Subjects, Unnamed: r.Unnamed, Rows: r.Rows, Tag: r.Tag, Generation: by.Generation, Digest: r.Event, Key: r.Key, Whole: e.Whole,
+		Subjects: r.Subjects, Unnamed: r.Unnamed, Rows: r.Rows, Tag: r.Tag, Generation: by.Generation, Digest: r.Event, Key: r.Key,
+		Relation: r.Relation, Images: len(r.Images), Missing: r.Missing, Whole: e.Whole,
 	}
 }

@@ -149,7 +149,7 @@ func ecsMainOf(e *Event) ecsMain {
 // ecsCategory gives event.category and event.type, of the allowed values.
 func ecsCategory(r, by *audit.Record) (category, types []string) {
 	switch r.Kind {
-	case audit.KindStatement, audit.KindOutcome, audit.KindSubjects, audit.KindPrivacy:
+	case audit.KindStatement, audit.KindOutcome, audit.KindSubjects, audit.KindImages, audit.KindPrivacy:
 		return []string{"database"}, ecsAccess(r, by)
 	case audit.KindSession:
 		switch {
@@ -191,7 +191,7 @@ func ecsAccess(r, by *audit.Record) []string {
 func ecsAction(e *Event) string {
 	r, by := &e.Record, e.who()
 	switch r.Kind {
-	case audit.KindStatement, audit.KindOutcome, audit.KindSubjects:
+	case audit.KindStatement, audit.KindOutcome, audit.KindSubjects, audit.KindImages:
 		return strings.ToLower(by.Command) + "-" + string(r.Kind)
 	case audit.KindSession, audit.KindSystem:
 		first, _, _ := strings.Cut(r.Message, " ")
@@ -206,7 +206,7 @@ func ecsOutcome(r *audit.Record) string {
 	switch {
 	case failed(r):
 		return "failure"
-	case r.Kind == audit.KindStatement || r.Kind == audit.KindSubjects:
+	case r.Kind == audit.KindStatement || r.Kind.Part() && r.Kind != audit.KindOutcome:
 		return "unknown" // it has not ended
 	default:
 		return "success"

@@ -21,7 +21,7 @@ func asOCSF(e *Event) any {
 	o.Severity, o.SeverityIs = ocsfSeverity(r)
 	o.Status, o.StatusIs = ocsfStatus(r)
 	switch r.Kind {
-	case audit.KindStatement, audit.KindOutcome, audit.KindSubjects, audit.KindPrivacy:
+	case audit.KindStatement, audit.KindOutcome, audit.KindSubjects, audit.KindImages, audit.KindPrivacy:
 		o.datastore(e)
 	case audit.KindSession:
 		o.session(r)
@@ -45,7 +45,7 @@ func ocsfPgveil() ocsfProduct { return ocsfProduct{Name: "pgveil", Vendor: "pgve
 
 func ocsfProfiles(k audit.Kind) []string {
 	switch k {
-	case audit.KindStatement, audit.KindOutcome, audit.KindSubjects, audit.KindPrivacy:
+	case audit.KindStatement, audit.KindOutcome, audit.KindSubjects, audit.KindImages, audit.KindPrivacy:
 		return []string{"security_control", "data_classification"}
 	case audit.KindSession:
 		return []string{"security_control"}
@@ -80,7 +80,7 @@ func ocsfStatus(r *audit.Record) (int, string) {
 	switch {
 	case failed(r):
 		return 2, "Failure"
-	case r.Kind == audit.KindStatement || r.Kind == audit.KindSubjects:
+	case r.Kind == audit.KindStatement || r.Kind.Part() && r.Kind != audit.KindOutcome:
 		return 0, "Unknown"
 	default:
 		return 1, "Success"

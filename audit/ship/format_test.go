@@ -35,6 +35,7 @@ func samples() []Event {
 	return []Event{
 		newEvent("crm.example.com/audit", &statement, nil),
 		newEvent("crm.example.com/audit", &audit.Record{Seq: 13, Time: at, Kind: audit.KindSubjects, Ref: 12, Subjects: []string{"customer:aaaaaaaaaaaaaaaaaaaaaa"}}, &statement),
+		newEvent("crm.example.com/audit", &audit.Record{Seq: 14, Time: at, Kind: audit.KindImages, Ref: 12, Command: "UPDATE", Relation: "crm.customers", Images: []audit.Image{{Before: "b", After: "a"}}, Missing: 1, Message: "why"}, &statement),
 		newEvent("crm.example.com/audit", &outcome, &statement),
 		newEvent("crm.example.com/audit", &failed, &statement),
 		newEvent("crm.example.com/audit", &outcome, nil),
