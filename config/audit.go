@@ -27,14 +27,15 @@ type Audit struct {
 	Table  *AuditTable `yaml:"table"`  // the access log in the database as well; absent: it is not
 }
 
-// Sealed says what of each statement its record holds, encrypted, and under
+// Sealed says what of each statement its records hold, encrypted, and under
 // which keys. It is said here and not in the policy: it is about the log's own
 // privacy and the keys of this machine, and holds for every statement alike.
 type Sealed struct {
-	What []string `yaml:"what"` // text, parameters
-	Keys string   `yaml:"keys"` // folder of the keys that seal
-	Key  string   `yaml:"key"`  // file with the key that wraps those
-	Keep Span     `yaml:"keep"` // how long what is sealed can be opened; absent: for ever
+	What   []string `yaml:"what"`   // text, parameters
+	Images []string `yaml:"images"` // tables, schema.table with *, of whose changed rows there are images before and after
+	Keys   string   `yaml:"keys"`   // folder of the keys that seal
+	Key    string   `yaml:"key"`    // file with the key that wraps those
+	Keep   Span     `yaml:"keep"`   // how long what is sealed can be opened; absent: for ever
 }
 
 // Anchor is a place that copies of checkpoints go to: one of them.
@@ -141,8 +142,8 @@ func (s *Sealed) validate(bad func(key, format string, args ...any)) {
 	if s.Keys == "" || s.Key == "" {
 		bad("audit.sealed", "takes keys, a folder, and key, a file")
 	}
-	if len(s.What) == 0 {
-		bad("audit.sealed.what", "is missing: text, parameters or both")
+	if len(s.What)+len(s.Images) == 0 {
+		bad("audit.sealed.what", "is missing: text, parameters or both, and there are no images either")
 	}
 	for _, what := range s.What {
 		if what != "text" && what != "parameters" {

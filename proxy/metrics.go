@@ -20,6 +20,7 @@ type metrics struct {
 	cacheHits        prometheus.Counter
 	cacheMisses      prometheus.Counter
 	unnamed          prometheus.Counter // data subjects
+	unpictured       prometheus.Counter // records of images
 	planSeconds      prometheus.Histogram
 	auditSeconds     prometheus.Histogram
 	statementSeconds prometheus.Histogram
@@ -39,6 +40,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		cacheHits:        prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_plan_cache_hits_total", Help: "Statements whose plan was cached."}),
 		cacheMisses:      prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_plan_cache_misses_total", Help: "Statements that had to be planned."}),
 		unnamed:          prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_audit_unnamed_subjects_total", Help: "Data subjects that the access log counts only, as their names could not be had."}),
+		unpictured:       prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_audit_images_missing_total", Help: "Records of the access log that say that images of changed rows are missing."}),
 		planSeconds:      histogram("pgveil_plan_seconds", "Time added by planning a statement that was not cached."),
 		auditSeconds:     histogram("pgveil_audit_wait_seconds", "Time that answers waited for their audit records to be durable."),
 		statementSeconds: histogram("pgveil_statement_seconds", "Time from a statement's arrival to the end of its answer."),
@@ -50,7 +52,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		m.decisions[d] = m.statements.WithLabelValues(string(d))
 	}
 	if r != nil {
-		r.MustRegister(m.sessions, m.logins, m.lockouts, m.slowed, m.guessed, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.unnamed, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
+		r.MustRegister(m.sessions, m.logins, m.lockouts, m.slowed, m.guessed, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.unnamed, m.unpictured, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
 	}
 	return m
 }

@@ -39,6 +39,7 @@ type naming struct {
 
 	subjects []subject                  // collected
 	seen     map[string]map[string]bool // the same: kinds, keys
+	pictures pictures
 	unnamed  []audit.Unnamed
 	named    []string // of subjects, for the outcome
 }
@@ -238,6 +239,8 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 		}
 		value := b.Bytes(size)
 		switch hidden := i - shown; {
+		case hidden >= imagesAt(step):
+			n.picture(step, hidden-imagesAt(step), value)
 		case hidden >= len(step.Added):
 			of = n.count(value)
 		case hidden >= 0:
@@ -258,7 +261,7 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 	if !whole {
 		n.unread += of
 	}
-	return end, shown, nil
+	return end, shown, n.pictured(step)
 }
 
 // count gives how many rows one says that it was made of, and adds them up.
@@ -379,6 +382,7 @@ func (k keyColumn) text(value []byte) []byte {
 // completed notes that a message of that type ended a statement, with the tag
 // that CommandComplete has.
 func (n *naming) completed(typ byte, tag string) {
+	n.unpictured(typ, tag)
 	rows := n.rows
 	if typ == 'C' {
 		rows = max(rows, tagRows(tag))
@@ -570,5 +574,5 @@ func (s *session) takeRow(f *flight, frame []byte, size int) error {
 		s.toC.Copy([]byte{byte(shown >> 8), byte(shown)})
 		s.toC.Copy(frame[wire.HeadLen+2 : end])
 	}
-	return nil
+	return s.recordImages(f, false)
 }

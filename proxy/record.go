@@ -17,6 +17,9 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 		return errWaits
 	}
 	f.plan, f.naming = p, s.newNaming(p)
+	if err := s.canPicture(f); err != nil {
+		return err
+	}
 	r := s.record(audit.KindStatement, f.by, p)
 	if err := s.seal(&r, f.contents); err != nil {
 		return err
@@ -161,6 +164,9 @@ func (s *session) recordOutcome(f *flight) error {
 	}
 	if f.refusal != nil {
 		return nil // the refusal's record says it all
+	}
+	if err := s.recordImages(f, true); err != nil {
+		return err
 	}
 	if s.answered == "" {
 		s.answered = r.EncodeCaller()

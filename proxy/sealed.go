@@ -70,8 +70,12 @@ func (s *session) seal(r *audit.Record, c *audit.Contents) error {
 		return nil
 	}
 	if err := s.srv.sealing.By.Seal(s.srv.now(), r, *c); err != nil {
-		s.log.Error("statements are refused: what they hold cannot be sealed", "err", err)
-		return &rewrite.Refusal{Code: "58030", Message: "what the statement holds cannot be sealed for the access log, which must hold it", Hint: "an operator must look at it"}
+		return s.refuseUnsealed(err, "what the statement holds")
 	}
 	return nil
+}
+
+func (s *session) refuseUnsealed(err error, what string) error {
+	s.log.Error("statements are refused: "+what+" cannot be sealed", "err", err)
+	return &rewrite.Refusal{Code: "58030", Message: what + " cannot be sealed for the access log, which must hold it", Hint: "an operator must look at it"}
 }

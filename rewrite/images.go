@@ -28,11 +28,12 @@ type Imaging struct {
 	Key      []string // the columns of its primary key
 	Before   bool     // there is a column with the row before
 	After    bool
+	Part     bool   // of another statement, which does not say how many rows it changes
 	Why      string // the row before, or either, is missing; "" when none is
 }
 
 func (i Imaging) equal(j Imaging) bool {
-	return i.Relation == j.Relation && i.Op == j.Op && i.Before == j.Before && i.After == j.After && i.Why == j.Why && slices.Equal(i.Key, j.Key)
+	return i.Relation == j.Relation && i.Op == j.Op && i.Before == j.Before && i.After == j.After && i.Part == j.Part && i.Why == j.Why && slices.Equal(i.Key, j.Key)
 }
 
 // KeepImages makes plans say how rows before and after changes are had, of the
@@ -108,6 +109,7 @@ func (c *planner) imaging(t *resolve.Target, w *work) Imaging {
 	case i.Op == "merge":
 		i.Why = "MERGE gives no rows"
 	case t.Stmt != w.node:
+		i.Part = true
 		i.Why = "changed within WITH"
 	case !c.top:
 		i.Why = "changed by a statement within another, or prepared by SQL"

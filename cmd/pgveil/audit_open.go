@@ -18,6 +18,7 @@ import (
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/config"
 	"github.com/pgveil/pgveil/proxy"
+	"github.com/pgveil/pgveil/rewrite"
 )
 
 // sealing readies what seals the contents of statements, as configured.
@@ -31,6 +32,17 @@ func (p *process) sealing() (proxy.Sealing, error) {
 		return proxy.Sealing{}, err
 	}
 	return proxy.Sealing{By: p.sealer, Text: slices.Contains(c.What, "text"), Parameters: slices.Contains(c.What, "parameters")}, nil
+}
+
+// keepImages makes an engine have images of rows taken, as configured.
+func keepImages(e *rewrite.Engine, a config.Audit) error {
+	if a.Sealed == nil {
+		return nil
+	}
+	if err := e.KeepImages(a.Sealed.Images); err != nil {
+		return fmt.Errorf("audit.sealed.images: %w", err)
+	}
+	return nil
 }
 
 func newSealer(a config.Audit) (*audit.Sealer, error) {
@@ -80,8 +92,9 @@ func (p *process) destroySealedNow() error {
 
 const auditOpenHelp = `Usage: pgveil audit open SEQ --config FILE [--dir DIR] [--keys DIR] [--json]
 
-Shows the text and the parameters of the statement of record SEQ, which the log
-holds sealed where audit.sealed says so. It takes the keys: the folder and the
+Shows the text and the parameters of the statement of record SEQ, and the rows
+that it changed as they were and as they became: what of these the log holds
+sealed, where audit.sealed says so. It takes the keys: the folder and the
 file that audit.sealed names, of which --keys is another folder, a copy of it.
 Whoever reads them sees what was in the statement in clear.
 
@@ -145,16 +158,33 @@ func openContents(a config.Audit, word string, asJSON bool, stdout io.Writer) er
 		if r.Seq != seq {
 			return fmt.Errorf("there is no record %d any more", seq)
 		}
-		c, err := s.Open(&r)
+		o, err := openAll(s, a.Dir, &r)
 		if err != nil {
 			return err
 		}
 		if asJSON {
-			return json.NewEncoder(stdout).Encode(c)
+			return json.NewEncoder(stdout).Encode(o)
 		}
-		return printContents(stdout, c)
+		if r.Sealed != "" {
+			err = printContents(stdout, o.Contents)
+		}
+		return errors.Join(err, printImages(stdout, o.Changed))
 	}
 	return fmt.Errorf("there is no record %d yet", seq)
+}
+
+// openAll opens what the log holds sealed of a statement: contents, images or
+// both.
+func openAll(s *audit.Sealer, dir string, r *audit.Record) (o opened, err error) {
+	if r.Kind == audit.KindStatement {
+		if o.Changed, err = openImages(s, dir, r.Seq); err != nil {
+			return o, err
+		}
+	}
+	if r.Sealed != "" || len(o.Changed) == 0 {
+		o.Contents, err = s.Open(r)
+	}
+	return o, err
 }
 
 // printContents shows contents so that a terminal shows them, too: what would

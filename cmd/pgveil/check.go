@@ -13,6 +13,7 @@ import (
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/catalog/ddl"
 	"github.com/pgveil/pgveil/catalog/pgload"
+	"github.com/pgveil/pgveil/config"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/rewrite"
 )
@@ -111,7 +112,7 @@ func runCheck(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	var s policySource
 	var file string
 	s.flags(c)
-	c.flags.StringVar(&file, "config", "", "also check this `file`, which serve is started with, and the secrets of the access log's sinks and anchors; alone or with a policy")
+	c.flags.StringVar(&file, "config", "", "also check this `file`, which serve is started with, and the secrets of the access log's sinks and anchors; alone or with a policy, and then the tables that it names")
 	if done, code := c.parse(args, stdout, stderr); done {
 		return code
 	}
@@ -135,8 +136,22 @@ func runCheck(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	case err != nil:
 		return c.failed(stderr, err)
 	}
+	if file != "" {
+		if err := checkImages(engine, file); err != nil {
+			return c.failed(stderr, err)
+		}
+	}
 	if err := engine.Policy.Summary(stdout); err != nil {
 		return c.failed(stderr, err)
 	}
 	return 0
+}
+
+// checkImages finds tables in a configuration that the schema does not have.
+func checkImages(e *rewrite.Engine, file string) error {
+	cfg, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	return keepImages(e, cfg.Audit)
 }

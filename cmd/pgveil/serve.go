@@ -233,7 +233,7 @@ func (p *process) loadEngine(ctx context.Context) (*rewrite.Engine, error) {
 	if p.names != nil {
 		e.NameSubjects()
 	}
-	return e, nil
+	return e, keepImages(e, p.cfg.Audit)
 }
 
 func (p *process) options(key []byte) (proxy.Options, error) {
