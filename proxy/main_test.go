@@ -68,6 +68,7 @@ type front struct {
 	AuditDir string
 	Panics   bool // the test makes a session panic
 	Log      *logged
+	images   []string // tables of which there are images
 	policy   atomic.Pointer[string]
 	close    func(context.Context) error
 }
@@ -222,7 +223,7 @@ func (f *front) loader(conn *pgx.Conn) func(context.Context) (*rewrite.Engine, e
 		}
 		e := rewrite.New(cat, set, 8<<20)
 		e.NameSubjects()
-		return e, nil
+		return e, e.KeepImages(f.images)
 	}
 }
 

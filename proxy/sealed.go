@@ -6,8 +6,9 @@ import (
 	"github.com/pgveil/pgveil/rewrite"
 )
 
-// Sealing says which contents of statements their records hold, encrypted. The
-// zero Sealing says that none do.
+// Sealing says which contents of statements their records hold, encrypted, and
+// seals images of rows, if plans have some taken. The zero Sealing says that no
+// record holds any.
 type Sealing struct {
 	By         *audit.Sealer
 	Text       bool
@@ -17,7 +18,7 @@ type Sealing struct {
 // contentsOf takes what is to be sealed of a statement's text, of which left
 // bytes are still to come; nil where nothing is.
 func (s *session) contentsOf(text []byte, left int) *audit.Contents {
-	if s.srv.sealing.By == nil {
+	if !s.srv.sealing.Text && !s.srv.sealing.Parameters {
 		return nil
 	}
 	c := &audit.Contents{}
