@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -60,7 +62,7 @@ type album struct {
 	next   uint64
 }
 
-func newAlbum(t testing.TB, database string) *album {
+func newAlbum(t testing.TB, database string, edits ...func(*proxy.Options)) *album {
 	t.Helper()
 	server := pgtest.Server(t)
 	admin := pgtest.Connect(t, server.DSN(database, pgserver.Superuser))
@@ -76,10 +78,10 @@ func newAlbum(t testing.TB, database string) *album {
 	if f.Enforcer, err = proxy.NewEnforcer(t.Context(), f.loader(admin), versionOf(admin)); err != nil {
 		t.Fatal(err)
 	}
-	f.run(t, database, nil, []func(*proxy.Options){func(o *proxy.Options) {
+	f.run(t, database, nil, append(edits, func(o *proxy.Options) {
 		o.Upstream.Hosts = []proxy.Host{{Network: "unix", Address: socket(server)}}
 		o.Sealing.By = sealer
-	}})
+	}))
 	return &album{front: f, sealer: sealer, keys: keys, admin: admin}
 }
 
@@ -399,7 +401,9 @@ func TestImagesBesideOthers(t *testing.T) {
 		conn := a.connect(t, database, "alice")
 		exec(t, a.admin, "BEGIN; "+tt.first)
 		done := make(chan error, 1)
-		go func() { done <- conn.QueryRow(context.Background(), "SET application_name = 'waits'; "+tt.second).Scan() }()
+		go func() {
+			done <- conn.QueryRow(context.Background(), "SET application_name = 'waits'; "+tt.second).Scan()
+		}()
 		waits := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
 		for text(t.Context(), waits, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waits' AND wait_event_type = 'Lock'") != "1\n" {
 			select {
@@ -421,22 +425,79 @@ func TestImagesBesideOthers(t *testing.T) {
 	}
 }
 
+// waits starts a statement, and returns when it waits for a lock. The channel then
+// gives what it returns.
+func (a *album) waits(t *testing.T, database string, conn *pgx.Conn, sql string) chan string {
+	t.Helper()
+	exec(t, conn, "SET application_name = 'waits'")
+	ends := make(chan string, 1)
+	go func() { ends <- text(context.Background(), conn, sql) }()
+	watch := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+	for text(t.Context(), watch, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waits' AND wait_event_type = 'Lock'") != "1\n" {
+		select {
+		case got := <-ends:
+			t.Fatalf("%s does not wait: %s", sql, got)
+		default:
+		}
+	}
+	return ends
+}
+
 // TestImagesThatCannotBeSealed refuses what changes rows when there is no key for
 // their images, and counts those whose key is lost while the statement runs.
 func TestImagesThatCannotBeSealed(t *testing.T) {
 	database := pgtest.Database(t, "shop")
-	a := newAlbum(t, database)
+	var months atomic.Int32
+	now := func() time.Time { return time.Now().AddDate(0, int(months.Load()), 0) }
+	a := newAlbum(t, database, func(o *proxy.Options) { o.Now = now })
 	conn := a.connect(t, database, "alice")
+	exec(t, a.admin, "BEGIN; SELECT FROM p WHERE id = 1 FOR UPDATE")
+	ends := a.waits(t, database, conn, "UPDATE p SET k = 'b'")
+	months.Store(1) // another key is needed
 	if err := os.RemoveAll(a.keys); err != nil {
 		t.Fatal(err)
+	}
+	exec(t, a.admin, "COMMIT")
+	if got := <-ends; got != "" {
+		t.Errorf("what has run: %s", got)
+	}
+	if got, want := a.since(t), "UPDATE p 2 missing (they could not be sealed)"; got != want {
+		t.Errorf("the log has %s, want %s", got, want)
 	}
 	if got := text(t.Context(), conn, "DELETE FROM p"); !strings.Contains(got, "58030") {
 		t.Errorf("without a folder for keys: %s", got)
 	}
-	if got := text(t.Context(), conn, "SELECT k FROM p ORDER BY id"); got != "a\nb\n" {
+	if got := text(t.Context(), conn, "SELECT k FROM p ORDER BY id"); got != "b\nb\n" {
 		t.Errorf("what changes nothing: %s", got)
 	}
 	if got := a.since(t); got != "" {
 		t.Errorf("the log has %s", got)
+	}
+}
+
+// BenchmarkImages compares changes with images of the rows to those without.
+func BenchmarkImages(b *testing.B) {
+	database := pgtest.Database(b, "shop")
+	a := newAlbum(b, database)
+	exec(b, a.admin, "INSERT INTO other.t SELECT g, 'x' FROM generate_series(10, 200) g; INSERT INTO t SELECT g, 'x' FROM generate_series(10, 200) g")
+	for _, stmt := range []struct{ name, sql string }{
+		{"row", "UPDATE %s SET v = 'y' WHERE id = 17"}, {"rows", "UPDATE %s SET v = 'y' WHERE id BETWEEN 11 AND 110"},
+	} {
+		for _, table := range []struct{ name, of string }{{"none", "other.t"}, {"images", "public.t"}} {
+			b.Run(stmt.name+"/"+table.name, func(b *testing.B) {
+				c := a.config(b, database, "alice")
+				c.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+				conn, err := pgx.ConnectConfig(context.Background(), c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer conn.Close(context.Background())
+				for b.Loop() {
+					if _, err := conn.Exec(context.Background(), fmt.Sprintf(stmt.sql, table.of)); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

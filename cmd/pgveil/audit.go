@@ -202,7 +202,7 @@ func newAuditCommand(verb string, stdout io.Writer) *auditCommand {
 // entryFlags are those of the verbs that show entries.
 func (c *auditCommand) entryFlags() {
 	f := &c.filter
-	c.flags.BoolVar(&c.json, "json", false, "print a JSON object a line, with everything recorded")
+	c.flags.BoolVar(&c.json, "json", false, "print a JSON object a line, with everything recorded, but what is sealed of rows")
 	c.flags.Func("n", "`count` of entries at most", func(s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil || n <= 0 {

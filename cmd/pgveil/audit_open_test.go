@@ -92,3 +92,78 @@ func TestAuditOpen(t *testing.T) {
 		t.Errorf("the log says %d times that the key is destroyed", said)
 	}
 }
+
+// TestAuditOpenImages shows the rows that a statement changed, as they were and as
+// they became. When the key is destroyed the hashes stay, and the log is whole.
+func TestAuditOpenImages(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	if err := keygen(in("sealed.key")); err != nil {
+		t.Fatal(err)
+	}
+	settings := fmt.Sprintf("database: crm\nserver: {host: db.example, login: pgveil}\nkey: pgveil.key\nlisten: ['127.0.0.1:6432']\nauth: {method: trust}\npolicy: %s\n"+
+		"audit: {dir: %s, sealed: {images: ['crm.*'], keys: %s, key: %s, keep: 90d}}\n", dir, in("audit"), in("keys"), in("sealed.key"))
+	if err := os.WriteFile(in("pgveil.yaml"), []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(in("pgveil.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cfg: cfg, log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	if _, err := p.sealing(); err != nil {
+		t.Fatal(err)
+	}
+	if p.audit, err = audit.Open(in("audit"), audit.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	images := audit.Record{Kind: audit.KindImages, Ref: 1, Session: "s", Command: "UPDATE", Relation: "crm.customers"}
+	var i audit.Images
+	i.Add([]string{"id"}, audit.Change{Before: &audit.Row{JSON: []byte(`{"id":7,"name":"Ann\u001b"}`)}, After: &audit.Row{JSON: []byte(`{"id":7,"name":"Eve"}`)}, Doubt: true})
+	i.Add([]string{"id"}, audit.Change{After: &audit.Row{}})
+	if err := p.sealer.SealImages(time.Now().AddDate(0, -5, 0), &images, &i); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []audit.Record{
+		{Kind: audit.KindSystem, Message: "start"}, {Kind: audit.KindStatement, Decision: "allow", Command: "UPDATE"}, images,
+		{Kind: audit.KindImages, Ref: 1, Command: "DELETE", Relation: "crm.leads", Missing: 3, Message: "why"},
+		{Kind: audit.KindOutcome, Ref: 1, Tag: "UPDATE 2"},
+	} {
+		if _, err := p.audit.Append(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(args ...string) (string, string) {
+		var out, errs bytes.Buffer
+		runAudit(t.Context(), args, &out, &errs)
+		return out.String(), errs.String()
+	}
+	want := "UPDATE of crm.customers, the row before is perhaps older than the one that was overwritten\n  before " + images.Images[0].Before + "\n  after  " + images.Images[0].After +
+		"\n  key    id = 7\n  was    name = \"Ann\\u001b\"\n  became name = \"Eve\"\n" +
+		"UPDATE of crm.customers\n  before -\n  after  too long\n  the values are not kept: too long, or not text\n" +
+		"DELETE of crm.leads: images of 3 rows are missing: why\n"
+	if got, errs := run("open", "1", "--config", in("pgveil.yaml")); got != want {
+		t.Errorf("opened: %q, %s\nwant %q", got, errs, want)
+	}
+	if got, errs := run("open", "1", "--json", "--config", in("pgveil.yaml")); !strings.Contains(got, `"after":{"name":"Eve"}`) {
+		t.Errorf("opened as JSON: %s, %s", got, errs)
+	}
+	if got, errs := run("query", "--json", "--dir", in("audit")); strings.Count(got, "\n") != 2 || !strings.Contains(got, `"changed":[{`) || !strings.Contains(got, images.Images[0].Before) || strings.Contains(got, "sealed") {
+		t.Errorf("query: %s, %s", got, errs)
+	}
+	if err := p.destroySealedNow(); err != nil {
+		t.Fatal(err)
+	}
+	if got, errs := run("open", "1", "--config", in("pgveil.yaml")); got != "" || !strings.Contains(errs, "is not there any more") {
+		t.Errorf("when the key is destroyed: %q, %s", got, errs)
+	}
+	if got, errs := run("query", "--json", "--dir", in("audit")); !strings.Contains(got, images.Images[0].Before) {
+		t.Errorf("query when the key is destroyed: %s, %s", got, errs)
+	}
+	if err := p.audit.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if head, err := audit.Verify(in("audit")); err != nil {
+		t.Errorf("%+v, %v", head, err)
+	}
+}
