@@ -42,7 +42,10 @@ func (s *session) canPicture(f *flight) error {
 }
 
 // picture takes a column that is an image.
-func (n *naming) picture(step *rewrite.Naming, column int, value []byte) {
+func (n *naming) picture(step *rewrite.Naming, column int, value []byte, none bool) {
+	if none {
+		return
+	}
 	if n.pictures.columns == nil {
 		n.pictures.columns = make([][]byte, step.Pictured())
 	}
@@ -123,7 +126,7 @@ func (n *naming) unpictured(typ byte, tag string) {
 			if missing = max(0, missing-n.rows); missing > 0 {
 				why = "the server did not send all rows"
 			}
-		case of.Part && tag != "PREPARE":
+		case of.Part && tag != "PREPARE", tag == "EXPLAIN":
 			missing = audit.AnyNumber
 		}
 		if missing != 0 {
@@ -162,6 +165,3 @@ func (s *session) recordImages(f *flight, all bool) error {
 	}
 	return nil
 }
-
-// imagesAt gives the first hidden column that is an image.
-func imagesAt(step *rewrite.Naming) int { return step.Hidden() - step.Pictured() }

@@ -228,7 +228,7 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 	if shown < 0 {
 		return 0, 0, newFatal("08P01", "the server sent a row of %d columns, which are too few", count)
 	}
-	whole, of := true, int64(1)
+	whole, of, images := true, int64(1), step.Hidden()-step.Pictured()
 	for i := range count {
 		if i == shown {
 			end = len(frame) - len(b.Rest())
@@ -239,8 +239,8 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 		}
 		value := b.Bytes(size)
 		switch hidden := i - shown; {
-		case hidden >= imagesAt(step):
-			n.picture(step, hidden-imagesAt(step), value)
+		case hidden >= images:
+			n.picture(step, hidden-images, value, none)
 		case hidden >= len(step.Added):
 			of = n.count(value)
 		case hidden >= 0:

@@ -115,7 +115,7 @@ func (c *planner) imaging(t *resolve.Target, w *work) Imaging {
 		i.Why = "changed by a statement within another, or prepared by SQL"
 	case rel.Guarded || !v.access.Ops.Has(policy.Select):
 		i.Why = "who changes it may not be able to read all of it"
-	case w.query.Outputs > maxOutputs-2:
+	case w.query.Outputs > maxOutputs:
 		i.Why = "the statement returns too many columns for more"
 	case i.Op == "delete":
 		i.Before = true

@@ -66,10 +66,11 @@ func (n *Naming) Hidden() int {
 // Pictured tells how many columns of a row are images.
 func (n *Naming) Pictured() (columns int) {
 	for _, i := range n.Images {
-		for _, has := range []bool{i.Before, i.After} {
-			if has {
-				columns++
-			}
+		if i.Before {
+			columns++
+		}
+		if i.After {
+			columns++
 		}
 	}
 	return columns
