@@ -246,6 +246,8 @@ func TestImagesOfDialogues(t *testing.T) {
 		{[]string{"UPDATE p SET k = 'b' WHERE id = 1; SELECT 1; UPDATE p SET k = 'c' WHERE id = 1 RETURNING k"}, update("a", "b") + " " + update("b", "c")},
 		{[]string{"BEGIN", "DECLARE c CURSOR FOR SELECT id FROM p ORDER BY id", "FETCH c", "UPDATE p SET k = 'b' WHERE CURRENT OF c"}, update("a", "b")},
 		{[]string{"PREPARE q AS UPDATE p SET k = 'b' WHERE id < $1", "EXECUTE q (5)"}, "UPDATE p 2 missing (changed by a statement within another, or prepared by SQL)"},
+		{[]string{"EXPLAIN UPDATE p SET k = 'b'"}, ""},
+		{[]string{"EXPLAIN ANALYZE UPDATE p SET k = 'b'"}, "UPDATE p -1 missing (changed by a statement within another, or prepared by SQL)"},
 		{[]string{"UPDATE p SET k = 'b' WHERE id = 1; SELECT nothing()"}, ""},
 		{[]string{"UPDATE p SET k = 'b' WHERE id = 1; SELECT sqrt(-id) FROM p"}, update("a", "b")}, // taken back, as the outcome says
 	} {
@@ -265,6 +267,22 @@ func TestImagesOfDialogues(t *testing.T) {
 		}
 	}
 	conn := a.connect(t, database, "alice")
+	for _, sql := range []string{"UPDATE p SET k = 'e' WHERE id = $1 RETURNING id", "UPDATE p SET k = 'f' WHERE id = $1"} { // prepared by the protocol
+		if _, err := conn.Prepare(t.Context(), "made", sql); err != nil {
+			t.Fatal(err)
+		}
+		exec(t, a.admin, imagesRows)
+		a.since(t)
+		if got := text(t.Context(), conn, "EXECUTE made (1)"); strings.Contains(got, "pgveil") || strings.Contains(got, "|") {
+			t.Errorf("EXECUTE of %s gives %s", sql, got)
+		}
+		if got := a.since(t); got != update("a", sql[18:19]) {
+			t.Errorf("EXECUTE of %s: the log has\n%s", sql, got)
+		}
+		if err := conn.Deallocate(t.Context(), "made"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := conn.PgConn().CopyFrom(t.Context(), strings.NewReader("7\tc\n8\tc\n"), "COPY p FROM STDIN"); err != nil {
 		t.Fatal(err)
 	}

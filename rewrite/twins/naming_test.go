@@ -19,6 +19,18 @@ import (
 // subjects, and as they are sent where it does not: less the columns that are
 // there for naming alone, both must come to the same.
 func TestNaming(t *testing.T) {
+	unseen(t, 20, func(e *rewrite.Engine) error { e.NameSubjects(); return nil })
+}
+
+// TestImages does the same where it has images of all changed rows.
+func TestImages(t *testing.T) {
+	unseen(t, 40, func(e *rewrite.Engine) error { return e.KeepImages([]string{"*.*"}) })
+}
+
+// unseen compares statements with columns that an engine adds to those without.
+// One of so many at least must have some.
+func unseen(t *testing.T, oneOf int, add func(*rewrite.Engine) error) {
+	t.Helper()
 	r := newRunner(t)
 	var made, compared int
 	for i := 0; made < *statementsFlag/2; i++ {
@@ -31,7 +43,9 @@ func TestNaming(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		named.NameSubjects()
+		if err := add(named); err != nil {
+			t.Fatal(err)
+		}
 		c, err := f.caller(rand.New(rand.NewPCG(*seedFlag, uint64(i))))
 		if err != nil || c.Strict {
 			continue
@@ -73,9 +87,9 @@ func TestNaming(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	t.Logf("of %d statements %d were compared: they have columns for naming", made, compared)
-	if compared*20 < made {
-		t.Errorf("%d of %d statements have columns for naming, want many", compared, made)
+	t.Logf("of %d statements %d were compared: they have columns for the access log", made, compared)
+	if compared*oneOf < made {
+		t.Errorf("%d of %d statements have columns for the access log, want many", compared, made)
 	}
 }
 
