@@ -498,7 +498,7 @@ func TestImagesThatCannotBeSealed(t *testing.T) {
 func BenchmarkImages(b *testing.B) {
 	database := pgtest.Database(b, "shop")
 	a := newAlbum(b, database)
-	exec(b, a.admin, "INSERT INTO other.u SELECT g, 'x' FROM generate_series(10, 200) g; INSERT INTO t SELECT g, 'x' FROM generate_series(10, 200) g")
+	exec(b, a.admin, "INSERT INTO other.u SELECT g, 'x' FROM generate_series(10, 20000) g; INSERT INTO t SELECT g, 'x' FROM generate_series(10, 20000) g; ANALYZE t, other.u")
 	for _, stmt := range []struct{ name, sql string }{
 		{"row", "UPDATE %s SET v = 'y' WHERE id = 17"}, {"rows", "UPDATE %s SET v = 'y' WHERE id BETWEEN 11 AND 110"},
 	} {
