@@ -117,6 +117,8 @@ func (c *planner) imaging(t *resolve.Target, w *work) Imaging {
 		i.Why = "who changes it may not be able to read all of it"
 	case w.query.Outputs > maxOutputs:
 		i.Why = "the statement returns too many columns for more"
+	case sharesName(t, w.query):
+		i.Why = "another table of the statement has the same name"
 	case i.Op == "delete":
 		i.Before = true
 	default:
@@ -127,6 +129,15 @@ func (c *planner) imaging(t *resolve.Target, w *work) Imaging {
 		}
 	}
 	return i
+}
+
+// sharesName tells whether what stands beside a target is called as it is, which
+// the server takes of tables of two schemas.
+func sharesName(t *resolve.Target, q *resolve.Query) bool {
+	beside := slices.Concat(t.Stmt.GetUpdateStmt().GetFromClause(), t.Stmt.GetDeleteStmt().GetUsingClause())
+	return slices.ContainsFunc(q.Refs, func(r *resolve.Ref) bool {
+		return r != t.Ref && r.Alias == t.Ref.Alias && r.Item != nil && (slices.Contains(beside, r.Item) || inJoin(beside, r.Item))
+	})
 }
 
 // opOf gives what a statement does to its target.
