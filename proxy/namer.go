@@ -22,10 +22,15 @@ const (
 	// namesKept is how many names are remembered, and half of how many at most:
 	// some hundred bytes each.
 	namesKept = 100_000
-	// nameAgain is how long nobody asks again after a failure.
-	nameAgain = time.Second
+	// namesFor is for how long: whose row was deleted meanwhile has another name
+	// from then on.
+	namesFor = 5 * time.Minute
+	// nameAgain is how long nobody asks again after a failure, and twice that
+	// after each further one, up to nameRarely.
+	nameAgain  = time.Second
+	nameRarely = time.Minute
 	// nameTimeout is how long the end of an answer may wait for names.
-	nameTimeout = 10 * time.Second
+	nameTimeout = 5 * time.Second
 )
 
 // namer gives subjects the names that they have in the access log. Questions
@@ -37,8 +42,10 @@ type namer struct {
 
 	mu           sync.Mutex
 	failed       time.Time          // the last time that asking failed
+	pause        time.Duration      // until somebody asks again
 	told         time.Time          // the last time that the operators were told
 	last, before map[subject]string // two generations of what was asked for lately
+	since        time.Time          // when those were forgotten last
 	waiting      []*question
 	answering    bool
 }
@@ -50,13 +57,16 @@ type question struct {
 }
 
 func newNamer(ask NameSubjects, log *slog.Logger, now func() time.Time) *namer {
-	return &namer{ask: ask, log: log, now: now, last: map[subject]string{}}
+	return &namer{ask: ask, log: log, now: now, last: map[subject]string{}, since: now()}
 }
 
 // known gives the names of subjects. Those that are not remembered are left out.
 func (n *namer) known(subjects []subject) (names []string, missing []subject) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if now := n.now(); now.Sub(n.since).Abs() >= namesFor {
+		n.last, n.before, n.since = map[subject]string{}, nil, now
+	}
 	for _, s := range subjects {
 		name, ok := n.last[s]
 		if !ok {
@@ -142,7 +152,7 @@ func (n *namer) answer() {
 func (n *namer) hasFailed() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return !n.failed.IsZero() && n.now().Sub(n.failed) < nameAgain
+	return !n.failed.IsZero() && n.now().Sub(n.failed) < n.pause
 }
 
 // tellEvery is how often operators are told that names cannot be had.
@@ -152,9 +162,10 @@ func (n *namer) tell(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err == nil {
-		n.failed = time.Time{}
+		n.failed, n.pause = time.Time{}, 0
 		return
 	}
+	n.pause = min(max(nameAgain, 2*n.pause), nameRarely)
 	if n.failed = n.now(); n.told.IsZero() || n.failed.Sub(n.told) >= tellEvery {
 		n.told = n.failed
 		n.log.Error("data subjects are counted in the access log and not named", "err", err)

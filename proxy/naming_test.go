@@ -298,3 +298,24 @@ func TestNamesNobodyKeeps(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesAnew gives who was forgotten another name, once what was remembered is
+// too old.
+func TestNamesAnew(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	admin := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+	var ahead atomic.Int64
+	store, clock := remembers(t, database, &ahead)
+	f := start(t, database, namingPolicy, clock, func(o *proxy.Options) { o.Names = store.SubjectTokens })
+	conn := f.connect(t, database, "alice")
+	token := func() string {
+		text(t.Context(), conn, "SELECT first_name FROM customers WHERE id = 1")
+		return text(t.Context(), admin, "SELECT token FROM pgveil.subjects WHERE key = '1'")
+	}
+	first := token()
+	exec(t, admin, "DELETE FROM pgveil.subjects")
+	ahead.Add(int64(6 * time.Minute))
+	if again := token(); first == "" || again == "" || again == first {
+		t.Errorf("the name was %q, and is %q", first, again)
+	}
+}
