@@ -76,7 +76,8 @@ func newAlbum(t testing.TB, database string, edits ...func(*proxy.Options)) *alb
 	f := &front{images: []string{"public.*"}}
 	text := imagesPolicy
 	f.policy.Store(&text)
-	if f.Enforcer, err = proxy.NewEnforcer(t.Context(), f.loader(admin), versionOf(admin)); err != nil {
+	catalog := pgtest.Connect(t, server.DSN(database, pgserver.Superuser))
+	if f.Enforcer, err = proxy.NewEnforcer(t.Context(), f.loader(catalog), versionOf(catalog)); err != nil {
 		t.Fatal(err)
 	}
 	f.run(t, database, nil, append(edits, func(o *proxy.Options) {
