@@ -233,6 +233,9 @@ func (e *Engine) enforce(s Session, sql string, p *Plan) error {
 		if e.names || e.imaged != nil {
 			p.Subjects = append(p.Subjects, c.named(st.Node))
 		}
+		if p.Naming(i).Hidden() != len(c.added) { // nobody would take them off
+			return fmt.Errorf("rewrite: internal error: columns that name subjects are not told of")
+		}
 		step := p.Steps[i]
 		if changed && step.Effect&(Prepares|Executes|Declares|Fetches) != 0 {
 			return refuseSeparately(Step{Command: "a change of settings"})
