@@ -259,16 +259,14 @@ func (s *session) nameSubjects(ctx context.Context, f *flight, ends bool) error 
 		}
 	}
 	n.subjects, n.seen = n.subjects[:0], nil
-	for from := 0; f.logged; from += namesInRecord {
-		rest := names[min(from, len(names)):]
-		if ends && len(rest) <= namesInRecord {
-			n.named = rest
+	for f.logged && len(names) > 0 {
+		room := roomFor(names)
+		if ends && room == len(names) {
+			n.named = names
 			return nil
 		}
-		if len(rest) == 0 {
-			return nil
-		}
-		r := audit.Record{Kind: audit.KindSubjects, Ref: f.seq, Session: s.id, Login: s.login, Subjects: rest[:min(namesInRecord, len(rest))]}
+		r := audit.Record{Kind: audit.KindSubjects, Ref: f.seq, Session: s.id, Login: s.login, Subjects: names[:room]}
+		names = names[room:]
 		if _, err := s.srv.audit.Append(&r); err != nil {
 			return newFatal("58030", "the access log cannot be written: %w", err)
 		}
@@ -295,9 +293,22 @@ func (s *session) nameUnanswered() {
 	}
 }
 
-// namesInRecord keeps a record with names of the longest kinds short enough for
-// nothing to be cut.
-const namesInRecord = 500
+// What names take in one record at most, so that nothing of it is cut.
+const (
+	namesInRecord = 500
+	bytesOfNames  = 45_000
+)
+
+// roomFor gives how many of some names go into one record.
+func roomFor(names []string) int {
+	size := 0
+	for i, name := range names {
+		if size += len(name) + len(`"",`); i == namesInRecord || i > 0 && size > bytesOfNames {
+			return i
+		}
+	}
+	return len(names)
+}
 
 // unnamed says of the subjects collected how many they were.
 func (s *session) unnamed(n *naming) {
