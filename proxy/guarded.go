@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/proxy/auth"
 	"github.com/pgveil/pgveil/proxy/guard"
@@ -127,7 +128,10 @@ func (srv *Server) judge(s *session, err error) error {
 	v, reached := srv.guard.Failed(s.attempt(), s.shown)
 	for _, scope := range reached {
 		srv.metrics.lockouts.WithLabelValues(scope.String()).Inc()
-		srv.alert(s, "login_lockout", "logins fail too often: "+scope.String(), slog.String("scope", scope.String()))
+		srv.alert(s, alert.Event{
+			Name: "login_lockout", Severity: alert.Warning, Message: "logins fail too often: " + scope.String(),
+			Details: []slog.Attr{slog.String("scope", scope.String())},
+		})
 	}
 	if !v.Allowed {
 		s.lockedBy = v.By
@@ -144,7 +148,10 @@ func (srv *Server) passed(s *session) error {
 	}
 	if srv.suspect > 0 && guesses >= srv.suspect {
 		srv.metrics.guessed.Inc()
-		srv.alert(s, "login_after_failures", "a login got in after many failures", slog.Int("failures", guesses))
+		srv.alert(s, alert.Event{
+			Name: "login_after_failures", Severity: alert.Warning, Message: "a login got in after many failures",
+			Details: []slog.Attr{slog.Int("failures", guesses)},
+		})
 	}
 	return nil
 }
@@ -157,11 +164,16 @@ func failedProof(err error) bool {
 		errors.Is(err, errOthersCert)
 }
 
-// alert tells operators and auditors. That it cannot be recorded is no reason
-// to refuse more than is refused: the login's own record decides that.
-func (srv *Server) alert(s *session, name, message string, more slog.Attr) {
-	s.log.Warn(message, "alert", name, "addr", s.addr, more)
-	r := audit.Record{Session: s.id, Login: s.login, User: s.login, Client: s.addr, App: s.app, Database: s.database, Message: "alert: " + message}
+// alert tells operators and auditors of something in a session. That it cannot be
+// recorded is no reason to refuse more than is refused: the statement's or login's
+// own record decides that.
+func (srv *Server) alert(s *session, e alert.Event) {
+	e.Login, e.Addr, e.Session, e.App = s.login, s.addr, s.id, s.app
+	if e.User == "" {
+		e.User = s.login
+	}
+	srv.alerts.Raise(e)
+	r := audit.Record{Session: s.id, Login: s.login, User: e.User, Client: s.addr, App: s.app, Database: s.database, Message: "alert: " + e.Message}
 	if err := srv.recordSession(r); err != nil {
 		s.log.Error("recording an alert", "err", err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/proxy/auth"
@@ -60,6 +61,7 @@ type Options struct {
 	KeepAfter       int // how often an unnamed statement of a caller with restrictions must come until the server keeps it; 0: never
 	Loops           int // goroutines that relay sessions; 0: by the number of processors
 
+	Alerts  alert.Raiser // takes what somebody should look at; nil: Log does
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
@@ -95,6 +97,7 @@ type Server struct {
 	waiting   chan struct{} // one for each connection that is not logged in
 	slowed    chan struct{} // one for each login that has to wait
 	turnstile turnstile
+	alerts    alert.Raiser
 	log       *slog.Logger
 	metrics   *metrics
 	now       func() time.Time
@@ -123,6 +126,9 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Alerts == nil {
+		o.Alerts = alert.Logger{Log: o.Log}
+	}
 	srv := &Server{
 		database: o.Database, upstream: newServers(o.Upstream), enforcer: o.Enforcer, audit: o.Audit, sealing: o.Sealing, durable: o.Durable,
 		privacy: o.Privacy, state: o.State, appended: o.Appended,
@@ -131,7 +137,7 @@ func New(o Options) (*Server, error) {
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		guard: o.Guard, suspect: o.Suspect, slowed: make(chan struct{}, max(1, o.MaxUnauthorized/4)),
 		turnstile: turnstile{most: o.MaxPerAddress, inside: map[netip.Prefix]int{}},
-		log:       o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
+		alerts:    o.Alerts, log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
 		namer: newNamer(o.Names, o.Log, o.Now), keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}
 	if srv.loops.count <= 0 {
