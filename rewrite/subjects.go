@@ -30,6 +30,12 @@ type Naming struct {
 	Silent  bool      // the client gets no rows: the columns of those that come are all for naming, or images
 
 	Uncounted bool // the server does not say how many rows there are
+
+	// What limits count of the rows that the client gets. It is less than what
+	// is reached: conditions tell little of those whom they leave out.
+	Charged   []Reached // how many subjects a row discloses at most
+	Statistic bool      // a row made of very many discloses nobody
+	Clear     []string  // the classes of which a row has values as they are
 }
 
 // Reached bounds how many subjects of a kind a row can be about.
