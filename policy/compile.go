@@ -88,6 +88,7 @@ func Compile(d *Document, cat *catalog.Snapshot, options ...Option) (*Set, error
 	c.factor()
 	c.functions()
 	c.retention()
+	c.limits()
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -376,8 +376,14 @@ func TestUnrestrictedObserveAndRights(t *testing.T) {
 	if !alice.Discloses("crm", "customer_overview") || alice.Discloses("crm", "customers") {
 		t.Error("discloses is not what the policy says")
 	}
-	want := []Limit{{LimitRows, 100000, PerWindow, 24 * time.Hour}, {LimitBytes, 200 << 20, PerWindow, time.Hour},
-		{LimitStatements, 600, PerWindow, time.Minute}, {LimitRows, 500, PerQuery, 0}, {LimitSubjects, 200, PerWindow, 24 * time.Hour}}
+	day := 24 * time.Hour
+	want := []Limit{
+		{Of: LimitRows, Most: 100000, Per: PerWindow, Window: day, Whose: OfUser, Warn: 80000},
+		{Of: LimitBytes, Most: 200 << 20, Per: PerWindow, Window: time.Hour, Whose: OfUser, Warn: 160 << 20},
+		{Of: LimitStatements, Most: 600, Per: PerWindow, Window: time.Minute, Whose: OfUser, Warn: 480},
+		{Of: LimitRows, Most: 500, Per: PerQuery, Whose: OfUser},
+		{Of: LimitSubjects, Most: 200, Per: PerWindow, Window: day, Whose: OfUser, Warn: 160},
+	}
 	if diff := cmp.Diff(Limits{want, true, true}, alice.Limits); diff != "" {
 		t.Errorf("alice's limits (-want +got):\n%s", diff)
 	}

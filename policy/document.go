@@ -35,6 +35,7 @@ type Document struct {
 	elevations []*offer
 	factor     factor
 	limits     Limits
+	counted    []countedName // kinds and classes that limits name
 
 	unclassified Treatment
 	generation   string
@@ -340,7 +341,7 @@ func (r *reader) document(root *yaml.Node) {
 		},
 		"elevations":    func(n *yaml.Node) { r.items(n, "elevations", r.elevation) },
 		"second_factor": once("second_factor", r.factor),
-		"limits":        once("limits", func(n *yaml.Node) { d.limits = r.limits(n) }),
+		"limits":        once("limits", func(n *yaml.Node) { d.limits = r.limits(n, 0, "") }),
 	})
 }
 

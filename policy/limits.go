@@ -19,7 +19,15 @@ const (
 	LimitBytes
 	LimitSubjects // distinct data subjects
 	LimitStatements
+	LimitValues // of a class, shown as they are
 )
+
+func (m Measure) String() string {
+	if m < LimitRows || m > LimitValues {
+		return "nothing"
+	}
+	return [...]string{"rows", "bytes", "subjects", "statements", "values"}[m-LimitRows]
+}
 
 // Scope is over what a limit counts. The zero Scope is none.
 type Scope uint8
@@ -31,19 +39,109 @@ const (
 	PerWindow // a sliding window of time
 )
 
-// Limit bounds what one user gets.
+// Whose says for whom together a limit counts. The zero Whose is nobody.
+type Whose uint8
+
+// For whom a limit counts together.
+const (
+	OfUser      Whose = iota + 1 // who acts: the login, or the end user behind it
+	OfLogin                      // all who act by a login
+	OfAddress                    // all who come from an address
+	OfRole                       // all who have the role that the limit stands under
+	OfPurpose                    // all who act for the purpose that the limit stands under
+	OfEverybody                  // all to whom the policy applies
+)
+
+var whoses = []string{"user", "login", "address", "role", "purpose", "everybody"}
+
+func (w Whose) String() string {
+	if w < OfUser || w > OfEverybody {
+		return "nobody"
+	}
+	return whoses[w-OfUser]
+}
+
+// Then is what happens to whoever has reached a limit. The zero Then refuses.
+type Then uint8
+
+// What happens at a limit.
+const (
+	ThenRefuse  Then = iota
+	ThenMask         // the rest does not leave; from the next statement on values are hidden
+	ThenSlow         // statements wait before they are sent
+	ThenStepUp       // only who has given a second factor in the session goes on
+	ThenElevate      // only who acts under an elevation goes on
+	ThenAlert        // somebody is told, which is done in all cases
+)
+
+var thens = []string{"refuse", "mask", "slow", "step-up", "elevate", "alert"}
+
+func (t Then) String() string {
+	if t > ThenAlert {
+		return "refuse"
+	}
+	return thens[t]
+}
+
+// Stops tells whether nothing beyond the limit leaves.
+func (t Then) Stops() bool { return t != ThenSlow && t != ThenAlert }
+
+// Limit bounds what callers get.
 type Limit struct {
 	Of     Measure
+	Name   string // of LimitSubjects: their kind, "" for all kinds; of LimitValues: the class
 	Most   int64
 	Per    Scope
 	Window time.Duration // of PerWindow
+	Whose  Whose
+	Under  string // of OfRole and OfPurpose: the role or purpose
+	Then   Then
+	Warn   int64 // somebody is told when so much is reached already; 0: nobody is
+}
+
+// alike tells whether two limits count the same and do the same at their ends.
+func (l Limit) alike(m Limit) bool {
+	m.Most, m.Warn = l.Most, l.Warn
+	return l == m
+}
+
+// String gives a limit as a policy says it.
+func (l Limit) String() string {
+	text := fmt.Sprintf("%d %s", l.Most, l.Of)
+	if l.Name != "" {
+		text += " of " + l.Name
+	}
+	text += "/" + l.Span()
+	if l.Whose != OfUser {
+		text += " per " + l.Whose.String()
+	}
+	if l.Under != "" {
+		text += " " + l.Under
+	}
+	return text
+}
+
+// Span names what a limit is counted over.
+func (l Limit) Span() string {
+	switch l.Per {
+	case PerQuery:
+		return "query"
+	case PerSession:
+		return "session"
+	}
+	for name, d := range windows {
+		if d == l.Window {
+			return name
+		}
+	}
+	return l.Window.String()
 }
 
 // Limits are the limits of one caller. The zero Limits limit nothing.
 type Limits struct {
 	Each             []Limit
 	RefuseCopy       bool // COPY is refused
-	RefuseUnfiltered bool // reading a governed table without WHERE or LIMIT is refused
+	RefuseUnfiltered bool // reading a governed table without an effective filter is refused
 }
 
 // and gives the limits under which both hold. Roles add rights, never quota:
@@ -53,14 +151,14 @@ func (l Limits) and(m Limits) Limits {
 	l.RefuseUnfiltered = l.RefuseUnfiltered || m.RefuseUnfiltered
 	l.Each = slices.Clone(l.Each)
 	for _, limit := range m.Each {
-		i := slices.IndexFunc(l.Each, func(o Limit) bool {
-			return o.Of == limit.Of && o.Per == limit.Per && o.Window == limit.Window
-		})
+		i := slices.IndexFunc(l.Each, limit.alike)
 		if i < 0 {
 			l.Each = append(l.Each, limit)
 			continue
 		}
-		l.Each[i].Most = min(l.Each[i].Most, limit.Most)
+		if limit.Most < l.Each[i].Most {
+			l.Each[i] = limit
+		}
 	}
 	return l
 }
@@ -81,7 +179,7 @@ func parseLimit(of Measure, text string) (Limit, error) {
 	if err != nil {
 		return Limit{}, err
 	}
-	limit := Limit{Of: of, Most: most}
+	limit := Limit{Of: of, Most: most, Whose: OfUser}
 	switch per = strings.TrimSpace(per); per {
 	case "query":
 		limit.Per = PerQuery
@@ -96,7 +194,16 @@ func parseLimit(of Measure, text string) (Limit, error) {
 	case of == LimitStatements && limit.Per == PerQuery:
 		return Limit{}, errors.New("a query is one statement: count statements over session or a time")
 	}
+	limit.Warn = limit.at(80)
 	return limit, nil
+}
+
+// at gives so many percent of a limit, rounded up.
+func (l Limit) at(percent int64) int64 {
+	if l.Per == PerQuery {
+		return 0 // who would be told what of a statement that is over
+	}
+	return l.Most/100*percent + (l.Most%100*percent+99)/100
 }
 
 // parseCount reads a positive number, of bytes with a unit if need be.

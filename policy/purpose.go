@@ -19,7 +19,7 @@ func (r *reader) purpose(name word, n *yaml.Node) {
 		"consent": func(n *yaml.Node) { p.consent = r.text(n, "the consent's name").text },
 		"about":   func(n *yaml.Node) { p.about = r.text(n, "a text").text },
 		"means":   func(n *yaml.Node) { p.means = r.vocabulary(n) },
-		"limits":  func(n *yaml.Node) { p.limits = r.limits(n) },
+		"limits":  func(n *yaml.Node) { p.limits = r.limits(n, OfPurpose, name.text) },
 
 		"direct_marketing":    func(n *yaml.Node) { p.directMarketing = r.truth(n) },
 		"despite_restriction": func(n *yaml.Node) { p.despiteRestriction = r.truth(n) },

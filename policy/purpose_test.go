@@ -111,11 +111,11 @@ elevations: [{role: r, to: all, for: 1h, approval: none}, {role: r, to: not, for
 func TestPurposesInherit(t *testing.T) {
 	s, cat := compileText(t, tree)
 	for name, want := range map[string]string{
-		"marketing":  `consent "ads" "Tell them" [{1 100 1 0s}]`,
-		"newsletter": `consent "news" "Tell them" [{1 100 1 0s} {1 50 3 24h0m0s}]`,
-		"weekly":     `consent "news" "Tell them" [{1 40 1 0s} {1 50 3 24h0m0s}]`,
-		"profiling":  `legitimate_interest "" "Tell them" [{1 100 1 0s}]`,
-		"scoring":    `legitimate_interest "" "Tell them" [{1 100 1 0s}]`,
+		"marketing":  `consent "ads" "Tell them" [100 rows/query]`,
+		"newsletter": `consent "news" "Tell them" [100 rows/query 50 rows/day]`,
+		"weekly":     `consent "news" "Tell them" [40 rows/query 50 rows/day]`,
+		"profiling":  `legitimate_interest "" "Tell them" [100 rows/query]`,
+		"scoring":    `legitimate_interest "" "Tell them" [100 rows/query]`,
 		"refunds":    `contract "" "" []`,
 	} {
 		p := s.doc.purposes[name]
@@ -129,7 +129,7 @@ func TestPurposesInherit(t *testing.T) {
 			t.Errorf("consent for %s is %s, want %s in it", purpose, got, want)
 		}
 	}
-	if diff := cmp.Diff([]Limit{{LimitRows, 40, PerQuery, 0}, {LimitRows, 50, PerWindow, 24 * time.Hour}}, mustAccess(t, s, "max", "weekly").Limits.Each); diff != "" {
+	if diff := cmp.Diff([]Limit{{Of: LimitRows, Most: 40, Per: PerQuery, Whose: OfUser}, {Of: LimitRows, Most: 50, Per: PerWindow, Window: 24 * time.Hour, Whose: OfUser, Warn: 40}}, mustAccess(t, s, "max", "weekly").Limits.Each); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
 	}
 	var line []string

@@ -102,10 +102,10 @@ func TestParseLimits(t *testing.T) {
 		text string
 		want Limit
 	}{
-		{LimitRows, "500/query", Limit{LimitRows, 500, PerQuery, 0}},
-		{LimitSubjects, "20 / session", Limit{LimitSubjects, 20, PerSession, 0}},
-		{LimitBytes, "10kB/second", Limit{LimitBytes, 10 << 10, PerWindow, time.Second}},
-		{LimitBytes, "1GB/month", Limit{LimitBytes, 1 << 30, PerWindow, 30 * 24 * time.Hour}},
+		{LimitRows, "500/query", Limit{Of: LimitRows, Most: 500, Per: PerQuery, Whose: OfUser}},
+		{LimitSubjects, "20 / session", Limit{Of: LimitSubjects, Most: 20, Per: PerSession, Whose: OfUser, Warn: 16}},
+		{LimitBytes, "10kB/second", Limit{Of: LimitBytes, Most: 10 << 10, Per: PerWindow, Window: time.Second, Whose: OfUser, Warn: 8 << 10}},
+		{LimitBytes, "1GB/month", Limit{Of: LimitBytes, Most: 1 << 30, Per: PerWindow, Window: 30 * 24 * time.Hour, Whose: OfUser, Warn: (1<<30*80 + 99) / 100}},
 	} {
 		if got, err := parseLimit(tt.of, tt.text); err != nil || got != tt.want {
 			t.Errorf("parseLimit(%q) = %+v, %v, want %+v", tt.text, got, err, tt.want)

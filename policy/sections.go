@@ -101,7 +101,7 @@ func (r *reader) role(name word, n *yaml.Node) {
 		"tables": func(n *yaml.Node) {
 			r.items(n, "tables", func(n *yaml.Node) { role.tables = append(role.tables, r.entry(n)) })
 		},
-		"limits":       func(n *yaml.Node) { role.limits = r.limits(n) },
+		"limits":       func(n *yaml.Node) { role.limits = r.limits(n, OfRole, name.text) },
 		"privacy":      func(n *yaml.Node) { role.privacy = r.rights(n) },
 		"unrestricted": func(n *yaml.Node) { role.unrestricted = r.truth(n) },
 		"hours":        func(n *yaml.Node) { role.hours = r.hours(n) },
@@ -251,7 +251,7 @@ func (r *reader) user(name word, n *yaml.Node) {
 	known := keys{
 		"roles":  func(n *yaml.Node) { u.roles = r.words(n, "a role") },
 		"act_as": func(n *yaml.Node) { r.actAs(u, n) },
-		"limits": func(n *yaml.Node) { u.limits = r.limits(n) },
+		"limits": func(n *yaml.Node) { u.limits = r.limits(n, 0, "") },
 		"hours":  func(n *yaml.Node) { u.hours = r.hours(n) },
 		"from":   func(n *yaml.Node) { u.from = r.places(n) },
 	}
@@ -335,32 +335,4 @@ func (r *reader) retention(n *yaml.Node) {
 		},
 	}, "on", "keep", "after", "then")
 	r.doc.retention = append(r.doc.retention, t)
-}
-
-func (r *reader) limits(n *yaml.Node) Limits {
-	var l Limits
-	of := func(m Measure) func(*yaml.Node) {
-		return func(n *yaml.Node) {
-			r.list(n, "limits", func(n *yaml.Node) {
-				w := r.text(n, "a limit")
-				limit, err := parseLimit(m, w.text)
-				if err != nil && w.text != "" {
-					r.add(w.pos, "%v", err)
-				}
-				l = l.and(Limits{Each: []Limit{limit}})
-			})
-		}
-	}
-	refuse := func(into *bool) func(*yaml.Node) {
-		return func(n *yaml.Node) { *into = r.oneOf(n, "limit", "allow", "refuse") == 1 }
-	}
-	r.fields(n, "limits", keys{
-		"rows":       of(LimitRows),
-		"bytes":      of(LimitBytes),
-		"subjects":   of(LimitSubjects),
-		"statements": of(LimitStatements),
-		"copy":       refuse(&l.RefuseCopy),
-		"unfiltered": refuse(&l.RefuseUnfiltered),
-	})
-	return l
 }
