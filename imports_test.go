@@ -75,7 +75,8 @@ var layers = map[string]may{
 
 	"audit": {modules: list("golang.org/x/mod/sumdb/note golang.org/x/mod/sumdb/tlog golang.org/x/sys"), why: "a leaf: whoever verifies a log need trust nothing else of ours; sys for mapped files, fdatasync and locks, sumdb for the Merkle tree and signed notes"},
 
-	"alert": {why: "events and where they go; knows nothing of what is enforced, which raises them"},
+	"limits": {ours: list("policy"), modules: list("golang.org/x/sys"), why: "counts; sys for a lock on the file that processes share"},
+	"alert":  {why: "events and where they go; knows nothing of what is enforced, which raises them"},
 
 	"audit/ship": {
 		ours: list("audit"), modules: list("github.com/twmb/franz-go golang.org/x/sys"),
@@ -109,7 +110,7 @@ var layers = map[string]may{
 	"proxy/token": {modules: list(jose), why: "verifies what others signed, by go-jose alone; reads no file and asks no network, for a session's loop calls it"},
 	"proxy/guard": {why: "counts failed logins; knows neither connections nor passwords"},
 	"proxy": {
-		ours: list("alert audit dsar policy privacy proxy/auth proxy/guard proxy/token proxy/wire rewrite rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
+		ours: list("alert audit dsar limits policy privacy proxy/auth proxy/guard proxy/token proxy/wire rewrite rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
 		why: "sessions: asks rewrite, never the catalog or pg_query; frames are ours, for pgx would decode what is only relayed; the event loop is epoll",
 	},
 

@@ -1,0 +1,461 @@
+package limits
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pgveil/pgveil/policy"
+)
+
+const day = 24 * time.Hour
+
+// clock is a clock that is set by hand.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func newClock() *clock { return &clock{at: time.Unix(1_800_000_000, 0)} }
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+func limit(of policy.Measure, most int64, window time.Duration, then policy.Then) Limit {
+	return Limit{
+		Limit:   policy.Limit{Of: of, Most: most, Per: policy.PerWindow, Window: window, Whose: policy.OfUser, Then: then, Warn: most * 8 / 10},
+		Counter: Counter{Of: of, Whose: policy.OfUser, Who: "alice", Window: window},
+	}
+}
+
+func person(i int) Person {
+	p := Person{Kind: "customer"}
+	copy(p.ID[:], fmt.Sprintf("%016d", i))
+	return p
+}
+
+// about gives rows about some persons, one each.
+func about(persons ...int) (all []Row) {
+	for _, i := range persons {
+		all = append(all, Row{Bytes: 100, Times: 1, People: []Person{person(i)}})
+	}
+	return all
+}
+
+func take(t *testing.T, b *Book, limits []Limit, rows []Row) Verdict {
+	t.Helper()
+	v, err := b.Take(context.Background(), &Taking{Limits: limits, Statements: 1, Clear: []string{"email"}, Rows: rows, Patient: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestSubjectsAreCountedOnce(t *testing.T) {
+	c := newClock()
+	b := NewBook(NewMemory(c.now), c.now)
+	limits := []Limit{limit(policy.LimitSubjects, 5, day, policy.ThenRefuse)}
+	if v := take(t, b, limits, about(1, 2, 1, 3, 2)); v.Rows != 5 || v.Stopped != nil {
+		t.Fatalf("three persons in five rows: %+v", v)
+	}
+	c.pass(time.Hour)
+	v := take(t, b, limits, about(3, 4, 5, 1, 6, 2))
+	if v.Rows != 4 || v.Stopped == nil || v.Stopped.Used != 5 || v.Stopped.Left() != 0 {
+		t.Fatalf("a sixth person: %+v, %+v", v, v.Stopped)
+	}
+	if len(v.Told) != 2 || !v.Told[0].Near || v.Told[1].Near {
+		t.Errorf("told of %+v, want that it is near and that it is reached", v.Told)
+	}
+	if v := take(t, b, limits, about(1, 2, 3, 4, 5)); v.Rows != 5 {
+		t.Errorf("who was counted may be seen again: %+v", v)
+	}
+	c.pass(day - time.Hour) // of those first seen a day ago, all were seen again
+	if v := take(t, b, limits, about(6)); v.Rows != 0 {
+		t.Errorf("a sixth person within a day of five others: %+v", v)
+	}
+	c.pass(2 * time.Hour)
+	if v := take(t, b, limits, about(6, 7, 8, 9, 10, 11)); v.Rows != 5 {
+		t.Errorf("a day later: %+v", v)
+	}
+}
+
+func TestEveryMeasure(t *testing.T) {
+	for _, tt := range []struct {
+		of    policy.Measure
+		name  string
+		most  int64
+		rows  int
+		times int64
+	}{
+		{policy.LimitRows, "", 3, 3, 1},
+		{policy.LimitBytes, "", 399, 3, 1},
+		{policy.LimitValues, "email", 3, 3, 1},
+		{policy.LimitValues, "email", 7, 2, 3},
+		{policy.LimitValues, "name", 3, 5, 1},
+		{policy.LimitStatements, "", 1, 5, 1},
+	} {
+		c := newClock()
+		b := NewBook(NewMemory(c.now), c.now)
+		l := limit(tt.of, tt.most, day, policy.ThenRefuse)
+		l.Name, l.Counter.Name = tt.name, tt.name
+		given := about(1, 2, 3, 4, 5)
+		for i := range given {
+			given[i].Times = tt.times
+		}
+		if v := take(t, b, []Limit{l}, given); v.Rows != tt.rows || (v.Stopped == nil) != (tt.rows == 5) {
+			t.Errorf("%d %v of %q: %+v", tt.most, tt.of, tt.name, v)
+		}
+		if tt.of == policy.LimitStatements {
+			if v := take(t, b, []Limit{l}, nil); v.Stopped == nil {
+				t.Error("a second statement is given")
+			}
+		}
+	}
+}
+
+func TestWhatDoesNotStop(t *testing.T) {
+	c := newClock()
+	b := NewBook(NewMemory(c.now), c.now)
+	alert, slow := limit(policy.LimitRows, 4, day, policy.ThenAlert), limit(policy.LimitRows, 6, day, policy.ThenSlow)
+	told := 0
+	for range 3 {
+		v := take(t, b, []Limit{alert, slow}, about(1, 2, 3))
+		if v.Rows != 3 {
+			t.Fatalf("rows are kept back: %+v", v)
+		}
+		told += len(v.Told)
+	}
+	if told != 4 {
+		t.Errorf("told %d times, want of two limits that they are near and reached", told)
+	}
+	if over := b.Over([]Limit{alert, slow}); len(over) != 2 {
+		t.Errorf("over are %+v", over)
+	}
+	c.pass(day + time.Hour)
+	if over := b.Over([]Limit{alert, slow}); len(over) != 0 {
+		t.Errorf("a day later, over are %+v", over)
+	}
+}
+
+func TestExhausted(t *testing.T) {
+	c := newClock()
+	b := NewBook(NewMemory(c.now), c.now)
+	limits := []Limit{limit(policy.LimitRows, 3, time.Hour, policy.ThenRefuse)}
+	if b.Exhausted(limits) != nil {
+		t.Fatal("nothing was taken yet")
+	}
+	take(t, b, limits, about(1, 2, 3))
+	out := b.Exhausted(limits)
+	if out == nil || out.Used != 3 || out.Again.Sub(c.now()) > time.Hour+time.Minute {
+		t.Fatalf("three of three: %+v", out)
+	}
+	c.pass(out.Again.Sub(c.now()))
+	if out := b.Exhausted(limits); out != nil {
+		t.Errorf("when it was said to be over: %+v", out)
+	}
+	if v := take(t, b, limits, about(1, 2, 3)); v.Rows != 3 {
+		t.Errorf("when it was said to be over: %+v", v)
+	}
+}
+
+// TestWindowsSlide compares with a list of all that was given, for each moment.
+func TestWindowsSlide(t *testing.T) {
+	type event struct {
+		at     time.Time
+		person int
+	}
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 7))
+		c := newClock()
+		b := NewBook(NewMemory(c.now), c.now)
+		limits := []Limit{limit(policy.LimitSubjects, 20, time.Hour, policy.ThenRefuse), limit(policy.LimitRows, 300, time.Hour, policy.ThenRefuse)}
+		var events []event
+		refused := 0
+		for range 3000 {
+			c.pass(time.Duration(rnd.Int64N(int64(30 * time.Second))))
+			if rnd.IntN(10) == 0 {
+				if err := b.Tidy(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			who := rnd.IntN(60)
+			v := take(t, b, limits, about(who))
+			if v.Rows == 0 {
+				refused++
+				continue
+			}
+			events = append(events, event{c.now(), who})
+			seen, rows := map[int]bool{}, 0
+			for _, e := range events {
+				if c.now().Sub(e.at) < time.Hour {
+					seen[e.person] = true
+					rows++
+				}
+			}
+			if len(seen) > 20 || rows > 300 {
+				t.Fatalf("seed %d: %d persons and %d rows within an hour", seed, len(seen), rows)
+			}
+		}
+		if refused == 0 || refused > 2500 {
+			t.Errorf("seed %d: %d of 3000 were refused", seed, refused)
+		}
+	}
+}
+
+// TestAtOnce has many take from several books before one ledger.
+func TestAtOnce(t *testing.T) {
+	j, err := OpenJournal(filepath.Join(t.TempDir(), "limits"), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := OpenJournal(j.path, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	books := []*Book{NewBook(j, time.Now), NewBook(j, time.Now), NewBook(other, time.Now)}
+	limits := []Limit{limit(policy.LimitSubjects, 500, day, policy.ThenRefuse), limit(policy.LimitRows, 2000, day, policy.ThenRefuse)}
+	var mu sync.Mutex
+	seen, rows := map[Person]bool{}, 0
+	var wg sync.WaitGroup
+	for worker := range 12 {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(worker), 1))
+			for range 200 {
+				asked := about(rnd.IntN(2000), rnd.IntN(2000), rnd.IntN(2000))
+				v, err := books[worker%3].Take(context.Background(), &Taking{Limits: limits, Rows: asked})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				rows += v.Rows
+				for _, r := range asked[:v.Rows] {
+					seen[r.People[0]] = true
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(seen) > 500 || rows > 2000 || len(seen) < 480 {
+		t.Errorf("%d persons in %d rows were given, of 500 in 2000", len(seen), rows)
+	}
+}
+
+func TestJournalOutlives(t *testing.T) {
+	c := newClock()
+	path := filepath.Join(t.TempDir(), "sub", "limits")
+	limits := []Limit{limit(policy.LimitSubjects, 5, day, policy.ThenRefuse), limit(policy.LimitRows, 1000, day, policy.ThenRefuse)}
+	open := func() *Book {
+		j, err := OpenJournal(path, c.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return NewBook(j, c.now)
+	}
+	b := open()
+	take(t, b, limits, about(1, 2, 3)) // and is never closed
+	b = open()
+	if v := take(t, b, limits, about(3, 4, 5, 6)); v.Rows != 3 {
+		t.Fatalf("after a restart: %+v", v)
+	}
+	stand, err := b.Look(context.Background(), limits)
+	if err != nil || stand[0].Used != 5 || stand[1].Used < 6 || stand[1].Used > 6+10 {
+		t.Errorf("they stand at %+v, %v", stand, err)
+	}
+	if err := b.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	b = open()
+	if stand, err = b.Look(context.Background(), limits); err != nil || stand[1].Used > 6+10 {
+		t.Errorf("what was leased by who ended in order counts: %+v, %v", stand, err)
+	}
+	c.pass(2 * day)
+	if v := take(t, open(), limits, about(11, 12, 13, 14, 15)); v.Rows != 5 {
+		t.Errorf("two days later: %+v", v)
+	}
+}
+
+func TestJournalCutOff(t *testing.T) {
+	c := newClock()
+	path := filepath.Join(t.TempDir(), "limits")
+	limits := []Limit{limit(policy.LimitSubjects, 9, day, policy.ThenRefuse)}
+	j, err := OpenJournal(path, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	take(t, NewBook(j, c.now), limits, about(1, 2, 3))
+	take(t, NewBook(j, c.now), limits, about(4))
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := len(journalHeader); n <= len(whole); n++ {
+		if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cut, err := OpenJournal(path, c.now)
+		if err != nil {
+			t.Fatalf("cut off after %d of %d bytes: %v", n, len(whole), err)
+		}
+		stand, err := NewBook(cut, c.now).Look(context.Background(), limits)
+		if want := map[bool]int64{true: 4, false: 3}[n == len(whole)]; err != nil || stand[0].Used > want {
+			t.Errorf("cut off after %d of %d bytes: %+v, %v", n, len(whole), stand, err)
+		}
+		if err := cut.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range whole {
+		changed := append([]byte(nil), whole...)
+		changed[i] ^= 0x10
+		if err := os.WriteFile(path, changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		bad, err := OpenJournal(path, c.now)
+		if err == nil && bad.size == int64(len(whole)) {
+			t.Errorf("a change of byte %d is not noticed", i)
+		}
+		if err != nil && !strings.Contains(err.Error(), "move it away") {
+			t.Errorf("a change of byte %d: %v does not say what to do", i, err)
+		}
+	}
+}
+
+func TestJournalIsCompacted(t *testing.T) {
+	c := newClock()
+	path := filepath.Join(t.TempDir(), "limits")
+	j, err := OpenJournal(path, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := OpenJournal(path, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := []Limit{limit(policy.LimitSubjects, 1000, time.Hour, policy.ThenAlert)}
+	var largest int64
+	for i := range 400 {
+		var people []int
+		for p := range 1000 {
+			people = append(people, i*1000+p)
+		}
+		take(t, NewBook(j, c.now), limits, about(people...))
+		c.pass(10 * time.Minute)
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		largest = max(largest, info.Size())
+	}
+	if largest > compactFrom+1<<20 || j.size == largest {
+		t.Errorf("of 400 times 16 kB, of which 7 count, the file grew to %d bytes", largest)
+	}
+	ours, err := NewBook(j, c.now).Look(context.Background(), limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := NewBook(other, c.now).Look(context.Background(), limits)
+	if err != nil || theirs[0].Used != ours[0].Used || ours[0].Used < 6000 {
+		t.Errorf("who shares the file counts %+v, %v, and not %+v", theirs, err, ours)
+	}
+}
+
+// TestJournalFull tries a file that cannot grow.
+func TestJournalFull(t *testing.T) {
+	if os.Getenv("PGVEIL_LIMITS_FULL") != "" {
+		fullJournal(t)
+		return
+	}
+	cmd := exec.Command("sh", "-c", `ulimit -f 8; trap '' XFSZ; exec "$0" -test.run '^TestJournalFull$' -test.v`, os.Args[0])
+	cmd.Env = append(os.Environ(), "PGVEIL_LIMITS_FULL="+filepath.Join(t.TempDir(), "limits"))
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "refused when full") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func fullJournal(t *testing.T) {
+	j, err := OpenJournal(os.Getenv("PGVEIL_LIMITS_FULL"), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := NewBook(j, time.Now)
+	limits := []Limit{limit(policy.LimitSubjects, 1_000_000, day, policy.ThenRefuse)}
+	for i := range 10_000 {
+		if _, err := b.Take(context.Background(), &Taking{Limits: limits, Rows: about(i)}); err != nil {
+			again, err := OpenJournal(j.path, time.Now)
+			if err != nil {
+				t.Fatalf("a full journal cannot be read: %v", err)
+			}
+			stand, err := NewBook(again, time.Now).Look(context.Background(), limits)
+			if err != nil || stand[0].Used != int64(i) {
+				t.Fatalf("of %d that were given, %+v count, %v", i, stand, err)
+			}
+			t.Log("refused when full")
+			return
+		}
+	}
+	t.Fatal("the file grew beyond what is permitted")
+}
+
+func FuzzReadEntry(f *testing.F) {
+	f.Add(appendEntry(nil, Ask{Counter: limit(policy.LimitSubjects, 1, day, policy.ThenRefuse).Counter, Slot: 3, Amount: -4, Subjects: []Subject{{1}}}))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		a, n, err := readEntry(text)
+		if err == nil {
+			if again, m, err := readEntry(appendEntry(nil, a)); err != nil || again.Counter != a.Counter || m > n {
+				t.Errorf("%+v of %d bytes is written as %+v of %d: %v", a, n, again, m, err)
+			}
+		}
+	})
+}
+
+func BenchmarkTake(b *testing.B) {
+	for name, of := range map[string]func(int) []Row{
+		"nobody new": func(int) []Row { return about(1) },
+		"new people": func(i int) []Row { return about(i) },
+		"page of 50": func(int) []Row {
+			var people []int
+			for i := range 50 {
+				people = append(people, i)
+			}
+			return about(people...)
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			j, err := OpenJournal(filepath.Join(b.TempDir(), "limits"), time.Now)
+			if err != nil {
+				b.Fatal(err)
+			}
+			book := NewBook(j, time.Now)
+			taking := &Taking{Limits: []Limit{
+				limit(policy.LimitSubjects, 1<<40, day, policy.ThenRefuse), limit(policy.LimitRows, 1<<40, day, policy.ThenRefuse),
+				limit(policy.LimitBytes, 1<<50, time.Hour, policy.ThenRefuse), limit(policy.LimitStatements, 1<<40, time.Minute, policy.ThenRefuse),
+			}, Statements: 1}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				taking.Rows = of(i)
+				if _, err := book.Take(context.Background(), taking); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

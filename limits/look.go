@@ -1,0 +1,106 @@
+package limits
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/pgveil/pgveil/policy"
+)
+
+// Look tells how limits stand.
+func (b *Book) Look(ctx context.Context, all []Limit) ([]Reached, error) {
+	asks := make([]Ask, len(all))
+	for i, l := range all {
+		asks[i] = Ask{Counter: l.Counter, Most: NoLimit}
+	}
+	answers, err := b.ledger.Ask(ctx, asks)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := make([]Reached, len(all))
+	for i, a := range answers {
+		used := a.Used
+		if l := b.leases[all[i].Counter]; l != nil {
+			l.used, l.again, l.asked = a.Used, a.Again, b.now()
+			if l.slot == a.Slot {
+				used -= l.left // leased, and not used
+			}
+		}
+		found[i] = Reached{Limit: all[i], Used: used, Again: a.Again, Near: used < all[i].Most}
+	}
+	return found, nil
+}
+
+// Exhausted gives the first of some limits of which, as far as the book knows
+// without asking, nothing is left. Limits of data subjects are not among them: who
+// was counted already may be seen again.
+func (b *Book) Exhausted(all []Limit) *Reached {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	for i := range all {
+		l := b.leases[all[i].Counter]
+		if l == nil || all[i].Of == policy.LimitSubjects || !l.again.IsZero() && !now.Before(l.again) {
+			continue
+		}
+		if l.used >= all[i].Most && (l.left == 0 || l.slot < all[i].Counter.slotAt(now.UnixNano())) {
+			return &Reached{Limit: all[i], Used: l.used, Again: l.again}
+		}
+	}
+	return nil
+}
+
+// Over gives those of some limits that are reached, as far as the book knows.
+func (b *Book) Over(all []Limit) (over []Reached) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	for _, limit := range all {
+		l := b.leases[limit.Counter]
+		if l != nil && l.used >= limit.Most && (l.again.IsZero() || now.Before(l.again)) {
+			over = append(over, Reached{Limit: limit, Used: l.used, Again: l.again})
+		}
+	}
+	return over
+}
+
+// idle is how long a lease is kept that nobody uses.
+const idle = 2 * time.Second
+
+// Tidy gives back what was leased and not used lately, and forgets counters that
+// nobody asks for. It is called every second or so.
+func (b *Book) Tidy(ctx context.Context) error {
+	return b.giveBack(ctx, func(l *lease, now time.Time) bool { return now.Sub(l.asked) >= idle })
+}
+
+// Close gives back all that is leased, and closes the ledger.
+func (b *Book) Close(ctx context.Context) error {
+	err := b.giveBack(ctx, func(*lease, time.Time) bool { return true })
+	if closeErr := b.ledger.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func (b *Book) giveBack(ctx context.Context, which func(*lease, time.Time) bool) error {
+	b.mu.Lock()
+	now := b.now()
+	var asks []Ask
+	for c, l := range b.leases {
+		if l.left > 0 && which(l, now) {
+			asks = append(asks, Ask{Counter: c, Most: NoLimit, Amount: -l.left, Slot: l.slot})
+			l.left = 0
+		}
+	}
+	maps.DeleteFunc(b.leases, func(c Counter, l *lease) bool { return l.left == 0 && !c.lasts(l.slot, now.UnixNano()) })
+	maps.DeleteFunc(b.told, func(k threshold, _ bool) bool { return b.leases[k.limit.Counter] == nil })
+	b.mu.Unlock()
+	if len(asks) == 0 {
+		return nil
+	}
+	_, err := b.ledger.Ask(ctx, asks)
+	return err
+}
