@@ -167,7 +167,7 @@ func (t *Taking) need(s *share, l *lease) (amount int64) {
 	if s.counter.Of == policy.LimitSubjects {
 		for i := range t.Rows {
 			for _, p := range t.Rows[i].People {
-				if s.counter.Name != "" && p.Kind != s.counter.Name || l.fresh[p.ID] {
+				if !s.counter.counts(p) || l.fresh[p.ID] {
 					continue
 				}
 				if _, known := s.lacking[p.ID]; !known {
@@ -181,30 +181,30 @@ func (t *Taking) need(s *share, l *lease) (amount int64) {
 		}
 		return 0
 	}
-	amount = t.first(s)
+	amount = t.first(s.counter.Of)
 	for i := range t.Rows {
-		amount += t.of(s, &t.Rows[i])
+		amount += t.of(s.counter, &t.Rows[i])
 	}
 	return amount
 }
 
-// first gives what a taking needs before its rows.
-func (t *Taking) first(s *share) int64 {
-	if s.counter.Of == policy.LimitStatements {
+// first gives what a taking needs of a measure before its rows.
+func (t *Taking) first(of policy.Measure) int64 {
+	if of == policy.LimitStatements {
 		return t.Statements
 	}
 	return 0
 }
 
-// of gives what a row needs.
-func (t *Taking) of(s *share, r *Row) int64 {
-	switch s.counter.Of {
+// of gives what a row needs of what is not distinct.
+func (t *Taking) of(c Counter, r *Row) int64 {
+	switch c.Of {
 	case policy.LimitRows:
 		return 1
 	case policy.LimitBytes:
 		return r.Bytes
 	case policy.LimitValues:
-		if slices.Contains(t.Clear, s.counter.Name) {
+		if slices.Contains(t.Clear, c.Name) {
 			return max(1, r.Times)
 		}
 	}
@@ -239,7 +239,7 @@ func (t *Taking) receive(answers []Answer) {
 func (t *Taking) judge(answers []Answer) (v Verdict) {
 	for i := range t.shares {
 		s := &t.shares[i]
-		n := t.first(s)
+		n := t.first(s.counter.Of)
 		if n > s.have {
 			v.Stopped = s.reached(answers)
 			return v
@@ -255,7 +255,7 @@ func (t *Taking) judge(answers []Answer) (v Verdict) {
 			}
 		}
 		for j := range t.shares {
-			t.shares[j].have -= t.of(&t.shares[j], r)
+			t.shares[j].have -= t.of(t.shares[j].counter, r)
 		}
 		v.Rows++
 	}
@@ -265,7 +265,7 @@ func (t *Taking) judge(answers []Answer) (v Verdict) {
 // fits tells whether a share has enough for one row.
 func (t *Taking) fits(s *share, r *Row) bool {
 	if s.counter.Of != policy.LimitSubjects {
-		return t.of(s, r) <= s.have
+		return t.of(s.counter, r) <= s.have
 	}
 	return !slices.ContainsFunc(r.People, func(p Person) bool {
 		i, lacks := s.lacking[p.ID]

@@ -39,9 +39,12 @@ type Subject [16]byte
 
 // Person is a data subject of a kind.
 type Person struct {
-	Kind string
+	Kind string // "" for one who may be of any
 	ID   Subject
 }
+
+// counts tells whether a counter of data subjects counts a person.
+func (c Counter) counts(p Person) bool { return c.Name == "" || p.Kind == "" || p.Kind == c.Name }
 
 // NoLimit is the most of what nothing limits.
 const NoLimit = math.MaxInt64

@@ -258,6 +258,24 @@ func TestAtOnce(t *testing.T) {
 	}
 }
 
+func TestTally(t *testing.T) {
+	rows, people := limit(policy.LimitRows, 6, 0, policy.ThenRefuse), limit(policy.LimitSubjects, 2, 0, policy.ThenRefuse)
+	alert := limit(policy.LimitBytes, 150, 0, policy.ThenAlert)
+	all := []Limit{rows, people, alert}
+	var tally Tally
+	v := tally.Take(all, &Taking{Rows: about(1, 2, 1, 3, 1)})
+	if v.Rows != 3 || v.Stopped == nil || v.Stopped.Limit != people || len(v.Told) != 4 {
+		t.Errorf("a third person: %+v", v)
+	}
+	v = tally.Take(all, &Taking{Rows: about(1, 2, 1, 2)})
+	if v.Rows != 3 || v.Stopped == nil || v.Stopped.Limit != rows {
+		t.Errorf("a seventh row: %+v", v)
+	}
+	if stand := tally.Stand(all); stand[0].Used != 6 || stand[0].Near || stand[1].Used != 2 || stand[2].Used != 600 {
+		t.Errorf("it stands at %+v", stand)
+	}
+}
+
 func TestJournalOutlives(t *testing.T) {
 	c := newClock()
 	path := filepath.Join(t.TempDir(), "sub", "limits")
