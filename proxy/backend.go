@@ -24,6 +24,14 @@ func (s *session) stepServer(ctx context.Context) (need int, err error) {
 	if !ok {
 		return wire.HeadLen, nil
 	}
+	if s.staging != nil {
+		return 0, s.release(ctx, s.staging)
+	}
+	if typ == 'D' || typ == 'd' {
+		if f := s.measures(); f != nil {
+			return s.measureRows(ctx, f)
+		}
+	}
 	if s.streaming != nil && (typ == 'D' || typ == 'd') && s.passRows(typ) {
 		return 0, nil
 	}
@@ -165,6 +173,11 @@ func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int)
 	if f.logged && f.durable {
 		s.audited = max(s.audited, f.seq+1)
 	}
+	if f.stopped != nil {
+		if done, err := s.stopsShort(ctx, f, typ); done || err != nil {
+			return false, err
+		}
+	}
 	switch typ {
 	case 'D':
 		f.rows++
@@ -296,6 +309,7 @@ func (s *session) completed(ctx context.Context, f *flight, typ byte, frame []by
 		f.naming.completed(typ, s.tag)
 	}
 	if f.kind == flightQuery {
+		f.meter.next()
 		return !own, nil // its outcome comes with ReadyForQuery
 	}
 	if f.kind != flightExecute {
@@ -333,6 +347,11 @@ func (s *session) copyIn() {
 func (s *session) ready(ctx context.Context, frame []byte) (bool, error) {
 	b := wire.BodyOf(frame)
 	status := b.Byte()
+	if s.calling.Load() {
+		if err := s.called(s.hurriedS); err != nil {
+			return false, err
+		}
+	}
 	f := s.first()
 	if f == nil || f.kind != flightSync && f.kind != flightQuery && f.kind != flightCall || b.Err() != nil {
 		return false, newFatal("08P01", "the server sent ReadyForQuery out of turn")

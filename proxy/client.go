@@ -112,6 +112,11 @@ func (s *session) act(ctx context.Context, typ byte, frame []byte) error {
 	if s.passedOver(typ) {
 		return errSkipped
 	}
+	if s.calling.Load() {
+		if err := s.called(s.hurriedC); err != nil {
+			return err
+		}
+	}
 	if s.left > 0 && (typ == 'Q' || typ == 'P') {
 		return s.longText(ctx, typ, frame)
 	}
@@ -274,7 +279,7 @@ func (s *session) refuse(f *flight, err error, poison func(*Refusal)) error {
 		// Nothing was let through that the log would have to hold.
 		s.log.Error("a refusal could not be recorded", "id", r.ID, "err", err)
 	}
-	f.plan, f.privacy, f.naming, f.changes = nil, nil, nil, nil
+	f.plan, f.privacy, f.naming, f.meter, f.changes = nil, nil, nil, nil, nil
 	switch {
 	case f.unnamed:
 		f.name(&s.statements, "", nil)

@@ -205,11 +205,16 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 	}
 	if err == nil && p != nil {
 		f.privacy, err = s.request(ctx, p)
-		f.seq, f.logged, f.again = p.seq, p.logged, p.logged
+		f.seq, f.logged, f.again, f.portal = p.seq, p.logged, p.logged, p
 		if err == nil && p.logged && s.hiding(p.plan).Silent { // the server would give no rows
 			err = &rewrite.Refusal{Code: "55000", Message: fmt.Sprintf("portal %q cannot be run", name)}
 		}
-		if f.contents = p.contents; err == nil && !p.logged {
+		f.contents = p.contents
+		switch {
+		case err != nil:
+		case p.logged:
+			err = s.limit(ctx, f, p.plan)
+		default:
 			err = s.admit(ctx, f, p.plan)
 		}
 		f.plan = p.plan

@@ -32,6 +32,12 @@ func (s *session) failed(ctx context.Context, f *flight, frame []byte) (bool, er
 	// An error of an own message that the client's depends on is the client's.
 	pass := !f.own || fatal || f.probe == nil || f.probe.inline
 	switch {
+	case f.muted && !fatal:
+		pass = false
+	case f.stopped != nil && !fatal:
+		f.state = f.stopped.Code
+		s.toC.Frame('E', wire.AppendFields(nil, f.stopped.fields("ERROR")))
+		pass = false
 	case f.refusal != nil && !fatal:
 		s.toC.Frame('E', wire.AppendFields(nil, f.refusal.fields("ERROR")))
 		pass = false

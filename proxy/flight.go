@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/limits"
 	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/rewrite"
 )
@@ -53,6 +54,11 @@ type flight struct {
 	changes []change // to be undone when it fails
 
 	contents *audit.Contents // to be sealed in its record
+
+	portal  *named   // that it executes
+	meter   *meter   // counts its rows against limits; nil: there are none
+	stopped *Refusal // its rows are kept back: what the client gets in place of its end
+	muted   bool     // which it has got
 }
 
 // relays tells whether the client gets the rows that answer it.
@@ -93,6 +99,7 @@ type named struct {
 	seq     uint64           // of portals: the audit record of their first execution
 	logged  bool
 
+	tally    *limits.Tally   // of portals and cursors, when what they return is limited
 	contents *audit.Contents // of what runs by it: see contentsOf
 }
 

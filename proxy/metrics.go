@@ -19,6 +19,7 @@ type metrics struct {
 	refusals         *prometheus.CounterVec
 	cacheHits        prometheus.Counter
 	cacheMisses      prometheus.Counter
+	limited          *prometheus.CounterVec
 	unnamed          prometheus.Counter // data subjects
 	unpictured       prometheus.Counter // records of images
 	planSeconds      prometheus.Histogram
@@ -39,6 +40,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		refusals:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_refusals_total", Help: "Refused statements by deciding rule and SQLSTATE."}, []string{"rule", "sqlstate"}),
 		cacheHits:        prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_plan_cache_hits_total", Help: "Statements whose plan was cached."}),
 		cacheMisses:      prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_plan_cache_misses_total", Help: "Statements that had to be planned."}),
+		limited:          prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_limits_stopped_total", Help: "Statements that a limit refused or stopped, by what it counts and what happens at its end."}, []string{"of", "then"}),
 		unnamed:          prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_audit_unnamed_subjects_total", Help: "Data subjects that the access log counts only, as their names could not be had."}),
 		unpictured:       prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_audit_images_missing_total", Help: "Records of the access log that say that images of changed rows are missing."}),
 		planSeconds:      histogram("pgveil_plan_seconds", "Time added by planning a statement that was not cached."),
@@ -52,7 +54,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		m.decisions[d] = m.statements.WithLabelValues(string(d))
 	}
 	if r != nil {
-		r.MustRegister(m.sessions, m.logins, m.lockouts, m.slowed, m.guessed, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.unnamed, m.unpictured, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
+		r.MustRegister(m.sessions, m.logins, m.lockouts, m.slowed, m.guessed, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.limited, m.unnamed, m.unpictured, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
 	}
 	return m
 }

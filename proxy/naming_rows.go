@@ -94,6 +94,7 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 		return 0, 0, newFatal("08P01", "malformed DataRow message")
 	}
 	n.rows++
+	n.of = of
 	if !whole {
 		n.unread += of
 	}

@@ -16,6 +16,9 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 	if durably && s.hurriedC {
 		return errWaits
 	}
+	if err := s.limit(ctx, f, p); err != nil {
+		return err
+	}
 	f.plan, f.naming = p, s.newNaming(p)
 	if err := s.canPicture(f); err != nil {
 		return err
@@ -171,6 +174,9 @@ func (s *session) recordOutcome(f *flight) error {
 	if s.answered == "" {
 		s.answered = r.EncodeCaller()
 		r.Caller = s.answered
+	}
+	if f.stopped != nil {
+		r.ID, r.Message, r.Reasons = f.stopped.ID, f.stopped.Message, []string{f.stopped.Rule}
 	}
 	if f.naming != nil {
 		r.Subjects, r.Unnamed = f.naming.named, f.naming.unnamed

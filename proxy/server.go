@@ -18,6 +18,7 @@ import (
 	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/limits"
 	"github.com/pgveil/pgveil/proxy/auth"
 	"github.com/pgveil/pgveil/proxy/guard"
 	"github.com/pgveil/pgveil/proxy/token"
@@ -61,6 +62,9 @@ type Options struct {
 	KeepAfter       int // how often an unnamed statement of a caller with restrictions must come until the server keeps it; 0: never
 	Loops           int // goroutines that relay sessions; 0: by the number of processors
 
+	Counters *limits.Book // counts what limits are of; nil: nothing is limited
+	CountKey []byte       // by which data subjects are known there
+
 	Alerts  alert.Raiser // takes what somebody should look at; nil: Log does
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -97,6 +101,9 @@ type Server struct {
 	waiting   chan struct{} // one for each connection that is not logged in
 	slowed    chan struct{} // one for each login that has to wait
 	turnstile turnstile
+	book      *limits.Book
+	countKey  []byte
+	masked    atomic.Uint64 // counts the limits that were reached at which values are hidden
 	alerts    alert.Raiser
 	log       *slog.Logger
 	metrics   *metrics
@@ -137,7 +144,7 @@ func New(o Options) (*Server, error) {
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		guard: o.Guard, suspect: o.Suspect, slowed: make(chan struct{}, max(1, o.MaxUnauthorized/4)),
 		turnstile: turnstile{most: o.MaxPerAddress, inside: map[netip.Prefix]int{}},
-		alerts:    o.Alerts, log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
+		book:      o.Counters, countKey: o.CountKey, alerts: o.Alerts, log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
 		namer: newNamer(o.Names, o.Log, o.Now), keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}
 	if srv.loops.count <= 0 {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/limits"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy/guard"
 	"github.com/pgveil/pgveil/proxy/token"
@@ -66,10 +67,13 @@ type session struct {
 	within   map[tokenID]within // of tokens for one transaction
 	factor   given
 	appended appended
+	quota    *quota         // of who asked last
+	asking   limits.Taking  // of the statement at hand
 	aside    rewrite.Lookup // of texts whose comments say who asks
 
 	// The server half's own.
 	streaming *flight       // whose rows are arriving
+	staging   *flight       // whose rows wait to be counted
 	rest      int           // bytes of the current message that are still to come
 	passing   bool          // the client gets them
 	tag       string        // the last one: mostly the next is the same
@@ -78,7 +82,10 @@ type session struct {
 	hurriedS  bool          // it must not wait
 	answered  audit.Encoded // what outcomes say of the session
 
-	leaving atomic.Bool // it ends as soon as it is idle
+	leaving atomic.Bool  // it ends as soon as it is idle
+	calling atomic.Bool  // the server is being told to cancel: nothing new is sent
+	tally   limits.Tally // what it got
+
 	reading atomic.Bool // the client half waits for bytes: nothing that arrived is unanswered but what the queue holds
 
 	mu          sync.Mutex // guards all below

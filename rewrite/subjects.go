@@ -386,5 +386,8 @@ func (c *planner) named(n *pg_query.Node) *Naming {
 		}
 		c.naming.blur()
 	}
+	if c.naming.Charged == nil && !c.naming.Silent {
+		c.naming.Charged = c.naming.Reached
+	}
 	return c.naming
 }

@@ -1,0 +1,322 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pgveil/pgveil/limits"
+	"github.com/pgveil/pgveil/proxy/wire"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+// meter counts the rows that answer a flight against the limits of who asked.
+// They are staged: no row leaves before it is counted. It is the server half's.
+type meter struct {
+	quota  *quota
+	query  *limits.Tally // of the statement
+	taking limits.Taking
+	own    limits.Verdict // of the rows that are staged, by the limits of the statement and the session
+	judged bool           // own is
+	out    []byte         // what the client gets of them
+	staged []staged
+	long   bool // the row that arrives is too long to be held, and counted
+}
+
+// staged is a row that waits to be counted.
+type staged struct {
+	end    int // of it in out
+	before taken
+}
+
+// taken is what a naming has counted before a row.
+type taken struct {
+	rows, counted, unread, copied int64
+	subjects                      int
+}
+
+const (
+	stagedRows  = 512
+	stagedBytes = 64 << 10
+)
+
+// newMeter makes a meter for a statement, or goes on with that of a portal, which
+// is one statement however often it is executed.
+func newMeter(q *quota, portal *named) *meter {
+	m := &meter{quota: q, query: &limits.Tally{}}
+	if portal == nil {
+		return m
+	}
+	if portal.tally == nil {
+		portal.tally = m.query
+	}
+	m.query = portal.tally
+	return m
+}
+
+// next begins another statement of the same text.
+func (m *meter) next() {
+	if m != nil {
+		m.query = &limits.Tally{}
+	}
+}
+
+func (m *meter) full() bool { return len(m.staged) >= stagedRows || len(m.out) >= stagedBytes }
+
+// measures gives the flight whose rows are counted or kept back; nil when those
+// that arrive are of another.
+func (s *session) measures() *flight {
+	if s.streaming != nil {
+		return nil
+	}
+	if f := s.first(); f != nil && f.meter != nil && f.relays() {
+		return f
+	}
+	return nil
+}
+
+// measureRows acts on the DataRows and CopyData of a flight that has a meter.
+func (s *session) measureRows(ctx context.Context, f *flight) (need int, err error) {
+	for {
+		typ, size, ok, err := s.fromS.Head()
+		if err != nil {
+			return 0, newFatal("08P01", "the server: %w", err)
+		}
+		row := ok && (typ == 'D' || typ == 'd')
+		long := row && f.tooLong(typ, size)
+		full := f.naming != nil && f.naming.full()
+		switch {
+		case row && f.stopped != nil:
+			return s.dropRow(size), nil
+		case len(f.meter.staged) > 0 && (!row || long || full || f.meter.full() || s.fromS.Buffered() < size):
+			return 0, s.release(ctx, f)
+		case !row:
+			return 0, nil
+		case full:
+			return 0, s.nameSubjects(ctx, f, false)
+		case long:
+			return 0, s.measureLong(ctx, f, typ, size)
+		case s.fromS.Buffered() < size:
+			return size, nil
+		}
+		if f.logged && f.durable {
+			s.audited = max(s.audited, f.seq+1)
+		}
+		if err := s.stage(f, typ, s.fromS.Take(size)); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// tooLong tells whether a row is passed on in parts, unread. One with columns to be
+// taken off cannot be.
+func (f *flight) tooLong(typ byte, size int) bool {
+	return size > maxAnswer && !(f.naming != nil && typ == 'D' && f.naming.now().Hidden() > 0)
+}
+
+// dropRow takes a row off that the client does not get.
+func (s *session) dropRow(size int) int {
+	have := min(size, s.fromS.Buffered())
+	s.fromS.Take(have)
+	s.rest, s.passing = size-have, false
+	return 0
+}
+
+// stage reads one row, and puts aside what the client gets of it.
+func (s *session) stage(f *flight, typ byte, frame []byte) error {
+	m, n := f.meter, f.naming
+	row := staged{before: n.taken()}
+	counts := limits.Row{Times: 1}
+	from := len(m.out)
+	switch {
+	case typ == 'd' && n != nil:
+		n.copied++
+		fallthrough
+	case n == nil:
+		m.out = append(m.out, frame...)
+	default:
+		end, shown, err := n.row(frame)
+		if err != nil {
+			return err
+		}
+		counts.Times = max(1, n.of)
+		if err := s.recordImages(f, false); err != nil {
+			return err
+		}
+		if n.now().Silent {
+			return nil
+		}
+		m.out = appendRow(m.out, frame, end, shown)
+	}
+	counts.Bytes = int64(len(m.out) - from - wire.HeadLen)
+	counts.People = s.peopleIn(f, typ, row.before)
+	row.end = len(m.out)
+	s.staging = f
+	m.staged = append(m.staged, row)
+	m.taking.Rows = append(m.taking.Rows, counts)
+	return nil
+}
+
+// appendRow appends what the client gets of a row.
+func appendRow(b, frame []byte, end, shown int) []byte {
+	if end == len(frame) {
+		return append(b, frame...)
+	}
+	return wire.AppendFrame(b, 'D', []byte{byte(shown >> 8), byte(shown)}, frame[wire.HeadLen+2:end])
+}
+
+func (n *naming) taken() taken {
+	if n == nil {
+		return taken{}
+	}
+	return taken{n.rows, n.counted, n.unread, n.copied, len(n.subjects)}
+}
+
+// forget takes back what was counted of rows that the client does not get.
+func (n *naming) forget(t taken) {
+	if n != nil {
+		n.rows, n.counted, n.unread, n.copied = t.rows, t.counted, t.unread, t.copied
+		n.subjects = n.subjects[:min(t.subjects, len(n.subjects))]
+	}
+}
+
+// fewest is the number of rows from which on a statistic tells of nobody.
+const fewest = 10
+
+// peopleIn gives the data subjects of whom a row tells that was just read: those
+// whose keys are in it, and as many as it can tell of beside them.
+func (s *session) peopleIn(f *flight, typ byte, before taken) (people []limits.Person) {
+	n := f.naming
+	if n == nil {
+		return nil
+	}
+	step, unread := n.now(), n.unread > before.unread
+	if step.Counted && step.Statistic && n.of >= fewest {
+		return nil
+	}
+	for _, sub := range n.subjects[before.subjects:] {
+		people = append(people, s.srv.person(sub))
+	}
+	for _, r := range step.Charged {
+		each := r.Each
+		if typ == 'D' && !unread {
+			each = max(0, each-n.covered(r.Kind, step, n.keys()))
+		}
+		if r.Each == rewrite.AnyNumber {
+			each = maxStrangers // where those are limited, the statement was refused
+		}
+		if typ == 'D' && step.Counted {
+			each *= n.of
+		}
+		people = append(people, strangers(r.Kind, each)...)
+	}
+	return people
+}
+
+// measureLong counts a row that is too long to be held, of which nobody reads
+// whom it tells of.
+func (s *session) measureLong(ctx context.Context, f *flight, typ byte, size int) error {
+	m, n := f.meter, f.naming
+	if !m.long {
+		m.long = true
+		row, counts := staged{before: n.taken()}, limits.Row{Times: 1, Bytes: int64(size - wire.HeadLen)}
+		if n != nil {
+			n.rows++
+			n.unread++
+			counts.People = s.peopleIn(f, typ, row.before)
+		}
+		m.staged, m.taking.Rows = append(m.staged, row), append(m.taking.Rows, counts)
+		s.staging = f
+		if err := s.release(ctx, f); err != nil || f.stopped != nil {
+			return err
+		}
+	}
+	m.long = false
+	frame := s.fromS.Take(min(size, s.fromS.Buffered()))
+	s.toC.Pass(frame)
+	s.rest, s.passing = size-len(frame), true
+	return nil
+}
+
+// release counts the rows that are staged and passes on those that the limits
+// leave. What is beyond them stops the statement.
+func (s *session) release(ctx context.Context, f *flight) error {
+	m := f.meter
+	v, err := s.measure(ctx, f)
+	if err != nil && !errors.Is(err, errWaits) {
+		s.keepBack(f, 0)
+		s.clearStage(f)
+		s.stop(f, s.uncounted(err))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if v.Rows > 0 {
+		s.toC.Copy(m.out[:m.staged[v.Rows-1].end])
+	}
+	f.rows += int64(v.Rows)
+	for _, row := range m.taking.Rows[:v.Rows] {
+		f.bytes += row.Bytes
+	}
+	if v.Rows < len(m.staged) {
+		s.keepBack(f, v.Rows)
+	}
+	s.clearStage(f)
+	if v.Stopped != nil {
+		s.stop(f, s.overLimit(v.Stopped))
+	}
+	return nil
+}
+
+// keepBack forgets the staged rows from the first that does not leave on.
+func (s *session) keepBack(f *flight, from int) {
+	if m := f.meter; from < len(m.staged) {
+		f.naming.forget(m.staged[from].before)
+	}
+}
+
+func (s *session) clearStage(f *flight) {
+	m := f.meter
+	m.out, m.staged, m.taking.Rows, m.judged = m.out[:0], m.staged[:0], m.taking.Rows[:0], false
+	s.staging = nil
+}
+
+// measure counts what is staged: by the limits of the statement and the session
+// first, which need not be waited for, and what those leave over time.
+func (s *session) measure(ctx context.Context, f *flight) (limits.Verdict, error) {
+	m := f.meter
+	t := &m.taking
+	if f.naming != nil {
+		t.Clear = f.naming.now().Clear
+	}
+	if !m.judged {
+		m.own = limits.Verdict{Rows: len(t.Rows)}
+		m.narrow(m.query.Take(m.quota.query, t))
+		t.Rows = t.Rows[:m.own.Rows]
+		m.narrow(s.tally.Take(m.quota.session, t))
+		t.Rows = t.Rows[:m.own.Rows]
+		m.judged = true
+		s.tell(f.by, m.own.Told)
+	}
+	t.Limits, t.Patient = m.quota.windows, !s.hurriedS
+	v, err := s.srv.book.Take(ctx, t)
+	if errors.Is(err, limits.ErrWaits) {
+		return v, errWaits
+	}
+	if err != nil {
+		return v, err
+	}
+	s.tell(f.by, v.Told)
+	if v.Stopped == nil {
+		v.Stopped = m.own.Stopped
+	}
+	return v, nil
+}
+
+// narrow takes over what further limits leave.
+func (m *meter) narrow(v limits.Verdict) {
+	m.own.Told = append(m.own.Told, v.Told...)
+	if v.Stopped != nil {
+		m.own.Rows, m.own.Stopped = v.Rows, v.Stopped
+	}
+}
