@@ -34,7 +34,8 @@ type Config struct {
 	Auth     Auth     `yaml:"auth"`
 	Tokens   []Token  `yaml:"tokens"` // whose signed tokens count
 	Audit    Audit    `yaml:"audit"`
-	Key      string   `yaml:"key"` // file with the secret that keyed masks are made with
+	Key      string   `yaml:"key"`      // file with the secret that keyed masks are made with
+	Counters Counters `yaml:"counters"` // where what the policy's limits count is kept
 	Limits   Limits   `yaml:"limits"`
 	Log      Log      `yaml:"log"`
 
@@ -161,6 +162,7 @@ func (c *Config) takeEmpty(text []byte) {
 func (c *Config) resolve(dir string) {
 	paths := []*string{&c.Policy, &c.Key, &c.Server.CA, &c.Server.Cert, &c.Server.Key, &c.Server.Password, &c.Auth.Users}
 	paths = append(append(append(paths, c.tokenPaths()...), c.Server.loginPaths()...), c.Audit.paths()...)
+	paths = append(paths, c.Counters.paths()...)
 	if c.TLS != nil {
 		paths = append(paths, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA)
 		for i := range c.TLS.CRL {
