@@ -208,8 +208,8 @@ func (j *Journal) write() error {
 	return nil
 }
 
-// Sync makes what was counted survive the machine. It is called every second or so.
-func (j *Journal) Sync() error {
+// Sync makes what was counted survive the machine.
+func (j *Journal) Sync(context.Context) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.dirty {
@@ -224,7 +224,7 @@ func (j *Journal) Sync() error {
 
 // Close closes the files.
 func (j *Journal) Close() error {
-	err := j.Sync()
+	err := j.Sync(context.Background())
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return errors.Join(err, j.file.Close(), j.lock.Close())

@@ -32,6 +32,9 @@ type Ledger interface {
 	Ask(ctx context.Context, asks []Ask) ([]Answer, error)
 	// Waits tells whether an answer may take longer than a system call.
 	Waits() bool
+	// Sync makes what was counted survive, as far as the ledger can. It is called
+	// every second or so.
+	Sync(ctx context.Context) error
 	// Close gives up what the ledger holds.
 	Close() error
 }
@@ -53,6 +56,9 @@ func NewMemory(now func() time.Time) *Memory {
 
 // Waits tells that answers come at once.
 func (m *Memory) Waits() bool { return false }
+
+// Sync does nothing.
+func (m *Memory) Sync(context.Context) error { return nil }
 
 // Close does nothing.
 func (m *Memory) Close() error { return nil }

@@ -2,6 +2,7 @@ package limits
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"time"
 
@@ -70,10 +71,12 @@ func (b *Book) Over(all []Limit) (over []Reached) {
 // idle is how long a lease is kept that nobody uses.
 const idle = 2 * time.Second
 
-// Tidy gives back what was leased and not used lately, and forgets counters that
-// nobody asks for. It is called every second or so.
+// Tidy gives back what was leased and not used lately, forgets counters that
+// nobody asks for, and has the ledger make sure of what it holds. It is called
+// every second or so.
 func (b *Book) Tidy(ctx context.Context) error {
-	return b.giveBack(ctx, func(l *lease, now time.Time) bool { return now.Sub(l.asked) >= idle })
+	err := b.giveBack(ctx, func(l *lease, now time.Time) bool { return now.Sub(l.asked) >= idle })
+	return errors.Join(err, b.ledger.Sync(ctx))
 }
 
 // Close gives back all that is leased, and closes the ledger.

@@ -22,7 +22,7 @@ func openCounters(cfg *config.Config, key []byte, raise alert.Raiser, metrics pr
 	return limits.NewBook(ledger, time.Now), nil
 }
 
-// keepCounters gives back what was leased and not used, every second.
+// keepCounters tidies the book every second.
 func keepCounters(ctx context.Context, b *limits.Book, log *slog.Logger) {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
