@@ -68,6 +68,10 @@ func (a *Access) Discloses(schema, name string) bool {
 // erase, rectify, restrict or consent; or audit.
 func (a *Access) May(right string) bool { return a.has(right) && !a.Lacks(right) }
 
+// Holds tells whether the access may serve a right, be it once a second factor is
+// given.
+func (a *Access) Holds(right string) bool { return a.has(right) }
+
 // has tells whether any of the roles serves a right.
 func (a *Access) has(right string) bool {
 	if a.decisions == nil {

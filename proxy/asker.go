@@ -182,6 +182,9 @@ func (s *session) decide(engine *rewrite.Engine, a asker) (party, error) {
 	if err != nil {
 		return party{access: policy.Nobody(c), ticket: ticket}, rewrite.RefuseAccess(err)
 	}
+	if err := s.barred(c, access); err != nil {
+		return party{access: policy.Nobody(c), ticket: ticket}, err
+	}
 	if err := s.deputy.check(access); err != nil {
 		return party{access: policy.Nobody(c), ticket: ticket}, err
 	}
@@ -318,12 +321,13 @@ func (s *session) mayChangeAsker(f *flight) bool {
 // given is a second factor: who gave it, and until when it counts.
 type given struct {
 	user  string
+	at    time.Time
 	until time.Time // zero: as long as the session
 }
 
 // gives is a second factor that a user gives now.
 func (s *session) gives(user string) given {
-	g := given{user: user}
+	g := given{user: user, at: s.srv.now()}
 	if lasts := s.engine.Policy.SecondFactor(); lasts > 0 {
 		g.until = s.srv.now().Add(lasts)
 	}

@@ -25,11 +25,21 @@ func (srv *Server) Expel() (n int) {
 // expel ends sessions for a reason, and what the server does for them. It gives
 // how many those were.
 func (srv *Server) expel(why error, which func(*session) bool) (n int) {
+	return srv.expelEach(func(s *session) error {
+		if which(s) {
+			return why
+		}
+		return nil
+	})
+}
+
+// expelEach is expel with a reason for each session; those without one go on.
+func (srv *Server) expelEach(why func(*session) error) (n int) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for s := range srv.sessions {
-		if which(s) {
-			s.end(why)
+		if err := why(s); err != nil {
+			s.end(err)
 			srv.tasks.Go(func() { srv.abandon(s) })
 			n++
 		}

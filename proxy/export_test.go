@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"github.com/pgveil/pgveil/alert"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/rewrite"
 )
@@ -20,3 +22,19 @@ func ReadAnswer(e *rewrite.Engine, step *rewrite.Naming, description, row []byte
 
 // ResultFormats is what Bind says of results, and where.
 func ResultFormats(rest []byte) (formats []int16, at int, ok bool) { return resultFormats(rest) }
+
+// Respond is respond for the session of that id, or for none.
+func (srv *Server) Respond(session string, e alert.Event, r policy.Response) {
+	srv.respond(srv.sessionOf(session), e, r)
+}
+
+func (srv *Server) sessionOf(id string) *session {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	for s := range srv.sessions {
+		if s.id == id {
+			return s
+		}
+	}
+	return nil
+}

@@ -61,6 +61,9 @@ func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 	s.settled.L, s.tx, s.doubt = &s.mu, 'I', true
 	s.foreign = s.database != srv.database
 	s.plans.Foreign = s.foreign
+	if srv.containment.now.Load().onAddress(s.base.From, true, srv.now()) != nil {
+		return s, newFatal("28000", "connections from this address are refused")
+	}
 	if srv.needsTLS(st.front, st.conn) {
 		return s, newFatal("28000", "connections must be under TLS")
 	}

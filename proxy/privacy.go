@@ -169,6 +169,9 @@ func (s *session) request(ctx context.Context, made *named) (*request, error) {
 	if err := s.mayServe(cmd, made.by, nil); err != nil {
 		return nil, withPlan(err, made.plan)
 	}
+	if err := s.curbedCommand(ctx, cmd.Verb, made.by.access); err != nil {
+		return nil, withPlan(err, made.plan)
+	}
 	if ownColumns(cmd.Verb) != nil {
 		if err := s.takesTurn(); err != nil {
 			return nil, withPlan(err, made.plan)

@@ -16,6 +16,11 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 	if durably && s.hurriedC {
 		return errWaits
 	}
+	if f.privacy == nil {
+		if err := s.curbed(ctx, f.by.access, p.Text); err != nil {
+			return err
+		}
+	}
 	if err := s.limit(ctx, f, p); err != nil {
 		return err
 	}

@@ -109,8 +109,10 @@ type Server struct {
 	metrics   *metrics
 	now       func() time.Time
 
-	elevations elevations
-	namer      *namer
+	elevations  elevations
+	containment containment
+	curbs       curbs
+	namer       *namer
 
 	cancels  cancels
 	tasks    sync.WaitGroup
@@ -145,7 +147,8 @@ func New(o Options) (*Server, error) {
 		guard: o.Guard, suspect: o.Suspect, slowed: make(chan struct{}, max(1, o.MaxUnauthorized/4)),
 		turnstile: turnstile{most: o.MaxPerAddress, inside: map[netip.Prefix]int{}},
 		book:      o.Counters, countKey: o.CountKey, alerts: o.Alerts, log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
-		namer: newNamer(o.Names, o.Log, o.Now), keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
+		containment: containment{soon: make(chan struct{}, 1)},
+		namer:       newNamer(o.Names, o.Log, o.Now), keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}
 	if srv.loops.count <= 0 {
 		srv.loops.count = (runtime.GOMAXPROCS(0) + 1) / 2
@@ -299,6 +302,7 @@ func (srv *Server) attend(ctx context.Context, s *session) {
 	if !srv.enroll(s) {
 		s.end(newFatal("57P03", "pgveil is shutting down"))
 	}
+	srv.stands(s)
 	s.log.Debug("session begins", "addr", s.addr)
 	if t != nil {
 		t.loop.post(t)

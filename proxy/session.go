@@ -63,6 +63,7 @@ type session struct {
 	unsure   bool           // what the settings say of who asks was changed since
 	until    time.Time      // when who asks must be decided anew; zero: never
 	elevated uint64         // which elevations were in force then
+	holds    *holds         // and which quarantines
 	vouched  vouched
 	within   map[tokenID]within // of tokens for one transaction
 	factor   given
@@ -81,6 +82,8 @@ type session struct {
 	gated     time.Time     // since when they wait; zero: they do not
 	hurriedS  bool          // it must not wait
 	answered  audit.Encoded // what outcomes say of the session
+
+	doomed error // why it ends as soon as it is logged in; the login's own
 
 	leaving atomic.Bool  // it ends as soon as it is idle
 	calling atomic.Bool  // the server is being told to cancel: nothing new is sent

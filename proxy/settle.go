@@ -83,10 +83,15 @@ func (s *session) settle(ctx context.Context, text string) error {
 	if doubt && !s.fixed() && !independent(text) {
 		return s.learn(engine)
 	}
-	if engine != s.engine || s.elevated != s.srv.elevations.version() || !s.until.IsZero() && !s.srv.now().Before(s.until) {
-		return s.identify(engine, s.asker)
+	held := s.holds != s.srv.containment.now.Load()
+	if !held && engine == s.engine && s.elevated == s.srv.elevations.version() && (s.until.IsZero() || s.srv.now().Before(s.until)) {
+		return nil
 	}
-	return nil
+	err := s.identify(engine, s.asker)
+	if held && err != nil && !ended(err) && independent(text) {
+		return nil // nobody asks from here on, who may yet say who does
+	}
+	return err
 }
 
 // learn asks the server, or takes the answer to what it was asked ahead.
@@ -293,7 +298,7 @@ func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
 
 // identify finds out who asks, and what they may do under an engine.
 func (s *session) identify(engine *rewrite.Engine, a asker) error {
-	elevated := s.srv.elevations.version()
+	elevated, holds := s.srv.elevations.version(), s.srv.containment.now.Load()
 	who, err := s.decide(engine, a)
 	if unknown := s.misspoken(); err == nil && unknown != nil {
 		who, err = party{access: policy.Nobody(s.base)}, unknown
@@ -302,7 +307,7 @@ func (s *session) identify(engine *rewrite.Engine, a asker) error {
 		return newFatal("42501", "database %q is not open to callers with restrictions", s.database)
 	}
 	s.becomes(engine, who)
-	s.elevated = elevated
+	s.elevated, s.holds = elevated, holds
 	if err != nil {
 		s.mu.Lock()
 		s.doubt = true // what was in force before is over, and what is now is not known
