@@ -15,17 +15,6 @@ func (s *Set) Ahead() []string {
 			lines = append(lines, line)
 		}
 	}
-	limited := len(d.limits.Each) > 0 || d.limits.RefuseUnfiltered
-	for _, r := range d.roles {
-		limited = limited || len(r.limits.Each) > 0 || r.limits.RefuseUnfiltered
-	}
-	for _, p := range d.purposes {
-		limited = limited || len(p.limits.Each) > 0 || p.limits.RefuseUnfiltered
-	}
-	for _, u := range d.users {
-		limited = limited || len(u.limits.Each) > 0 || u.limits.RefuseUnfiltered
-	}
-	add(limited, "limits are not enforced yet, but for copy: refuse")
 	sealed := slices.ContainsFunc(slices.Collect(maps.Values(d.classes)), func(c *class) bool { return c.seal != "" })
 	add(sealed, "seal has no effect yet: the values are stored as they are")
 	add(slices.ContainsFunc(d.rules, func(r *rule) bool { return r.state == observed }), "rules with state: observe are not recorded yet: they do nothing")

@@ -131,3 +131,21 @@ func (c *compiler) limits() {
 		}
 	}
 }
+
+// LimitsSubjects tells whether anything that somebody gets is limited by data
+// subjects, or by classes of values, which are known with them.
+func (s *Set) LimitsSubjects() bool {
+	limits := []Limits{s.doc.limits}
+	for _, p := range s.doc.purposes {
+		limits = append(limits, p.limits)
+	}
+	for _, r := range s.doc.roles {
+		limits = append(limits, r.limits)
+	}
+	for _, u := range s.doc.users {
+		limits = append(limits, u.limits)
+	}
+	return slices.ContainsFunc(limits, func(l Limits) bool {
+		return slices.ContainsFunc(l.Each, func(l Limit) bool { return l.Of == LimitSubjects || l.Of == LimitValues })
+	})
+}

@@ -100,7 +100,7 @@ func (s *session) whose(a *policy.Access, l policy.Limit) string {
 // and refuses what they leave nothing for. It counts the statement.
 func (s *session) limit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 	q := s.quotaOf(f.by)
-	if q == nil || !limitable(p) {
+	if q == nil || f.privacy != nil || !limitable(p) {
 		return nil
 	}
 	if err := s.bounded(q, p); err != nil {

@@ -18,11 +18,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/audit/ship"
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/catalog/pgload"
 	"github.com/pgveil/pgveil/config"
+	"github.com/pgveil/pgveil/limits"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy"
 	"github.com/pgveil/pgveil/proxy/auth"
@@ -96,6 +98,7 @@ type process struct {
 	sealer      *audit.Sealer // nil: no contents are sealed
 	anchors     *anchors
 	ship        *ship.Shipper
+	counters    *limits.Book
 	table       *table        // nil: the access log is not in the database
 	loaded      atomic.Uint64 // records of our chain that are in it: those behind must stay in the log
 	own         *dialer
@@ -173,6 +176,9 @@ func (p *process) start(ctx context.Context) (err error) {
 	}
 	p.issuers.first(ctx, p.log)
 	p.gauges()
+	if p.counters, err = openCounters(p.cfg, derive(key, "counters"), alert.Logger{Log: p.log}, p.registry); err != nil {
+		return err
+	}
 	options, err := p.options(key)
 	if err != nil {
 		return err
@@ -195,6 +201,9 @@ func (p *process) close() error {
 		}
 	}
 	errs = append(errs, p.table.close())
+	if p.counters != nil {
+		errs = append(errs, p.counters.Close(context.Background()))
+	}
 	if p.server != nil {
 		_, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "stop"})
 		errs = append(errs, err)
@@ -230,7 +239,7 @@ func (p *process) loadEngine(ctx context.Context) (*rewrite.Engine, error) {
 		return nil, fmt.Errorf("policy %s: %w", p.cfg.Policy, err)
 	}
 	e := rewrite.New(cat, set, p.cfg.Limits.PlanCache)
-	if p.names != nil {
+	if p.names != nil || set.LimitsSubjects() {
 		e.NameSubjects()
 	}
 	return e, keepImages(e, p.cfg.Audit)
@@ -244,6 +253,7 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
 		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Loops: p.cfg.Limits.Loops, Log: p.log, Metrics: p.registry,
 	}
+	o.Counters, o.CountKey = p.counters, derive(key, "counted subjects")
 	if p.names != nil {
 		o.Names = (&state.Store{Use: p.names.use}).SubjectTokens
 	}
@@ -313,6 +323,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	})
 	p.table.run(sessions, &tasks)
 	tasks.Go(func() { p.keepElevations(accepting) })
+	tasks.Go(func() { keepCounters(accepting, p.counters, p.log) })
 	tasks.Go(func() { p.destroySealed(accepting) })
 	tasks.Go(func() { p.keepRoles(accepting) })
 	if file := p.cfg.Auth.Users; file != "" {
