@@ -24,7 +24,7 @@ func (e *Engine) describeSubjects(s Session, sql string, p *Plan) {
 	}
 	for _, st := range stmts {
 		n := e.describeStatement(s, st.Node)
-		if n != nil && len(n.Reached) == 0 {
+		if n != nil && n.nobody() {
 			n = nil
 		}
 		p.Subjects = append(p.Subjects, n)
@@ -37,7 +37,7 @@ func (e *Engine) describeStatement(s Session, n *pg_query.Node) *Naming {
 		if !ok {
 			return anybody()
 		}
-		return e.rowsOf(rel)
+		return e.rowsOf(rel).copied(n.GetCopyStmt().IsFrom)
 	}
 	switch v := n.Node.(type) {
 	case *pg_query.Node_FetchStmt, *pg_query.Node_ExecuteStmt:
@@ -48,7 +48,8 @@ func (e *Engine) describeStatement(s Session, n *pg_query.Node) *Naming {
 		return e.truncated(s, v.TruncateStmt)
 	}
 	query := queryOf(n)
-	if made := n.GetCreateTableAsStmt(); made != nil {
+	made := n.GetCreateTableAsStmt()
+	if made != nil {
 		query = made.Query
 	}
 	if query == nil {
@@ -59,8 +60,14 @@ func (e *Engine) describeStatement(s Session, n *pg_query.Node) *Naming {
 		return anybody()
 	}
 	found := e.survey(query, q)
+	m := found.meterOf(nil)
+	if m.measure(query, made != nil); m.counts {
+		found.naming.uncharted()
+	}
 	if x := n.GetExplainStmt(); x != nil && !(len(q.Targets) > 0 && analyzes(x)) {
 		return nil
+	} else if x != nil {
+		found.naming.explained()
 	}
 	if found.groups || n.GetExplainStmt() != nil {
 		found.naming.blur()
@@ -98,7 +105,10 @@ func (e *Engine) Anybody() []*Naming {
 }
 
 // anybody is the naming of what is not understood.
-func anybody() *Naming { return &Naming{Reached: []Reached{{AnyKind, AnyNumber}}} }
+func anybody() *Naming {
+	any := []Reached{{AnyKind, AnyNumber}}
+	return &Naming{Reached: any, Charged: any}
+}
 
 func uncounted(n *Naming) *Naming {
 	n.Uncounted = true
@@ -146,4 +156,12 @@ func (e *Engine) rowsOf(rel *catalog.Relation) *Naming {
 	s := &surveyor{engine: e, naming: &Naming{}}
 	s.relation(&resolve.Ref{Relation: rel}, false)
 	return s.naming
+}
+
+// copied fills in what limits count where COPY sends rows as they are.
+func (n *Naming) copied(in bool) *Naming {
+	if !in {
+		n.Charged = n.Reached
+	}
+	return n
 }

@@ -22,6 +22,7 @@ type planner struct {
 	effects Effect // of functions that it calls
 
 	top    bool // the query is the statement itself
+	keeps  bool // its rows are kept in a table
 	naming *Naming
 	added  []added // columns that name subjects
 

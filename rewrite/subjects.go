@@ -33,8 +33,9 @@ type Naming struct {
 
 	// What limits count of the rows that the client gets. It is less than what
 	// is reached: conditions tell little of those whom they leave out.
-	Charged   []Reached // how many subjects a row discloses at most
-	Statistic bool      // a row made of very many discloses nobody
+	Charged   []Reached // how many subjects a row discloses at most; where rows are counted and not Whole, each row that it was made of
+	Whole     bool      // Charged is of a row of the result, however many rows it was made of
+	Statistic bool      // a row made of many discloses nobody: what is counted are subjects, each once
 	Clear     []string  // the classes of which a row has values as they are
 }
 
@@ -84,7 +85,19 @@ func (n *Naming) Pictured() (columns int) {
 
 func (n *Naming) equal(m *Naming) bool {
 	return n == m || n != nil && m != nil && n.Counted == m.Counted && n.Silent == m.Silent && n.Uncounted == m.Uncounted &&
+		n.Whole == m.Whole && n.Statistic == m.Statistic && slices.Equal(n.Charged, m.Charged) && slices.Equal(n.Clear, m.Clear) &&
 		slices.Equal(n.Reached, m.Reached) && slices.Equal(n.Added, m.Added) && slices.EqualFunc(n.Images, m.Images, Imaging.equal)
+}
+
+// nobody tells whether a statement is about nobody.
+func (n *Naming) nobody() bool {
+	return len(n.Reached)+len(n.Images)+len(n.Charged)+len(n.Clear) == 0
+}
+
+// explained notes that the statement's rows do not come. What it copies, it does.
+func (n *Naming) explained() {
+	n.Clear = nil
+	n.Charged = slices.DeleteFunc(n.Charged, func(r Reached) bool { return r.Each != AnyNumber })
 }
 
 // reach notes that a row is about so many subjects of a kind more.
@@ -141,6 +154,8 @@ type added struct {
 	sql   string
 }
 
+func (a added) counts() bool { return a.kind == "" && !a.image }
+
 // subjects finds how the statement's subjects are named, and sees to it that
 // what names them can be had. It runs before the tree is changed.
 func (c *planner) subjects(w *work) error {
@@ -149,21 +164,26 @@ func (c *planner) subjects(w *work) error {
 	}
 	s := c.engine.survey(w.node, w.query)
 	c.naming = s.naming
+	m := s.meterOf(w.views)
+	m.measure(w.node, c.keeps)
 	if len(s.naming.Reached) > 0 && c.top && w.query.Outputs <= maxOutputs {
-		if err := c.add(s, w); err != nil {
+		if err := c.add(s, m, w); err != nil {
 			return err
 		}
 	}
 	if s.groups && len(c.added) == 0 {
 		s.naming.blur() // nobody counts what its rows are made of
 	}
+	if m.counts && !slices.ContainsFunc(c.added, added.counts) {
+		s.naming.uncharted()
+	}
 	return nil
 }
 
-func (c *planner) add(s *surveyor, w *work) error {
+func (c *planner) add(s *surveyor, m *meter, w *work) error {
 	switch v := w.node.Node.(type) {
 	case *pg_query.Node_SelectStmt:
-		return c.addToSelect(s, v.SelectStmt, w)
+		return c.addToSelect(s, m, v.SelectStmt, w)
 	case *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt:
 		return c.addToWrite(s, w)
 	default:
@@ -176,15 +196,12 @@ func (c *planner) add(s *surveyor, w *work) error {
 const maxOutputs = 1600
 
 // addToSelect adds what names the subjects to a plain query.
-func (c *planner) addToSelect(s *surveyor, sel *pg_query.SelectStmt, w *work) error {
+func (c *planner) addToSelect(s *surveyor, m *meter, sel *pg_query.SelectStmt, w *work) error {
 	if sel.Op != pg_query.SetOperation_SETOP_NONE || len(sel.ValuesLists) > 0 || len(sel.FromClause) == 0 || s.blurs || countsBeyond(sel, w.query.Outputs) {
 		return nil
 	}
 	if s.groups {
-		if !s.nested && !s.endsOnly(sel) {
-			c.added = []added{{sql: "(pg_catalog.count(*))::pg_catalog.text"}}
-		}
-		return nil
+		return c.addCount(s, m, sel, w)
 	}
 	for _, ref := range s.direct {
 		if err := c.addKeys(ref, w.views[ref], sel.TargetList, w.query); err != nil {
@@ -377,10 +394,11 @@ func outputs(n *pg_query.Node) *[]*pg_query.Node {
 // named gives how the subjects of a decided statement are named. What EXPLAIN
 // gives are no rows of anybody's, but it may change some.
 func (c *planner) named(n *pg_query.Node) *Naming {
-	if c.naming == nil || len(c.naming.Reached)+len(c.naming.Images) == 0 {
+	if c.naming == nil || c.naming.nobody() {
 		return nil
 	}
 	if n.GetExplainStmt() != nil {
+		c.naming.explained()
 		if c.plan.Steps[len(c.plan.Steps)-1].Effect&Writes == 0 {
 			return nil
 		}

@@ -209,6 +209,7 @@ func (c *planner) createTableAs(t *pg_query.CreateTableAsStmt) error {
 	if err := c.makeOwn(into.Rel); err != nil {
 		return err
 	}
+	c.keeps = true
 	effect, err := c.query(t.Query)
 	c.step("CREATE TABLE AS", effect|Settings|Temporaries, "")
 	if err != nil {

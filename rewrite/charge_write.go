@@ -1,0 +1,158 @@
+package rewrite
+
+import (
+	"slices"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/pgveil/pgveil/rewrite/resolve"
+)
+
+// A write gives the client what RETURNING says. What it copies of one subject's
+// data among that of another, or of nobody, could be read from there as nobody's:
+// of such copies nothing bounds the number.
+
+// writes tells of a row that a write returns; of a single row that it makes, also
+// what was put together for it.
+func (m *meter) writes(n *pg_query.Node, at place) told {
+	i := slices.IndexFunc(m.query.Targets, func(t *resolve.Target) bool { return t.Stmt == n })
+	if i < 0 {
+		return unknown(at.depth)
+	}
+	l := &level{outer: at.outer, depth: at.depth}
+	t := m.query.Targets[i]
+	var put []*person
+	switch v := n.Node.(type) {
+	case *pg_query.Node_InsertStmt:
+		l.ctes = m.with(v.InsertStmt.WithClause, at)
+		put = m.inserts(v.InsertStmt, t, l)
+	case *pg_query.Node_UpdateStmt:
+		l.ctes = m.with(v.UpdateStmt.WithClause, at)
+		m.updates(v.UpdateStmt, t, l)
+	case *pg_query.Node_DeleteStmt:
+		l.ctes = m.with(v.DeleteStmt.WithClause, at)
+		m.written(t, l)
+		m.joins(v.DeleteStmt.UsingClause, v.DeleteStmt.WhereClause, l, len(v.DeleteStmt.ReturningList) > 0)
+	case *pg_query.Node_MergeStmt:
+		l.ctes = m.with(v.MergeStmt.WithClause, at)
+		m.mergesInto(v.MergeStmt, t, l)
+	default:
+		return unknown(at.depth)
+	}
+	if len(*t.Returning) == 0 {
+		return told{whom: put}
+	}
+	m.feeds[t.Ref] = m.feeds[t.Ref] || at.feeds
+	shown := m.expressions(*t.Returning, l, at.feeds)
+	whom := own(slices.Concat(l.rows, shown, put), l.depth)
+	return told{whom: whom, outs: m.outputs(*t.Returning, l)}
+}
+
+// written puts the target of a write into a level.
+func (m *meter) written(t *resolve.Target, l *level) *item {
+	it := m.refItem(t.Ref, l)
+	l.items = append(l.items, it)
+	return it
+}
+
+// joins looks at what a write is joined with. feeds says that RETURNING may show it.
+func (m *meter) joins(from []*pg_query.Node, where *pg_query.Node, l *level, feeds bool) {
+	for _, n := range from {
+		m.from(n, l, feeds)
+	}
+	m.ties(where, l, func(a, b *item) bool { return true })
+	l.rows = append(l.rows, m.expressions([]*pg_query.Node{where}, l, false)...)
+}
+
+// outputs gives what of RETURNING holds keys.
+func (m *meter) outputs(list []*pg_query.Node, l *level) (outs []output) {
+	for _, n := range list {
+		rt := n.GetResTarget()
+		out := output{name: rt.GetName(), who: m.person(rt.GetVal(), l)}
+		if out.name == "" {
+			out.name = resolve.OutputName(rt.GetVal())
+		}
+		outs = append(outs, out)
+	}
+	return outs
+}
+
+// copies notes that a write puts data of some subjects among that of others.
+func (m *meter) copies(whom []*person, depth int, mine *item) {
+	for _, p := range own(whom, depth) {
+		if mine == nil || !slices.ContainsFunc(mine.persons(), func(o *person) bool { return o.root() == p }) {
+			m.copied = append(m.copied, p)
+		}
+	}
+}
+
+// inserts looks at what INSERT puts into a table. What a single row is made of
+// counts as that of a row returned.
+func (m *meter) inserts(ins *pg_query.InsertStmt, t *resolve.Target, l *level) (put []*person) {
+	sel := ins.SelectStmt.GetSelectStmt()
+	mine := m.written(t, l)
+	if sel != nil {
+		from := m.selects(sel, place{outer: l.outer, ctes: l.ctes, depth: l.depth})
+		for i, out := range from.outs {
+			if i < len(t.Columns) && len(from.outs) == len(t.Columns) && t.Parts == nil {
+				m.tie(spot{mine, t.Columns[i], mine.keys[t.Columns[i]]}, spot{&item{}, -1, out.who}, l)
+			}
+		}
+		put = own(from.whom, l.depth)
+		if single := len(sel.ValuesLists) == 1; !single && !m.harmless(sel) {
+			m.copies(put, l.depth, mine)
+		}
+	}
+	c := ins.OnConflictClause
+	if c == nil {
+		l.rows = put // what the client wrote tells it nothing
+		return put
+	}
+	m.assigned(c.TargetList, l, mine)
+	l.rows = append(l.rows, m.expressions([]*pg_query.Node{c.WhereClause}, l, false)...)
+	return put
+}
+
+// updates looks at what UPDATE puts into rows.
+func (m *meter) updates(up *pg_query.UpdateStmt, t *resolve.Target, l *level) {
+	mine := m.written(t, l)
+	before := len(l.rows)
+	m.joins(up.FromClause, up.WhereClause, l, len(up.ReturningList) > 0)
+	if !m.harmlessSet(up.TargetList) {
+		m.copies(l.rows[before:], l.depth, mine)
+	}
+	m.assigned(up.TargetList, l, mine)
+}
+
+// assigned looks at the sub-selects that SET takes values from.
+func (m *meter) assigned(list []*pg_query.Node, l *level, mine *item) {
+	whom := m.expressions(list, l, false)
+	if !m.harmlessSet(list) {
+		m.copies(whom, l.depth, mine)
+	}
+}
+
+// harmlessSet tells whether all that is assigned is made of open columns that name
+// nobody.
+func (m *meter) harmlessSet(list []*pg_query.Node) bool {
+	return m.harmlessLists(list) && !slices.ContainsFunc(list, func(n *pg_query.Node) bool { return !m.harmless(n) })
+}
+
+// mergesInto looks at MERGE. Rows of its source that match no row of the target
+// are joined to none.
+func (m *meter) mergesInto(mg *pg_query.MergeStmt, t *resolve.Target, l *level) {
+	mine := m.written(t, l)
+	before := len(l.rows)
+	m.from(mg.SourceRelation, l, len(mg.ReturningList) > 0)
+	l.rows = append(l.rows, m.expressions([]*pg_query.Node{mg.JoinCondition}, l, false)...)
+	var set []*pg_query.Node
+	for _, n := range mg.MergeWhenClauses {
+		when := n.GetMergeWhenClause()
+		set = append(set, slices.Concat(when.TargetList, when.Values)...)
+		l.rows = append(l.rows, m.expressions([]*pg_query.Node{when.Condition}, l, false)...)
+	}
+	l.rows = append(l.rows, m.expressions(set, l, false)...)
+	if !m.harmlessSet(set) {
+		m.copies(l.rows[before:], l.depth, mine)
+	}
+}
