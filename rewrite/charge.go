@@ -69,10 +69,11 @@ type told struct {
 	plain bool // its rows are as many as there are rows of data, which no expression decides
 }
 
-// output is a column of a query that holds a subject's key.
+// output is a column of a query.
 type output struct {
-	name string
-	who  *person // nil: it holds none
+	name  string
+	at    spot // the column that it is, as it is; none for what was computed
+	mixed bool // a sum of rows, each weighing as much
 }
 
 // place is where a query stands.
@@ -245,6 +246,11 @@ func (m *meter) expressions(list []*pg_query.Node, l *level, feeds bool) (whom [
 					whom = append(whom, m.expressions(slices.Concat(call.Args, []*pg_query.Node{call.AggFilter}), l, false)...)
 					return false
 				}
+			case *pg_query.A_Expr:
+				if v.Kind == pg_query.A_Expr_Kind_AEXPR_OP_ANY && isEqual(v.Name) && v.Rexpr.GetSubLink().GetSubLinkType() == pg_query.SubLinkType_ARRAY_SUBLINK {
+					whom = append(whom, m.anyOf(v, l)...)
+					return false
+				}
 			case *pg_query.SubLink:
 				whom = append(whom, m.sublink(v, l, feeds)...)
 				return false
@@ -265,14 +271,29 @@ func (m *meter) sublink(s *pg_query.SubLink, l *level, feeds bool) []*person {
 	value := s.SubLinkType == pg_query.SubLinkType_EXPR_SUBLINK || s.SubLinkType == pg_query.SubLinkType_ARRAY_SUBLINK || s.SubLinkType == pg_query.SubLinkType_MULTIEXPR_SUBLINK
 	t := m.selects(s.Subselect.GetSelectStmt(), place{outer: l, ctes: l.ctes, depth: l.depth + 1, feeds: feeds && value})
 	whom := m.expressions([]*pg_query.Node{s.Testexpr}, l, false)
-	if s.SubLinkType == pg_query.SubLinkType_ANY_SUBLINK && isEqual(s.OperName) && len(t.outs) == 1 {
-		equate(m.person(s.Testexpr, l), t.outs[0].who, l.depth+1)
+	if s.SubLinkType == pg_query.SubLinkType_ANY_SUBLINK && isEqual(s.OperName) {
+		m.among(s.Testexpr, t, l)
 	}
 	mine := lift(t.whom, l.depth)
 	if s.SubLinkType == pg_query.SubLinkType_ARRAY_SUBLINK {
 		mine = many(mine, AnyNumber, l.depth)
 	}
 	return append(whom, mine...)
+}
+
+// among notes that an expression is compared with what a sub-select gives: only
+// rows where both are equal decide.
+func (m *meter) among(n *pg_query.Node, t told, l *level) {
+	if a := m.spot(n, l); a.of != nil && len(t.outs) == 1 && t.outs[0].at.of != nil {
+		a.tie(t.outs[0].at, l.depth+1)
+	}
+}
+
+// anyOf gives whom = ANY (ARRAY(SELECT …)) tells of, which means IN.
+func (m *meter) anyOf(e *pg_query.A_Expr, l *level) []*person {
+	t := m.selects(e.Rexpr.GetSubLink().Subselect.GetSelectStmt(), place{outer: l, ctes: l.ctes, depth: l.depth + 1})
+	m.among(e.Lexpr, t, l)
+	return append(m.expressions([]*pg_query.Node{e.Lexpr}, l, false), lift(t.whom, l.depth)...)
 }
 
 // isEqual tells whether an operator's name is that of equality, or of IN.

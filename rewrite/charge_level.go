@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"fmt"
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -11,11 +12,12 @@ import (
 
 // level is one SELECT on its way, or a write.
 type level struct {
-	outer *level
-	depth int
-	ctes  *binding
-	items []*item
-	rows  []*person // whom a row of its FROM tells of
+	outer  *level
+	depth  int
+	ctes   *binding
+	items  []*item
+	rows   []*person // whom a row of its FROM tells of
+	beyond bool      // an aggregate in a sub-select is one over its rows
 }
 
 // item is what stands in a FROM.
@@ -25,6 +27,7 @@ type item struct {
 	keys   map[int]*person // columns of the relation that hold keys
 	ways   []way
 	outs   []output // of a sub-select
+	opaque bool     // it has columns that are not known here
 	plain  bool     // its rows are as many as there are rows of data
 	beside *item    // another that a join equates with it
 }
@@ -100,13 +103,35 @@ func (m *meter) reads(b *binding, l *level, feeds bool) told {
 		m.copied = copied
 	}
 	b.busy = false
-	if len(b.cte.Aliascolnames) > 0 {
+	t.outs = renamed(t.outs, b.cte.Aliascolnames)
+	if b.again {
+		t = told{whom: many(own(t.whom, at.depth), AnyNumber, at.depth), outs: unlinked(t.outs)}
+	}
+	if b.cte.SearchClause != nil || b.cte.CycleClause != nil {
 		t.outs = nil
 	}
-	if b.again {
-		t = told{whom: many(own(t.whom, at.depth), AnyNumber, at.depth)}
-	}
 	return t
+}
+
+// renamed gives outputs the names that an alias gives them.
+func renamed(outs []output, names []*pg_query.Node) []output {
+	if len(names) > len(outs) {
+		return nil
+	}
+	outs = slices.Clone(outs)
+	for i, n := range names {
+		outs[i].name = n.GetString_().GetSval()
+	}
+	return outs
+}
+
+// unlinked gives outputs of which only the names are known.
+func unlinked(outs []output) []output {
+	outs = slices.Clone(outs)
+	for i := range outs {
+		outs[i] = output{name: outs[i].name}
+	}
+	return outs
 }
 
 // selects tells of a row of a query.
@@ -144,7 +169,7 @@ func (m *meter) sets(sel *pg_query.SelectStmt, l *level, feeds bool) told {
 	}
 	tail := m.expressions([]*pg_query.Node{sel.LimitCount, sel.LimitOffset}, l, false)
 	tail = append(tail, m.expressions(sel.SortClause, l, false)...)
-	return told{whom: append(whom, tail...), plain: left.plain && right.plain}
+	return told{whom: append(whom, tail...), outs: unlinked(left.outs), plain: left.plain && right.plain}
 }
 
 // atLeast notes that a row may disclose so many subjects of a kind instead.
@@ -160,18 +185,36 @@ func (n *Naming) atLeast(r Reached) {
 	}
 }
 
-func (m *meter) values(sel *pg_query.SelectStmt, l *level, feeds bool) told {
-	most := &Naming{}
-	for _, row := range sel.ValuesLists {
-		for _, r := range total(own(m.expressions([]*pg_query.Node{row}, l, feeds), l.depth)) {
-			most.atLeast(r)
+// values tells of a row of VALUES. Of a single one it is known which of its values
+// are keys, too.
+func (m *meter) values(sel *pg_query.SelectStmt, l *level, feeds bool) (t told) {
+	if len(sel.ValuesLists) == 1 {
+		for _, n := range sel.ValuesLists[0].GetList().GetItems() {
+			out := output{name: fmt.Sprintf("column%d", len(t.outs)+1)}
+			if s := n.GetSubLink(); s.GetSubLinkType() == pg_query.SubLinkType_EXPR_SUBLINK {
+				of := m.selects(s.Subselect.GetSelectStmt(), place{outer: l, ctes: l.ctes, depth: l.depth + 1, feeds: feeds})
+				if t.whom = append(t.whom, lift(of.whom, l.depth)...); len(of.outs) == 1 {
+					out.at = of.outs[0].at
+				}
+			} else {
+				t.whom = append(t.whom, m.expressions([]*pg_query.Node{n}, l, feeds)...)
+			}
+			t.outs = append(t.outs, out)
+		}
+	} else {
+		most := &Naming{}
+		for _, row := range sel.ValuesLists {
+			for _, r := range total(own(m.expressions([]*pg_query.Node{row}, l, feeds), l.depth)) {
+				most.atLeast(r)
+			}
+		}
+		for _, r := range most.Charged {
+			t.whom = append(t.whom, &person{kind: r.Kind, each: r.Each, depth: l.depth})
 		}
 	}
-	var whom []*person
-	for _, r := range most.Charged {
-		whom = append(whom, &person{kind: r.Kind, each: r.Each, depth: l.depth})
-	}
-	return told{whom: append(whom, m.expressions(slices.Concat(sel.SortClause, []*pg_query.Node{sel.LimitCount, sel.LimitOffset}), l, false)...)}
+	tail := slices.Concat(sel.SortClause, []*pg_query.Node{sel.LimitCount, sel.LimitOffset})
+	t.whom = append(t.whom, m.expressions(tail, l, false)...)
+	return t
 }
 
 // plain tells of a row of SELECT … FROM.
@@ -184,52 +227,71 @@ func (m *meter) plain(sel *pg_query.SelectStmt, l *level, at place) told {
 	l.rows = append(l.rows, m.expressions(sel.GroupClause, l, false)...)
 	l.rows = append(l.rows, m.expressions(m.aggregatesOf(sel), l, false)...)
 	shown := m.expressions(sel.TargetList, l, at.feeds)
+	m.claims(sel, l)
 	rest := slices.Concat(sel.SortClause, sel.WindowClause, sel.DistinctClause, []*pg_query.Node{sel.HavingClause, sel.LimitCount, sel.LimitOffset})
 	shown = append(shown, m.expressions(rest, l, false)...)
 
 	rows := m.gather(sel, l, at.top)
 	rows = append(rows, m.around(sel, l, rows)...)
 	t := told{whom: own(append(rows, shown...), l.depth), plain: l.plain()}
-	for _, n := range sel.TargetList {
-		rt := n.GetResTarget()
-		out := output{name: rt.GetName(), who: m.person(rt.GetVal(), l)}
-		if out.name == "" {
-			out.name = resolve.OutputName(rt.GetVal())
-		}
-		if out.who != nil && !slices.Contains(own(t.whom, 0), out.who.root()) && out.who.root().depth >= l.depth {
-			out.who = nil // it was merged with others
-		}
-		t.outs = append(t.outs, out)
-		if isStar(rt.GetVal()) {
-			t.outs = append(t.outs, l.starOutputs(rt.GetVal(), m)...)
-		}
-	}
+	t.outs = m.outputs(sel.TargetList, l, own(t.whom, 0))
 	return t
 }
 
-// starOutputs gives the columns with keys that * stands for.
-func (l *level) starOutputs(star *pg_query.Node, m *meter) (outs []output) {
-	fields := star.GetColumnRef().GetFields()
-	for _, it := range l.items {
-		if len(fields) > 1 && it.alias != fields[0].GetString_().GetSval() {
-			continue
-		}
-		if it.ref != nil {
-			for column, who := range it.keys {
-				if m.asItIs(it.ref, column) {
-					outs = append(outs, output{it.ref.Relation.Columns[column].Name, who})
-				}
+// outputs gives the columns of a target list; nil where not all are known. Of
+// subjects who were merged with others no column is the key any more.
+func (m *meter) outputs(list []*pg_query.Node, l *level, whom []*person) (outs []output) {
+	for _, n := range list {
+		rt := n.GetResTarget()
+		if isStar(rt.GetVal()) {
+			all, ok := l.star(rt.GetVal(), m)
+			if !ok {
+				return nil
 			}
+			outs = append(outs, all...)
 			continue
 		}
-		outs = append(outs, it.outs...)
+		out := output{name: rt.GetName(), at: m.spot(rt.GetVal(), l)}
+		if out.name == "" {
+			out.name = resolve.OutputName(rt.GetVal())
+		}
+		if call := rt.GetVal().GetFuncCall(); call != nil && m.isAggregate(rt.GetVal()) && slices.Contains(summings, m.calls[call].Name) {
+			_, out.mixed = m.tells(call, l)
+		}
+		outs = append(outs, out)
+	}
+	for i := range outs {
+		if who := outs[i].at.who; who != nil && who.root().depth >= l.depth && !slices.Contains(whom, who.root()) {
+			outs[i].at = spot{}
+		}
 	}
 	return outs
 }
 
+// star gives the columns that * stands for.
+func (l *level) star(star *pg_query.Node, m *meter) (outs []output, ok bool) {
+	fields := star.GetColumnRef().GetFields()
+	for _, it := range l.items {
+		if len(fields) > 1 && it.alias != fields[len(fields)-2].GetString_().GetSval() {
+			continue
+		}
+		if it.opaque || m.unite {
+			return nil, false
+		}
+		if it.ref == nil {
+			outs = append(outs, it.outs...)
+			continue
+		}
+		for i, column := range it.ref.Relation.Columns {
+			outs = append(outs, output{name: column.Name, at: m.column(it, i)})
+		}
+	}
+	return outs, true
+}
+
 // from looks at an item of FROM, and gives what it brings.
 func (m *meter) from(n *pg_query.Node, l *level, feeds bool) []*item {
-	it := &item{}
+	it := &item{opaque: true}
 	switch v := n.GetNode().(type) {
 	case *pg_query.Node_RangeVar:
 		it = m.relationItem(v.RangeVar, l, feeds)
@@ -247,6 +309,7 @@ func (m *meter) from(n *pg_query.Node, l *level, feeds bool) []*item {
 		it = m.bring(t, v.RangeSubselect.Alias, v.RangeSubselect.Alias.GetAliasname(), l)
 	default: // a function, or what makes a table of a document: how many rows it gives, it says itself
 		l.rows = append(l.rows, m.expressions([]*pg_query.Node{n}, l, feeds)...)
+		it.alias = n.GetRangeFunction().GetAlias().GetAliasname()
 	}
 	l.items = append(l.items, it)
 	return []*item{it}
@@ -255,11 +318,8 @@ func (m *meter) from(n *pg_query.Node, l *level, feeds bool) []*item {
 // bring makes an item of what a query told.
 func (m *meter) bring(t told, alias *pg_query.Alias, name string, l *level) *item {
 	l.rows = append(l.rows, lift(t.whom, l.depth)...)
-	it := &item{alias: name, outs: t.outs, plain: t.plain}
-	if len(alias.GetColnames()) > 0 {
-		it.outs = nil
-	}
-	return it
+	outs := renamed(t.outs, alias.GetColnames())
+	return &item{alias: name, outs: outs, opaque: outs == nil, plain: t.plain}
 }
 
 func (m *meter) relationItem(rv *pg_query.RangeVar, l *level, feeds bool) *item {
@@ -357,7 +417,7 @@ func (m *meter) using(name string, left, right []*item, l *level) {
 	a, i := side(left)
 	b, k := side(right)
 	if a != nil && b != nil && !a.ref.Renamed && !b.ref.Renamed {
-		m.tie(spot{a, i, a.keys[i]}, spot{b, k, b.keys[k]}, l)
+		l.tie(m.column(a, i), m.column(b, k))
 	}
 }
 
@@ -370,37 +430,46 @@ func (m *meter) ties(condition *pg_query.Node, l *level, holds func(a, b *item) 
 		}
 		a, b := m.spot(e.Lexpr, l), m.spot(e.Rexpr, l)
 		if a.item != nil && b.item != nil && holds(a.item, b.item) {
-			m.tie(a, b, l)
+			l.tie(a, b)
 		}
 	}
 }
 
-// spot is a column of an item.
+// spot is a column, as it is, of what stands in FROM. The zero spot is none.
 type spot struct {
 	item   *item
-	column int // of a relation; -1 of a sub-select
+	of     *item // the relation that it is of, in sub-selects or not; nil: it is computed
+	column int   // of that
 	who    *person
+}
+
+// tie notes that two columns are equal at a level.
+func (l *level) tie(a, b spot) {
+	if slices.Contains(l.items, a.item) && slices.Contains(l.items, b.item) {
+		a.item.joined(b.item)
+	}
+	a.tie(b, l.depth)
 }
 
 // tie notes that two columns are equal: of keys, that they are one subject's; of
 // what leads to a subject's row, that it leads to this one.
-func (m *meter) tie(a, b spot, l *level) {
-	if slices.Contains(l.items, a.item) && slices.Contains(l.items, b.item) {
-		a.item.joined(b.item)
+func (a spot) tie(b spot, depth int) {
+	if a.of == nil || b.of == nil {
+		return
 	}
-	equate(a.who, b.who, l.depth)
+	equate(a.who, b.who, depth)
 	for _, s := range [][2]spot{{a, b}, {b, a}} {
-		for _, w := range s[0].item.ways {
-			if w.column != s[0].column {
+		from, to := s[0], s[1]
+		for _, w := range from.of.ways {
+			if w.column != from.column {
 				continue
 			}
-			to := s[1].item
-			if to.ref != nil && to.ref.Relation == w.to && s[1].column == w.ref {
-				equate(w.who, to.only(w.who.kind), l.depth)
+			if to.of.ref.Relation == w.to && to.column == w.ref {
+				equate(w.who, to.of.only(w.who.kind), depth)
 			}
-			for _, o := range to.ways {
-				if o.column == s[1].column && o.to == w.to && o.ref == w.ref {
-					equate(w.who, o.who, l.depth)
+			for _, o := range to.of.ways {
+				if o.column == to.column && o.to == w.to && o.ref == w.ref {
+					equate(w.who, o.who, depth)
 				}
 			}
 		}
@@ -452,46 +521,77 @@ func (l *level) plain() bool {
 	return len(l.items) > 0
 }
 
-// person gives the subject whose key an expression is; nil for any other.
-func (m *meter) person(n *pg_query.Node, l *level) *person { return m.spot(n, l).who }
+// column gives a column of a relation. Of what is masked, equal values may be of
+// several.
+func (m *meter) column(it *item, i int) spot {
+	if !m.asItIs(it.ref, i) {
+		return spot{item: it}
+	}
+	return spot{it, it, i, it.keys[i]}
+}
 
-// spot finds the column that an expression is. Of a name without what it belongs
-// to, only columns of relations are found.
+// spot finds the column that an expression is.
 func (m *meter) spot(n *pg_query.Node, l *level) spot {
-	ref := n.GetColumnRef()
-	if ref == nil {
-		return spot{}
+	s, _, _ := m.find(n, l)
+	return s
+}
+
+// find finds what a reference to a column means, and the level that has it. ok is
+// false where that is not certain.
+func (m *meter) find(n *pg_query.Node, l *level) (s spot, at *level, ok bool) {
+	fields := n.GetColumnRef().GetFields()
+	if len(fields) == 0 {
+		return spot{}, nil, false
 	}
-	if u, ok := m.uses[n]; ok {
-		for ; l != nil; l = l.outer {
-			i := slices.IndexFunc(l.items, func(i *item) bool { return i.ref == u.Ref })
-			if i < 0 {
-				continue
-			}
-			s := spot{item: l.items[i], column: u.Column}
-			if !m.asItIs(u.Ref, u.Column) {
-				return spot{item: s.item, column: -1} // equal masks may be of several
-			}
-			s.who = s.item.keys[u.Column]
-			return s
-		}
-		return spot{}
+	if isStar(n) {
+		fields = fields[:len(fields)-1]
 	}
-	if len(ref.Fields) != 2 {
-		return spot{}
+	name := ""
+	if len(fields) > 0 {
+		name = fields[len(fields)-1].GetString_().GetSval()
 	}
-	alias, name := ref.Fields[0].GetString_().GetSval(), ref.Fields[1].GetString_().GetSval()
+	u, base := m.uses[n]
 	for ; l != nil; l = l.outer {
-		i := slices.IndexFunc(l.items, func(i *item) bool { return i.alias == alias })
-		if i < 0 {
-			continue
+		var found []spot
+		unsure := false
+		for _, it := range l.items {
+			switch {
+			case base:
+				if it.ref == u.Ref {
+					found = append(found, m.column(it, u.Column))
+				}
+			case len(fields) > 1 && it.alias != fields[len(fields)-2].GetString_().GetSval():
+			case it.opaque:
+				if unsure = true; it.alias == name || len(fields) > 1 {
+					return spot{item: it}, l, true
+				}
+			case it.ref != nil: // what a join merges is of two
+				unsure = unsure || it.ref.Relation.ColumnIndex(name) >= 0 || resolve.IsSystemColumn(name)
+			default:
+				found = append(found, it.named(name)...)
+			}
 		}
-		s := spot{item: l.items[i], column: -1}
-		named := slices.DeleteFunc(slices.Clone(s.item.outs), func(o output) bool { return o.name != name })
-		if len(named) == 1 && s.item.ref == nil {
-			s.who = named[0].who
+		row := func(it *item) bool { return it.alias == name }
+		switch i := slices.IndexFunc(l.items, row); {
+		case len(found) == 1 && !unsure && !isStar(n):
+			return found[0], l, true
+		case i >= 0 && (isStar(n) || len(fields) == 1 && len(found) == 0 && !base):
+			return spot{item: l.items[i]}, l, true // the row
+		case len(found) > 0 || unsure:
+			return spot{}, nil, false
 		}
-		return s
 	}
-	return spot{}
+	return spot{}, nil, false
+}
+
+// named gives what a sub-select gives under a name.
+func (i *item) named(name string) (found []spot) {
+	for _, o := range i.outs {
+		if o.name == name {
+			at := o.at
+			at.item = i
+			found = append(found, at)
+		}
+	}
+	return found
 }

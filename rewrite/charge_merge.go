@@ -26,8 +26,7 @@ var (
 func (m *meter) gather(sel *pg_query.SelectStmt, l *level, top bool) []*person {
 	rows := own(l.rows, l.depth)
 	groups, _ := m.merges(sel)
-	beyond := m.aggregatesOutside(sel)
-	if !groups && !beyond || len(rows) == 0 {
+	if !groups && !l.beyond || len(rows) == 0 {
 		return rows
 	}
 	keeps := m.keeps(sel, sel.GroupClause, l)
@@ -43,11 +42,11 @@ func (m *meter) gather(sel *pg_query.SelectStmt, l *level, top bool) []*person {
 		m.group, m.merged = l, merged
 	}
 	worth, bounded := m.worth(sel, l)
-	if !top && bounded && !beyond {
+	if !top && bounded && !l.beyond {
 		merged = slices.DeleteFunc(merged, func(p *person) bool { return m.anonymous(p, l) })
 	}
 	switch {
-	case bounded && !beyond:
+	case bounded && !l.beyond:
 		return append(kept, many(merged, max(1, worth), l.depth)...)
 	case top && len(merged) > 0:
 		m.counts = true
@@ -70,18 +69,18 @@ func (m *meter) keeps(sel *pg_query.SelectStmt, keys []*pg_query.Node, l *level)
 		if s.who != nil {
 			kept[s.who.root()] = true
 		}
-		if s.item == nil || s.column < 0 || !slices.Contains(l.items, s.item) {
+		if s.of == nil || !slices.Contains(l.items, s.item) {
 			continue
 		}
-		grouped[s.item] = append(grouped[s.item], s.column)
-		for _, w := range s.item.ways {
+		grouped[s.of] = append(grouped[s.of], s.column)
+		for _, w := range s.of.ways {
 			if w.column == s.column {
 				kept[w.who.root()] = true
 			}
 		}
 	}
 	for it, columns := range grouped {
-		rel := it.ref.Relation
+		rel := it.ref.Relation // whose row is the same in every group, as it is wherever its columns are given
 		missing := func(column int) bool { return !slices.Contains(columns, column) }
 		if len(rel.PrimaryKey) == 0 || slices.ContainsFunc(rel.PrimaryKey, missing) || m.inherited(rel) {
 			continue
@@ -177,7 +176,7 @@ func (m *meter) tells(call *pg_query.FuncCall, l *level) (rows int64, bounded bo
 	case slices.Contains(pickings, f.Name):
 		return 1, true
 	case slices.Contains(summings, f.Name):
-		return 1, l.plain() && len(call.Args) == 1 && m.summable(call.Args[0])
+		return 1, l.plain() && len(call.Args) == 1 && m.summable(call.Args[0], l)
 	default:
 		return 0, false
 	}
@@ -186,11 +185,42 @@ func (m *meter) tells(call *pg_query.FuncCall, l *level) (rows int64, bounded bo
 // summable tells whether what is summed up cannot be made to keep rows apart: a
 // column as it is, or a product and the like of columns that are open and name
 // nobody.
-func (m *meter) summable(n *pg_query.Node) bool {
-	if _, ok := m.uses[n]; ok {
+func (m *meter) summable(n *pg_query.Node, l *level) bool {
+	if s := m.spot(n, l); s.of != nil || s.item != nil && s.item.ref != nil || s.item != nil && s.item.mixes(n) {
 		return true
 	}
 	return m.arithmetic(n, true)
+}
+
+// mixes tells whether a column of a sub-select is a sum itself.
+func (i *item) mixes(n *pg_query.Node) bool {
+	fields := n.GetColumnRef().GetFields()
+	return slices.ContainsFunc(i.outs, func(o output) bool { return o.mixed && o.name == fields[len(fields)-1].GetString_().GetSval() })
+}
+
+// claims notes to which level the aggregates of one belong: the innermost that
+// their arguments are of.
+func (m *meter) claims(sel *pg_query.SelectStmt, l *level) {
+	for _, n := range m.aggregatesOf(sel) {
+		var owner *level
+		some, sure := false, true
+		parse.Walk(n, func(msg proto.Message) bool {
+			if node, ok := msg.(*pg_query.Node); ok && node.GetColumnRef() != nil {
+				_, at, ok := m.find(node, l)
+				some, sure = true, sure && ok
+				if ok && (owner == nil || at.depth > owner.depth) {
+					owner = at
+				}
+			}
+			return true
+		})
+		if !some || owner == l {
+			continue
+		}
+		for up := l.outer; up != nil; up = up.outer {
+			up.beyond = up.beyond || up == owner || !sure
+		}
+	}
 }
 
 // arithmetic tells whether an expression is made of open columns that name nobody,

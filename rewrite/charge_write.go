@@ -12,8 +12,7 @@ import (
 // data among that of another, or of nobody, could be read from there as nobody's:
 // of such copies nothing bounds the number.
 
-// writes tells of a row that a write returns; of a single row that it makes, also
-// what was put together for it.
+// writes tells of a row that a write returns.
 func (m *meter) writes(n *pg_query.Node, at place) told {
 	i := slices.IndexFunc(m.query.Targets, func(t *resolve.Target) bool { return t.Stmt == n })
 	if i < 0 {
@@ -21,11 +20,10 @@ func (m *meter) writes(n *pg_query.Node, at place) told {
 	}
 	l := &level{outer: at.outer, depth: at.depth}
 	t := m.query.Targets[i]
-	var put []*person
 	switch v := n.Node.(type) {
 	case *pg_query.Node_InsertStmt:
 		l.ctes = m.with(v.InsertStmt.WithClause, at)
-		put = m.inserts(v.InsertStmt, t, l)
+		m.inserts(v.InsertStmt, t, l)
 	case *pg_query.Node_UpdateStmt:
 		l.ctes = m.with(v.UpdateStmt.WithClause, at)
 		m.updates(v.UpdateStmt, t, l)
@@ -40,12 +38,12 @@ func (m *meter) writes(n *pg_query.Node, at place) told {
 		return unknown(at.depth)
 	}
 	if len(*t.Returning) == 0 {
-		return told{whom: put}
+		return told{}
 	}
 	m.feeds[t.Ref] = m.feeds[t.Ref] || at.feeds
 	shown := m.expressions(*t.Returning, l, at.feeds)
-	whom := own(slices.Concat(l.rows, shown, put), l.depth)
-	return told{whom: whom, outs: m.outputs(*t.Returning, l)}
+	whom := own(append(l.rows, shown...), l.depth)
+	return told{whom: whom, outs: m.outputs(*t.Returning, l, whom)}
 }
 
 // written puts the target of a write into a level.
@@ -64,19 +62,6 @@ func (m *meter) joins(from []*pg_query.Node, where *pg_query.Node, l *level, fee
 	l.rows = append(l.rows, m.expressions([]*pg_query.Node{where}, l, false)...)
 }
 
-// outputs gives what of RETURNING holds keys.
-func (m *meter) outputs(list []*pg_query.Node, l *level) (outs []output) {
-	for _, n := range list {
-		rt := n.GetResTarget()
-		out := output{name: rt.GetName(), who: m.person(rt.GetVal(), l)}
-		if out.name == "" {
-			out.name = resolve.OutputName(rt.GetVal())
-		}
-		outs = append(outs, out)
-	}
-	return outs
-}
-
 // copies notes that a write puts data of some subjects among that of others.
 func (m *meter) copies(whom []*person, depth int, mine *item) {
 	for _, p := range own(whom, depth) {
@@ -86,31 +71,30 @@ func (m *meter) copies(whom []*person, depth int, mine *item) {
 	}
 }
 
-// inserts looks at what INSERT puts into a table. What a single row is made of
-// counts as that of a row returned.
-func (m *meter) inserts(ins *pg_query.InsertStmt, t *resolve.Target, l *level) (put []*person) {
-	sel := ins.SelectStmt.GetSelectStmt()
+// inserts looks at what INSERT puts into a table: what RETURNING shows of a row
+// that is new is what the client wrote, and what it was put together from.
+func (m *meter) inserts(ins *pg_query.InsertStmt, t *resolve.Target, l *level) {
 	mine := m.written(t, l)
-	if sel != nil {
-		from := m.selects(sel, place{outer: l.outer, ctes: l.ctes, depth: l.depth})
+	var put []*person
+	if sel := ins.SelectStmt.GetSelectStmt(); sel != nil {
+		from := m.selects(sel, place{outer: l.outer, ctes: l.ctes, depth: l.depth, feeds: true})
+		named := len(ins.Cols) == 0 || len(ins.Cols) == len(from.outs)
 		for i, out := range from.outs {
-			if i < len(t.Columns) && len(from.outs) == len(t.Columns) && t.Parts == nil {
-				m.tie(spot{mine, t.Columns[i], mine.keys[t.Columns[i]]}, spot{&item{}, -1, out.who}, l)
+			if named && len(t.Parts) == 0 && i < len(t.Columns) {
+				out.at.tie(spot{mine, mine, t.Columns[i], mine.keys[t.Columns[i]]}, l.depth)
 			}
 		}
-		put = own(from.whom, l.depth)
-		if single := len(sel.ValuesLists) == 1; !single && !m.harmless(sel) {
+		if put = own(from.whom, l.depth); !m.harmless(sel) {
 			m.copies(put, l.depth, mine)
 		}
 	}
 	c := ins.OnConflictClause
 	if c == nil {
-		l.rows = put // what the client wrote tells it nothing
-		return put
+		l.rows = put
+		return
 	}
 	m.assigned(c.TargetList, l, mine)
-	l.rows = append(l.rows, m.expressions([]*pg_query.Node{c.WhereClause}, l, false)...)
-	return put
+	l.rows = slices.Concat(l.rows, put, m.expressions([]*pg_query.Node{c.WhereClause}, l, false))
 }
 
 // updates looks at what UPDATE puts into rows.
@@ -126,7 +110,7 @@ func (m *meter) updates(up *pg_query.UpdateStmt, t *resolve.Target, l *level) {
 
 // assigned looks at the sub-selects that SET takes values from.
 func (m *meter) assigned(list []*pg_query.Node, l *level, mine *item) {
-	whom := m.expressions(list, l, false)
+	whom := m.expressions(list, l, true)
 	if !m.harmlessSet(list) {
 		m.copies(whom, l.depth, mine)
 	}
