@@ -78,8 +78,10 @@ var layers = map[string]may{
 	"limits": {ours: list("policy"), modules: list("golang.org/x/sys"), why: "counts; sys for a lock on the file that processes share"},
 	"alert":  {why: "events and where they go; knows nothing of what is enforced, which raises them"},
 
+	"syslog": {modules: list("golang.org/x/sys"), why: "messages and connections: knows neither records nor events; sys to see what a peer has not acknowledged"},
+
 	"audit/ship": {
-		ours: list("audit"), modules: list("github.com/twmb/franz-go golang.org/x/sys"),
+		ours: list("audit syslog"), modules: list("github.com/twmb/franz-go golang.org/x/sys"),
 		why: "reads the log's files and sends them on; nothing of what enforces knows it, so it can hold nothing up",
 	},
 
@@ -117,7 +119,7 @@ var layers = map[string]may{
 	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
 	"cmd/pgveil": {
 		ours: list(
-			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config docs dsar limits policy privacy proxy proxy/auth proxy/guard proxy/token report rewrite rewrite/cases rewrite/mask state unused",
+			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config docs dsar limits policy privacy proxy proxy/auth proxy/guard proxy/token report rewrite rewrite/cases rewrite/mask state syslog unused",
 		),
 		modules: list(pgx, jose, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit", "github.com/boombuler/barcode"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group, barcode to show a QR code, jose to sign tokens for trying things out",

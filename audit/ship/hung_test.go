@@ -49,8 +49,8 @@ func TestHung(t *testing.T) {
 		"splunk":     &Splunk{HTTP: HTTP{URL: "http://" + address}},
 		"opensearch": &OpenSearch{HTTP: HTTP{URL: "http://" + address}, Index: "i"},
 		"kafka":      &Kafka{Brokers: []string{address}, Topic: "audit"},
-		"tls":        &Syslog{Network: "tls", Address: address, MaxSize: 8192},
-		"tcp":        &Syslog{Network: "tcp", Address: address, MaxSize: 8192},
+		"tls":        newSyslog("tls", address),
+		"tcp":        newSyslog("tcp", address),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newLog(t)

@@ -19,6 +19,7 @@ import (
 	"unicode"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/syslog"
 )
 
 // collector takes messages with counted octets.
@@ -87,7 +88,10 @@ func (c *collector) await(t *testing.T, n int) []string {
 var rfc5424 = regexp.MustCompile(`^<(\d{1,3})>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z ([!-~]{1,255}) ([!-~]{1,48}) - ([!-~]{1,32}) \[pgveil@32473((?: [a-zA-Z]+="(?:[^"\\\]]|\\["\\\]])*")*)\] (\{.*\})$`)
 
 func newSyslog(network, address string) *Syslog {
-	return &Syslog{Network: network, Address: address, Facility: 13, Host: "veil.example", App: "pgveil", Enterprise: 32473, MaxSize: 8192}
+	return &Syslog{
+		Sender:  syslog.Sender{Network: network, Address: address, Facility: 13, Host: "veil.example", App: "pgveil", Enterprise: 32473},
+		MaxSize: 8192,
+	}
 }
 
 // TestSyslog sends over each kind of connection.

@@ -61,7 +61,7 @@ type syslogCheckpoint struct {
 }
 
 func syslogAnchor(c *config.Syslog) (anchorPlace, error) {
-	s, err := syslogSender(c)
+	s, err := syslogTarget(c)
 	if err != nil {
 		return anchorPlace{}, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/audit/ship"
 	"github.com/pgveil/pgveil/config"
+	"github.com/pgveil/pgveil/syslog"
 )
 
 // shipLast is how long what is left may take at the end.
@@ -114,7 +115,7 @@ func shipTarget(c *config.Sink) (ship.Target, error) {
 	case c.File != nil:
 		return &ship.File{Path: c.File.Path, MaxBytes: c.File.MaxBytes, Keep: c.File.Keep}, nil
 	case c.Syslog != nil:
-		return syslogSender(c.Syslog)
+		return syslogTarget(c.Syslog)
 	case c.Splunk != nil:
 		return splunkTarget(c.Splunk)
 	case c.OpenSearch != nil:
@@ -128,17 +129,17 @@ func shipTarget(c *config.Sink) (ship.Target, error) {
 	}
 }
 
-func syslogSender(c *config.Syslog) (*ship.Syslog, error) {
-	network, address := c.Where()
-	s := &ship.Syslog{
-		Network: network, Address: address, Facility: c.Facility, Host: cmp.Or(c.Host, hostName()), App: c.App,
-		Enterprise: c.Enterprise, MaxSize: c.MaxSize,
+func syslogTarget(c *config.Syslog) (*ship.Syslog, error) {
+	s, err := syslogSender(c)
+	return &ship.Syslog{Sender: s, MaxSize: c.MaxSize}, err
+}
+
+func syslogSender(c *config.Syslog) (s syslog.Sender, err error) {
+	s = syslog.Sender{Facility: c.Facility, Host: cmp.Or(c.Host, hostName()), App: c.App, Enterprise: c.Enterprise}
+	s.Network, s.Address = c.Where()
+	if s.Network == "tls" {
+		s.TLS, err = clientTLS(&c.TLS)
 	}
-	if network != "tls" {
-		return s, nil
-	}
-	var err error
-	s.TLS, err = clientTLS(&c.TLS)
 	return s, err
 }
 
