@@ -76,7 +76,10 @@ var layers = map[string]may{
 	"audit": {modules: list("golang.org/x/mod/sumdb/note golang.org/x/mod/sumdb/tlog golang.org/x/sys"), why: "a leaf: whoever verifies a log need trust nothing else of ours; sys for mapped files, fdatasync and locks, sumdb for the Merkle tree and signed notes"},
 
 	"limits": {ours: list("policy"), modules: list("golang.org/x/sys"), why: "counts; sys for a lock on the file that processes share"},
-	"alert":  {why: "events and where they go; knows nothing of what is enforced, which raises them"},
+	"alert": {
+		ours: list("syslog"), modules: list(metrics, "github.com/wneessen/go-mail"),
+		why: "events and where they go; knows nothing of what is enforced, which raises them",
+	},
 
 	"syslog": {modules: list("golang.org/x/sys"), why: "messages and connections: knows neither records nor events; sys to see what a peer has not acknowledged"},
 
@@ -156,7 +159,7 @@ var guarded = map[string]may{
 	"math/rand/v2": {ours: list("demo bench soak rewrite/twins"), why: "rows and statements that are made again the same; salts, keys and ids are from crypto/rand"},
 	"unsafe":       {ours: list("proxy"), why: "one look at bytes as text, without a copy"},
 	"os/exec":      {ours: list("internal/pgserver internal/veil demo/tour bench bench/ledger clients suites soak"), why: "the product starts no programs"},
-	"net/http":     {ours: list("audit/ship cmd/pgveil demo/tour bench clients soak"), why: "metrics and health are cmd's: a session has no other way out than its server"},
+	"net/http":     {ours: list("alert audit/ship cmd/pgveil demo/tour bench clients soak"), why: "metrics and health are cmd's: a session has no other way out than its server"},
 	"plugin":       {why: "what enforces is in this tree"},
 }
 

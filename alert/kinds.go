@@ -1,0 +1,45 @@
+package alert
+
+// Kind is what events of one name are.
+type Kind struct {
+	Name     string
+	Severity Severity
+	Meaning  string // what has happened, or what it takes
+}
+
+// Kinds gives every kind of event there is, in the order of their names.
+func Kinds() []Kind {
+	return []Kind{
+		{"alert_sink_failing", Warning, "alerts cannot be delivered to one of the sinks; the log says why"},
+		{"alerts_lost", Warning, "a sink takes alerts again, and has missed some; the log has them"},
+		{"anchor_behind", Warning, "checkpoints of the access log have not reached an anchor for a long time"},
+		{"audit_disk_full", Critical, "the access log's disk is full: statements and logins are refused until there is room"},
+		{"audit_disk_low", Warning, "the access log's disk has little room left"},
+		{"audit_failed", Critical, "the access log cannot be written: statements and logins are refused until a restart"},
+		{"audit_table_behind", Warning, "the access log's table has been behind the log for a long time"},
+		{"audit_unsigned", Warning, "checkpoints of the access log cannot be signed"},
+		{"crl_out_of_date", Warning, "a list of revoked certificates is out of date: its authority's certificates are refused"},
+		{"elevation", Warning, "somebody has asked for a purpose that is not theirs every day"},
+		{"login_after_failures", Warning, "a login got in after many failures: its password may have been guessed"},
+		{"login_lockout", Warning, "logins of one user, address or network have failed too often"},
+		{"reload_failed", Warning, "a new policy or catalog cannot be put in force; the one before stays"},
+		{"second_factor_lockout", Warning, "somebody who has a user's password has given wrong codes time after time"},
+		{"second_factor_recovery", Warning, "a recovery code was used up: was it its owner?"},
+		{"second_factor_unreadable", Warning, "a user's second factor was made with another key, or is damaged"},
+		{"ship_behind", Warning, "a sink of the access log has not taken records for a long time"},
+		{"ship_refused", Warning, "a sink of the access log refuses records for good; they are in the dead-letter file"},
+		{"ship_stopped", Critical, "the access log is not shipped to a sink any more until a restart"},
+		{"state_away", Critical, "what pgveil remembers in the database has been out of reach for a long time: elevations end, second factors fail"},
+		{"test", Notice, "somebody has run pgveil alert test"},
+	}
+}
+
+// Meaning gives what events of a name mean; "" where there are none.
+func Meaning(name string) string {
+	for _, k := range Kinds() {
+		if k.Name == name {
+			return k.Meaning
+		}
+	}
+	return ""
+}
