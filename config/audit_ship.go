@@ -306,14 +306,19 @@ func validateWeb(key, address string, secret bool, t *ClientTLS, bad func(format
 	if err != nil {
 		return // webAddress has parsed it
 	}
-	ip := net.ParseIP(u.Hostname())
-	if u.Scheme == "http" && secret && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if u.Scheme == "http" && secret && !onLoopback(u.Hostname()) {
 		bad("%s: a secret would go to %s in clear: use https", key, u.Host)
 	}
 	if u.User != nil {
 		bad("%s: secrets are in files, not in the address", key)
 	}
 	t.validate(bad)
+}
+
+// onLoopback tells whether what is sent to a host does not leave the machine.
+func onLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (h *ShipSplunk) validate(bad func(format string, args ...any)) {

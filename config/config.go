@@ -36,6 +36,7 @@ type Config struct {
 	Audit    Audit    `yaml:"audit"`
 	Key      string   `yaml:"key"`      // file with the secret that keyed masks are made with
 	Counters Counters `yaml:"counters"` // where what the policy's limits count is kept
+	Alerts   Alerts   `yaml:"alerts"`
 	Limits   Limits   `yaml:"limits"`
 	Log      Log      `yaml:"log"`
 
@@ -112,6 +113,7 @@ func defaults() Config {
 		Server: Server{Port: 5432, TLS: "verify-full", Target: "any", Balance: "disable", Timeout: 10 * time.Second, Keep: 5},
 		Auth:   Auth{Keep: time.Second, Guard: defaultGuard()},
 		Audit:  Audit{Durability: "intent", Subjects: true, Checkpoint: 10 * time.Second},
+		Alerts: defaultAlerts(),
 		Limits: Limits{LoginTimeout: time.Minute, Unauthenticated: 200, PerAddress: 100, Drain: 30 * time.Second, Refresh: time.Minute, PlanCache: 64 << 20},
 		Log:    Log{Level: "info", Format: "text"},
 	}
@@ -163,6 +165,7 @@ func (c *Config) resolve(dir string) {
 	paths := []*string{&c.Policy, &c.Key, &c.Server.CA, &c.Server.Cert, &c.Server.Key, &c.Server.Password, &c.Auth.Users}
 	paths = append(append(append(paths, c.tokenPaths()...), c.Server.loginPaths()...), c.Audit.paths()...)
 	paths = append(paths, c.Counters.paths()...)
+	paths = append(paths, c.Alerts.paths()...)
 	if c.TLS != nil {
 		paths = append(paths, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA)
 		for i := range c.TLS.CRL {
@@ -231,6 +234,7 @@ func (c *Config) validate() error {
 	c.Auth.validate(bad)
 	c.validateRules(bad)
 	c.Audit.validate(bad)
+	c.Alerts.validate(bad)
 	oneOf("audit.durability", c.Audit.Durability, "intent", "relaxed")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
