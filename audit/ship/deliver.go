@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
+
+	"github.com/pgveil/pgveil/alert"
 )
 
 // deliver has the sink take a batch, however long that takes, and moves the
@@ -118,7 +121,11 @@ func (f *feed) bury(ctx context.Context, r *Refused) error {
 	if f.sink.DeadLetter == nil {
 		return r
 	}
-	f.log.Error("the sink refuses events; they are in the dead-letter file", "alert", "ship_refused", "err", r)
+	f.log.Error("the sink refuses events; they are put in the dead-letter file", "err", r)
+	f.opts.Alerts.Raise(alert.Event{
+		Name: "ship_refused", Severity: alert.Warning, Message: "a sink of the access log refuses records for good", Key: f.sink.Name,
+		Details: []slog.Attr{slog.String("sink", f.sink.Name), slog.Int("records", len(r.Events))},
+	})
 	if _, err := f.sink.DeadLetter.Send(ctx, r.Events); err != nil {
 		return fmt.Errorf("dead-letter file: %w, after: %w", err, r)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/audit"
 )
 
@@ -51,7 +52,11 @@ func (f *feed) run(hard, soft context.Context) {
 	if err == nil || hard.Err() != nil && errors.Is(err, context.Canceled) {
 		return
 	}
-	f.log.Error("nothing is shipped any more until a restart; the log keeps what the sink does not have", "alert", "ship_stopped", "err", err)
+	f.log.Error("nothing is shipped any more until a restart; the log keeps what the sink does not have", "err", err)
+	f.opts.Alerts.Raise(alert.Event{
+		Name: "ship_stopped", Severity: alert.Critical, Message: "a sink of the access log has stopped until a restart", Key: f.sink.Name,
+		Details: []slog.Attr{slog.String("sink", f.sink.Name)},
+	})
 	f.mu.Lock()
 	f.stopped = err
 	f.mu.Unlock()

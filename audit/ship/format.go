@@ -41,8 +41,8 @@ func refused(r *audit.Record) bool { return r.Decision == "refuse" }
 // failed tells whether a record is of something that did not succeed.
 func failed(r *audit.Record) bool { return refused(r) || r.SQLState != "" }
 
-// alert tells whether a record is of something that somebody should look at.
-func alert(r *audit.Record) bool { return strings.HasPrefix(r.Message, "alert:") }
+// isAlert tells whether a record is of something that somebody should look at.
+func isAlert(r *audit.Record) bool { return strings.HasPrefix(r.Message, "alert:") }
 
 // summary is one line about an event for people.
 func summary(e *Event) string {

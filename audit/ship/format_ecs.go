@@ -139,7 +139,7 @@ func ecsMainOf(e *Event) ecsMain {
 		ID: e.UID, Kind: "event", Action: ecsAction(e), Outcome: ecsOutcome(r), Reason: strings.Join(by.Reasons, "; "), Sequence: r.Seq,
 		Duration: r.Duration.Nanoseconds(), Provider: "pgveil", Module: "pgveil", Dataset: "pgveil.access",
 	}
-	if alert(r) {
+	if isAlert(r) {
 		m.Kind = "alert"
 	}
 	m.Category, m.Type = ecsCategory(r, by)
@@ -155,7 +155,7 @@ func ecsCategory(r, by *audit.Record) (category, types []string) {
 		switch {
 		case r.Message == "end":
 			return []string{"authentication"}, []string{"end"}
-		case alert(r):
+		case isAlert(r):
 			return []string{"authentication"}, []string{"info"}
 		}
 		return []string{"authentication"}, []string{"start"}

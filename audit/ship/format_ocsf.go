@@ -16,7 +16,7 @@ const ocsfVersion = "1.5.0"
 // for is in unmapped.privacy.
 func asOCSF(e *Event) any {
 	r := &e.Record
-	o := &ocsfEvent{Time: r.Time.UnixMilli(), Message: summary(e), Metadata: ocsfMetadataOf(e), StatusCode: r.SQLState, Detail: r.Message, Alert: alert(r)}
+	o := &ocsfEvent{Time: r.Time.UnixMilli(), Message: summary(e), Metadata: ocsfMetadataOf(e), StatusCode: r.SQLState, Detail: r.Message, Alert: isAlert(r)}
 	o.Unmapped.Privacy = privacyOf(e)
 	o.Severity, o.SeverityIs = ocsfSeverity(r)
 	o.Status, o.StatusIs = ocsfStatus(r)
@@ -63,7 +63,7 @@ func (o *ocsfEvent) is(category int, categoryIs string, class int, classIs strin
 
 func ocsfSeverity(r *audit.Record) (int, string) {
 	switch {
-	case alert(r):
+	case isAlert(r):
 		return 4, "High"
 	case refused(r):
 		return 3, "Medium"

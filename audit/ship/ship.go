@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/audit"
 )
 
@@ -78,6 +79,7 @@ type Options struct {
 	// shipped must not be gone after a crash.
 	Durable func(ctx context.Context, c Chain, seq uint64) error
 	Log     *slog.Logger
+	Alerts  alert.Raiser // takes what somebody should look at; nil: Log does
 	// Rest is the first pause between two tries, a second when 0. It doubles up
 	// to sixty times as much.
 	Rest time.Duration
@@ -109,6 +111,9 @@ func Start(sinks []Sink, opts Options) (*Shipper, error) {
 	}
 	if opts.From != nil {
 		opts.Chains = opts.Chains[:1]
+	}
+	if opts.Alerts == nil {
+		opts.Alerts = alert.Logger{Log: opts.Log}
 	}
 	s := &Shipper{opts: opts, heads: map[string]head{}}
 	var names []string

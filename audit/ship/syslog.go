@@ -70,7 +70,7 @@ func whole(n int) string {
 // severity is 6, informational, but for what somebody may have to look at.
 func severity(r *audit.Record) int {
 	switch {
-	case alert(r):
+	case isAlert(r):
 		return 1
 	case refused(r):
 		return 4
