@@ -84,7 +84,7 @@ var layers = map[string]may{
 	"syslog": {modules: list("golang.org/x/sys"), why: "messages and connections: knows neither records nor events; sys to see what a peer has not acknowledged"},
 
 	"audit/ship": {
-		ours: list("audit syslog"), modules: list("github.com/twmb/franz-go golang.org/x/sys"),
+		ours: list("alert audit syslog"), modules: list("github.com/twmb/franz-go golang.org/x/sys"),
 		why: "reads the log's files and sends them on; nothing of what enforces knows it, so it can hold nothing up",
 	},
 
@@ -102,7 +102,7 @@ var layers = map[string]may{
 		why:  "what PRIVACY commands say, not what they do: the proxy reads them, dsar answers them",
 	},
 	"state": {
-		ours: list("policy privacy"), modules: list(pgx, "github.com/pquerna/otp"),
+		ours: list("alert policy privacy"), modules: list(pgx, "github.com/pquerna/otp"),
 		why: "what is remembered in the database, on a connection that it is given: it decides nothing but whether a code is right; policy says what auditors read",
 	},
 	"dsar": {

@@ -221,3 +221,14 @@ func (c *Centre) gone(ctx context.Context) error {
 		return fmt.Errorf("sinks that were taken away have not ended: %w", ctx.Err())
 	}
 }
+
+// Test sends an event through a route, once, and says what became of it.
+func (r Route) Test(ctx context.Context, e Event, host string) error {
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	now := time.Now()
+	a := Alert{Event: e, ID: newID(), Count: 1, Since: now, Host: host}
+	a.Time = now
+	a.clean()
+	return errors.Join(r.To.Send(ctx, &a), r.To.Close())
+}

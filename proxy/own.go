@@ -3,11 +3,13 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/state"
@@ -111,7 +113,10 @@ func (s *session) elevate(ctx context.Context, cmd privacy.Command, who *policy.
 	if err != nil {
 		return nil, err
 	}
-	s.log.Warn("elevation asked for", "alert", "elevation", "number", made.ID, "user", made.User, "purpose", made.Purpose, "state", made.State)
+	s.srv.alert(s, alert.Event{
+		Name: "elevation", Severity: alert.Warning, Message: "an elevation was asked for", User: made.User,
+		Details: []slog.Attr{slog.Int64("number", made.ID), slog.String("purpose", made.Purpose), slog.String("state", made.State)},
+	})
 	return elevationRows(made), s.reread(ctx)
 }
 

@@ -3,10 +3,12 @@ package state
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/privacy"
 )
 
@@ -39,7 +41,7 @@ func (s *Store) CheckFactor(ctx context.Context, user, code string, now time.Tim
 	}
 	secret, err := s.open(f, sealed)
 	if err != nil {
-		s.alert(ctx, "second_factor_unreadable", f)
+		s.tell(alert.Event{Name: "second_factor_unreadable", Message: "a second factor cannot be read"}, f)
 		return privacy.Fail(privacy.NotAvailable, "an operator enrols you anew with pgveil user totp --reset", "your second factor cannot be read")
 	}
 	if len(code) == privacy.RecoveryDigits {
@@ -49,7 +51,7 @@ func (s *Store) CheckFactor(ctx context.Context, user, code string, now time.Tim
 	}
 	var said *privacy.Error
 	if f.Failures >= freeFailures && errors.As(err, &said) {
-		s.alert(ctx, "second_factor_lockout", f)
+		s.tell(alert.Event{Name: "second_factor_lockout", Message: "codes of a second factor are wrong too often"}, f)
 	}
 	return err
 }
@@ -103,7 +105,7 @@ func (s *Store) recover(ctx context.Context, f *Factor, sealed []byte, code stri
 		return wrongCode()
 	}
 	if err == nil {
-		s.alert(ctx, "second_factor_recovery", f)
+		s.tell(alert.Event{Name: "second_factor_recovery", Message: "a recovery code was used up"}, f)
 	}
 	return err
 }
@@ -112,9 +114,10 @@ func wrongCode() error {
 	return privacy.Fail(privacy.NotAllowed, "each code is good for a short time: is your device's clock right?", "the one-time code is not right")
 }
 
-// alert tells operators what they must look at.
-func (s *Store) alert(ctx context.Context, what string, f *Factor) {
-	if s.Log != nil {
-		s.Log.WarnContext(ctx, "second factor", "alert", what, "user", f.User, "failures", f.Failures)
+// tell tells operators what they must look at.
+func (s *Store) tell(e alert.Event, f *Factor) {
+	if s.Alerts != nil {
+		e.Severity, e.User, e.Details = alert.Warning, f.User, []slog.Attr{slog.Int("failures", f.Failures)}
+		s.Alerts.Raise(e)
 	}
 }

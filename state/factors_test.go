@@ -209,7 +209,7 @@ func TestLockout(t *testing.T) {
 		}
 		s.exec(t, "UPDATE pgveil.factors SET blocked_until = clock_timestamp() - interval '1 millisecond' WHERE username = 'alice'")
 	}
-	if n := strings.Count(s.log.String(), "level=WARN msg=\"second factor\" alert=second_factor_lockout user=alice"); n != 7 {
+	if n := strings.Count(s.log.String(), "level=WARN msg=\"codes of a second factor are wrong too often\" alert=second_factor_lockout severity=warning user=alice"); n != 7 {
 		t.Errorf("%d alerts, want 7:\n%s", n, s.log.String())
 	}
 	if got := blocked("bob"); got != 0 {
@@ -242,7 +242,7 @@ func TestSealedSecretElsewhere(t *testing.T) {
 			if err := store.CheckFactor(t.Context(), "bob", codeAt(t, e, now), now); code(t, err) != privacy.NotAvailable {
 				t.Errorf("CheckFactor = %v", err)
 			}
-			if !strings.Contains(s.log.String(), "alert=second_factor_unreadable user=bob") {
+			if !strings.Contains(s.log.String(), "alert=second_factor_unreadable severity=warning user=bob") {
 				t.Errorf("no alert:\n%s", s.log.String())
 			}
 		})
@@ -277,7 +277,7 @@ func TestRecoveryCodes(t *testing.T) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 	}
-	if n := strings.Count(s.log.String(), "alert=second_factor_recovery user=alice"); n != 2 {
+	if n := strings.Count(s.log.String(), "alert=second_factor_recovery severity=warning user=alice"); n != 2 {
 		t.Errorf("%d alerts, want 2:\n%s", n, s.log.String())
 	}
 	if err := store.CheckFactor(t.Context(), "alice", codeAt(t, e, now.Add(step)), now); err != nil {

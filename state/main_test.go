@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/privacy"
@@ -40,7 +41,7 @@ func (s *site) store(t *testing.T) *state.Store {
 	conn := pgtest.Connect(t, s.dsn)
 	return &state.Store{
 		Use: func(_ context.Context, f func(*pgx.Conn) error) error { return f(conn) },
-		Key: bytes.Repeat([]byte{7}, 32), Log: slog.New(slog.NewTextHandler(&s.log, nil)),
+		Key: bytes.Repeat([]byte{7}, 32), Alerts: alert.Logger{Log: slog.New(slog.NewTextHandler(&s.log, nil))},
 	}
 }
 
@@ -72,7 +73,7 @@ func together(t *testing.T, s *site, n int, f func(i int, store *state.Store) er
 	start, errs := make(chan struct{}), make(chan error, n)
 	for i := range n {
 		store := s.store(t)
-		store.Log = nil
+		store.Alerts = nil
 		go func() {
 			<-start
 			errs <- f(i, store)

@@ -5,11 +5,11 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/privacy"
 )
 
@@ -40,8 +40,8 @@ type Store struct {
 	// alone has meanwhile.
 	Use func(ctx context.Context, f func(*pgx.Conn) error) error
 
-	Key []byte       // 32 bytes, that second factors are sealed under; without it there are none
-	Log *slog.Logger // hears what operators must look at; nil: nobody does
+	Key    []byte       // 32 bytes, that second factors are sealed under; without it there are none
+	Alerts alert.Raiser // hears what operators must look at; nil: nobody does
 }
 
 // SQLSTATEs of a schema that is not there, and of a table.

@@ -93,6 +93,7 @@ func (p *process) keepFresh(ctx context.Context, hup <-chan os.Signal) {
 			p.reloadRules()
 			p.reloadUsers()
 			p.reloadSecrets(ctx)
+			p.reloadAlerts()
 			p.reload(ctx, "SIGHUP")
 		case <-tick.C:
 			if fresh, err := p.enforcer.Look(ctx); err != nil && ctx.Err() == nil {

@@ -30,6 +30,7 @@ func verbs() []verb {
 		{"explain", "say what becomes of a statement, and why", runExplain},
 		{"audit", "read and check the access log", runAudit},
 		{"user", "make what logins need: verifiers of passwords, second factors", runUser},
+		{"alert", "try out where alerts go, and list which there are", runAlert},
 		{"schema", "make the tables in which pgveil remembers", runSchema},
 		{"keygen", "make the secret that keyed masks need", runKeygen},
 		{"token", "make and check signed tokens of end users", runToken},

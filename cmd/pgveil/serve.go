@@ -94,6 +94,7 @@ type process struct {
 	cfg         *config.Config
 	log         *slog.Logger
 	registry    *prometheus.Registry
+	alerts      *alert.Centre
 	audit       *audit.Log
 	sealer      *audit.Sealer // nil: no contents are sealed
 	anchors     *anchors
@@ -132,6 +133,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 }
 
 func (p *process) start(ctx context.Context) (err error) {
+	if err := p.startAlerts(); err != nil {
+		return err
+	}
 	var dir, other string
 	if p.anchors, err = newAnchors(p.cfg.Audit.Anchors, p.log); err != nil {
 		return err
@@ -217,6 +221,9 @@ func (p *process) close() error {
 	if p.anchors != nil {
 		p.anchors.close()
 	}
+	if p.alerts != nil {
+		p.endAlerts()
+	}
 	return errors.Join(errs...)
 }
 
@@ -249,9 +256,9 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	o := proxy.Options{
 		Database: p.cfg.Database, Enforcer: p.enforcer, Audit: p.audit, Durable: p.cfg.Audit.Durability == "intent",
 		Privacy: p.privacyService(), Appended: p.cfg.Auth.AppendedCode,
-		State:   &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Log: p.log},
+		State:   &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Alerts: p.alerts},
 		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
-		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Loops: p.cfg.Limits.Loops, Log: p.log, Metrics: p.registry,
+		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Loops: p.cfg.Limits.Loops, Alerts: p.alerts, Log: p.log, Metrics: p.registry,
 	}
 	o.Counters, o.CountKey = p.counters, derive(key, "counted subjects")
 	if p.names != nil {

@@ -26,6 +26,7 @@ const shipLast = 5 * time.Second
 // startShip begins to ship the access log, where the configuration says so.
 func (p *process) startShip(dir string) (err error) {
 	o := shipOptions(p.cfg.Audit, p.log)
+	o.Alerts = p.alerts
 	o.Durable = func(ctx context.Context, c ship.Chain, seq uint64) error {
 		if c.Dir != dir {
 			return audit.SyncFiles(ctx, c.Dir, seq) // another process writes it, or nobody
