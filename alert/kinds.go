@@ -18,6 +18,7 @@ func Kinds() []Kind {
 		{"audit_failed", Critical, "the access log cannot be written: statements and logins are refused until a restart"},
 		{"audit_table_behind", Warning, "the access log's table has been behind the log for a long time"},
 		{"audit_unsigned", Warning, "checkpoints of the access log cannot be signed"},
+		{"catalog_unseen", Warning, "it cannot be seen whether the schema has changed; if it has, statements are refused until it can"},
 		{"crl_out_of_date", Warning, "a list of revoked certificates is out of date: its authority's certificates are refused"},
 		{"elevation", Warning, "somebody has asked for a purpose that is not theirs every day"},
 		{"login_after_failures", Warning, "a login got in after many failures: its password may have been guessed"},

@@ -20,11 +20,11 @@ type feed struct {
 	log  *slog.Logger
 
 	// Of run alone:
-	cursor  cursor // of what was taken
-	dirty   bool   // it is not written yet
-	trouble trouble
+	cursor cursor // of what was taken
+	dirty  bool   // it is not written yet
 
 	mu      sync.Mutex // of what Stats tells
+	trouble trouble
 	tally   Stats
 	oldest  time.Time // of the record that is being sent
 	at      map[string]uint64
@@ -240,7 +240,7 @@ func (f *feed) stats() (Stats, map[string]uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	st := f.tally
-	st.Sink, st.Stopped = f.sink.Name, f.stopped
+	st.Sink, st.Stopped, st.Failing = f.sink.Name, f.stopped, f.trouble.count > 0
 	if !f.oldest.IsZero() {
 		st.Lag = time.Since(f.oldest)
 	}

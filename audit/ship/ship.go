@@ -175,6 +175,7 @@ type Stats struct {
 	LagRecords  uint64        // records in the log that it does not have
 	Lag         time.Duration // since the oldest of these was written
 	LastSuccess time.Time
+	Failing     bool  // the last try failed
 	Stopped     error // why nothing is shipped any more, until a restart
 }
 

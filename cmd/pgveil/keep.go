@@ -35,6 +35,7 @@ func (p *process) keepRoles(ctx context.Context) {
 			p.log.Error("it cannot be seen which roles the server has: sessions of dropped roles go on", "err", err)
 		}
 		failing = err != nil
+		p.failing.roles.Store(failing)
 	}
 }
 
@@ -72,6 +73,7 @@ func (p *process) keepElevations(ctx context.Context) {
 			p.log.Error("elevations cannot be read: those that are not over end soon", "err", err)
 		}
 		failing = err != nil
+		p.failing.elevations.Store(failing)
 		select {
 		case <-ctx.Done():
 			return
@@ -96,8 +98,12 @@ func (p *process) keepFresh(ctx context.Context, hup <-chan os.Signal) {
 			p.reloadAlerts()
 			p.reload(ctx, "SIGHUP")
 		case <-tick.C:
-			if fresh, err := p.enforcer.Look(ctx); err != nil && ctx.Err() == nil {
-				p.reloadOK.Set(0)
+			fresh, err := p.enforcer.Look(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			p.looked(fresh, err == nil)
+			if err != nil {
 				p.log.Error("looking at the catalog", "err", err)
 			} else if fresh {
 				p.log.Info("the schema changed: new catalog in force")

@@ -114,6 +114,7 @@ type process struct {
 	enforcer    *proxy.Enforcer
 	server      *proxy.Server
 
+	failing  failing
 	reloads  prometheus.Counter
 	reloadOK prometheus.Gauge
 }
@@ -333,6 +334,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	tasks.Go(func() { keepCounters(accepting, p.counters, p.log) })
 	tasks.Go(func() { p.destroySealed(accepting) })
 	tasks.Go(func() { p.keepRoles(accepting) })
+	tasks.Go(func() { p.watchTroubles(accepting) })
 	if file := p.cfg.Auth.Users; file != "" {
 		tasks.Go(func() { config.Watch(accepting, 2*time.Second, p.reloadUsers, file) })
 	}
@@ -357,12 +359,12 @@ func (p *process) reload(ctx context.Context, why string) {
 	p.reloads.Inc()
 	if err := p.enforcer.Reload(ctx); err != nil {
 		if ctx.Err() == nil {
-			p.reloadOK.Set(0)
+			p.reloaded(false)
 			p.log.Error("reload failed: what was in force stays in force", "why", why, "err", err)
 		}
 		return
 	}
-	p.reloadOK.Set(1)
+	p.reloaded(true)
 	generation := p.enforcer.Engine().Policy.Generation()
 	p.log.Info("reloaded", "why", why, "generation", generation)
 	p.server.Expel()
