@@ -68,6 +68,10 @@ func (a *Access) Discloses(schema, name string) bool {
 // erase, rectify, restrict or consent; or audit.
 func (a *Access) May(right string) bool { return a.has(right) && !a.Lacks(right) }
 
+// Knows tells whether the policy lists a user or login by a name. Tokens may tell
+// of more.
+func (s *Set) Knows(name string) bool { return s.doc.users[name] != nil }
+
 // Holds tells whether the access may serve a right, be it once a second factor is
 // given.
 func (a *Access) Holds(right string) bool { return a.has(right) }

@@ -20,9 +20,11 @@ type Command struct {
 	DryRun  bool          // of VerbErase
 	Pretty  bool          // of VerbExport: indented
 	Purpose string        // of VerbElevate: the one asked for
-	For     time.Duration // of VerbElevate: how long it is needed
+	For     time.Duration // of VerbElevate: how long it is needed; of VerbQuarantine: how long it lasts, 0 is until released
 	Because string        // the reason given
 	ID      string        // of the elevation that is meant, in digits
+	Whom    Whom          // of VerbQuarantine and VerbRelease; of VerbKill a user, or nobody
+	Session string        // of VerbKill: its id, or ""
 	Code    string        // of VerbMFA: the one-time code, or a recovery code without its hyphens
 
 	// Parameter says that the code is the statement's parameter $1, and has yet
@@ -54,6 +56,8 @@ func (c Command) Shape() string {
 	add(c.Key.Column != "", "WHERE", quoteWord(c.Key.Column), "=")
 	add(len(c.Key.Values) > 0, strings.TrimPrefix(strings.Repeat(", ?", len(c.Key.Values)), ", "))
 	add(c.ID != "", c.ID)
+	add(c.Whom.Name != "", c.Whom.shape())
+	add(c.Session != "", c.Session)
 	add(c.Code != "", "?")
 	add(c.Parameter, "$1")
 	words = append(words, c.Consent.shape()...)

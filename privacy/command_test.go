@@ -5,9 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/pgveil/pgveil/policy"
 )
 
 func code(digits string) Command { return Command{Verb: VerbMFA, Code: digits} }
@@ -40,6 +43,15 @@ func TestParseCommand(t *testing.T) {
 		{"select PGVEIL.MFA(123456);", code("123456"), "PRIVACY MFA ?"},
 		{"/* a */ SELECT -- b\n pgveil\t. /**/ mfa ( '1234-5678-9012-3456' ) ; -- c", code("1234567890123456"), "PRIVACY MFA ?"},
 		{`SELECT"pgveil"."mfa"($1)`, Command{Verb: VerbMFA, Parameter: true}, "PRIVACY MFA $1"},
+		{"PRIVACY QUARANTINE Alice BECAUSE 'secret'", Command{Verb: VerbQuarantine, Whom: Whom{policy.TargetUser, "alice"}, Because: "secret"}, "PRIVACY QUARANTINE USER alice BECAUSE ?"},
+		{"privacy quarantine login \"Crm App\" for '24h' because 'x';", Command{Verb: VerbQuarantine, Whom: Whom{policy.TargetLogin, "Crm App"}, For: 24 * time.Hour, Because: "x"}, "PRIVACY QUARANTINE LOGIN \"Crm App\" FOR '24h0m0s' BECAUSE ?"},
+		{"PRIVACY QUARANTINE user login FOR 30m BECAUSE 'x'", Command{Verb: VerbQuarantine, Whom: Whom{policy.TargetUser, "login"}, For: 30 * time.Minute, Because: "x"}, "PRIVACY QUARANTINE USER login FOR '30m0s' BECAUSE ?"},
+		{"PRIVACY RELEASE ADDRESS '10.0.0.0/8'", Command{Verb: VerbRelease, Whom: Whom{policy.TargetAddress, "10.0.0.0/8"}}, "PRIVACY RELEASE ADDRESS '10.0.0.0/8'"},
+		{"PRIVACY RELEASE \"address\" BECAUSE 'x'", Command{Verb: VerbRelease, Whom: Whom{policy.TargetUser, "address"}, Because: "x"}, "PRIVACY RELEASE USER address BECAUSE ?"},
+		{"PRIVACY KILL 2zzzzzzzzzzzzzza BECAUSE 'x'", Command{Verb: VerbKill, Session: "2zzzzzzzzzzzzzza", Because: "x"}, "PRIVACY KILL 2zzzzzzzzzzzzzza BECAUSE ?"},
+		{"PRIVACY KILL USER bob", Command{Verb: VerbKill, Whom: Whom{policy.TargetUser, "bob"}}, "PRIVACY KILL USER bob"},
+		{"PRIVACY SHOW SESSIONS", Command{Verb: VerbSessions}, "PRIVACY SHOW SESSIONS"},
+		{"PRIVACY SHOW QUARANTINES", Command{Verb: VerbQuarantines}, "PRIVACY SHOW QUARANTINES"},
 	} {
 		t.Run(tt.sql, func(t *testing.T) {
 			cmd, ok, err := ParseCommand(tt.sql)
@@ -58,44 +70,57 @@ func TestParseCommand(t *testing.T) {
 
 func TestParseCommandErrors(t *testing.T) {
 	for sql, want := range map[string]string{
-		"PRIVACY":                                   "expected one of: EXPORT, ERASE, MFA",
-		"PRIVACY EXPROT customer 42":                "did you mean EXPORT?",
-		"PRIVACY 'EXPORT'":                          "did you mean EXPORT?",
-		"PRIVACY EXPORT":                            "expected a kind of subject",
-		"PRIVACY EXPORT 42":                         "expected a kind of subject",
-		"PRIVACY EXPORT customer":                   "expected a value",
-		"PRIVACY EXPORT customer secret":            "write an integer, a uuid, or a string in single quotes",
-		"PRIVACY EXPORT customer 4.2":               "only PRETTY may follow",
-		"PRIVACY EXPORT customer E'secret'":         "no prefix here",
-		"PRIVACY EXPORT customer $$secret$$":        "expected a value",
-		"PRIVACY EXPORT customer 'secret":           "unterminated string",
-		"PRIVACY EXPORT customer 42 /* secret":      "unterminated comment",
-		"PRIVACY EXPORT customer 42,":               "expected a value",
-		"PRIVACY EXPORT customer 42 43":             "expected the end",
-		"PRIVACY EXPORT customer 42; SELECT 1":      "stands alone",
-		"PRIVACY EXPORT customer WHERE":             "expected a column",
-		"PRIVACY EXPORT customer WHERE id > 1":      "only WHERE column = value",
-		"PRIVACY EXPORT customer WHERE id = 1 OR 1": "expected the end",
-		"PRIVACY ERASE customer 42 DRY":             "expected RUN",
-		"PRIVACY ERASE customer 42 PRETTY":          "only DRY RUN may follow",
-		"PRIVACY HELP me":                           "nothing follows HELP",
-		"PRIVACY MFA":                               "expected a one-time code",
-		"PRIVACY MFA 1234567":                       "expected a one-time code",
-		"PRIVACY MFA secret":                        "expected a one-time code",
-		"PRIVACY MFA 123456 now":                    "nothing follows the code",
-		"PRIVACY MFA $2":                            "expected a one-time code or $1",
-		"PRIVACY MFA $ 1":                           "expected a one-time code or $1",
-		"SELECT pgveil.mfa(":                        "expected a one-time code",
-		"SELECT pgveil.mfa()":                       "expected a one-time code",
-		"SELECT pgveil.mfa('secret')":               "expected a one-time code",
-		"SELECT pgveil.mfa('123456'":                "expected ) after the code",
-		"SELECT pgveil.mfa('123456', 'secret')":     "expected ) after the code",
-		"SELECT pgveil.mfa('123456'::text)":         "expected ) after the code",
-		"SELECT pgveil.mfa(E'123456')":              "no prefix here",
-		"SELECT pgveil.mfa('123456') AS secret":     "nothing follows the code",
-		"SELECT pgveil.mfa('123456'), 1":            "nothing follows the code",
-		"SELECT pgveil.mfa('123456'); SELECT 1":     "stands alone",
-		"SELECT pgveil.mfa($1) FROM secret":         "nothing follows the code",
+		"PRIVACY":                                          "expected one of: EXPORT, ERASE, MFA",
+		"PRIVACY EXPROT customer 42":                       "did you mean EXPORT?",
+		"PRIVACY 'EXPORT'":                                 "did you mean EXPORT?",
+		"PRIVACY EXPORT":                                   "expected a kind of subject",
+		"PRIVACY EXPORT 42":                                "expected a kind of subject",
+		"PRIVACY EXPORT customer":                          "expected a value",
+		"PRIVACY EXPORT customer secret":                   "write an integer, a uuid, or a string in single quotes",
+		"PRIVACY EXPORT customer 4.2":                      "only PRETTY may follow",
+		"PRIVACY EXPORT customer E'secret'":                "no prefix here",
+		"PRIVACY EXPORT customer $$secret$$":               "expected a value",
+		"PRIVACY EXPORT customer 'secret":                  "unterminated string",
+		"PRIVACY EXPORT customer 42 /* secret":             "unterminated comment",
+		"PRIVACY EXPORT customer 42,":                      "expected a value",
+		"PRIVACY EXPORT customer 42 43":                    "expected the end",
+		"PRIVACY EXPORT customer 42; SELECT 1":             "stands alone",
+		"PRIVACY EXPORT customer WHERE":                    "expected a column",
+		"PRIVACY EXPORT customer WHERE id > 1":             "only WHERE column = value",
+		"PRIVACY EXPORT customer WHERE id = 1 OR 1":        "expected the end",
+		"PRIVACY ERASE customer 42 DRY":                    "expected RUN",
+		"PRIVACY ERASE customer 42 PRETTY":                 "only DRY RUN may follow",
+		"PRIVACY QUARANTINE":                               "expected the name of a user",
+		"PRIVACY QUARANTINE alice":                         "expected BECAUSE",
+		"PRIVACY QUARANTINE alice BECAUSE ''":              "expected a reason",
+		"PRIVACY QUARANTINE alice BECAUSE '\xff'":          "the reason is not text",
+		"PRIVACY QUARANTINE \"\xff\" BECAUSE 'x'":          "expected the name of a user",
+		"PRIVACY QUARANTINE alice FOR '0s' BECAUSE 'x'":    "expected for how long",
+		"PRIVACY QUARANTINE alice FOR '9999h' BECAUSE 'x'": "expected for how long",
+		"PRIVACY QUARANTINE ADDRESS secret BECAUSE 'x'":    "expected an address or network in single quotes",
+		"PRIVACY QUARANTINE LOGIN BECAUSE 'secret'":        "expected BECAUSE",
+		"PRIVACY RELEASE alice FOR '1h'":                   "only BECAUSE",
+		"PRIVACY KILL alice":                               "expected the id of a session",
+		"PRIVACY KILL USER":                                "expected the name of a user",
+		"PRIVACY SHOW SESSIONS secret":                     "nothing follows SHOW SESSIONS",
+		"PRIVACY HELP me":                                  "nothing follows HELP",
+		"PRIVACY MFA":                                      "expected a one-time code",
+		"PRIVACY MFA 1234567":                              "expected a one-time code",
+		"PRIVACY MFA secret":                               "expected a one-time code",
+		"PRIVACY MFA 123456 now":                           "nothing follows the code",
+		"PRIVACY MFA $2":                                   "expected a one-time code or $1",
+		"PRIVACY MFA $ 1":                                  "expected a one-time code or $1",
+		"SELECT pgveil.mfa(":                               "expected a one-time code",
+		"SELECT pgveil.mfa()":                              "expected a one-time code",
+		"SELECT pgveil.mfa('secret')":                      "expected a one-time code",
+		"SELECT pgveil.mfa('123456'":                       "expected ) after the code",
+		"SELECT pgveil.mfa('123456', 'secret')":            "expected ) after the code",
+		"SELECT pgveil.mfa('123456'::text)":                "expected ) after the code",
+		"SELECT pgveil.mfa(E'123456')":                     "no prefix here",
+		"SELECT pgveil.mfa('123456') AS secret":            "nothing follows the code",
+		"SELECT pgveil.mfa('123456'), 1":                   "nothing follows the code",
+		"SELECT pgveil.mfa('123456'); SELECT 1":            "stands alone",
+		"SELECT pgveil.mfa($1) FROM secret":                "nothing follows the code",
 	} {
 		t.Run(sql, func(t *testing.T) {
 			cmd, ok, err := ParseCommand(sql)
@@ -139,6 +164,7 @@ func FuzzParseCommand(f *testing.F) {
 		"PRIVACY MFA 123456", "PRIVACY MFA $1", "SELECT pgveil.mfa('12345678');", `select/**/"pgveil" . "mfa"($1)`, "SELECT pgveil.mfa(1234-5678-9012-3456)",
 		"PRIVACY ELEVATE TO billing FOR 30m BECAUSE 'ticket'", "PRIVACY DENY 17", "PRIVACY REVIEW 17 BECAUSE 'ok'", "PRIVACY SHOW ACCESS",
 		"PRIVACY CONSENT c 1 GIVE n BY 'a' WORDING 'b' UNTIL 'c'", "PRIVACY LIFT RESTRICTION c 1 FOR p BECAUSE 'a'", "PRIVACY SHOW RESTRICTIONS c 1",
+		"PRIVACY QUARANTINE LOGIN \"user\" FOR 1h BECAUSE 'a'", "PRIVACY RELEASE ADDRESS '::/0'", "PRIVACY KILL abcdefghijklmnop", "PRIVACY KILL USER \"\"\"\"",
 	} {
 		f.Add(seed)
 	}

@@ -9,7 +9,7 @@ import (
 type Verb uint8
 
 // The verbs, by who decides whether a caller may ask for them: what is about data
-// subjects needs a right that a role has (Command.Right); the rest are about the
+// subjects, or about other users, needs a right that a role has (Command.Right); the rest are about the
 // caller's own session, or as the policy's elevations say.
 const (
 	VerbHelp Verb = iota + 1
@@ -32,13 +32,19 @@ const (
 	VerbLiftObjection   // take an objection back
 	VerbRestrictions    // list what is restricted or objected to
 	VerbWhoSaw          // list the statements that touched a subject's rows, or may have
+
+	VerbQuarantine  // keep somebody out
+	VerbRelease     // let them in again
+	VerbQuarantines // list who is kept out, and who was
+	VerbSessions    // list the sessions of all proxies
+	VerbKill        // end a session, or all of a user's
 )
 
 // entry says how a verb is written, and what it needs.
 type entry struct {
 	verb  Verb
 	words string
-	right string                 // of data subjects, that the caller must be able to serve
+	right string                 // that the caller must have: to serve data subjects, or to contain users
 	rest  func(p *parser) *Error // reads what follows the words
 	last  string                 // what may still follow: a hint for what does not
 	help  [][2]string            // how it is written, and what it does
@@ -88,11 +94,29 @@ var verbs = []entry{
 	{verb: VerbLiftObjection, words: "LIFT OBJECTION", right: "restrict", rest: (*parser).object, last: "nothing follows the reason", help: [][2]string{
 		{"PRIVACY LIFT OBJECTION subject key TO purpose BECAUSE 'reason'", "write down that a subject objects no more"},
 	}},
+	{verb: VerbQuarantine, words: "QUARANTINE", right: "contain", rest: (*parser).quarantine, last: "nothing follows the reason", help: [][2]string{
+		{"PRIVACY QUARANTINE user [FOR '24h'] BECAUSE 'reason'", "end a user's sessions and let them in no more, on all proxies"},
+		{"PRIVACY QUARANTINE LOGIN name [FOR '24h'] BECAUSE 'reason'", "the same for whoever comes by a login"},
+		{"PRIVACY QUARANTINE ADDRESS '10.0.0.0/24' [FOR '24h'] BECAUSE 'reason'", "the same for whoever comes from an address or network"},
+	}},
+	{verb: VerbRelease, words: "RELEASE", right: "contain", rest: (*parser).release, last: "only BECAUSE 'reason' may follow", help: [][2]string{
+		{"PRIVACY RELEASE user | LOGIN name | ADDRESS '10.0.0.7' [BECAUSE 'reason']", "end a quarantine"},
+	}},
+	{verb: VerbKill, words: "KILL", right: "contain", rest: (*parser).kill, last: "only BECAUSE 'reason' may follow", help: [][2]string{
+		{"PRIVACY KILL session [BECAUSE 'reason']", "end a session, at whichever proxy it is, and what the server does for it"},
+		{"PRIVACY KILL USER name [BECAUSE 'reason']", "end all sessions of a user"},
+	}},
 	{verb: VerbAccess, words: "SHOW ACCESS", rest: nothing, last: "nothing follows SHOW ACCESS", help: [][2]string{
 		{"PRIVACY SHOW ACCESS", "who you are here, for what, until when, and why"},
 	}},
 	{verb: VerbElevations, words: "SHOW ELEVATIONS", rest: nothing, last: "nothing follows SHOW ELEVATIONS", help: [][2]string{
 		{"PRIVACY SHOW ELEVATIONS", "your elevations, and those that you may decide"},
+	}},
+	{verb: VerbQuarantines, words: "SHOW QUARANTINES", right: "contain", rest: nothing, last: "nothing follows SHOW QUARANTINES", help: [][2]string{
+		{"PRIVACY SHOW QUARANTINES", "who is kept out, until when and why, and who was"},
+	}},
+	{verb: VerbSessions, words: "SHOW SESSIONS", right: "contain", rest: nothing, last: "nothing follows SHOW SESSIONS", help: [][2]string{
+		{"PRIVACY SHOW SESSIONS", "the sessions of all proxies, and what they do"},
 	}},
 	{verb: VerbConsents, words: "SHOW CONSENT", right: "consent", rest: (*parser).whom, last: "nothing follows the key", help: [][2]string{
 		{"PRIVACY SHOW CONSENT subject key", "what a subject consented to, restricted and objected to, event by event"},

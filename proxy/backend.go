@@ -129,6 +129,7 @@ func (s *session) serverGone(err error) error {
 // flushAnswers sends what the client is to get, once what the access log must
 // hold of it is durable.
 func (s *session) flushAnswers(ctx context.Context) error {
+	s.tellProgress()
 	if !s.toC.Pending() {
 		return nil
 	}
@@ -149,6 +150,17 @@ func (s *session) flushAnswers(ctx context.Context) error {
 		return nil
 	}
 	return s.via.drained() // who makes up answers makes no more of them than the client takes
+}
+
+// tellProgress lets others see how many rows there were of the answer at hand.
+func (s *session) tellProgress() {
+	rows := int64(0)
+	if s.streaming != nil {
+		rows = s.streaming.rows
+	}
+	if s.sent.Load() != rows {
+		s.sent.Store(rows)
+	}
 }
 
 // fromServer acts on one backend message. n is its whole length. pass tells

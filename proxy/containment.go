@@ -19,7 +19,10 @@ type containment struct {
 	now  atomic.Pointer[holds] // in force; nil: nobody is
 	soon chan struct{}         // holds one when a round is wanted before its time
 
+	round sync.Mutex // one at a time
+
 	mu     sync.Mutex // guards all below
+	read   bool       // there was a round that could read them
 	known  []*hold    // as they were last read
 	unread []*hold    // decided here, and not among those
 }
@@ -50,6 +53,16 @@ func (c *containment) add(q *hold, at time.Time) bool {
 	c.unread = append(c.unread, q)
 	c.publish()
 	return true
+}
+
+// drop ends those of one that no database has.
+func (c *containment) drop(who policy.Target, name string, at time.Time) (dropped []*hold) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dropped = c.of(who, name, at)
+	c.unread = slices.DeleteFunc(slices.Clone(c.unread), func(q *hold) bool { return q.same(who, name) })
+	c.publish()
+	return dropped
 }
 
 // addsLittle tells whether another quarantine leaves less than half of this one's

@@ -11,7 +11,8 @@ import (
 
 // hold is a quarantine, as a proxy knows it.
 type hold struct {
-	id        int64 // in the database; 0: it is not written there yet
+	id        int64 // in the database; 0: it is not written there
+	written   bool  // it is there, or another that leaves little to it
 	who       policy.Target
 	name      string       // of the user or login, or the network as text
 	network   netip.Prefix // of TargetAddress

@@ -52,7 +52,7 @@ func (c authConn) Receive(limit int) (byte, []byte, error) {
 // says why not. The caller closes the client's connection.
 func (srv *Server) login(ctx context.Context, st *startup) (*session, error) {
 	s := &session{
-		srv: srv, id: newID(), client: st.conn, login: st.get("user"), database: st.get("database"),
+		srv: srv, id: newID(), since: srv.now(), client: st.conn, login: st.get("user"), database: st.get("database"),
 		app: st.get("application_name"), addr: address(st.conn.RemoteAddr()),
 		fromC: wire.NewReader(st.conn), toC: wire.NewWriter(st.conn), within: map[tokenID]within{},
 	}

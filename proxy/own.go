@@ -15,8 +15,8 @@ import (
 	"github.com/pgveil/pgveil/state"
 )
 
-// ownColumns names the columns of the answer to a command about the caller's
-// own session and about elevations; nil for every other command.
+// ownColumns names the columns of the answer to a command about sessions, the
+// caller's own or others', and about elevations; nil for every other command.
 func ownColumns(v privacy.Verb) []string {
 	switch v {
 	case privacy.VerbMFA, privacy.VerbAccess:
@@ -24,7 +24,7 @@ func ownColumns(v privacy.Verb) []string {
 	case privacy.VerbElevate, privacy.VerbApprove, privacy.VerbDeny, privacy.VerbRevoke, privacy.VerbReview, privacy.VerbElevations:
 		return []string{"number", "user", "purpose", "state", "asked", "left", "reason", "decided_by", "decision", "reviewed_by", "review"}
 	default:
-		return nil
+		return ContainmentColumns(v)
 	}
 }
 
@@ -32,6 +32,9 @@ func ownColumns(v privacy.Verb) []string {
 func (s *session) runOwn(ctx context.Context, cmd privacy.Command, who *policy.Access) ([][]string, error) {
 	if cmd.Verb == privacy.VerbAccess {
 		return s.describeAccess(who), nil
+	}
+	if ContainmentColumns(cmd.Verb) != nil {
+		return s.srv.RunContainment(ctx, cmd, Officer{Access: who, From: s.base.From, Session: s.id})
 	}
 	if s.srv.state == nil {
 		return nil, privacy.Fail(privacy.NotAvailable, "", "pgveil remembers nothing here")

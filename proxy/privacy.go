@@ -127,21 +127,29 @@ func (s *session) mayServe(cmd privacy.Command, who party, parseErr error) error
 	switch {
 	case parseErr != nil:
 		return refuseRequest(parseErr)
-	case s.foreign || right != "" && s.srv.privacy == nil:
+	case s.foreign || right != "" && s.srv.privacy == nil && ownColumns(cmd.Verb) == nil:
 		return &rewrite.Refusal{Code: "0A000", Message: "PRIVACY commands are not served here", Hint: "connect to the database that the policy is for"}
 	case right != "" && who.access.Lacks(right):
 		return &rewrite.Refusal{
-			Code: "42501", Message: fmt.Sprintf("to %s data subjects needs a second factor", right),
+			Code: "42501", Message: fmt.Sprintf("to %s needs a second factor", serves(right)),
 			Hint: "give it for this session: PRIVACY MFA 123456",
 		}
 	case right != "" && !who.access.May(right):
 		return &rewrite.Refusal{
-			Code: "42501", Message: fmt.Sprintf("your roles may not %s data subjects", right),
+			Code: "42501", Message: fmt.Sprintf("your roles may not %s", serves(right)),
 			Hint: fmt.Sprintf("ask for a role with the right %q under privacy", right),
 		}
 	default:
 		return nil
 	}
+}
+
+// serves says what a right is to.
+func serves(right string) string {
+	if right == containRight {
+		return right + " users"
+	}
+	return right + " data subjects"
 }
 
 // refuseRequest turns what the service says into a refusal.

@@ -3,6 +3,8 @@ package proxy
 import (
 	"log/slog"
 	"net/netip"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/audit"
@@ -69,9 +71,9 @@ func (srv *Server) quarantine(s *session, e alert.Event, a policy.Quarantine) {
 	q := &hold{who: a.Who, by: ownName, why: e.Name, automatic: true, made: srv.now(), until: srv.until(a.For)}
 	switch a.Who {
 	case policy.TargetUser:
-		q.name = e.User
+		q.name = written(e.User)
 	case policy.TargetLogin:
-		q.name = e.Login
+		q.name = written(e.Login)
 	case policy.TargetAddress:
 		if from, err := netip.ParseAddr(e.Addr); err == nil {
 			q.network = networkOf(from)
@@ -88,6 +90,18 @@ func (srv *Server) quarantine(s *session, e alert.Event, a policy.Quarantine) {
 	default:
 		srv.log.Warn("it is not known whom to keep out", slog.String("alert", e.Name), slog.String("who", a.Who.String()))
 	}
+}
+
+// longestName bounds names of users, in bytes: some come from who has proved
+// nothing yet.
+const longestName = 256
+
+// written gives a name as the database can hold it; "" for what is none.
+func written(name string) string {
+	if len(name) > longestName || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+		return ""
+	}
+	return name
 }
 
 // nameOf writes a network as it is written down: an address without its length.

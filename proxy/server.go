@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,15 +28,17 @@ import (
 
 // Options is what a Server is made of.
 type Options struct {
-	Database string // the database that the policy is for
-	Upstream Upstream
-	Enforcer *Enforcer
-	Audit    *audit.Log
-	Durable  bool            // answers about governed data wait for their records to be durable
-	Privacy  *dsar.Service   // serves data subject requests; nil refuses them
-	Names    NameSubjects    // of data subjects in the access log; nil: they have none
-	State    *state.Store    // remembers elevations and second factors; nil: nothing is remembered
-	Tokens   *token.Verifier // of those who sign who the end user is; nil: nobody does
+	Database    string // the database that the policy is for
+	Upstream    Upstream
+	Enforcer    *Enforcer
+	Audit       *audit.Log
+	Durable     bool            // answers about governed data wait for their records to be durable
+	Privacy     *dsar.Service   // serves data subject requests; nil refuses them
+	Names       NameSubjects    // of data subjects in the access log; nil: they have none
+	Quarantines *state.Store    // remembers quarantines, and what proxies ask of each other; nil: they are this proxy's alone
+	State       *state.Store    // remembers elevations and second factors; nil: nothing is remembered
+	Name        string          // of this proxy among those of the database; "": it has one that means nothing
+	Tokens      *token.Verifier // of those who sign who the end user is; nil: nobody does
 
 	TLS       *tls.Config       // towards clients; nil: in clear only
 	ClearToo  bool              // with TLS: connections in clear are let in as well
@@ -81,6 +84,7 @@ type Server struct {
 	durable   bool
 	privacy   *dsar.Service
 	state     *state.Store
+	name      string
 	tokens    *token.Verifier
 	nonces    *token.Nonces
 	keepAfter int
@@ -111,6 +115,7 @@ type Server struct {
 
 	elevations  elevations
 	containment containment
+	quarantines *state.Store
 	curbs       curbs
 	namer       *namer
 
@@ -147,6 +152,7 @@ func New(o Options) (*Server, error) {
 		guard: o.Guard, suspect: o.Suspect, slowed: make(chan struct{}, max(1, o.MaxUnauthorized/4)),
 		turnstile: turnstile{most: o.MaxPerAddress, inside: map[netip.Prefix]int{}},
 		book:      o.Counters, countKey: o.CountKey, alerts: o.Alerts, log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
+		quarantines: o.Quarantines, name: strings.TrimSpace(o.Name + " " + newID()[:8]),
 		containment: containment{soon: make(chan struct{}, 1)},
 		namer:       newNamer(o.Names, o.Log, o.Now), keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}

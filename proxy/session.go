@@ -83,6 +83,9 @@ type session struct {
 	hurriedS  bool          // it must not wait
 	answered  audit.Encoded // what outcomes say of the session
 
+	since time.Time
+	sent  atomic.Int64 // rows of the answer that is being given
+
 	doomed error // why it ends as soon as it is logged in; the login's own
 
 	leaving atomic.Bool  // it ends as soon as it is idle

@@ -38,3 +38,47 @@ CREATE TABLE IF NOT EXISTS pgveil.factors (
     created_at    timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE pgveil.factors IS 'Second factors. Secrets and recovery codes are nothing without pgveil''s key file.';
+
+CREATE TABLE IF NOT EXISTS pgveil.quarantines (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    who         text NOT NULL CHECK (who IN ('user', 'login', 'address')),
+    name        text NOT NULL CHECK (name <> ''),
+    reason      text NOT NULL CHECK (reason <> ''),
+    made_by     text NOT NULL,
+    automatic   boolean NOT NULL,
+    made_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    ends_at     timestamptz NOT NULL,
+    released_at timestamptz,
+    released_by text,
+    release     text
+);
+COMMENT ON TABLE pgveil.quarantines IS 'Who is kept out by every pgveil in front of this database, until when, and who wanted it.';
+CREATE INDEX IF NOT EXISTS quarantines_in_force ON pgveil.quarantines (ends_at) WHERE released_at IS NULL;
+
+CREATE TABLE IF NOT EXISTS pgveil.proxies (
+    proxy    text PRIMARY KEY,
+    began_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    seen_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE pgveil.proxies IS 'The pgveils in front of this database.';
+
+CREATE TABLE IF NOT EXISTS pgveil.orders (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    what     text NOT NULL CHECK (what IN ('list', 'kill session', 'kill user')),
+    name     text NOT NULL,
+    asked_by text NOT NULL,
+    reason   text NOT NULL,
+    proxy    text NOT NULL,
+    asked_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE pgveil.orders IS 'What one pgveil asks of the others about their sessions.';
+CREATE INDEX IF NOT EXISTS orders_asked ON pgveil.orders (asked_at);
+
+CREATE TABLE IF NOT EXISTS pgveil.answers (
+    order_id bigint NOT NULL REFERENCES pgveil.orders ON DELETE CASCADE,
+    proxy    text NOT NULL,
+    ended    integer NOT NULL,
+    sessions jsonb NOT NULL,
+    PRIMARY KEY (order_id, proxy)
+);
+COMMENT ON TABLE pgveil.answers IS 'What the others say to an order.';
