@@ -117,6 +117,28 @@ func (p *parser) targetName() *Error {
 	return p.advance()
 }
 
+// Contained refuses a command that was not parsed, and that no parsed one could be.
+func (c Command) Contained() error {
+	for _, t := range []struct {
+		text    string
+		longest int
+	}{{c.Whom.Name, maxName}, {c.Because, maxReason}, {c.Session, sessionLength}} {
+		if len(t.text) > t.longest || strings.ContainsRune(t.text, 0) || !utf8.ValidString(t.text) {
+			return Fail(Syntax, "", "a text is too long, or is not one")
+		}
+	}
+	switch {
+	case (c.Verb == VerbQuarantine || c.Verb == VerbRelease || c.Verb == VerbKill && c.Session == "") && (c.Whom.Name == "" || c.Whom.Who == 0):
+		return Fail(Syntax, "name one user, login or address", "it is not said who is meant")
+	case c.Verb == VerbQuarantine && strings.TrimSpace(c.Because) == "":
+		return Fail(Syntax, "say why", "a reason is missing")
+	case c.For != 0 && (c.For < time.Second || c.For > maxKept):
+		return Fail(Syntax, "a second to a year; without it, it is until released", "a quarantine is not as long as that")
+	default:
+		return nil
+	}
+}
+
 // reason reads a reason that the database can hold.
 func (p *parser) reason(hint string) *Error {
 	at := p.peek.at

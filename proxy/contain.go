@@ -59,6 +59,16 @@ func (srv *Server) RunContainment(ctx context.Context, cmd privacy.Command, by O
 	}
 }
 
+// Barred refuses who is in quarantine, for those who ask by another way than a
+// session.
+func (srv *Server) Barred(by Officer) error {
+	a := by.Access
+	if q := srv.containment.now.Load().on(suspect{a.Login, a.User, by.From, a}, srv.now()); q != nil {
+		return privacy.Fail(privacy.NotAllowed, "whoever may contain users can release it", "%s is in quarantine", q.whom())
+	}
+	return nil
+}
+
 // meant reads whom a command is about. Nobody puts themselves in quarantine, or
 // out of it.
 func (by Officer) meant(w privacy.Whom) (*hold, error) {

@@ -56,13 +56,20 @@ func (srv *Server) Contain(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
-	if err := srv.writeHolds(ctx); err != nil {
-		return err
+	// Where nothing can be written, there may still be something to read.
+	err := errors.Join(srv.writeHolds(ctx), srv.readHolds(ctx))
+	return errors.Join(err, srv.obey(ctx))
+}
+
+// ReadQuarantines reads who is in quarantine. What lets nobody in before that lets
+// nobody in who is.
+func (srv *Server) ReadQuarantines(ctx context.Context) error {
+	if srv.quarantines == nil {
+		return nil
 	}
-	if err := srv.readHolds(ctx); err != nil {
-		return err
-	}
-	return srv.obey(ctx)
+	srv.containment.round.Lock()
+	defer srv.containment.round.Unlock()
+	return srv.readHolds(ctx)
 }
 
 // writeHolds writes down the quarantines that were decided here. Each is written

@@ -26,12 +26,14 @@ import (
 	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
+	"github.com/pgveil/pgveil/proxy"
 )
 
-// api serves over HTTP what PRIVACY commands do to ledgers. Who asks is known by
+// api serves over HTTP what PRIVACY commands do to ledgers and sessions. Who asks is known by
 // a token, and may do what the policy's user may.
 type api struct {
 	service  *dsar.Service
+	server   *proxy.Server // whose sessions are contained; nil: none are
 	log      *slog.Logger
 	audit    *audit.Log
 	database string
@@ -70,7 +72,7 @@ func (p *process) startAPI(ctx context.Context, tasks *sync.WaitGroup, failed ch
 
 // openAPI listens for requests. What it gives serves them until its context ends.
 func (p *process) openAPI() (func(context.Context) error, error) {
-	a := &api{service: p.privacyService(), log: p.log, audit: p.audit, database: p.cfg.Database, tokens: p.cfg.API.Tokens, turns: make(chan struct{}, maxAPIRequests)}
+	a := &api{service: p.privacyService(), server: p.server, log: p.log, audit: p.audit, database: p.cfg.Database, tokens: p.cfg.API.Tokens, turns: make(chan struct{}, maxAPIRequests)}
 	if _, err := a.user(""); err != nil && !errors.Is(err, errNoToken) {
 		return nil, err
 	}
@@ -184,27 +186,28 @@ func (a *api) user(token string) (string, error) {
 }
 
 // caller gives who asks.
-func (a *api) caller(r *http.Request) (*policy.Access, error) {
+func (a *api) caller(r *http.Request) (by proxy.Officer, err error) {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return nil, errNoToken
+		return by, errNoToken
 	}
 	user, err := a.user(token)
 	if err != nil {
-		return nil, err
+		return by, err
 	}
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return nil, fmt.Errorf("the client's address: %w", err)
+		return by, fmt.Errorf("the client's address: %w", err)
 	}
 	set, _ := a.service.Current()
-	access, err := set.Decide(policy.Claim{Login: user, From: from.Addr().Unmap()})
+	by.From = from.Addr().Unmap()
+	by.Access, err = set.Decide(policy.Claim{Login: user, From: by.From})
 	var unknown *policy.UnknownLoginError
 	if errors.As(err, &unknown) {
 		a.log.Error("api: the tokens' file names a user that the policy does not have", "user", user)
-		return nil, errNoToken
+		return by, errNoToken
 	}
-	return access, err
+	return by, err
 }
 
 // refuseHTTP answers with an error.

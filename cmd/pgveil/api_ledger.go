@@ -15,11 +15,11 @@ import (
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/dsar"
-	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
+	"github.com/pgveil/pgveil/proxy"
 )
 
-// routes are the requests about ledgers, and the commands that they are.
+// routes are the requests that are served, and the commands that they are.
 var routes = map[string]privacy.Verb{
 	"GET /v1/subjects/{kind}/{key}/consents":        privacy.VerbConsents,
 	"POST /v1/subjects/{kind}/{key}/consents":       privacy.VerbConsent,
@@ -28,6 +28,13 @@ var routes = map[string]privacy.Verb{
 	"DELETE /v1/subjects/{kind}/{key}/restrictions": privacy.VerbLiftRestriction,
 	"POST /v1/subjects/{kind}/{key}/objections":     privacy.VerbObject,
 	"DELETE /v1/subjects/{kind}/{key}/objections":   privacy.VerbLiftObjection,
+
+	"GET /v1/sessions":                 privacy.VerbSessions,
+	"DELETE /v1/sessions/{session}":    privacy.VerbKill,
+	"DELETE /v1/users/{user}/sessions": privacy.VerbKill,
+	"GET /v1/quarantines":              privacy.VerbQuarantines,
+	"POST /v1/quarantines":             privacy.VerbQuarantine,
+	"DELETE /v1/quarantines":           privacy.VerbRelease,
 }
 
 // ledgerBody is what a request says. Which fields it may have is said by its
@@ -46,6 +53,9 @@ type ledgerBody struct {
 
 // requested reads a request as the command that it is.
 func requested(w http.ResponseWriter, r *http.Request, verb privacy.Verb) (privacy.Command, error) {
+	if proxy.ContainmentColumns(verb) != nil {
+		return requestedContainment(w, r, verb)
+	}
 	cmd := privacy.Command{Verb: verb, Subject: r.PathValue("kind"), Key: privacy.Key{Values: []string{r.PathValue("key")}}}
 	if !cmd.Changes() {
 		return cmd, nil
@@ -73,7 +83,7 @@ func requested(w http.ResponseWriter, r *http.Request, verb privacy.Verb) (priva
 
 // readStrictly reads JSON that means one thing to all who read it: text, each name
 // once and as it is spelled here, none that is not known, and nothing behind it.
-func readStrictly(text []byte, into *ledgerBody) error {
+func readStrictly[T any](text []byte, into *T) error {
 	in := json.NewDecoder(bytes.NewReader(text))
 	in.DisallowUnknownFields()
 	if err := in.Decode(into); err != nil {
@@ -99,7 +109,7 @@ func readStrictly(text []byte, into *ledgerBody) error {
 // serve answers one request: nothing is done, and nothing told, without a
 // durable record of it.
 func (a *api) serve(w http.ResponseWriter, r *http.Request, verb privacy.Verb) {
-	access, err := a.caller(r)
+	by, err := a.caller(r)
 	if errors.Is(err, errNoToken) {
 		a.log.Info("api: refused", "client", r.RemoteAddr, "err", err)
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -110,9 +120,10 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, verb privacy.Verb) {
 		a.failed(w, err)
 		return
 	}
+	access := by.Access
 	cmd, err := requested(w, r, verb)
 	if err == nil {
-		err = mayAsk(access, cmd)
+		err = a.mayAsk(by, cmd)
 	}
 	record := audit.Record{
 		Kind: audit.KindPrivacy, Login: access.Login, User: access.User, Roles: access.Roles, Client: r.RemoteAddr, App: "api",
@@ -126,7 +137,7 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, verb privacy.Verb) {
 	}
 	var rows [][]string
 	if err == nil {
-		rows, err = a.run(r.Context(), cmd, record)
+		rows, err = a.run(r.Context(), cmd, record, by)
 	}
 	var said *privacy.Error
 	record.Message, record.Rows = "done", int64(len(rows))
@@ -151,7 +162,13 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, verb privacy.Verb) {
 	}
 }
 
-func mayAsk(access *policy.Access, cmd privacy.Command) error {
+func (a *api) mayAsk(by proxy.Officer, cmd privacy.Command) error {
+	access := by.Access
+	if a.server != nil {
+		if err := a.server.Barred(by); err != nil {
+			return err
+		}
+	}
 	if right := cmd.Right(); right == "" || !access.May(right) {
 		return privacy.Fail(privacy.NotAllowed, fmt.Sprintf("ask for a role with the right %q under privacy, which needs no second factor", right),
 			"the token's user may not do this")
@@ -160,7 +177,7 @@ func mayAsk(access *policy.Access, cmd privacy.Command) error {
 }
 
 // run runs a command once its record is durable.
-func (a *api) run(ctx context.Context, cmd privacy.Command, record audit.Record) (rows [][]string, err error) {
+func (a *api) run(ctx context.Context, cmd privacy.Command, record audit.Record, by proxy.Officer) (rows [][]string, err error) {
 	if cmd.Changes() {
 		record.Message = "to be written"
 		row, err := a.service.Change(ctx, cmd, record.User, func(ctx context.Context, digest string) error {
@@ -176,6 +193,9 @@ func (a *api) run(ctx context.Context, cmd privacy.Command, record audit.Record)
 	if err := a.witness(ctx, record); err != nil {
 		return nil, err
 	}
+	if proxy.ContainmentColumns(cmd.Verb) != nil {
+		return a.contain(ctx, cmd, by)
+	}
 	_, err = a.service.Run(ctx, cmd, record.User, func(row []string) error { rows = append(rows, row); return nil })
 	return rows, err
 }
@@ -189,12 +209,19 @@ func (a *api) witness(ctx context.Context, record audit.Record) error {
 	return a.audit.Sync(ctx, seq)
 }
 
+func columnsOf(cmd privacy.Command) []string {
+	if columns := proxy.ContainmentColumns(cmd.Verb); columns != nil {
+		return columns
+	}
+	return dsar.Columns(cmd)
+}
+
 // named gives rows with the names of their columns.
 func named(cmd privacy.Command, rows [][]string) []map[string]string {
 	all := make([]map[string]string, len(rows))
 	for i, row := range rows {
 		all[i] = map[string]string{}
-		for j, column := range dsar.Columns(cmd) {
+		for j, column := range columnsOf(cmd) {
 			all[i][column] = row[j]
 		}
 	}

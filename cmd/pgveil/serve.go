@@ -105,6 +105,7 @@ type process struct {
 	own         *dialer
 	catalog     *connection // pgveil's own, for the catalog
 	memory      *connection // and for what it remembers in the database
+	contain     *connection // to what is remembered of quarantines: it waits for nothing else
 	names       *connection // and for what the access log calls data subjects; nil: nothing
 	verify      *auth.AuthQuery
 	users       atomic.Pointer[auth.Users]       // of the users file
@@ -155,7 +156,7 @@ func (p *process) start(ctx context.Context) (err error) {
 	if p.own, err = newDialer(p.cfg); err != nil {
 		return err
 	}
-	p.catalog, p.memory = newConnection(p.own.open), newConnection(p.own.openBrief)
+	p.catalog, p.memory, p.contain = newConnection(p.own.open), newConnection(p.own.openBrief), newConnection(p.own.openBrief)
 	if p.cfg.Audit.Subjects {
 		p.names = newConnection(p.own.openBrief)
 	}
@@ -181,7 +182,7 @@ func (p *process) start(ctx context.Context) (err error) {
 	}
 	p.issuers.first(ctx, p.log)
 	p.gauges()
-	if p.counters, err = openCounters(p.cfg, derive(key, "counters"), alert.Logger{Log: p.log}, p.registry); err != nil {
+	if p.counters, err = openCounters(p.cfg, derive(key, "counters"), p.alerts, p.registry); err != nil {
 		return err
 	}
 	options, err := p.options(key)
@@ -189,6 +190,9 @@ func (p *process) start(ctx context.Context) (err error) {
 		return err
 	}
 	if p.server, err = proxy.New(options); err != nil {
+		return err
+	}
+	if err := p.firstQuarantines(ctx); err != nil {
 		return err
 	}
 	_, err = p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: started(other), Generation: p.enforcer.Engine().Policy.Generation()})
@@ -200,7 +204,8 @@ func (p *process) close() error {
 	if p.verify != nil {
 		errs = append(errs, p.verify.Close(context.Background()))
 	}
-	for _, c := range []*connection{p.catalog, p.memory, p.names} {
+	p.signOff()
+	for _, c := range []*connection{p.catalog, p.memory, p.contain, p.names} {
 		if c != nil {
 			errs = append(errs, c.close())
 		}
@@ -257,7 +262,8 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	o := proxy.Options{
 		Database: p.cfg.Database, Enforcer: p.enforcer, Audit: p.audit, Durable: p.cfg.Audit.Durability == "intent",
 		Privacy: p.privacyService(), Appended: p.cfg.Auth.AppendedCode,
-		State:   &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Alerts: p.alerts},
+		State:       &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Alerts: p.alerts},
+		Quarantines: &state.Store{Use: p.contain.use}, Name: proxyName(),
 		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
 		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Loops: p.cfg.Limits.Loops, Alerts: p.alerts, Log: p.log, Metrics: p.registry,
 	}
@@ -332,6 +338,8 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	p.table.run(sessions, &tasks)
 	tasks.Go(func() { p.keepElevations(accepting) })
 	tasks.Go(func() { keepCounters(accepting, p.counters, p.log) })
+	tasks.Go(func() { p.keepContained(sessions) })
+	tasks.Go(func() { p.hearOthers(sessions) })
 	tasks.Go(func() { p.destroySealed(accepting) })
 	tasks.Go(func() { p.keepRoles(accepting) })
 	tasks.Go(func() { p.watchTroubles(accepting) })
