@@ -48,8 +48,10 @@ var layers = map[string]may{
 	},
 	"catalog/pgload": {ours: list("catalog"), modules: list(pgx), why: "the only way from a live server to a catalog"},
 
+	"recognise": {why: "bytes in, places out: whoever scans values of a database, on their way or at rest, needs nothing else of ours"},
+
 	"policy": {
-		ours: list("catalog"), modules: list(yaml),
+		ours: list("catalog recognise"), modules: list(yaml),
 		why: "pure: a document and a catalog in, decisions out; never rewrite, which asks it",
 	},
 
