@@ -23,6 +23,7 @@ type Set struct {
 	extensions map[string]bool
 	discloses  map[catalog.Name]bool
 	retention  []Retention
+	scanned    []string    // classes
 	expiries   []time.Time // when rules expire, sorted
 	places     places      // that roles and users come from, the narrowest first
 	now        func() time.Time
@@ -89,6 +90,7 @@ func Compile(d *Document, cat *catalog.Snapshot, options ...Option) (*Set, error
 	c.functions()
 	c.retention()
 	c.limits()
+	c.scans()
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type Document struct {
 	factor     factor
 	limits     Limits
 	counted    []countedName // kinds and classes that limits name
+	scanWrites scan          // of what goes into open columns
 
 	unclassified Treatment
 	generation   string
@@ -93,6 +94,7 @@ type class struct {
 	special bool
 	seal    string
 	about   string
+	scan    scan
 }
 
 type role struct {
@@ -340,6 +342,7 @@ func (r *reader) document(root *yaml.Node) {
 			}
 		},
 		"elevations":    func(n *yaml.Node) { r.items(n, "elevations", r.elevation) },
+		"scan_writes":   once("scan_writes", func(n *yaml.Node) { d.scanWrites = r.scan(n, "scan_writes", writeWords) }),
 		"second_factor": once("second_factor", r.factor),
 		"limits":        once("limits", func(n *yaml.Node) { d.limits = r.limits(n, 0, "") }),
 	})
