@@ -75,6 +75,8 @@ type Plan struct {
 	Reasons     []string // the rules that decided, and consent and row filters in words
 	Columns     []ColumnUse
 	Subjects    []*Naming      // one a step; nil for a step that is about nobody, or where subjects are not named
+	Written     []Written      // values that go into open columns, where the policy asks
+	Unread      bool           // what it reads is not all among the columns
 	Access      *policy.Access // that it was made for
 	Memo        atomic.Value   // for whoever carries the plan out, to keep what it derives from it
 }
@@ -264,7 +266,9 @@ func (e *Engine) observe(s Session, sql string, p *Plan) *Plan {
 	err := e.enforce(s, sql, would)
 	p.Steps, p.Columns, p.Reasons = would.Steps, would.Columns, would.Reasons
 	e.describeSubjects(s, sql, p)
+	e.describeWritten(s, sql, p)
 	if err != nil {
+		p.Unread = true
 		p.Reasons = append(p.Reasons, "would refuse: "+err.Error())
 	} else if would.Decision == Masked {
 		p.Reasons = append(p.Reasons, "would mask")
@@ -278,7 +282,8 @@ func (e *Engine) observe(s Session, sql string, p *Plan) *Plan {
 func (e *Engine) describe(s Session, sql string, p *Plan) {
 	stmts, err := parse.Parse(sql)
 	if err != nil {
-		p.Reasons = append(p.Reasons, "not understood: recorded by shape only")
+		p.Reasons, p.Unread = append(p.Reasons, "not understood: recorded by shape only"), true
+		e.describeWritten(s, sql, p)
 		return
 	}
 	for _, st := range stmts {
@@ -286,7 +291,7 @@ func (e *Engine) describe(s Session, sql string, p *Plan) {
 		if n := queryOf(st.Node); n != nil {
 			q, err := e.guess(s, n, nil)
 			if err != nil {
-				p.Reasons = append(p.Reasons, "not resolved: recorded by shape only")
+				p.Reasons, p.Unread = append(p.Reasons, "not resolved: recorded by shape only"), true
 			} else {
 				step.Effect = e.describeUses(q, p)
 			}
@@ -294,6 +299,7 @@ func (e *Engine) describe(s Session, sql string, p *Plan) {
 		p.Steps = append(p.Steps, step)
 	}
 	e.describeSubjects(s, sql, p)
+	e.describeWritten(s, sql, p)
 }
 
 func (e *Engine) describeUses(q *resolve.Query, p *Plan) (effect Effect) {

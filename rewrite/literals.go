@@ -237,6 +237,7 @@ func (e *Engine) share(s Session, l *literals, text string, own *Plan, ownErr er
 	}
 	// What the log says of the form must not name the marks.
 	p.Shape, p.Fingerprint, p.Text = own.Shape, own.Fingerprint, ""
+	l.number(p.Written)
 	sh := &shared{plan: p}
 	if !p.Changed {
 		return sh
@@ -284,7 +285,7 @@ func sameRefusal(a, b error) bool {
 
 func samePlan(a, b *Plan) bool {
 	return a.Changed == b.Changed && a.Governed == b.Governed && a.Decision == b.Decision &&
-		slices.Equal(a.Steps, b.Steps) && slices.EqualFunc(a.Subjects, b.Subjects, (*Naming).equal) && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Reasons, b.Reasons)
+		slices.Equal(a.Steps, b.Steps) && slices.EqualFunc(a.Subjects, b.Subjects, (*Naming).equal) && sameWritten(a.Written, b.Written) && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Reasons, b.Reasons)
 }
 
 // decides tells whether some literal of a statement could decide what the

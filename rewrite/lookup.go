@@ -24,6 +24,9 @@ type Ready struct {
 	// Value is what the text says of who asks, when the plan is shared with
 	// texts that say something else: of the only step, whose Value is "".
 	Value string
+	// Literals are those of a text that shares its plan, as they are written,
+	// where Plan.Written speaks of them. They are slices of the text.
+	Literals [][]byte
 }
 
 // Use sets for which engine and session statements are planned from now on.
@@ -95,9 +98,13 @@ func (l *Lookup) share(text string) (Ready, bool, error) {
 }
 
 func (l *Lookup) fill(sh *shared) Ready {
-	if sh.parts == nil {
-		return Ready{Plan: sh.plan}
+	r := Ready{Plan: sh.plan}
+	if sh.plan != nil && len(sh.plan.Written) > 0 {
+		r.Literals = l.lits.lits
 	}
-	l.sql = sh.fill(l.sql[:0], l.lits.lits)
-	return Ready{Plan: sh.plan, SQL: l.sql}
+	if sh.parts != nil {
+		l.sql = sh.fill(l.sql[:0], l.lits.lits)
+		r.SQL = l.sql
+	}
+	return r
 }

@@ -53,6 +53,7 @@ var stages = []stage{
 	{"images", (*planner).images},
 	{"may write", forTargets((*planner).mayWrite)},
 	{"written columns", forTargets((*planner).writtenColumns)},
+	{"values written", forTargets((*planner).valuesWritten)},
 	{"preserves", forTargets((*planner).preserves)},
 	{"mask target", forTargets((*planner).maskTarget)},
 	{"drop refused", forTargets((*planner).dropRefused)},

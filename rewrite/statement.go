@@ -71,6 +71,7 @@ func (c *planner) statement(n *pg_query.Node) (*pg_query.Node, error) {
 	case *pg_query.Node_ExecuteStmt:
 		effect, err := c.execute(v.ExecuteStmt)
 		if err == nil {
+			c.engine.executes(c.session, v.ExecuteStmt, c.plan)
 			c.step(command, effect, v.ExecuteStmt.Name)
 		}
 		return n, err
