@@ -85,6 +85,7 @@ var unseen = map[string]string{
 	"narrow":          "it is there for indexes",
 	"subjects":        "it names subjects for the access log (see TestNamedSubjectsChangeNothing)",
 	"images":          "it has rows taken for the access log, and changes nothing else (see addColumns)",
+	"values written":  "it says which values are written, and changes nothing (see TestWritten)",
 	"pin":             "a bare name is not sent where it could mean what a target hides (see Mutations)",
 }
 
