@@ -61,8 +61,12 @@ var layers = map[string]may{
 		why: "what names mean depends on the catalog alone, not on what the policy thinks of it",
 	},
 	"rewrite/mask": {ours: list("catalog policy"), why: "masks are SQL text: no parser, and no server"},
+	"rewrite/injection": {
+		ours: list("rewrite/parse"), modules: list(pgquery, protobuf),
+		why: "what injections look like is a matter of the text alone: whose it is, and what it may see, is decided elsewhere",
+	},
 	"rewrite": {
-		ours: list("catalog policy rewrite/mask rewrite/parse rewrite/resolve"), modules: list(pgquery, protobuf),
+		ours: list("catalog policy rewrite/injection rewrite/mask rewrite/parse rewrite/resolve"), modules: list(pgquery, protobuf),
 		why: "Plan is the whole of enforcement and does no I/O: proxy, explain and test share it; never proxy",
 	},
 	"rewrite/cases": {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite/injection"
 	"github.com/pgveil/pgveil/rewrite/parse"
 	"github.com/pgveil/pgveil/rewrite/resolve"
 )
@@ -74,11 +75,13 @@ type Plan struct {
 	Fingerprint string
 	Reasons     []string // the rules that decided, and consent and row filters in words
 	Columns     []ColumnUse
-	Subjects    []*Naming      // one a step; nil for a step that is about nobody, or where subjects are not named
-	Written     []Written      // values that go into open columns, where the policy asks
-	Unread      bool           // what it reads is not all among the columns
-	Access      *policy.Access // that it was made for
-	Memo        atomic.Value   // for whoever carries the plan out, to keep what it derives from it
+	Signs       []injection.Sign // that somebody's input has changed the text
+	Guesses     bool             // a condition asks for a hidden value, which its column's rule lets it
+	Subjects    []*Naming        // one a step; nil for a step that is about nobody, or where subjects are not named
+	Written     []Written        // values that go into open columns, where the policy asks
+	Unread      bool             // what it reads is not all among the columns
+	Access      *policy.Access   // that it was made for
+	Memo        atomic.Value     // for whoever carries the plan out, to keep what it derives from it
 }
 
 // Decision is what the policy said of a text as a whole.
@@ -210,6 +213,7 @@ func (e *Engine) enforce(s Session, sql string, p *Plan) error {
 	if err != nil {
 		return asRefusal(err, sql)
 	}
+	p.Signs = injection.Signs(sql, stmts)
 	p.Decision = Allowed
 	texts := make([]string, len(stmts))
 	local, changed := s, false // what the statements before leave behind
@@ -265,6 +269,7 @@ func (e *Engine) observe(s Session, sql string, p *Plan) *Plan {
 	would := &Plan{Text: sql, Shape: p.Shape, Fingerprint: p.Fingerprint, Access: s.Access}
 	err := e.enforce(s, sql, would)
 	p.Steps, p.Columns, p.Reasons = would.Steps, would.Columns, would.Reasons
+	p.Signs, p.Guesses = would.Signs, would.Guesses
 	e.describeSubjects(s, sql, p)
 	e.describeWritten(s, sql, p)
 	if err != nil {
@@ -286,6 +291,7 @@ func (e *Engine) describe(s Session, sql string, p *Plan) {
 		e.describeWritten(s, sql, p)
 		return
 	}
+	p.Signs = injection.Signs(sql, stmts)
 	for _, st := range stmts {
 		step := Step{Command: commandName(st.Node)}
 		if n := queryOf(st.Node); n != nil {

@@ -12,6 +12,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pgveil/pgveil/rewrite/injection"
 	"github.com/pgveil/pgveil/rewrite/parse"
 )
 
@@ -285,15 +286,15 @@ func sameRefusal(a, b error) bool {
 
 func samePlan(a, b *Plan) bool {
 	return a.Changed == b.Changed && a.Governed == b.Governed && a.Decision == b.Decision &&
-		slices.Equal(a.Steps, b.Steps) && slices.EqualFunc(a.Subjects, b.Subjects, (*Naming).equal) && sameWritten(a.Written, b.Written) && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Reasons, b.Reasons)
+		a.Guesses == b.Guesses && slices.Equal(a.Signs, b.Signs) && slices.Equal(a.Steps, b.Steps) && slices.EqualFunc(a.Subjects, b.Subjects, (*Naming).equal) && sameWritten(a.Written, b.Written) && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Reasons, b.Reasons)
 }
 
 // decides tells whether some literal of a statement could decide what the
 // statement means, so that no plan may be shared: it is part of a type, counts
-// output columns, or names a setting.
+// output columns, names a setting, or is what makes an injection one.
 func decides(sql string) bool {
 	node, err := parse.ParseOne(sql)
-	if err != nil {
+	if err != nil || injection.DependsOnLiterals(node) {
 		return true
 	}
 	found := false

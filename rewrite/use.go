@@ -152,6 +152,7 @@ func (c *planner) useMasked(u resolve.Use, v *view, t policy.Treatment, name str
 	switch {
 	case u.As == resolve.UseEquality && t.Match == policy.MatchEquality && !(u.Match.Nullable && t.Mask.Kind == policy.MaskNull):
 		v.matches = append(v.matches, u)
+		c.plan.Guesses = true
 	case (u.As == resolve.UseFilter || u.As == resolve.UseEquality) && t.Match == policy.MatchRefuse:
 		return c.refuseColumn(name, "used in a condition", t)
 	}
