@@ -28,6 +28,7 @@ const (
 // finder collects the signs of one text.
 type finder struct {
 	signs []Sign
+	steps int      // that it may still take within what it walks through
 	ctes  []string // names that the statement gives to queries of its own
 	reads bool     // the statement reads tables that are not the system's
 }
@@ -41,7 +42,7 @@ func (f *finder) add(s Sign) {
 // Signs gives the signs of a text whose statements are given, each once, in no
 // order that means anything; nil for nearly every text.
 func Signs(sql string, stmts []parse.Statement) []Sign {
-	f := &finder{}
+	f := &finder{steps: maxSteps}
 	for i, st := range stmts {
 		if i > 0 && stacks(stmts[i-1].Node, st.Node) {
 			f.add(Stacked)
@@ -52,6 +53,20 @@ func Signs(sql string, stmts []parse.Statement) []Sign {
 		f.add(Comment)
 	}
 	return f.signs
+}
+
+// maxSteps bounds how many nodes are looked at from each of the nodes around
+// them, for who nests deeply: some milliseconds.
+const maxSteps = 100_000
+
+// has tells whether a tree has a node of which is says so.
+func (f *finder) has(n proto.Message, is func(proto.Message) bool) (found bool) {
+	parse.Walk(n, func(m proto.Message) bool {
+		f.steps--
+		found = found || f.steps > 0 && is(m)
+		return !found && f.steps > 0
+	})
+	return found
 }
 
 // statement looks at one statement. behind says that another one is before it.

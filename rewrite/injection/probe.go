@@ -45,13 +45,10 @@ func only(n *pg_query.Node) bool {
 
 // readsTable tells whether a statement names a table that is not the system's.
 func (f *finder) readsTable(n proto.Message) bool {
-	found := false
-	parse.Walk(n, func(m proto.Message) bool {
+	return f.has(n, func(m proto.Message) bool {
 		rv, ok := m.(*pg_query.RangeVar)
-		found = found || ok && !ofCatalog(rv) && !(rv.Schemaname == "" && slices.Contains(f.ctes, rv.Relname))
-		return !found
+		return ok && !ofCatalog(rv) && !(rv.Schemaname == "" && slices.Contains(f.ctes, rv.Relname))
 	})
-	return found
 }
 
 // ofCatalog tells whether a name is that of one of the system's tables.
@@ -67,47 +64,41 @@ func ofCatalog(rv *pg_query.RangeVar) bool {
 }
 
 // readsCatalog tells whether a query reads the system's tables.
-func readsCatalog(n proto.Message) bool {
-	found := false
-	parse.Walk(n, func(m proto.Message) bool {
+func (f *finder) readsCatalog(n proto.Message) bool {
+	return f.has(n, func(m proto.Message) bool {
 		rv, ok := m.(*pg_query.RangeVar)
-		found = found || ok && ofCatalog(rv)
-		return !found
+		return ok && ofCatalog(rv)
 	})
-	return found
 }
 
 // subLink looks at a query within an expression.
 func (f *finder) subLink(s *pg_query.SubLink) {
 	sel := s.Subselect.GetSelectStmt()
 	switch {
-	case f.reads && readsCatalog(sel):
+	case f.reads && f.readsCatalog(sel):
 		f.add(Catalog)
 	case sel == nil || sel.Op != pg_query.SetOperation_SETOP_NONE:
 		return
 	case len(sel.FromClause) == 0 && len(sel.TargetList) == 1 && sel.TargetList[0].GetResTarget().GetVal().GetCaseExpr() != nil:
 		f.add(Boolean)
-	case heavy(sel):
+	case f.heavy(sel):
 		f.add(Time)
 	}
 }
 
 // heavy tells whether a query only takes time: it counts made-up rows.
-func heavy(sel *pg_query.SelectStmt) bool {
+func (f *finder) heavy(sel *pg_query.SelectStmt) bool {
 	counts := len(sel.TargetList) == 1 && functionName(sel.TargetList[0].GetResTarget().GetVal().GetFuncCall()) == "count"
 	return counts && len(sel.FromClause) > 0 && sel.WhereClause == nil && !slices.ContainsFunc(sel.FromClause, func(n *pg_query.Node) bool {
-		return !madeOfNumbers(n.GetRangeFunction())
+		return !f.madeOfNumbers(n.GetRangeFunction())
 	})
 }
 
-func madeOfNumbers(r *pg_query.RangeFunction) bool {
-	found := false
-	parse.Walk(r, func(m proto.Message) bool {
+func (f *finder) madeOfNumbers(r *pg_query.RangeFunction) bool {
+	return f.has(r, func(m proto.Message) bool {
 		call, ok := m.(*pg_query.FuncCall)
-		found = found || ok && functionName(call) == "generate_series"
-		return !found
+		return ok && functionName(call) == "generate_series"
 	})
-	return found
 }
 
 // conditions looks at how conditions are joined, and at what they compare with
@@ -128,7 +119,13 @@ func (f *finder) conditions(clauses ...*pg_query.Node) {
 	}
 }
 
+// comparing are the operators that compare.
+var comparing = []string{"=", "<>", "<", ">", "<=", ">=", "~", "~*"}
+
 func (f *finder) comparison(e *pg_query.A_Expr) {
+	if f.steps--; e.Kind == pg_query.A_Expr_Kind_AEXPR_OP && !slices.Contains(comparing, operator(e)) {
+		return
+	}
 	for _, pair := range [][2]*pg_query.Node{{e.Lexpr, e.Rexpr}, {e.Rexpr, e.Lexpr}} {
 		side, other := pair[0], pair[1]
 		if !constant(other) {
@@ -137,7 +134,7 @@ func (f *finder) comparison(e *pg_query.A_Expr) {
 		switch cast := side.GetTypeCast(); {
 		case cast != nil && numeric(cast.TypeName) && cast.Arg.GetSubLink() != nil:
 			f.add(Error)
-		case probes(side):
+		case f.probes(side):
 			f.add(Boolean)
 		}
 	}
@@ -145,20 +142,20 @@ func (f *finder) comparison(e *pg_query.A_Expr) {
 
 // probes tells whether an expression, which is compared with a constant, looks
 // into another value piece by piece.
-func probes(n *pg_query.Node) bool {
+func (f *finder) probes(n *pg_query.Node) bool {
 	if sel := n.GetSubLink().GetSubselect().GetSelectStmt(); sel != nil && len(sel.TargetList) == 1 {
-		return looksInto(sel.TargetList[0].GetResTarget().GetVal(), 1)
+		return f.looksInto(sel.TargetList[0].GetResTarget().GetVal(), 1)
 	}
-	return looksInto(n, 2)
+	return f.looksInto(n, 2)
 }
 
 // looksInto tells whether an expression takes pieces of a sub-select or of what
 // the server tells of itself; or of anything, by so many functions around each
 // other, of which the outermost is one for code points.
-func looksInto(n *pg_query.Node, depth int) bool {
+func (f *finder) looksInto(n *pg_query.Node, depth int) bool {
 	call := n.GetFuncCall()
 	if cast := n.GetTypeCast(); cast != nil {
-		return looksInto(cast.Arg, depth)
+		return f.looksInto(cast.Arg, depth)
 	}
 	if call == nil || !slices.Contains(looking, functionName(call)) {
 		return false
@@ -167,29 +164,34 @@ func looksInto(n *pg_query.Node, depth int) bool {
 		return slices.Contains([]string{"substring", "substr", "ascii", "get_byte", "left", "right"}, functionName(call))
 	}
 	for _, arg := range call.Args {
-		if holds(arg) {
+		if f.holds(arg) {
 			return true
 		}
 	}
-	return slices.Contains([]string{"ascii", "get_byte"}, functionName(call)) && slices.ContainsFunc(call.Args, func(a *pg_query.Node) bool { return looksInto(a, 1) })
+	return slices.Contains([]string{"ascii", "get_byte"}, functionName(call)) && slices.ContainsFunc(call.Args, func(a *pg_query.Node) bool { return f.looksInto(a, 1) })
 }
 
 // holds tells whether an expression holds a sub-select, or asks the server of
 // itself.
-func holds(n *pg_query.Node) bool {
-	found := false
-	parse.Walk(n, func(m proto.Message) bool {
+func (f *finder) holds(n *pg_query.Node) bool {
+	return f.has(n, func(m proto.Message) bool {
 		switch v := m.(type) {
 		case *pg_query.SubLink:
-			found = true
+			return true
 		case *pg_query.SQLValueFunction:
-			found = found || v.Op >= pg_query.SQLValueFunctionOp_SVFOP_CURRENT_ROLE // who is logged in; before it, what time it is
+			return tellsWho(v)
 		case *pg_query.FuncCall:
-			found = found || slices.Contains(telling, functionName(v))
+			return slices.Contains(telling, functionName(v))
+		default:
+			return false
 		}
-		return !found
 	})
-	return found
+}
+
+// tellsWho tells functions that say who is logged in from those that say what
+// time it is, which come before them.
+func tellsWho(v *pg_query.SQLValueFunction) bool {
+	return v != nil && v.Op >= pg_query.SQLValueFunctionOp_SVFOP_CURRENT_ROLE
 }
 
 // cast finds casts to a number of what is no number, so that the error tells
@@ -205,25 +207,21 @@ func (f *finder) cast(c *pg_query.TypeCast) {
 	}
 	e := arg.GetAExpr()
 	joins := e != nil && operator(e) == "||" || functionName(arg.GetFuncCall()) == "concat"
-	if joins && holds(arg) || slices.Contains([]string{"version", "current_database"}, functionName(arg.GetFuncCall())) || loggedIn(arg) || saysOfServer(arg) {
+	says := slices.Contains([]string{"version", "current_database"}, functionName(arg.GetFuncCall())) || tellsWho(arg.GetSqlvalueFunction())
+	if says || joins && f.holds(arg) || f.saysOfServer(arg) {
 		f.add(Error)
 	}
 }
 
-func loggedIn(n *pg_query.Node) bool {
-	v := n.GetSqlvalueFunction()
-	return v != nil && v.Op >= pg_query.SQLValueFunctionOp_SVFOP_CURRENT_ROLE
-}
-
 // saysOfServer tells whether a sub-select gives what the server says of itself,
 // or what its tables do.
-func saysOfServer(n *pg_query.Node) bool {
+func (f *finder) saysOfServer(n *pg_query.Node) bool {
 	sel := n.GetSubLink().GetSubselect().GetSelectStmt()
 	if sel == nil {
 		return false
 	}
 	counts := len(sel.TargetList) == 1 && functionName(sel.TargetList[0].GetResTarget().GetVal().GetFuncCall()) == "count"
-	return len(sel.TargetList) == 1 && holds(sel.TargetList[0]) || !counts && readsCatalog(sel)
+	return len(sel.TargetList) == 1 && f.holds(sel.TargetList[0]) || !counts && f.readsCatalog(sel)
 }
 
 func numeric(t *pg_query.TypeName) bool {

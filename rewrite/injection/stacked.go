@@ -50,12 +50,19 @@ func changesMore(n *pg_query.Node) bool {
 	}
 }
 
+// manyComments are more empty comments than anybody writes; the lexer's time
+// grows with the square of their number.
+const manyComments = 200
+
 // hidesByComments tells whether comments do to a text what nobody writes them
 // for: the last cuts off what looks like the rest of a statement, or several
 // empty ones stand in place of spaces.
 func hidesByComments(sql string, stmts []parse.Statement) bool {
 	if len(stmts) == 0 || !strings.Contains(sql, "--") && !strings.Contains(sql, "/*") {
 		return false
+	}
+	if strings.Count(sql, "/**/") > manyComments {
+		return true
 	}
 	scan, err := pg_query.Scan(sql)
 	if err != nil || len(scan.Tokens) < 2 {

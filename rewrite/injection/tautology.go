@@ -132,26 +132,32 @@ func bit(n *pg_query.Node) bool {
 
 // constant tells whether an expression is made of constants, and functions of
 // theirs that nobody calls for constants.
-func constant(n *pg_query.Node) bool {
+func constant(n *pg_query.Node) bool { return constantWithin(n, 8) }
+
+// constantWithin is constant for an expression that is so many levels deep.
+func constantWithin(n *pg_query.Node, levels int) bool {
+	if levels == 0 {
+		return false
+	}
+	is := func(n *pg_query.Node) bool { return constantWithin(n, levels-1) }
+	varies := func(n *pg_query.Node) bool { return !is(n) }
 	switch v := n.GetNode().(type) {
 	case *pg_query.Node_AConst:
 		return !v.AConst.Isnull
 	case *pg_query.Node_AExpr:
-		return (v.AExpr.Lexpr == nil || constant(v.AExpr.Lexpr)) && constant(v.AExpr.Rexpr)
+		return (v.AExpr.Lexpr == nil || is(v.AExpr.Lexpr)) && is(v.AExpr.Rexpr)
 	case *pg_query.Node_List:
 		return !slices.ContainsFunc(v.List.Items, varies)
 	case *pg_query.Node_BoolExpr:
 		return !slices.ContainsFunc(v.BoolExpr.Args, varies)
 	case *pg_query.Node_TypeCast:
-		return constant(v.TypeCast.Arg)
+		return is(v.TypeCast.Arg)
 	case *pg_query.Node_FuncCall:
 		return slices.Contains(spelling, functionName(v.FuncCall)) && !slices.ContainsFunc(v.FuncCall.Args, varies)
 	default:
 		return false
 	}
 }
-
-func varies(n *pg_query.Node) bool { return !constant(n) }
 
 // spelling are functions by which injections write constants without quotes.
 var spelling = []string{"chr", "ascii", "concat", "length", "char_length", "lower", "upper", "reverse", "md5", "substr", "substring", "repeat", "left", "right", "abs", "coalesce"}

@@ -15,7 +15,7 @@ func (f *finder) union(sel *pg_query.SelectStmt) {
 	}
 	added := sel.Rarg
 	switch {
-	case readsCatalog(added):
+	case f.readsCatalog(added):
 		f.add(Union)
 	case slices.ContainsFunc(added.TargetList, func(n *pg_query.Node) bool { return asksServer(n.GetResTarget().GetVal()) }):
 		f.add(Union)
@@ -36,7 +36,7 @@ func asksServer(n *pg_query.Node) bool {
 		name := functionName(v.FuncCall)
 		return slices.Contains(telling, name) && name != "current_setting" || name == "concat" && slices.ContainsFunc(v.FuncCall.Args, asksServer)
 	case *pg_query.Node_SqlvalueFunction:
-		return loggedIn(n)
+		return tellsWho(v.SqlvalueFunction)
 	default:
 		return false
 	}
