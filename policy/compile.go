@@ -87,6 +87,7 @@ func Compile(d *Document, cat *catalog.Snapshot, options ...Option) (*Set, error
 	c.users()
 	c.elevations()
 	c.factor()
+	c.watch()
 	c.functions()
 	c.retention()
 	c.limits()

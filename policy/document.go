@@ -34,6 +34,8 @@ type Document struct {
 	attributes []word            // that signed tokens bring
 	elevations []*offer
 	factor     factor
+	watch      Watch
+	excepted   []word // roles of which something is not watched for
 	limits     Limits
 	counted    []countedName // kinds and classes that limits name
 	scanWrites scan          // of what goes into open columns
@@ -272,6 +274,7 @@ func checkSize(name string, info os.FileInfo) error {
 // that holds everything wrong in any of them.
 func Parse(files ...File) (*Document, error) {
 	r := &reader{seen: map[string]Pos{}, doc: &Document{
+		watch:    usualWatch(),
 		purposes: map[string]*purpose{},
 		subjects: map[string]*subject{},
 		classes:  map[string]*class{},
@@ -343,6 +346,7 @@ func (r *reader) document(root *yaml.Node) {
 		},
 		"elevations":    func(n *yaml.Node) { r.items(n, "elevations", r.elevation) },
 		"scan_writes":   once("scan_writes", func(n *yaml.Node) { d.scanWrites = r.scan(n, "scan_writes", writeWords) }),
+		"watch":         once("watch", r.watch),
 		"second_factor": once("second_factor", r.factor),
 		"limits":        once("limits", func(n *yaml.Node) { d.limits = r.limits(n, 0, "") }),
 	})
