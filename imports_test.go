@@ -88,6 +88,7 @@ var layers = map[string]may{
 	},
 
 	"syslog": {modules: list("golang.org/x/sys"), why: "messages and connections: knows neither records nor events; sys to see what a peer has not acknowledged"},
+	"detect": {ours: list("alert policy"), why: "what is unusual in how somebody behaves: statements in, alerts out; no I/O, and no clock but the times it is given"},
 
 	"audit/ship": {
 		ours: list("alert audit syslog"), modules: list("github.com/twmb/franz-go golang.org/x/sys"),
