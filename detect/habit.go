@@ -27,7 +27,7 @@ func leastDay(at time.Time) string { return at.AddDate(0, 0, -historyKept).Forma
 // habits is what is known of somebody's past days and of this one.
 type habits struct {
 	day    string // this one
-	date   int    // the same, as day of the year, to see soon that another one begins
+	slot   int64  // of a quarter of an hour, to see soon that an hour may begin
 	hour   int
 	met    *sketch // on this day; nil: nobody
 	met1h  *sketch // within this hour of the clock
@@ -74,12 +74,17 @@ func (s spread) limit(times int) int { return s.median + times*max(s.mad*3/2, s.
 
 // turn begins a new day, or hour, when it is one.
 func (h *habits) turn(at time.Time) {
-	date, hour := at.YearDay(), at.Hour()
-	if date == h.date && hour == h.hour {
+	slot := at.Unix() / int64(15*time.Minute/time.Second) // by which the clocks of the world differ
+	if slot == h.slot {
+		return
+	}
+	h.slot = slot
+	day, hour := at.Format(time.DateOnly), at.Hour()
+	if day == h.day && hour == h.hour {
 		return
 	}
 	h.hour, h.met1h = hour, nil
-	if date == h.date {
+	if day == h.day {
 		return
 	}
 	if h.day != "" && (h.met != nil || h.hours != 0) {
@@ -87,7 +92,7 @@ func (h *habits) turn(at time.Time) {
 		h.past = h.past[max(0, len(h.past)-historyKept):]
 		h.summarise()
 	}
-	h.day, h.date = at.Format(time.DateOnly), date
+	h.day = day
 	h.met, h.peak, h.hours = nil, 0, 0
 }
 

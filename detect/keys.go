@@ -7,7 +7,7 @@ import (
 
 // keysKept is how many keys are looked at together; noise among keys that are
 // counted up must be more than that to hide them.
-const keysKept = 512
+const keysKept = 256
 
 // dense is how far keys may be from each other, on average, to be counted up.
 const dense = 4
@@ -36,10 +36,8 @@ func (k *keys) add(key int64, at time.Time, within time.Duration, most int) (cou
 	}
 	k.sorted = slices.Insert(k.sorted, i, key)
 	k.lately = append(k.lately, readKey{key, at})
-	for j := max(0, i-most); j <= i && j+most < len(k.sorted); j++ {
-		if far := k.sorted[j+most] - k.sorted[j]; far >= 0 && far <= int64(dense*most) {
-			return most + 1, 0
-		}
+	if k.crowded(i, most) {
+		return most + 1, 0
 	}
 	for _, step := range k.steps(i) {
 		if run := k.run(i, step); step > dense && run > max(2, most/2) {
@@ -47,6 +45,24 @@ func (k *keys) add(key int64, at time.Time, within time.Duration, most int) (cou
 		}
 	}
 	return 0, 0
+}
+
+// crowded tells whether a key is among more than most that are near each other.
+// One that is far from both of its neighbours is not.
+func (k *keys) crowded(i, most int) bool {
+	near := func(a, b int) bool { // a difference that is too large for its type is below 0
+		far := k.sorted[b] - k.sorted[a]
+		return far >= 0 && far <= int64(dense*most)
+	}
+	if (i == 0 || !near(i-1, i)) && (i+1 == len(k.sorted) || !near(i, i+1)) {
+		return false
+	}
+	for j := max(0, i-most); j <= i && j+most < len(k.sorted); j++ {
+		if near(j, j+most) {
+			return true
+		}
+	}
+	return false
 }
 
 // forget forgets keys that came before a moment, and the oldest of too many.

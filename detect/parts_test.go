@@ -137,7 +137,7 @@ func BenchmarkStatement(b *testing.B) {
 	hashes := []uint64{0}
 	st := Statement{Tables: customers, ByKey: true, Kind: "customer", Rows: 1}
 	for b.Loop() {
-		s.now = s.now.Add(time.Second)
+		s.now = s.now.Add(50 * time.Millisecond)
 		hashes[0], st.Key, st.Who = r.Uint64(), r.Int64N(1e6), s.who("alice")
 		s.d.Met(s.watch, st.Who, hashes)
 		s.d.Statement(s.watch, &st)
