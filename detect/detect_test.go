@@ -51,7 +51,7 @@ func (s *scene) statement(user string, st Statement) {
 func (s *scene) reads(user string, ids ...int64) {
 	hashes := make([]uint64, len(ids))
 	for i, id := range ids {
-		hashes[i] = Hash("customer", strconv.AppendInt(nil, id, 10))
+		hashes[i] = Hash("customer", strconv.FormatInt(id, 10))
 	}
 	s.found = append(s.found, s.d.Met(s.watch, s.who(user), hashes)...)
 	st := Statement{Tables: customers, Rows: int64(len(ids)), Kind: "customer"}

@@ -16,7 +16,7 @@ func TestSketch(t *testing.T) {
 		for round := range 20 {
 			s := newSketch()
 			for i := range n {
-				h := Hash("customer", strconv.AppendInt(nil, int64(round*1_000_000+i), 10))
+				h := Hash("customer", strconv.FormatInt(int64(round*1_000_000+i), 10))
 				s.add(h)
 				s.add(h)
 			}
@@ -34,7 +34,7 @@ func TestSketch(t *testing.T) {
 func TestSketchesMerge(t *testing.T) {
 	a, b, both := newSketch(), newSketch(), newSketch()
 	for i := range 3000 {
-		h := Hash("customer", strconv.AppendInt(nil, int64(i), 10))
+		h := Hash("customer", strconv.FormatInt(int64(i), 10))
 		both.add(h)
 		if i < 2000 {
 			a.add(h)

@@ -22,15 +22,15 @@ func newSketch() *sketch { return &sketch{sum: registers, zeros: registers} }
 
 // Hash gives what a sketch is told of a subject. It is the same in every
 // process: histories are shared.
-func Hash(kind string, key []byte) uint64 {
+func Hash(kind, key string) uint64 {
 	const offset, prime = 14695981039346656037, 1099511628211 // FNV-1a
 	h := uint64(offset)
 	for i := range len(kind) {
 		h = (h ^ uint64(kind[i])) * prime
 	}
 	h *= prime
-	for _, c := range key {
-		h = (h ^ uint64(c)) * prime
+	for i := range len(key) {
+		h = (h ^ uint64(key[i])) * prime
 	}
 	// The low bits of FNV-1a are worse than the sketch needs: those of MurmurHash3's end.
 	h = (h ^ h>>33) * 0xff51afd7ed558ccd

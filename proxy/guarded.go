@@ -128,7 +128,7 @@ func (srv *Server) judge(s *session, err error) error {
 	v, reached := srv.guard.Failed(s.attempt(), s.shown)
 	for _, scope := range reached {
 		srv.metrics.lockouts.WithLabelValues(scope.String()).Inc()
-		srv.alert(s, alert.Event{
+		srv.loginsFail(s, alert.Event{
 			Name: "login_lockout", Severity: alert.Warning, Message: "logins fail too often: " + scope.String(),
 			Details: []slog.Attr{slog.String("scope", scope.String())},
 		})
@@ -148,7 +148,7 @@ func (srv *Server) passed(s *session) error {
 	}
 	if srv.suspect > 0 && guesses >= srv.suspect {
 		srv.metrics.guessed.Inc()
-		srv.alert(s, alert.Event{
+		srv.loginsFail(s, alert.Event{
 			Name: "login_after_failures", Severity: alert.Warning, Message: "a login got in after many failures",
 			Details: []slog.Attr{slog.Int("failures", guesses)},
 		})

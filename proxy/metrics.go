@@ -15,6 +15,7 @@ type metrics struct {
 	slowed           prometheus.Counter
 	guessed          prometheus.Counter
 	curbed           prometheus.Counter // statements
+	noticed          *prometheus.CounterVec
 	statements       *prometheus.CounterVec
 	decisions        map[rewrite.Decision]prometheus.Counter // of statements
 	refusals         *prometheus.CounterVec
@@ -38,6 +39,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		slowed:           prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_logins_slowed_total", Help: "Logins that had to wait because of others that failed."}),
 		guessed:          prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_logins_after_failures_total", Help: "Logins that got in after many that failed."}),
 		curbed:           prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_statements_slowed_total", Help: "Statements that had to wait because of what was noticed of their users."}),
+		noticed:          prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_watch_findings_total", Help: "What was found in how people behave, by signal."}, []string{"signal"}),
 		statements:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_statements_total", Help: "Statements by decision."}, []string{"decision"}),
 		refusals:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_refusals_total", Help: "Refused statements by deciding rule and SQLSTATE."}, []string{"rule", "sqlstate"}),
 		cacheHits:        prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_plan_cache_hits_total", Help: "Statements whose plan was cached."}),
@@ -56,7 +58,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		m.decisions[d] = m.statements.WithLabelValues(string(d))
 	}
 	if r != nil {
-		r.MustRegister(m.sessions, m.logins, m.lockouts, m.slowed, m.guessed, m.curbed, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.limited, m.unnamed, m.unpictured, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
+		r.MustRegister(m.sessions, m.logins, m.lockouts, m.slowed, m.guessed, m.curbed, m.noticed, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.limited, m.unnamed, m.unpictured, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
 	}
 	return m
 }

@@ -34,6 +34,8 @@ type naming struct {
 
 	subjects []subject                  // collected
 	seen     map[string]map[string]bool // the same: kinds, keys
+	met      int                        // how many there were, all together
+	only     subject                    // one of them
 	pictures pictures
 	unnamed  []audit.Unnamed
 	named    []string // of subjects, for the outcome
@@ -259,6 +261,7 @@ func (s *session) nameSubjects(ctx context.Context, f *flight, ends bool) error 
 			s.unnamed(n)
 		}
 	}
+	s.watchMet(f)
 	n.subjects, n.seen = n.subjects[:0], nil
 	for f.logged && len(names) > 0 {
 		room := roomFor(names)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pgveil/pgveil/audit"
@@ -15,6 +16,12 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 	durably := s.srv.durable && p.Has(rewrite.Writes)
 	if durably && s.hurriedC {
 		return errWaits
+	}
+	if len(p.Signs) > 0 {
+		s.watchInjected(f.by, p)
+		if err := s.reason(); err != nil {
+			return err
+		}
 	}
 	if f.privacy == nil {
 		if err := s.curbed(ctx, f.by.access, p.Text); err != nil {
@@ -58,6 +65,7 @@ func (s *session) recordRefusal(f *flight) error {
 	seq, err := s.srv.audit.Append(&r)
 	f.seq = seq
 	f.logged, f.durable = err == nil, s.srv.durable
+	s.watchRefused(f)
 	return err
 }
 
@@ -102,6 +110,7 @@ type caller struct {
 // recorded is what every record of a plan says of it, made once.
 type recorded struct {
 	columns []audit.Column
+	tables  []string // of those
 	kinds   []string
 	encoded audit.Encoded
 }
@@ -113,9 +122,19 @@ func recordedOf(p *rewrite.Plan, r audit.Record) *recorded {
 		return said
 	}
 	r.Columns, r.Kinds = auditColumns(p), kindsOf(p.Subjects)
-	said := &recorded{r.Columns, r.Kinds, r.EncodeStatement()}
+	said := &recorded{r.Columns, tablesIn(p.Columns), r.Kinds, r.EncodeStatement()}
 	p.Memo.Store(said)
 	return said
+}
+
+// tablesIn gives the tables that columns are of.
+func tablesIn(columns []rewrite.ColumnUse) (tables []string) {
+	for _, c := range columns {
+		if table := c.Name[:strings.LastIndexByte(c.Name, '.')]; !slices.Contains(tables, table) {
+			tables = append(tables, table)
+		}
+	}
+	return tables
 }
 
 // kindsOf gives the kinds of subject that statements reach.
@@ -187,6 +206,7 @@ func (s *session) recordOutcome(f *flight) error {
 		r.Subjects, r.Unnamed = f.naming.named, f.naming.unnamed
 	}
 	s.srv.metrics.statementSeconds.Observe(r.Duration.Seconds())
+	s.watchOutcome(f, f.start.Add(r.Duration))
 	_, err := s.srv.audit.Append(&r)
 	return err
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/detect"
 	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/limits"
 	"github.com/pgveil/pgveil/proxy/auth"
@@ -68,6 +69,8 @@ type Options struct {
 	Counters *limits.Book // counts what limits are of; nil: nothing is limited
 	CountKey []byte       // by which data subjects are known there
 
+	Watcher *detect.Detector // watches what people do; nil: nobody does
+
 	Alerts  alert.Raiser // takes what somebody should look at; nil: Log does
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -108,6 +111,7 @@ type Server struct {
 	book      *limits.Book
 	countKey  []byte
 	masked    atomic.Uint64 // counts the limits that were reached at which values are hidden
+	watcher   *detect.Detector
 	alerts    alert.Raiser
 	log       *slog.Logger
 	metrics   *metrics
@@ -151,8 +155,10 @@ func New(o Options) (*Server, error) {
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		guard: o.Guard, suspect: o.Suspect, slowed: make(chan struct{}, max(1, o.MaxUnauthorized/4)),
 		turnstile: turnstile{most: o.MaxPerAddress, inside: map[netip.Prefix]int{}},
-		book:      o.Counters, countKey: o.CountKey, alerts: o.Alerts, log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
+		book:      o.Counters, countKey: o.CountKey,
 		quarantines: o.Quarantines, name: strings.TrimSpace(o.Name + " " + newID()[:8]),
+		watcher: o.Watcher,
+		alerts:  o.Alerts, log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
 		containment: containment{soon: make(chan struct{}, 1)},
 		namer:       newNamer(o.Names, o.Log, o.Now), keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}
@@ -269,6 +275,7 @@ func (srv *Server) enter(ctx context.Context, conn net.Conn) (*session, error) {
 		began, err = false, newFatal("58030", "the access log cannot be written: %w", recErr)
 	}
 	if err == nil {
+		s.watchLogin()
 		s.toC.Frame('Z', []byte{'I'})
 		err = s.toC.Flush()
 	}

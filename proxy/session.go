@@ -71,6 +71,7 @@ type session struct {
 	quota    *quota         // of who asked last
 	asking   limits.Taking  // of the statement at hand
 	aside    rewrite.Lookup // of texts whose comments say who asks
+	exemptC  exempted
 
 	// The server half's own.
 	streaming *flight       // whose rows are arriving
@@ -82,6 +83,8 @@ type session struct {
 	gated     time.Time     // since when they wait; zero: they do not
 	hurriedS  bool          // it must not wait
 	answered  audit.Encoded // what outcomes say of the session
+	exemptS   exempted
+	hashes    []uint64 // of subjects, for who watches
 
 	since time.Time
 	sent  atomic.Int64 // rows of the answer that is being given

@@ -19,10 +19,13 @@ var base string
 //go:embed subjects.sql
 var subjectsSchema string
 
+//go:embed habits.sql
+var habitsSchema string
+
 // Schema gives the statements that make pgveil's own tables, or what is missing
 // of them, those of ledgers included.
 func Schema(ledgers ...Ledger) string {
-	all := base + subjectsSchema
+	all := base + subjectsSchema + habitsSchema
 	if len(ledgers) == 0 {
 		return all
 	}
