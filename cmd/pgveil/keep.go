@@ -111,3 +111,41 @@ func (p *process) keepFresh(ctx context.Context, hup <-chan os.Signal) {
 		}
 	}
 }
+
+// maxPeople bounds the people whose behaviour is watched at a time: some
+// kilobytes each.
+const maxPeople = 10_000
+
+const (
+	habitsEvery  = time.Minute
+	habitsWithin = 20 * time.Second
+)
+
+// keepHabits writes down what people do, and reads what they did before, again
+// and again, and once more when all sessions have ended. Without it nobody is
+// compared with their own history.
+func (p *process) keepHabits(ctx context.Context) {
+	tick := time.NewTicker(habitsEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := p.keepHabitsOnce()
+		if err != nil && !failing {
+			p.log.Error("what people do is not compared with what they did before", "err", err)
+		}
+		failing = err != nil
+		if ctx.Err() != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *process) keepHabitsOnce() error {
+	ctx, cancel := context.WithTimeout(context.Background(), habitsWithin)
+	defer cancel()
+	return p.server.KeepHabits(ctx)
+}

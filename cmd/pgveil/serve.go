@@ -24,6 +24,7 @@ import (
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/catalog/pgload"
 	"github.com/pgveil/pgveil/config"
+	"github.com/pgveil/pgveil/detect"
 	"github.com/pgveil/pgveil/limits"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy"
@@ -264,6 +265,7 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 		Privacy: p.privacyService(), Appended: p.cfg.Auth.AppendedCode,
 		State:       &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Alerts: p.alerts},
 		Quarantines: &state.Store{Use: p.contain.use}, Name: proxyName(),
+		Watcher: detect.New(maxPeople),
 		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
 		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Loops: p.cfg.Limits.Loops, Alerts: p.alerts, Log: p.log, Metrics: p.registry,
 	}
@@ -337,6 +339,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	})
 	p.table.run(sessions, &tasks)
 	tasks.Go(func() { p.keepElevations(accepting) })
+	tasks.Go(func() { p.keepHabits(sessions) })
 	tasks.Go(func() { keepCounters(accepting, p.counters, p.log) })
 	tasks.Go(func() { p.keepContained(sessions) })
 	tasks.Go(func() { p.hearOthers(sessions) })
