@@ -199,12 +199,16 @@ func (s *session) peopleIn(f *flight, typ byte, before taken) (people []limits.P
 	for _, r := range step.Charged {
 		each := r.Each
 		if typ == 'D' && !unread {
-			each = max(0, each-n.covered(r.Kind, step, n.keys()))
+			covered := n.covered(r.Kind, step, n.keys())
+			if step.Tied {
+				covered -= n.nulls
+			}
+			each = max(0, each-max(0, covered))
 		}
 		if r.Each == rewrite.AnyNumber {
 			each = maxStrangers // where those are limited, the statement was refused
 		}
-		if typ == 'D' && step.Counted {
+		if typ == 'D' && step.Counted && !step.Whole {
 			each *= n.of
 		}
 		people = append(people, strangers(r.Kind, each)...)

@@ -29,6 +29,7 @@ type naming struct {
 	rows     int64
 	counted  int64 // what its rows say that they were made of
 	of       int64 // what the last row says of it
+	nulls    int64 // keys of the last row that are NULL
 	unread   int64 // rows of which a key was not read
 	copied   int64 // messages of COPY: a row each at most
 

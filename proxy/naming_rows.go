@@ -65,6 +65,7 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 		return 0, 0, newFatal("08P01", "the server sent a row of %d columns, which are too few", count)
 	}
 	whole, of, images := true, int64(1), step.Hidden()-step.Pictured()
+	n.nulls = 0
 	for i := range count {
 		if i == shown {
 			end = len(frame) - len(b.Rest())
@@ -80,10 +81,12 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 		case hidden >= len(step.Added):
 			of = n.count(value)
 		case hidden >= 0:
+			n.notes(none)
 			whole = (none || n.add(value, step.Added[hidden])) && whole
 		default:
 			for _, k := range keys {
 				if k.at == i {
+					n.notes(none)
 					// Without a key, a group of several sets of columns may be of anybody.
 					whole = (none && !step.Counted || !none && n.add(k.text(value), k.kinds...)) && whole
 				}
@@ -99,6 +102,13 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 		n.unread += of
 	}
 	return end, shown, n.pictured(step)
+}
+
+// notes counts a key that is NULL.
+func (n *naming) notes(null bool) {
+	if null {
+		n.nulls++
+	}
 }
 
 // count gives how many rows one says that it was made of, and adds them up.

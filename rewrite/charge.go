@@ -33,6 +33,7 @@ type person struct {
 	each  int64   // at most, of one row; AnyNumber
 	depth int     // of the level whose rows tell of them
 	same  *person // who they turned out to be
+	tied  bool    // others turned out to be the same one
 }
 
 func (p *person) root() *person {
@@ -114,6 +115,7 @@ func (m *meter) measure(n *pg_query.Node, keeps bool) {
 		whom = m.writes(n, at).whom
 	}
 	m.naming.Charged = total(whom)
+	m.naming.Tied = slices.ContainsFunc(whom, func(p *person) bool { return p.root().tied })
 	for _, p := range m.copied {
 		m.naming.charge(p.kind, AnyNumber)
 	}
@@ -203,7 +205,7 @@ func equate(a, b *person, depth int) {
 		a, b = b, a
 	}
 	if a != b && a.kind == b.kind && a.each == 1 && b.each == 1 && b.depth >= depth {
-		b.same = a
+		b.same, a.tied = a, true
 	}
 }
 

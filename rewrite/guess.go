@@ -7,6 +7,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/rewrite/parse"
 	"github.com/pgveil/pgveil/rewrite/resolve"
 )
@@ -140,7 +141,9 @@ func (e *Engine) guessPath(s Session) []string {
 	if len(s.Path) > 0 {
 		return s.Path
 	}
-	return e.Catalog.Schemas()
+	return slices.DeleteFunc(slices.Clone(e.Catalog.Schemas()), func(schema string) bool {
+		return schema == policy.OwnSchema // nobody has it in a search path
+	})
 }
 
 // ambiguous tells whether a relation that was found by its bare name may have

@@ -34,6 +34,7 @@ type Naming struct {
 	// What limits count of the rows that the client gets. It is less than what
 	// is reached: conditions tell little of those whom they leave out.
 	Charged   []Reached // how many subjects a row discloses at most; where rows are counted and not Whole, each row that it was made of
+	Tied      bool      // where a key is NULL, a row may be about somebody all the same: an outer join finds them by another
 	Whole     bool      // Charged is of a row of the result, however many rows it was made of
 	Statistic bool      // a row made of many discloses nobody: what is counted are subjects, each once
 	Clear     []string  // the classes of which a row has values as they are
@@ -85,7 +86,7 @@ func (n *Naming) Pictured() (columns int) {
 
 func (n *Naming) equal(m *Naming) bool {
 	return n == m || n != nil && m != nil && n.Counted == m.Counted && n.Silent == m.Silent && n.Uncounted == m.Uncounted &&
-		n.Whole == m.Whole && n.Statistic == m.Statistic && slices.Equal(n.Charged, m.Charged) && slices.Equal(n.Clear, m.Clear) &&
+		n.Whole == m.Whole && n.Tied == m.Tied && n.Statistic == m.Statistic && slices.Equal(n.Charged, m.Charged) && slices.Equal(n.Clear, m.Clear) &&
 		slices.Equal(n.Reached, m.Reached) && slices.Equal(n.Added, m.Added) && slices.EqualFunc(n.Images, m.Images, Imaging.equal)
 }
 
@@ -403,9 +404,6 @@ func (c *planner) named(n *pg_query.Node) *Naming {
 			return nil
 		}
 		c.naming.blur()
-	}
-	if c.naming.Charged == nil && !c.naming.Silent {
-		c.naming.Charged = c.naming.Reached
 	}
 	return c.naming
 }
