@@ -65,8 +65,11 @@ func (a *Access) Discloses(schema, name string) bool {
 }
 
 // May tells whether the access may serve a right of data subjects: export,
-// erase, rectify, restrict or consent; or audit.
-func (a *Access) May(right string) bool { return a.has(right) && !a.Lacks(right) }
+// erase, rectify, restrict or consent; or audit. Beyond a limit nothing is
+// exported.
+func (a *Access) May(right string) bool {
+	return a.has(right) && !a.Lacks(right) && !(a.Claim.Beyond && right == "export")
+}
 
 // Knows tells whether the policy lists a user or login by a name. Tokens may tell
 // of more.

@@ -20,6 +20,7 @@ type Claim struct {
 	From       netip.Addr  // where the connection comes from, Unix() by a socket; the zero address is unknown, and in no network
 	Second     bool        // a second factor was given
 	Elevations []Elevation // of User, in force
+	Beyond     bool        // a limit was reached from which on values are hidden
 }
 
 // Vouched is what somebody whom pgveil trusts to know them says of a user: the
@@ -96,7 +97,7 @@ func (s *Set) Access(login, purpose string) (*Access, error) {
 type caller struct {
 	login, user, purpose string
 	from                 place
-	second               bool
+	second, beyond       bool
 }
 
 // Decide gives what a claim comes to.
@@ -105,7 +106,7 @@ func (s *Set) Decide(c Claim) (*Access, error) {
 	if c.Vouched != nil || len(c.Elevations) > 0 {
 		return s.decide(c, now)
 	}
-	key := caller{c.Login, c.user(), c.Purpose, s.places.narrowest(c.From), c.Second}
+	key := caller{c.Login, c.user(), c.Purpose, s.places.narrowest(c.From), c.Second, c.Beyond}
 	s.mu.RLock()
 	a := s.accesses[key]
 	s.mu.RUnlock()
@@ -124,7 +125,7 @@ func (s *Set) Decide(c Claim) (*Access, error) {
 
 // decide makes the access of a claim as of now.
 func (s *Set) decide(c Claim, now time.Time) (*Access, error) {
-	d := &decisions{set: s, at: now, attributes: map[string]string{}, second: c.Second}
+	d := &decisions{set: s, at: now, attributes: map[string]string{}, second: c.Second, beyond: c.Beyond}
 	who, err := s.identify(&c, d)
 	if err != nil {
 		return nil, err
@@ -139,6 +140,7 @@ func (s *Set) decide(c Claim, now time.Time) (*Access, error) {
 	if err := s.choosePurpose(a, d, c.Purpose); err != nil {
 		return nil, err
 	}
+	d.hide()
 	s.finish(a, d, who)
 	return a, nil
 }

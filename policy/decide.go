@@ -20,6 +20,7 @@ type decisions struct {
 	purpose      *purpose        // nil when there is none
 	attributes   map[string]string
 	second       bool        // a second factor was given
+	beyond       bool        // values are hidden
 	elevations   []Elevation // without their ends
 	unrestricted bool
 	nothing      string    // why there are no roles, if there are none
@@ -74,7 +75,7 @@ func (s *Set) share(d *decisions, a *Access) *decisions {
 		return -1
 	})
 	var key strings.Builder
-	fmt.Fprintf(&key, "%t %t %t %d %q %q", d.unrestricted, a.Observe, d.second, expired, d.nothing, d.without)
+	fmt.Fprintf(&key, "%t %t %t %t %d %q %q", d.unrestricted, a.Observe, d.second, d.beyond, expired, d.nothing, d.without)
 	fmt.Fprintf(&key, " %t %t %t", a.Limits.RefuseCopy, a.Limits.RefuseUnfiltered, a.Limits.CountSubjects()) // of a user or login: the roles do not tell
 	for _, r := range d.roles {
 		fmt.Fprintf(&key, " %q", r.name.text)
@@ -132,6 +133,9 @@ func reasons(a *Access, d *decisions) []string {
 		why = append(why, "one of the roles is unrestricted: nothing is changed, everything is recorded")
 	case d.purpose == nil && len(a.Roles) > 0:
 		why = append(why, d.noPurpose())
+	}
+	if d.beyond {
+		why = append(why, beyondLimit)
 	}
 	if a.Observe {
 		why = append(why, "observed only: decisions are recorded, nothing is changed")

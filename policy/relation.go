@@ -75,6 +75,8 @@ func (d *decisions) noGrant(r *catalog.Relation) string {
 	switch {
 	case d.nothing != "":
 		return d.nothing
+	case d.beyond && slices.ContainsFunc(d.roles, func(r *compiledRole) bool { return r.unrestricted }):
+		return beyondLimit + ", and nothing is open because of a role that is unrestricted"
 	case len(names) == 0:
 		return "the caller has no role"
 	default:
@@ -143,6 +145,9 @@ func (d *decisions) columns(role *compiledRole, t *table) []Treatment {
 		}
 		if class == "" && treatment.Show == ShowMasked && treatment.Mask.Applies(t.relation.Columns[i].Type) != nil {
 			treatment = Treatment{Because: "nobody classified it, and " + treatment.Mask.String() + " is not defined for its type"}
+		}
+		if d.beyond {
+			treatment = treatment.hidden(t.relation.Columns[i])
 		}
 		columns[i] = treatment
 	}

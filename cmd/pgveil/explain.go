@@ -84,6 +84,7 @@ func asFlags(c *command) func() []string {
 		values[f.word] = c.flags.String(f.flag, "", f.usage)
 	}
 	second := c.flags.Bool("second-factor", false, "a second factor was given")
+	beyond := c.flags.Bool("beyond", false, "a limit was reached that hides values")
 	return func() []string {
 		var words []string
 		for _, word := range slices.Sorted(maps.Keys(values)) {
@@ -93,6 +94,9 @@ func asFlags(c *command) func() []string {
 		}
 		if *second {
 			words = append(words, "second_factor")
+		}
+		if *beyond {
+			words = append(words, "beyond")
 		}
 		return words
 	}

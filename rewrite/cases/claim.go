@@ -56,6 +56,8 @@ func (r *asReader) word(w, name, value string) error {
 	switch {
 	case w == "second_factor":
 		r.claim.Second = true
+	case w == "beyond":
+		r.claim.Beyond = true
 	case w == "vouched":
 		r.claim.Vouched = &policy.Vouched{}
 	case value == "":
@@ -84,7 +86,7 @@ func (r *asReader) word(w, name, value string) error {
 	return err
 }
 
-const asWords = "user=, purpose=, second_factor, elevated=ROLE:PURPOSE, at=, from=, vouched and vouched="
+const asWords = "user=, purpose=, second_factor, beyond, elevated=ROLE:PURPOSE, at=, from=, vouched and vouched="
 
 // parseVouched reads what somebody vouches for: "roles:agent,clerk;groups:eu;region:EU".
 func parseVouched(text string) (*policy.Vouched, error) {

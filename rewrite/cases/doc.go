@@ -45,6 +45,7 @@
 //	vouched=roles:R,R;groups:G,G;ATTRIBUTE:VALUE
 //	                          it says these things, of which each may be missing
 //	second_factor             a second factor was given
+//	beyond                    a limit was reached that hides values
 //	elevated=ROLE:PURPOSE     an elevation is in force; there may be several
 //	from=ADDRESS              where the connection comes from, or from=unix
 //	at=2026-11-22T19:12Z      when it is
