@@ -76,7 +76,7 @@ func (s *Set) share(d *decisions, a *Access) *decisions {
 	})
 	var key strings.Builder
 	fmt.Fprintf(&key, "%t %t %t %t %d %q %q", d.unrestricted, a.Observe, d.second, d.beyond, expired, d.nothing, d.without)
-	fmt.Fprintf(&key, " %t %t %t", a.Limits.RefuseCopy, a.Limits.RefuseUnfiltered, a.Limits.CountSubjects()) // of a user or login: the roles do not tell
+	fmt.Fprintf(&key, " %s", a.Limits.planned()) // of a user or login: the roles do not tell
 	for _, r := range d.roles {
 		fmt.Fprintf(&key, " %q", r.name.text)
 	}

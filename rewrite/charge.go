@@ -57,6 +57,8 @@ type meter struct {
 	counts bool                    // the statement's rows are charged by how many rows they were made of
 	group  *level                  // whose rows the statement itself merges; nil for none
 	merged []*person               // by it
+
+	filters *filters // nil: nobody asks what bounds relations
 }
 
 // maxSteps bounds the levels that are looked at: of WITH queries that read each
@@ -68,6 +70,7 @@ type told struct {
 	whom  []*person
 	outs  []output
 	plain bool // its rows are as many as there are rows of data, which no expression decides
+	inner []*level
 }
 
 // output is a column of a query.
@@ -84,6 +87,9 @@ type place struct {
 	depth int
 	feeds bool // the client can get what it gives
 	top   bool
+
+	once     bool // it is evaluated once, and its rows are handed on one by one
+	positive bool // it is a condition that rows of the outer level must meet
 }
 
 // meterOf gives a meter of a statement as the surveyor found it, before the tree
@@ -101,7 +107,7 @@ func (s *surveyor) meterOf(views map[*resolve.Ref]*view) *meter {
 // measure fills in what limits count of a statement's rows. keeps says that its
 // rows are not returned but kept in a table.
 func (m *meter) measure(n *pg_query.Node, keeps bool) {
-	at := place{depth: 1, feeds: true, top: !keeps}
+	at := place{depth: 1, feeds: true, top: !keeps, once: true}
 	var whom []*person
 	if sel := n.GetSelectStmt(); sel != nil {
 		whom = m.selects(sel, at).whom
@@ -271,10 +277,11 @@ func (m *meter) expressions(list []*pg_query.Node, l *level, feeds bool) (whom [
 // that is one row of it, for an array all.
 func (m *meter) sublink(s *pg_query.SubLink, l *level, feeds bool) []*person {
 	value := s.SubLinkType == pg_query.SubLinkType_EXPR_SUBLINK || s.SubLinkType == pg_query.SubLinkType_ARRAY_SUBLINK || s.SubLinkType == pg_query.SubLinkType_MULTIEXPR_SUBLINK
-	t := m.selects(s.Subselect.GetSelectStmt(), place{outer: l, ctes: l.ctes, depth: l.depth + 1, feeds: feeds && value})
+	positive := m.filters != nil && m.filters.positive[s]
+	t := m.selects(s.Subselect.GetSelectStmt(), place{outer: l, ctes: l.ctes, depth: l.depth + 1, feeds: feeds && value, positive: positive})
 	whom := m.expressions([]*pg_query.Node{s.Testexpr}, l, false)
 	if s.SubLinkType == pg_query.SubLinkType_ANY_SUBLINK && isEqual(s.OperName) {
-		m.among(s.Testexpr, t, l)
+		m.among(s.Testexpr, t, l, positive)
 	}
 	mine := lift(t.whom, l.depth)
 	if s.SubLinkType == pg_query.SubLinkType_ARRAY_SUBLINK {
@@ -285,16 +292,29 @@ func (m *meter) sublink(s *pg_query.SubLink, l *level, feeds bool) []*person {
 
 // among notes that an expression is compared with what a sub-select gives: only
 // rows where both are equal decide.
-func (m *meter) among(n *pg_query.Node, t told, l *level) {
-	if a := m.spot(n, l); a.of != nil && len(t.outs) == 1 && t.outs[0].at.of != nil {
+func (m *meter) among(n *pg_query.Node, t told, l *level, positive bool) {
+	a := m.spot(n, l)
+	if a.of != nil && len(t.outs) == 1 && t.outs[0].at.of != nil {
 		a.tie(t.outs[0].at, l.depth+1)
+		if positive {
+			m.filters.edge(t.outs[0].at.of, a.of)
+		}
+	}
+	if !positive {
+		return
+	}
+	if it := m.filterable(n, l); it != nil {
+		list := &item{inner: t.inner}
+		m.filters.all = append(m.filters.all, list)
+		m.filters.edge(list, it)
 	}
 }
 
 // anyOf gives whom = ANY (ARRAY(SELECT …)) tells of, which means IN.
 func (m *meter) anyOf(e *pg_query.A_Expr, l *level) []*person {
-	t := m.selects(e.Rexpr.GetSubLink().Subselect.GetSelectStmt(), place{outer: l, ctes: l.ctes, depth: l.depth + 1})
-	m.among(e.Lexpr, t, l)
+	positive := m.filters != nil && m.filters.positive[e.Rexpr.GetSubLink()]
+	t := m.selects(e.Rexpr.GetSubLink().Subselect.GetSelectStmt(), place{outer: l, ctes: l.ctes, depth: l.depth + 1, positive: positive})
+	m.among(e.Lexpr, t, l, positive)
 	return append(m.expressions([]*pg_query.Node{e.Lexpr}, l, false), lift(t.whom, l.depth)...)
 }
 

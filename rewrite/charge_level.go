@@ -18,6 +18,11 @@ type level struct {
 	items  []*item
 	rows   []*person // whom a row of its FROM tells of
 	beyond bool      // an aggregate in a sub-select is one over its rows
+
+	few      bool // it gives few rows
+	gathers  bool // a row of it tells of others, whom it was made of
+	around   bool // or stand beside it
+	positive bool // it is a condition that rows of the outer level must meet
 }
 
 // item is what stands in a FROM.
@@ -30,6 +35,9 @@ type item struct {
 	opaque bool     // it has columns that are not known here
 	plain  bool     // its rows are as many as there are rows of data
 	beside *item    // another that a join equates with it
+
+	inner   []*level // of a sub-select: the levels that its rows come from
+	bounded bool     // few of its rows are read
 }
 
 // way is a column that leads to a relation by which a subject is found.
@@ -139,11 +147,12 @@ func (m *meter) selects(sel *pg_query.SelectStmt, at place) told {
 	if m.steps++; m.steps > maxSteps {
 		return unknown(at.depth)
 	}
-	l := &level{outer: at.outer, depth: at.depth}
+	l := &level{outer: at.outer, depth: at.depth, positive: at.positive}
 	l.ctes = m.with(sel.WithClause, at)
+	at.once = at.once || at.top
 	switch {
 	case sel.Op != pg_query.SetOperation_SETOP_NONE:
-		return m.sets(sel, l, at.feeds)
+		return m.sets(sel, l, at)
 	case len(sel.ValuesLists) > 0:
 		return m.values(sel, l, at.feeds)
 	default:
@@ -153,9 +162,13 @@ func (m *meter) selects(sel *pg_query.SelectStmt, at place) told {
 
 // sets tells of a row of a set operation. One of UNION comes from either side,
 // one of INTERSECT and EXCEPT tells of both.
-func (m *meter) sets(sel *pg_query.SelectStmt, l *level, feeds bool) told {
-	at := place{outer: l.outer, ctes: l.ctes, depth: l.depth, feeds: feeds}
-	left, right := m.selects(sel.Larg, at), m.selects(sel.Rarg, at)
+func (m *meter) sets(sel *pg_query.SelectStmt, l *level, at place) told {
+	side := place{outer: l.outer, ctes: l.ctes, depth: l.depth, feeds: at.feeds, once: at.once}
+	left, right := m.selects(sel.Larg, side), m.selects(sel.Rarg, side)
+	inner := slices.Concat(left.inner, right.inner)
+	if at.once && sel.Op == pg_query.SetOperation_SETOP_UNION && m.few(sel) {
+		m.limits(inner)
+	}
 	whom := own(slices.Concat(left.whom, right.whom), l.depth)
 	if sel.Op == pg_query.SetOperation_SETOP_UNION {
 		whom = nil
@@ -169,7 +182,7 @@ func (m *meter) sets(sel *pg_query.SelectStmt, l *level, feeds bool) told {
 	}
 	tail := m.expressions([]*pg_query.Node{sel.LimitCount, sel.LimitOffset}, l, false)
 	tail = append(tail, m.expressions(sel.SortClause, l, false)...)
-	return told{whom: append(whom, tail...), outs: unlinked(left.outs), plain: left.plain && right.plain}
+	return told{whom: append(whom, tail...), outs: unlinked(left.outs), plain: left.plain && right.plain, inner: inner}
 }
 
 // atLeast notes that a row may disclose so many subjects of a kind instead.
@@ -214,15 +227,20 @@ func (m *meter) values(sel *pg_query.SelectStmt, l *level, feeds bool) (t told) 
 	}
 	tail := slices.Concat(sel.SortClause, []*pg_query.Node{sel.LimitCount, sel.LimitOffset})
 	t.whom = append(t.whom, m.expressions(tail, l, false)...)
+	l.few = true
+	t.inner = []*level{l}
 	return t
 }
 
 // plain tells of a row of SELECT … FROM.
 func (m *meter) plain(sel *pg_query.SelectStmt, l *level, at place) told {
+	if groups, _ := m.merges(sel); groups && len(sel.GroupClause) == 0 {
+		l.positive = false // it gives a row whatever it finds
+	}
 	for _, n := range sel.FromClause {
 		m.from(n, l, at.feeds)
 	}
-	m.ties(sel.WhereClause, l, func(a, b *item) bool { return true })
+	m.ties(sel.WhereClause, l, always, anyItem)
 	l.rows = append(l.rows, m.expressions([]*pg_query.Node{sel.WhereClause}, l, false)...)
 	l.rows = append(l.rows, m.expressions(sel.GroupClause, l, false)...)
 	l.rows = append(l.rows, m.expressions(m.aggregatesOf(sel), l, false)...)
@@ -231,9 +249,10 @@ func (m *meter) plain(sel *pg_query.SelectStmt, l *level, at place) told {
 	rest := slices.Concat(sel.SortClause, sel.WindowClause, sel.DistinctClause, []*pg_query.Node{sel.HavingClause, sel.LimitCount, sel.LimitOffset})
 	shown = append(shown, m.expressions(rest, l, false)...)
 
+	m.fewRows(sel, l, at.once)
 	rows := m.gather(sel, l, at.top)
 	rows = append(rows, m.around(sel, l, rows)...)
-	t := told{whom: own(append(rows, shown...), l.depth), plain: l.plain()}
+	t := told{whom: own(append(rows, shown...), l.depth), plain: l.plain(), inner: []*level{l}}
 	t.outs = m.outputs(sel.TargetList, l, own(t.whom, 0))
 	return t
 }
@@ -261,6 +280,9 @@ func (m *meter) outputs(list []*pg_query.Node, l *level, whom []*person) (outs [
 		outs = append(outs, out)
 	}
 	for i := range outs {
+		if l.around && m.filters != nil {
+			outs[i].at = spot{} // a condition further out leaves the rows that it tells of
+		}
 		if who := outs[i].at.who; who != nil && who.root().depth >= l.depth && !slices.Contains(whom, who.root()) {
 			outs[i].at = spot{}
 		}
@@ -302,7 +324,8 @@ func (m *meter) from(n *pg_query.Node, l *level, feeds bool) []*item {
 		return m.join(v.JoinExpr, l, feeds)
 	case *pg_query.Node_RangeSubselect:
 		at := place{outer: l.outer, ctes: l.ctes, depth: l.depth + 1, feeds: feeds}
-		if v.RangeSubselect.Lateral {
+		at.once = !v.RangeSubselect.Lateral
+		if !at.once {
 			at.outer = l
 		}
 		t := m.selects(v.RangeSubselect.Subquery.GetSelectStmt(), at)
@@ -310,6 +333,7 @@ func (m *meter) from(n *pg_query.Node, l *level, feeds bool) []*item {
 	default: // a function, or what makes a table of a document: how many rows it gives, it says itself
 		l.rows = append(l.rows, m.expressions([]*pg_query.Node{n}, l, feeds)...)
 		it.alias = n.GetRangeFunction().GetAlias().GetAliasname()
+		it.bounded = m.listed(n.GetRangeFunction())
 	}
 	l.items = append(l.items, it)
 	return []*item{it}
@@ -319,7 +343,16 @@ func (m *meter) from(n *pg_query.Node, l *level, feeds bool) []*item {
 func (m *meter) bring(t told, alias *pg_query.Alias, name string, l *level) *item {
 	l.rows = append(l.rows, lift(t.whom, l.depth)...)
 	outs := renamed(t.outs, alias.GetColnames())
-	return &item{alias: name, outs: outs, opaque: outs == nil, plain: t.plain}
+	it := &item{alias: name, outs: outs, opaque: outs == nil, plain: t.plain, inner: t.inner}
+	m.knows(it)
+	return it
+}
+
+// knows notes an item that may be bounded.
+func (m *meter) knows(it *item) {
+	if m.filters != nil {
+		m.filters.all = append(m.filters.all, it)
+	}
 }
 
 func (m *meter) relationItem(rv *pg_query.RangeVar, l *level, feeds bool) *item {
@@ -339,6 +372,7 @@ func (m *meter) relationItem(rv *pg_query.RangeVar, l *level, feeds bool) *item 
 func (m *meter) refItem(ref *resolve.Ref, l *level) *item {
 	rel := ref.Relation
 	it := &item{alias: ref.Alias, ref: ref, keys: map[int]*person{}, plain: !isTemporary(rel)}
+	m.knows(it)
 	if !rel.Governed() || isTemporary(rel) {
 		return it
 	}
@@ -371,9 +405,9 @@ func (m *meter) join(j *pg_query.JoinExpr, l *level, feeds bool) []*item {
 	right := m.from(j.Rarg, l, feeds)
 	m.unite = m.unite || len(j.UsingClause) > 0 || j.IsNatural
 	for _, name := range j.UsingClause {
-		m.using(name.GetString_().GetSval(), left, right, l)
+		m.using(name.GetString_().GetSval(), left, right, l, decidesOn(j.Jointype, left, right))
 	}
-	m.ties(j.Quals, l, holds(j.Jointype, left, right))
+	m.ties(j.Quals, l, holds(j.Jointype, left, right), decidesOn(j.Jointype, left, right))
 	l.rows = append(l.rows, m.expressions([]*pg_query.Node{j.Quals}, l, false)...)
 	return append(left, right...)
 }
@@ -398,8 +432,29 @@ func holds(kind pg_query.JoinType, left, right []*item) func(a, b *item) bool {
 	}
 }
 
+func always(a, b *item) bool { return true }
+
+func anyItem(*item) bool { return true }
+
+// decidesOn gives a test of whether a join's condition decides the rows of an item:
+// not of what the join keeps whatever it says.
+func decidesOn(kind pg_query.JoinType, left, right []*item) func(*item) bool {
+	return func(i *item) bool {
+		switch kind {
+		case pg_query.JoinType_JOIN_INNER:
+			return true
+		case pg_query.JoinType_JOIN_LEFT:
+			return slices.Contains(right, i)
+		case pg_query.JoinType_JOIN_RIGHT:
+			return slices.Contains(left, i)
+		default:
+			return false
+		}
+	}
+}
+
 // using equates the columns of a name of both sides of a join.
-func (m *meter) using(name string, left, right []*item, l *level) {
+func (m *meter) using(name string, left, right []*item, l *level, may func(*item) bool) {
 	side := func(items []*item) (found *item, column int) {
 		for _, it := range items {
 			if it.ref == nil {
@@ -418,11 +473,14 @@ func (m *meter) using(name string, left, right []*item, l *level) {
 	b, k := side(right)
 	if a != nil && b != nil && !a.ref.Renamed && !b.ref.Renamed {
 		l.tie(m.column(a, i), m.column(b, k))
+		m.filters.equates(m.column(a, i), m.column(b, k), l, may)
 	}
 }
 
-// ties looks for columns that the conditions AND-ed in one equate.
-func (m *meter) ties(condition *pg_query.Node, l *level, holds func(a, b *item) bool) {
+// ties looks for columns that the conditions AND-ed in one equate. holds tells of
+// which items it is so on every row, may the rows of which they decide.
+func (m *meter) ties(condition *pg_query.Node, l *level, holds func(a, b *item) bool, may func(*item) bool) {
+	m.conditions(condition, l, may)
 	for _, c := range resolve.Conjuncts(condition) {
 		e := c.GetAExpr()
 		if e == nil || e.Kind != pg_query.A_Expr_Kind_AEXPR_OP || !isEqual(e.Name) {
@@ -432,6 +490,7 @@ func (m *meter) ties(condition *pg_query.Node, l *level, holds func(a, b *item) 
 		if a.item != nil && b.item != nil && holds(a.item, b.item) {
 			l.tie(a, b)
 		}
+		m.filters.equates(a, b, l, may)
 	}
 }
 

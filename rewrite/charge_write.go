@@ -58,7 +58,7 @@ func (m *meter) joins(from []*pg_query.Node, where *pg_query.Node, l *level, fee
 	for _, n := range from {
 		m.from(n, l, feeds)
 	}
-	m.ties(where, l, func(a, b *item) bool { return true })
+	m.ties(where, l, always, anyItem)
 	l.rows = append(l.rows, m.expressions([]*pg_query.Node{where}, l, false)...)
 }
 
@@ -128,6 +128,7 @@ func (m *meter) mergesInto(mg *pg_query.MergeStmt, t *resolve.Target, l *level) 
 	mine := m.written(t, l)
 	before := len(l.rows)
 	m.from(mg.SourceRelation, l, len(mg.ReturningList) > 0)
+	m.conditions(mg.JoinCondition, l, func(i *item) bool { return i == mine })
 	l.rows = append(l.rows, m.expressions([]*pg_query.Node{mg.JoinCondition}, l, false)...)
 	var set []*pg_query.Node
 	for _, n := range mg.MergeWhenClauses {

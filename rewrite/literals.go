@@ -223,7 +223,7 @@ func (s *shared) fill(dst []byte, lits [][]byte) []byte {
 // nil means that each has to be planned by itself.
 func (e *Engine) share(s Session, l *literals, text string, own *Plan, ownErr error) *shared {
 	marked := l.marked()
-	if strings.Contains(text, "pgveil literal") || strings.Contains(text, "193456") || decides(marked) {
+	if strings.Contains(text, "pgveil literal") || strings.Contains(text, "193456") || decides(marked) || s.Access.Limits.RefuseUnfiltered && filtersBy(marked) {
 		return nil
 	}
 	p, err := e.plan(s, marked)
@@ -315,6 +315,27 @@ func decides(sql string) bool {
 			found = found || name == "set_config" || name == "current_setting"
 		case *pg_query.JsonTable, *pg_query.RangeTableFunc, *pg_query.XmlExpr, *pg_query.JsonFuncExpr:
 			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+// filtersBy tells whether a literal of a statement may decide whether it reads
+// without a filter: how many rows there may be, or what values begin with.
+func filtersBy(sql string) bool {
+	node, err := parse.ParseOne(sql)
+	if err != nil {
+		return true
+	}
+	found := false
+	parse.Walk(node, func(m proto.Message) bool {
+		switch v := m.(type) {
+		case *pg_query.SelectStmt:
+			found = found || v.LimitCount != nil
+		case *pg_query.A_Expr:
+			found = found || v.Kind == pg_query.A_Expr_Kind_AEXPR_LIKE || v.Kind == pg_query.A_Expr_Kind_AEXPR_ILIKE ||
+				v.Kind == pg_query.A_Expr_Kind_AEXPR_OP && literalText(v.Rexpr) != "" && !isEqual(v.Name)
 		}
 		return !found
 	})

@@ -49,6 +49,7 @@ var stages = []stage{
 	{"look", (*planner).look},
 	{"find aggregates", (*planner).findAggregates},
 	{"uses", (*planner).uses},
+	{"unfiltered", (*planner).unfiltered},
 	{"subjects", (*planner).subjects},
 	{"images", (*planner).images},
 	{"may write", forTargets((*planner).mayWrite)},
