@@ -150,7 +150,7 @@ func (e *Engine) guessPath(s Session) []string {
 // been another one.
 func (e *Engine) ambiguous(s Session, r *catalog.Relation) bool {
 	return len(s.Path) == 0 && r.Governed() && slices.ContainsFunc(e.Catalog.Relations(), func(other *catalog.Relation) bool {
-		return other != r && other.Name == r.Name && other.Governed()
+		return other != r && other.Name == r.Name && other.Schema != policy.OwnSchema && other.Governed()
 	})
 }
 
