@@ -17,6 +17,7 @@ const (
 	VerbErase
 	VerbMFA        // a second factor for the session
 	VerbAccess     // what the session may do now, and why
+	VerbLimits     // how the caller's limits stand
 	VerbElevate    // a purpose for a time
 	VerbApprove    // another's elevation
 	VerbDeny       // another's elevation, before it is in force
@@ -108,6 +109,9 @@ var verbs = []entry{
 	}},
 	{verb: VerbAccess, words: "SHOW ACCESS", rest: nothing, last: "nothing follows SHOW ACCESS", help: [][2]string{
 		{"PRIVACY SHOW ACCESS", "who you are here, for what, until when, and why"},
+	}},
+	{verb: VerbLimits, words: "SHOW LIMITS", rest: nothing, last: "nothing follows SHOW LIMITS", help: [][2]string{
+		{"PRIVACY SHOW LIMITS", "what your limits leave you, and when some of it is free again"},
 	}},
 	{verb: VerbElevations, words: "SHOW ELEVATIONS", rest: nothing, last: "nothing follows SHOW ELEVATIONS", help: [][2]string{
 		{"PRIVACY SHOW ELEVATIONS", "your elevations, and those that you may decide"},

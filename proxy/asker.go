@@ -185,6 +185,12 @@ func (s *session) decide(engine *rewrite.Engine, a asker) (party, error) {
 	if err := s.barred(c, access); err != nil {
 		return party{access: policy.Nobody(c), ticket: ticket}, err
 	}
+	if _, beyond := s.beyond(access); beyond {
+		c.Beyond = true
+		if access, err = engine.Policy.Decide(c); err != nil {
+			return party{access: policy.Nobody(c), ticket: ticket}, rewrite.RefuseAccess(err)
+		}
+	}
 	if err := s.deputy.check(access); err != nil {
 		return party{access: policy.Nobody(c), ticket: ticket}, err
 	}
@@ -342,7 +348,8 @@ func (g given) counts(user string, now time.Time) bool {
 // zero when there is none.
 func (s *session) ends(a *policy.Access) time.Time {
 	until := a.Until
-	for _, t := range []time.Time{s.factor.until, s.loginEnds()} {
+	masked, _ := s.beyond(a)
+	for _, t := range []time.Time{s.factor.until, s.loginEnds(), masked} {
 		if !t.IsZero() && (until.IsZero() || t.Before(until)) && t.After(s.srv.now()) {
 			until = t
 		}

@@ -117,7 +117,7 @@ func (s *session) curbed(ctx context.Context, by *policy.Access, text string) er
 // curbedCommand is curbed for a PRIVACY command. Those that say what is asked for,
 // and give it, are served.
 func (s *session) curbedCommand(ctx context.Context, verb privacy.Verb, by *policy.Access) error {
-	if verb == privacy.VerbMFA || verb == privacy.VerbAccess || verb == privacy.VerbHelp {
+	if verb == privacy.VerbMFA || verb == privacy.VerbAccess || verb == privacy.VerbLimits || verb == privacy.VerbHelp {
 		return nil
 	}
 	return s.curbed(ctx, by, "PRIVACY")

@@ -21,6 +21,8 @@ func ownColumns(v privacy.Verb) []string {
 	switch v {
 	case privacy.VerbMFA, privacy.VerbAccess:
 		return []string{"what", "is"}
+	case privacy.VerbLimits:
+		return []string{"limit", "of", "used", "left", "free_again", "then"}
 	case privacy.VerbElevate, privacy.VerbApprove, privacy.VerbDeny, privacy.VerbRevoke, privacy.VerbReview, privacy.VerbElevations:
 		return []string{"number", "user", "purpose", "state", "asked", "left", "reason", "decided_by", "decision", "reviewed_by", "review"}
 	default:
@@ -32,6 +34,9 @@ func ownColumns(v privacy.Verb) []string {
 func (s *session) runOwn(ctx context.Context, cmd privacy.Command, who *policy.Access) ([][]string, error) {
 	if cmd.Verb == privacy.VerbAccess {
 		return s.describeAccess(who), nil
+	}
+	if cmd.Verb == privacy.VerbLimits {
+		return s.describeLimits(ctx, who)
 	}
 	if ContainmentColumns(cmd.Verb) != nil {
 		return s.srv.RunContainment(ctx, cmd, Officer{Access: who, From: s.base.From, Session: s.id})

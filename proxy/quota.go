@@ -50,7 +50,7 @@ func (s *session) newQuota(a *policy.Access) *quota {
 		if a.Observe {
 			l.Then = policy.ThenAlert
 		}
-		limit := limits.Limit{Limit: l, Counter: limits.Counter{Of: l.Of, Name: l.Name, Whose: l.Whose, Who: s.whose(a, l), Window: l.Window}}
+		limit := s.limitOf(a, l)
 		switch l.Per {
 		case policy.PerQuery:
 			q.query = append(q.query, limit)
@@ -73,9 +73,40 @@ func lifted(a *policy.Access, then policy.Then) bool {
 		return a.Claim.Second
 	case policy.ThenElevate:
 		return slices.ContainsFunc(a.Claim.Elevations, func(e policy.Elevation) bool { return e.Purpose == a.Purpose })
+	case policy.ThenMask:
+		return a.Claim.Beyond
 	default:
 		return false
 	}
+}
+
+// beyond tells whether somebody has reached a limit at which values are hidden, as
+// far as is known, and until when that is so at least.
+func (s *session) beyond(a *policy.Access) (until time.Time, is bool) {
+	if s.srv.book == nil || a.Observe {
+		return until, false
+	}
+	var masks []limits.Limit
+	for _, l := range a.Limits.Each {
+		if l.Then == policy.ThenMask && l.Per == policy.PerWindow {
+			masks = append(masks, s.limitOf(a, l))
+		}
+	}
+	if len(masks) == 0 {
+		return until, false
+	}
+	for _, r := range s.srv.book.Over(masks) {
+		if !is || r.Again.Before(until) {
+			until = r.Again
+		}
+		is = true
+	}
+	return until, is
+}
+
+// limitOf gives a limit as it holds for somebody.
+func (s *session) limitOf(a *policy.Access, l policy.Limit) limits.Limit {
+	return limits.Limit{Limit: l, Counter: limits.Counter{Of: l.Of, Name: l.Name, Whose: l.Whose, Who: s.whose(a, l), Window: l.Window}}
 }
 
 // whose gives for whom a limit counts.

@@ -270,3 +270,70 @@ func closeConn(t testing.TB, conn *pgx.Conn) {
 		t.Error(err)
 	}
 }
+
+// TestThens tries what happens at the ends of limits.
+func TestThens(t *testing.T) {
+	database := crowd(t)
+	rest := limited("subjects: {most: 30/day, then: mask}")
+	f := start(t, database, rest, counts)
+	conn := f.connect(t, database, "alice")
+	if got, err := obtained(t, conn, "SELECT region FROM customers WHERE id = 1001"); err != nil || got[0] == "<nil>" {
+		t.Fatalf("%v, %v", got, err)
+	}
+	got, err := obtained(t, conn, "SELECT first_name FROM customers WHERE id > 1000 ORDER BY id")
+	if wantStopped(t, "mask", err); len(got) != 30 || !strings.HasPrefix(got[0], "N") {
+		t.Errorf("%d rows came, of %v", len(got), got)
+	}
+	got, err = obtained(t, conn, "SELECT id, first_name FROM customers WHERE id > 1000 ORDER BY id LIMIT 100")
+	if err != nil || len(got) != 100 || strings.Contains(got[0], "N*") {
+		t.Errorf("beyond it %d rows come: %v, %v", len(got), got[:min(3, len(got))], err)
+	}
+	other := f.connect(t, database, "alice")
+	if got, err := obtained(t, other, "SELECT first_name FROM customers WHERE id = 1500"); err != nil || len(got) != 1 || strings.Contains(got[0], "N*") {
+		t.Errorf("in another session: %v, %v", got, err)
+	}
+	rows, err := obtained(t, other, "PRIVACY SHOW LIMITS")
+	if err != nil || len(rows) != 1 || !strings.Contains(rows[0], "30 subjects/day") || !strings.Contains(rows[0], "user alice") {
+		t.Errorf("limits: %q, %v", rows, err)
+	}
+
+	g := start(t, database, limited("rows: {most: 10/hour, then: alert}, statements: {most: 3/hour, then: slow}, subjects: {most: 5/day, then: step-up}"), counts)
+	conn = g.connect(t, database, "alice")
+	for range 3 {
+		if _, err := obtained(t, conn, "SELECT first_name FROM customers WHERE id BETWEEN 1001 AND 1005"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	_, err = obtained(t, conn, "SELECT first_name FROM customers WHERE id = 1006")
+	if wantStopped(t, "step-up", err); !strings.Contains(err.(*pgconn.PgError).Hint, "PRIVACY MFA") {
+		t.Errorf("%v says no way out", err)
+	}
+	if took := time.Since(began); took < 400*time.Millisecond {
+		t.Errorf("a fourth statement took %v", took)
+	}
+	for _, want := range []string{"limit_near", "limit_reached"} {
+		if !strings.Contains(g.Log.String(), want) {
+			t.Errorf("nobody is told of %s:\n%s", want, g.Log)
+		}
+	}
+}
+
+// TestOfASession has what a session gets counted for it alone.
+func TestOfASession(t *testing.T) {
+	database := crowd(t)
+	f := start(t, database, limited("rows: 25/session"), counts)
+	for range 2 {
+		conn, n := f.connect(t, database, "alice"), 0
+		for range 5 {
+			got, err := obtained(t, conn, "SELECT region FROM customers WHERE id BETWEEN 1001 AND 1010")
+			if n += len(got); err != nil {
+				wantStopped(t, "session", err)
+				break
+			}
+		}
+		if n != 25 {
+			t.Errorf("%d rows came", n)
+		}
+	}
+}

@@ -69,6 +69,7 @@ type session struct {
 	factor   given
 	appended appended
 	quota    *quota         // of who asked last
+	masked   uint64         // how many limits had been reached by then at which values are hidden
 	asking   limits.Taking  // of the statement at hand
 	aside    rewrite.Lookup // of texts whose comments say who asks
 	exemptC  exempted

@@ -84,7 +84,7 @@ func (s *session) settle(ctx context.Context, text string) error {
 		return s.learn(engine)
 	}
 	held := s.holds != s.srv.containment.now.Load()
-	if !held && engine == s.engine && s.elevated == s.srv.elevations.version() && (s.until.IsZero() || s.srv.now().Before(s.until)) {
+	if !held && engine == s.engine && s.elevated == s.srv.elevations.version() && s.masked == s.srv.masked.Load() && (s.until.IsZero() || s.srv.now().Before(s.until)) {
 		return nil
 	}
 	err := s.identify(engine, s.asker)
@@ -299,6 +299,7 @@ func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
 // identify finds out who asks, and what they may do under an engine.
 func (s *session) identify(engine *rewrite.Engine, a asker) error {
 	elevated, holds := s.srv.elevations.version(), s.srv.containment.now.Load()
+	s.masked = s.srv.masked.Load()
 	who, err := s.decide(engine, a)
 	if unknown := s.misspoken(); err == nil && unknown != nil {
 		who, err = party{access: policy.Nobody(s.base)}, unknown
