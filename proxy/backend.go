@@ -220,7 +220,14 @@ func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int)
 	case 'G':
 		s.copyIn()
 		return true, nil
-	case 'H', 'W', 'c', 'V':
+	case 'c':
+		return s.copyEnds(f), nil
+	case 'H':
+		if f.leaks != nil {
+			f.leaks.copying = copyOut{binary: copyFormat(frame)}
+		}
+		return true, nil
+	case 'W', 'V':
 		return true, nil
 	default:
 		return false, newFatal("08P01", "the server sent a message of type %q, which is not part of the protocol here", typ)
@@ -242,6 +249,11 @@ func (s *session) pop() {
 
 func (s *session) described(f *flight, typ byte, frame []byte) (bool, error) {
 	pass := !f.own
+	if typ == 'T' {
+		if err := f.describes(frame); err != nil {
+			return false, err
+		}
+	}
 	if typ == 'T' && f.naming != nil {
 		shown, err := f.naming.describe(frame[wire.HeadLen:])
 		if err != nil {

@@ -145,9 +145,9 @@ func (s *session) describe(frame []byte) error {
 		return newFatal("08P01", "malformed Describe message")
 	}
 	f := s.take(flightDescribe)
-	f.naming = s.namingOfNamed(kind, name)
+	f.naming, f.desc = s.namingOfNamed(kind, name), s.descOfNamed(kind, name)
 	if err := s.known(kind, name); err != nil {
-		f.naming = nil
+		f.naming, f.desc = nil, nil
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('D', []byte{kind}, r.poisonName()) })
 	}
 	kept := ""
@@ -214,6 +214,7 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 		case err != nil:
 		case p.logged:
 			err = s.limit(ctx, f, p.plan)
+			s.inspect(f, p.plan)
 		default:
 			err = s.admit(ctx, f, p.plan)
 		}

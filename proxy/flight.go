@@ -59,6 +59,9 @@ type flight struct {
 	meter   *meter   // counts its rows against limits; nil: there are none
 	stopped *Refusal // its rows are kept back: what the client gets in place of its end
 	muted   bool     // which it has got
+
+	leaks *leaks       // looks for personal data in its rows; nil: nobody asks
+	desc  *description // where what the server says of its rows is kept
 }
 
 // relays tells whether the client gets the rows that answer it.
@@ -100,6 +103,7 @@ type named struct {
 	logged  bool
 
 	tally    *limits.Tally   // of portals and cursors, when what they return is limited
+	leaks    *leaks          // of those too, when it is looked into
 	contents *audit.Contents // of what runs by it: see contentsOf
 }
 

@@ -12,7 +12,7 @@ import (
 // meter counts the rows that answer a flight against the limits of who asked.
 // They are staged: no row leaves before it is counted. It is the server half's.
 type meter struct {
-	quota  *quota
+	quota  *quota        // nil: no limits; the rows are looked into
 	query  *limits.Tally // of the statement
 	taking limits.Taking
 	own    limits.Verdict // of the rows that are staged, by the limits of the statement and the session
@@ -87,12 +87,16 @@ func (s *session) measureRows(ctx context.Context, f *flight) (need int, err err
 		switch {
 		case row && f.stopped != nil:
 			return s.dropRow(size), nil
+		case f.leaks.refuses():
+			return 0, s.release(ctx, f)
 		case len(f.meter.staged) > 0 && (!row || long || full || f.meter.full() || s.fromS.Buffered() < size):
 			return 0, s.release(ctx, f)
 		case !row:
 			return 0, nil
 		case full:
 			return 0, s.nameSubjects(ctx, f, false)
+		case long && !f.leaks.long(size):
+			return 0, s.release(ctx, f)
 		case long:
 			return 0, s.measureLong(ctx, f, typ, size)
 		case s.fromS.Buffered() < size:
@@ -147,6 +151,14 @@ func (s *session) stage(f *flight, typ byte, frame []byte) error {
 		}
 		m.out = appendRow(m.out, frame, end, shown)
 	}
+	if f.leaks != nil {
+		kept, err := f.leaks.look(m.out[from:])
+		if m.out = append(m.out[:from], kept...); err != nil || len(kept) == 0 {
+			n.forget(row.before)
+			s.staging = f
+			return err
+		}
+	}
 	counts.Bytes = int64(len(m.out) - from - wire.HeadLen)
 	counts.People = s.peopleIn(f, typ, row.before)
 	row.end = len(m.out)
@@ -186,7 +198,7 @@ const fewest = 10
 // whose keys are in it, and as many as it can tell of beside them.
 func (s *session) peopleIn(f *flight, typ byte, before taken) (people []limits.Person) {
 	n := f.naming
-	if n == nil {
+	if n == nil || f.meter.quota == nil {
 		return nil
 	}
 	step, unread := n.now(), n.unread > before.unread
@@ -245,6 +257,13 @@ func (s *session) measureLong(ctx context.Context, f *flight, typ byte, size int
 // leave. What is beyond them stops the statement.
 func (s *session) release(ctx context.Context, f *flight) error {
 	m := f.meter
+	if len(m.staged) == 0 {
+		s.clearStage(f)
+		if f.leaks.refuses() {
+			s.stop(f, f.leaks.refusal())
+		}
+		return nil
+	}
 	v, err := s.measure(ctx, f)
 	if err != nil && !errors.Is(err, errWaits) {
 		s.keepBack(f, 0)
@@ -266,8 +285,11 @@ func (s *session) release(ctx context.Context, f *flight) error {
 		s.keepBack(f, v.Rows)
 	}
 	s.clearStage(f)
-	if v.Stopped != nil {
+	switch {
+	case v.Stopped != nil:
 		s.stop(f, s.overLimit(v.Stopped))
+	case f.leaks.refuses():
+		s.stop(f, f.leaks.refusal())
 	}
 	return nil
 }
@@ -290,6 +312,9 @@ func (s *session) clearStage(f *flight) {
 func (s *session) measure(ctx context.Context, f *flight) (limits.Verdict, error) {
 	m := f.meter
 	t := &m.taking
+	if m.quota == nil {
+		return limits.Verdict{Rows: len(t.Rows)}, nil
+	}
 	if f.naming != nil {
 		t.Clear = f.naming.now().Clear
 	}

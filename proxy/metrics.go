@@ -24,6 +24,7 @@ type metrics struct {
 	limited          *prometheus.CounterVec
 	unnamed          prometheus.Counter // data subjects
 	unpictured       prometheus.Counter // records of images
+	leaks            *prometheus.CounterVec
 	planSeconds      prometheus.Histogram
 	auditSeconds     prometheus.Histogram
 	statementSeconds prometheus.Histogram
@@ -47,6 +48,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		limited:          prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_limits_stopped_total", Help: "Statements that a limit refused or stopped, by what it counts and what happens at its end."}, []string{"of", "then"}),
 		unnamed:          prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_audit_unnamed_subjects_total", Help: "Data subjects that the access log counts only, as their names could not be had."}),
 		unpictured:       prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_audit_images_missing_total", Help: "Records of the access log that say that images of changed rows are missing."}),
+		leaks:            prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_leaks_total", Help: "Personal data and secrets found in answers and in what is written, by kind and what was done."}, []string{"kind", "then"}),
 		planSeconds:      histogram("pgveil_plan_seconds", "Time added by planning a statement that was not cached."),
 		auditSeconds:     histogram("pgveil_audit_wait_seconds", "Time that answers waited for their audit records to be durable."),
 		statementSeconds: histogram("pgveil_statement_seconds", "Time from a statement's arrival to the end of its answer."),
@@ -58,7 +60,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		m.decisions[d] = m.statements.WithLabelValues(string(d))
 	}
 	if r != nil {
-		r.MustRegister(m.sessions, m.logins, m.lockouts, m.slowed, m.guessed, m.curbed, m.noticed, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.limited, m.unnamed, m.unpictured, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
+		r.MustRegister(m.sessions, m.logins, m.lockouts, m.slowed, m.guessed, m.curbed, m.noticed, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.limited, m.unnamed, m.unpictured, m.leaks, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
 	}
 	return m
 }

@@ -44,7 +44,10 @@ type naming struct {
 
 // description is what the server said of a prepared statement's rows, for all
 // who execute it.
-type description struct{ layout *layout }
+type description struct {
+	layout *layout
+	types  []uint32 // of the columns
+}
 
 // layout says where in the client's columns keys of subjects are.
 type layout struct{ keys []keyColumn }
@@ -59,7 +62,7 @@ type keyColumn struct {
 // newDescription gives room for what the server will say of a statement's rows;
 // nil where nobody asks.
 func newDescription(p *rewrite.Plan) *description {
-	if p == nil || len(p.Subjects) == 0 {
+	if p == nil || len(p.Subjects) == 0 && !scanned(p) {
 		return nil
 	}
 	return &description{}

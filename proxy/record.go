@@ -31,6 +31,7 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 	if err := s.limit(ctx, f, p); err != nil {
 		return err
 	}
+	s.inspect(f, p)
 	f.plan, f.naming = p, s.newNaming(p)
 	if err := s.canPicture(f); err != nil {
 		return err
@@ -181,6 +182,7 @@ func (s *session) columnsMade(p *rewrite.Plan) []audit.Column {
 
 // recordOutcome writes how a statement ended, before the client learns it.
 func (s *session) recordOutcome(f *flight) error {
+	s.tellLeaks(f)
 	if !f.logged {
 		return nil
 	}

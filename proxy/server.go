@@ -329,6 +329,9 @@ func (srv *Server) attend(ctx context.Context, s *session) {
 func (srv *Server) leave(s *session, reason error) {
 	srv.dismiss(s)
 	s.nameUnanswered()
+	if f := s.first(); f != nil {
+		s.tellLeaks(f)
+	}
 	if reason != nil {
 		s.log.Info("session ended", "err", reason)
 	}

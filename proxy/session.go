@@ -17,6 +17,7 @@ import (
 	"github.com/pgveil/pgveil/proxy/guard"
 	"github.com/pgveil/pgveil/proxy/token"
 	"github.com/pgveil/pgveil/proxy/wire"
+	"github.com/pgveil/pgveil/recognise"
 	"github.com/pgveil/pgveil/rewrite"
 )
 
@@ -68,10 +69,11 @@ type session struct {
 	within   map[tokenID]within // of tokens for one transaction
 	factor   given
 	appended appended
-	quota    *quota         // of who asked last
-	masked   uint64         // how many limits had been reached by then at which values are hidden
-	asking   limits.Taking  // of the statement at hand
-	aside    rewrite.Lookup // of texts whose comments say who asks
+	quota    *quota             // of who asked last
+	masked   uint64             // how many limits had been reached by then at which values are hidden
+	asking   limits.Taking      // of the statement at hand
+	aside    rewrite.Lookup     // of texts whose comments say who asks
+	scanner  *recognise.Scanner // of the last that was scanned
 	exemptC  exempted
 
 	// The server half's own.

@@ -87,7 +87,7 @@ func (s *session) call(ctx context.Context, frame []byte) error {
 // unread is the plan of what callers without restrictions have passed on unread.
 // shape stands for it in the access log.
 func (s *session) unread(shape string) *rewrite.Plan {
-	plan := &rewrite.Plan{Shape: shape, Decision: rewrite.Unrestricted, Access: s.plans.Access, Subjects: s.engine.Anybody()}
+	plan := &rewrite.Plan{Shape: shape, Decision: rewrite.Unrestricted, Access: s.plans.Access, Subjects: s.engine.Anybody(), Unread: true}
 	if !plan.Access.Unrestricted {
 		plan.Decision = rewrite.Observed
 	}

@@ -46,6 +46,9 @@ func New(set Set) *Scanner {
 	return s
 }
 
+// Set gives what it finds.
+func (s *Scanner) Set() Set { return s.set }
+
 func (s *Scanner) mark(kinds Set, all string, m mark) {
 	for i := range len(all) {
 		if s.set&kinds != 0 {

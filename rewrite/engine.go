@@ -294,6 +294,10 @@ func (e *Engine) describe(s Session, sql string, p *Plan) {
 	p.Signs = injection.Signs(sql, stmts)
 	for _, st := range stmts {
 		step := Step{Command: commandName(st.Node)}
+		if cp := st.Node.GetCopyStmt(); cp.GetRelation() != nil && !cp.IsFrom {
+			step.Effect = e.describeCopy(s, cp, p)
+		}
+		p.Unread = p.Unread || returnsUnread(st.Node)
 		if n := queryOf(st.Node); n != nil {
 			q, err := e.guess(s, n, nil)
 			if err != nil {

@@ -76,6 +76,41 @@ func (e *Engine) describeStatement(s Session, n *pg_query.Node) *Naming {
 	return found.naming
 }
 
+// returnsUnread tells whether a statement returns rows of which its text does not
+// say, or not to describe, where they are from.
+func returnsUnread(n *pg_query.Node) bool {
+	switch n.Node.(type) {
+	case *pg_query.Node_FetchStmt, *pg_query.Node_ExecuteStmt, *pg_query.Node_CallStmt:
+		return true
+	default:
+		return false
+	}
+}
+
+// describeCopy notes the columns that COPY sends of a table.
+func (e *Engine) describeCopy(s Session, cp *pg_query.CopyStmt, p *Plan) (effect Effect) {
+	rel, ok := e.guessRelation(s, cp.Relation)
+	if !ok {
+		p.Unread = true
+		return 0
+	}
+	if !rel.Governed() {
+		return 0
+	}
+	for _, c := range rel.Columns {
+		named := len(cp.Attlist) == 0 && !c.Generated || slices.ContainsFunc(cp.Attlist, func(n *pg_query.Node) bool { return n.GetString_().GetSval() == c.Name })
+		if !named {
+			continue
+		}
+		class, _ := e.Policy.Class(rel, c.Name)
+		if class.Name != openClass {
+			effect |= Reads
+		}
+		p.addColumn(ColumnUse{Name: rel.QualifiedName() + "." + c.Name, Class: class.Name, Show: "clear"})
+	}
+	return effect
+}
+
 // truncated says whom the rows were about that TRUNCATE takes away.
 func (e *Engine) truncated(s Session, t *pg_query.TruncateStmt) *Naming {
 	all := &Naming{Uncounted: true}

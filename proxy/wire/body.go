@@ -16,6 +16,9 @@ type Body struct {
 // BodyOf gives a frame's body.
 func BodyOf(frame []byte) Body { return Body{b: frame[HeadLen:]} }
 
+// PartOf gives a part of a body, to be taken apart as one.
+func PartOf(body []byte) Body { return Body{b: body} }
+
 // Err tells whether a field was missing.
 func (b *Body) Err() error { return b.err }
 
