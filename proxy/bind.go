@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/pgveil/pgveil/proxy/wire"
@@ -30,6 +31,15 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 		}
 		if rest, err = s.bindResults(made, b.Rest()); err != nil {
 			return err
+		}
+		if err := s.scanBound(made, b); err != nil {
+			if errors.Is(err, errWhole) {
+				return err
+			}
+			s.dropping = true
+			return s.refuse(f, err, func(r *Refusal) {
+				s.toS.Frame('B', []byte{0}, r.poisonName(), []byte{0, 0, 0, 0, 0, 0})
+			})
 		}
 		f.name(&s.portals, string(portal), made)
 	}

@@ -40,6 +40,9 @@ func (s *session) stepClient(ctx context.Context) (need int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if typ == 'd' && s.intake() != nil {
+		want = min(n, maxHeld)
+	}
 	if s.fromC.Buffered() < want {
 		return want, nil
 	}
@@ -139,9 +142,11 @@ func (s *session) act(ctx context.Context, typ byte, frame []byte) error {
 		s.toS.Pass(frame)
 		return nil
 	case 'd':
-		s.toS.Pass(frame)
-		return nil
+		return s.copyData(frame)
 	case 'c', 'f':
+		if err := s.dataEnds(typ); err != nil {
+			return err
+		}
 		s.copyEnd()
 		s.toS.Pass(frame)
 		return nil
@@ -242,14 +247,16 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 		return s.sync(syncFrame) // it has the error; a Query is answered to its end all the same
 	}
 	if err == nil {
-		f.contents = s.contentsOf(text, 0)
+		f.contents, f.lits = s.contentsOf(text, 0), made.lits
 		err = s.admit(ctx, f, made.plan)
+		f.lits = nil
 	}
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('Q', r.poison()) })
 	}
 	s.nameSteps(f, made.plan)
 	s.takesUnnamed(f)
+	s.expectData(f.by, made.plan)
 	if err := s.push(f); err != nil {
 		s.giveBack(f) // and end the request that it carries
 		return err

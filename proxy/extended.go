@@ -27,6 +27,9 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 	if err == nil && s.ours(name) {
 		err = refuseOurs(name)
 	}
+	if err == nil {
+		err = s.scanText(made.by, made.plan, made.lits)
+	}
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
 	}
@@ -229,6 +232,7 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 	if p != nil {
 		p.seq, p.logged = f.seq, f.logged
 		s.nameSteps(f, p.plan)
+		s.expectData(f.by, p.plan)
 		if f.again {
 			f.naming = s.newNaming(p.plan)
 		}

@@ -62,6 +62,7 @@ type flight struct {
 
 	leaks *leaks       // looks for personal data in its rows; nil: nobody asks
 	desc  *description // where what the server says of its rows is kept
+	lits  [][]byte     // of a Query's text; valid only while the message is handled
 }
 
 // relays tells whether the client gets the rows that answer it.
@@ -94,6 +95,7 @@ type named struct {
 	said    *rewrite.Said    // what comments in its text say of who asks; nil: nothing
 	value   string           // what the text says of who asks, where the plan leaves it out
 	sql     []byte           // what to send in place of the plan's own text; valid only while the message is handled
+	lits    [][]byte         // the text's literals, where its plan is shared and says that they are written; as long valid
 	bySQL   bool             // made by PREPARE or DECLARE
 	kept    string           // of unnamed statements: the name under which the server keeps it
 	desc    *description     // of statements of the protocol and their portals, when their subjects are named

@@ -70,7 +70,7 @@ func (s *session) makeBy(ctx context.Context, who party, l *rewrite.Lookup, text
 	if l == &s.lookup {
 		who = s.party() // the engine may be another now
 	}
-	return named{plan: r.Plan, sql: r.SQL, value: r.Value, by: who}, err
+	return named{plan: r.Plan, sql: r.SQL, lits: r.Literals, value: r.Value, by: who}, err
 }
 
 // plan decides a text. Who asks, and the settings that it depends on, are

@@ -32,6 +32,11 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 		return err
 	}
 	s.inspect(f, p)
+	if f.kind == flightQuery {
+		if err := s.scanText(f.by, p, f.lits); err != nil {
+			return err
+		}
+	}
 	f.plan, f.naming = p, s.newNaming(p)
 	if err := s.canPicture(f); err != nil {
 		return err

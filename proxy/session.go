@@ -72,6 +72,7 @@ type session struct {
 	quota    *quota             // of who asked last
 	masked   uint64             // how many limits had been reached by then at which values are hidden
 	asking   limits.Taking      // of the statement at hand
+	intakes  []*intake          // of the COPY statements whose data is to come
 	aside    rewrite.Lookup     // of texts whose comments say who asks
 	scanner  *recognise.Scanner // of the last that was scanned
 	exemptC  exempted

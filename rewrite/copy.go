@@ -107,7 +107,7 @@ func (c *planner) copyIn(cp *pg_query.CopyStmt) error {
 	if err := c.writtenColumns(t, v, q); err != nil {
 		return err
 	}
-	c.engine.copies(c.session, t.Ref.Relation, cp.Attlist, c.plan)
+	c.engine.copies(c.session, t.Ref.Relation, cp, c.plan)
 	cp.Relation.Schemaname, cp.Relation.Relname = t.Ref.Relation.Schema, t.Ref.Relation.Name
 	c.plan.Governed, c.changed = true, true
 	if c.engine.names {

@@ -26,8 +26,42 @@ type Written struct {
 	Parameter int    // its number; 0 for what is none
 	Literal   int    // its number among the text's literals, of a plan that texts share; 0 for what is none
 	Field     int    // of each row of COPY's data, from 1 on; 0 for what is none
+	Data      *Data  // how a Field is written
 	Argument  int    // of EXECUTE, whose statement says where it goes; 0 for what is none
 	Value     string // of a literal, and of an argument
+}
+
+// Data says how the data of a COPY FROM is written.
+type Data struct {
+	Binary                   bool
+	CSV                      bool
+	Delimiter, Quote, Escape byte // of text: the delimiter alone
+}
+
+// dataOf reads the options of a COPY.
+func dataOf(cp *pg_query.CopyStmt) *Data {
+	d := &Data{Delimiter: '\t'}
+	options := map[string]string{}
+	for _, n := range cp.Options {
+		o := n.GetDefElem()
+		options[o.GetDefname()] = o.GetArg().GetString_().GetSval()
+	}
+	switch options["format"] {
+	case "binary":
+		d.Binary = true
+	case "csv":
+		d.CSV, d.Delimiter, d.Quote = true, ',', '"'
+	}
+	for name, to := range map[string]*byte{"delimiter": &d.Delimiter, "quote": &d.Quote} {
+		if value := options[name]; len(value) == 1 {
+			*to = value[0]
+		}
+	}
+	d.Escape = d.Quote
+	if value := options["escape"]; len(value) == 1 {
+		d.Escape = value[0]
+	}
+	return d
 }
 
 // maxWritten bounds the values of which a plan tells the literals apart. Of more
@@ -55,7 +89,7 @@ func (e *Engine) describeWritten(s Session, sql string, p *Plan) {
 	for _, st := range stmts {
 		if cp := st.Node.GetCopyStmt(); cp.GetIsFrom() {
 			if rel, ok := e.guessRelation(s, cp.Relation); ok {
-				e.copies(s, rel, cp.Attlist, p)
+				e.copies(s, rel, cp, p)
 			}
 			continue
 		}
@@ -102,23 +136,24 @@ func (e *Engine) writes(s Session, rel *catalog.Relation, stmt *pg_query.Node, p
 }
 
 // copies notes where the fields of COPY's data go.
-func (e *Engine) copies(s Session, rel *catalog.Relation, attlist []*pg_query.Node, p *Plan) {
+func (e *Engine) copies(s Session, rel *catalog.Relation, cp *pg_query.CopyStmt, p *Plan) {
 	if s.Access.ScanWrites().Find() == 0 {
 		return
 	}
 	w := &writing{engine: e, rel: rel}
 	var columns []int
-	for _, a := range attlist {
+	for _, a := range cp.Attlist {
 		columns = append(columns, rel.ColumnIndex(a.GetString_().GetSval()))
 	}
 	for i, c := range rel.Columns {
-		if len(attlist) == 0 && !c.Generated {
+		if len(cp.Attlist) == 0 && !c.Generated {
 			columns = append(columns, i)
 		}
 	}
+	data := dataOf(cp)
 	for field, i := range columns {
 		if name := w.open(i); name != "" {
-			p.Written = append(p.Written, Written{Column: name, Field: field + 1})
+			p.Written = append(p.Written, Written{Column: name, Field: field + 1, Data: data})
 		}
 	}
 }
