@@ -59,7 +59,13 @@ func (v *sieve) value(typ uint32, b []byte) (refused bool) {
 		return false
 	case bytes.IndexByte(b, 0) < 0:
 		return v.text(b)
+	default:
+		return v.structure(b)
 	}
+}
+
+// structure looks into the texts that a value in binary form is made of.
+func (v *sieve) structure(b []byte) (refused bool) {
 	for _, form := range []func([]byte, func(uint32, []byte)) bool{eachElement, eachField, eachPair} {
 		if !form(b, func(uint32, []byte) {}) {
 			continue
