@@ -13,6 +13,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		delivered: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_alert_deliveries_total", Help: "Alerts by sink, and whether it took them in the end: sent or failed."}, []string{"sink", "outcome"}),
 		dropped:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_alerts_dropped_total", Help: "Alerts that were never tried, because too many waited for the sink."}, []string{"sink"}),
 	}
+	for _, k := range Kinds() { // there before the first, so that it is a rise
+		m.raised.WithLabelValues(k.Name, k.Severity.String())
+	}
 	if r != nil {
 		r.MustRegister(m.raised, m.delivered, m.dropped)
 	}

@@ -95,7 +95,7 @@ func (srv *Server) enforce(q *hold) (ended int) {
 func (srv *Server) tellHold(q *hold, what string) {
 	srv.log.Warn("quarantine", "whom", q.whom(), "what", what, "by", q.by)
 	e := alert.Event{
-		Name: "quarantine", Severity: alert.Warning, Message: q.whom() + " " + what,
+		Name: "quarantine", Severity: alert.Warning, Message: q.whom() + " " + what, Key: what,
 		Details: []slog.Attr{slog.String("by", q.by), slog.String("because", q.why)},
 	}
 	switch q.who {

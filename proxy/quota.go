@@ -290,7 +290,7 @@ const (
 func (s *session) tell(by party, told []limits.Reached) {
 	for _, r := range told {
 		e := alert.Event{
-			Name: "limit_reached", Severity: alert.Warning, User: by.access.User,
+			Name: "limit_reached", Severity: alert.Warning, User: by.access.User, Key: r.Limit.Limit.String(),
 			Message: fmt.Sprintf("the limit of %v is reached", r.Limit.Limit),
 			Details: []slog.Attr{
 				slog.String("limit", r.Limit.Limit.String()), slog.String("of", r.Limit.Counter.Who),
