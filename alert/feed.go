@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	queued   = 256              // alerts that wait for a sink at most
-	tries    = 5                // of an alert, at a sink
-	longest  = 30 * time.Second // between two tries
-	tellLost = time.Minute      // between two lines of the log about a full queue
+	queued        = 256              // alerts that wait for a sink at most
+	tries         = 5                // of an alert, at a sink
+	longest       = 30 * time.Second // between two tries
+	tellFullEvery = time.Minute      // between two lines of the log about a full queue
 )
 
 // feed has a sink's alerts wait for it, and sends them, the most severe first.
@@ -30,7 +30,8 @@ type feed struct {
 	queue [Critical][]*Alert // by severity
 	count int                // of all in queue
 	lost  int                // that the sink was never told of
-	told  time.Time          // when the log was, of a full queue
+	full  int                // of them, since the log was told of a full queue
+	told  time.Time          // when that was
 }
 
 func (c *Centre) start(r Route) *feed {
@@ -66,14 +67,25 @@ func (f *feed) put(a *Alert) {
 	}
 }
 
-// drop counts an alert that is lost. The caller holds f.mu.
+// drop counts an alert that is lost. It does not log that: whoever raises an
+// event must not wait for the log. The caller holds f.mu.
 func (f *feed) drop() {
 	f.lost++
+	f.full++
 	f.centre.metrics.dropped.WithLabelValues(f.Name).Inc()
-	if now := time.Now(); now.Sub(f.told) >= tellLost && f.Name != logName {
-		f.told = now
-		f.log.Error("too many alerts wait for the sink: some are dropped", "lost", f.lost)
+}
+
+// tellFull tells the log, now and then, that there were too many alerts.
+func (f *feed) tellFull() {
+	f.mu.Lock()
+	n := f.full
+	if n == 0 || time.Since(f.told) < tellFullEvery {
+		f.mu.Unlock()
+		return
 	}
+	f.full, f.told = 0, time.Now()
+	f.mu.Unlock()
+	f.log.Error("too many alerts wait for the sink: some are dropped", "dropped", n)
 }
 
 // yield takes away the oldest alert of those below a severity. The caller holds
@@ -132,6 +144,7 @@ func (f *feed) deliver(a *Alert) {
 	rest := f.centre.opts.Rest
 	for n := 1; ; n++ {
 		err := f.try(a)
+		f.tellFull()
 		if err == nil {
 			f.centre.metrics.delivered.WithLabelValues(f.Name, "sent").Inc()
 			f.tellLost()

@@ -27,6 +27,7 @@ func Kinds() []Kind {
 		{"login_lockout", Warning, "logins of one user, address or network have failed too often"},
 		{"quarantine", Warning, "a user, login or address was put in quarantine, or let out of it"},
 		{"reload_failed", Warning, "a new policy or catalog cannot be put in force; the one before stays"},
+		{"retention_failing", Warning, "records of the access log, or keys of sealed contents, that are too old cannot be removed"},
 		{"second_factor_lockout", Warning, "somebody who has a user's password has given wrong codes time after time"},
 		{"second_factor_recovery", Warning, "a recovery code was used up: was it its owner?"},
 		{"second_factor_unreadable", Warning, "a user's second factor was made with another key, or is damaged"},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/textproto"
 	"strconv"
 	"strings"
 	"time"
@@ -113,10 +114,16 @@ func (m *Mail) connect(ctx context.Context) (client *mail.Client, conn net.Conn,
 		if conn != nil {
 			_ = conn.Close() // what is wrong is known
 		}
+		if no := new(textproto.Error); errors.As(err, &no) && no.Code == wrongPassword {
+			return nil, nil, &Refused{err.Error()} // who tries again and again is locked out
+		}
 		return nil, nil, errors.Join(err, ctx.Err())
 	}
 	return client, conn, nil
 }
+
+// wrongPassword is what a server answers to a login that it does not take.
+const wrongPassword = 535
 
 func (m *Mail) options(ctx context.Context) ([]mail.Option, error) {
 	step := time.Minute // go-mail allots it to each step anew; the context bounds them all

@@ -55,7 +55,9 @@ func (p *postOffice) hold(c net.Conn) {
 			p.mu.Unlock()
 		}
 		if own := p.reply(line); own != "" {
-			say(own)
+			if own != silent {
+				say(own)
+			}
 			continue
 		}
 		switch verb, rest, _ := strings.Cut(line, " "); verb {
@@ -106,6 +108,9 @@ func (p *postOffice) hold(c net.Conn) {
 		}
 	}
 }
+
+// silent is a reply that is none.
+const silent = "-"
 
 func (p *postOffice) reply(line string) string {
 	for begin, own := range p.replies {
@@ -213,7 +218,7 @@ func TestMailRefuses(t *testing.T) {
 			m.TLS = a.client()
 			tt.mail(m)
 			err := send(t, m, cruel(), 5*time.Second)
-			if err == nil || !strings.Contains(err.Error(), tt.want) || errors.As(err, new(*Refused)) {
+			if err == nil || !strings.Contains(err.Error(), tt.want) || errors.As(err, new(*Refused)) != (tt.want == "535") {
 				t.Errorf("Send = %v, want %q", err, tt.want)
 			}
 			if len(p.letters) > 0 {
@@ -243,6 +248,24 @@ func TestMailSomeTaken(t *testing.T) {
 		}
 		if len(p.letters) != 1 || !strings.HasPrefix(p.letters[0], "TO:<ben") {
 			t.Errorf("%d: the letters are %q", code, p.letters)
+		}
+	}
+}
+
+// TestMailHungAfter has a server take a letter and say nothing more. It is taken,
+// and not sent again.
+func TestMailHungAfter(t *testing.T) {
+	for _, at := range []string{"RSET", "QUIT"} {
+		p := &postOffice{offers: []string{"8BITMIME"}, replies: map[string]string{at: silent}}
+		m := p.open(t)
+		m.Security, m.User, m.To = InClear, "", m.To[:1]
+		for range 2 {
+			if err := send(t, m, cruel(), 200*time.Millisecond); err != nil {
+				t.Errorf("hung at %s: Send = %v", at, err)
+			}
+		}
+		if len(p.letters) != 1 {
+			t.Errorf("hung at %s: %d letters", at, len(p.letters))
 		}
 	}
 }

@@ -67,7 +67,7 @@ func (p *process) destroySealed(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := p.destroySealedNow(); err != nil {
-			p.log.Error("old keys of sealed contents stay; it is tried again", "err", err)
+			p.retained(err, "old keys of sealed contents")
 		}
 		select {
 		case <-ctx.Done():

@@ -34,7 +34,7 @@ func (p *process) openLog() (log *audit.Log, dir, other string, err error) {
 	o.Retention.Retired = func(t audit.Tombstone) {
 		p.log.Info("records of the access log were removed", "before", t.Records, "last", t.Last, "why", t.Why)
 	}
-	o.Retention.Failed = func(err error) { p.log.Error("old records of the access log stay; it is tried again", "err", err) }
+	o.Retention.Failed = func(err error) { p.retained(err, "old records of the access log") }
 	o.RoomChanged = p.roomChanged
 	o.Retention.Floor = func() uint64 { return min(p.inTable(), shipFloor(cfg.Audit, cfg.Audit.Dir)) }
 	first, second := cfg.Audit.Dir, filepath.Join(cfg.Audit.Dir, besideDir)

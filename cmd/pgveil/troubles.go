@@ -46,6 +46,7 @@ func (t *trouble) look(now time.Time) bool {
 // failing is what other parts of the process have last seen fail.
 type failing struct {
 	reload, look, elevations, roles atomic.Bool
+	retention                       atomic.Int64 // when, in nanoseconds since 1970
 }
 
 // reloaded notes whether policy and catalog were put in force.
@@ -66,6 +67,13 @@ func (p *process) looked(fresh, ok bool) {
 	if !p.failing.reload.Load() && ok {
 		p.reloadOK.Set(1)
 	}
+}
+
+// retained notes that what is too old could not be removed. It is tried again
+// within sealedEvery.
+func (p *process) retained(err error, what string) {
+	p.failing.retention.Store(time.Now().UnixNano())
+	p.log.Error(what+" stay; it is tried again", "err", err)
 }
 
 // watchTroubles tells of troubles until the context is done.
@@ -101,6 +109,11 @@ func (p *process) troubles() []*trouble {
 	list = append(list,
 		&trouble{Event: alert.Event{Name: "reload_failed", Severity: alert.Warning, Message: "policy or catalog could not be reloaded: what was in force stays in force"}, wrong: p.failing.reload.Load},
 		&trouble{Event: alert.Event{Name: "catalog_unseen", Severity: alert.Warning, Message: "it cannot be seen whether the schema has changed"}, after: p.cfg.Limits.Refresh + brief, wrong: p.failing.look.Load},
+		&trouble{
+			Event: alert.Event{Name: "retention_failing", Severity: alert.Warning, Message: "what is too old in the access log, or its keys, cannot be removed"},
+			// One failure counts for as long as two more would take to come.
+			after: 2*sealedEvery + brief, wrong: func() bool { return time.Now().UnixNano()-p.failing.retention.Load() < int64(2*sealedEvery) },
+		},
 		&trouble{
 			Event: alert.Event{Name: "state_away", Severity: alert.Critical, Message: "what pgveil remembers in the database cannot be read"},
 			after: brief, wrong: func() bool { return p.failing.elevations.Load() || p.failing.roles.Load() },
