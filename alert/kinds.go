@@ -37,6 +37,17 @@ func Kinds() []Kind {
 		{"ship_stopped", Critical, "the access log is not shipped to a sink any more until a restart"},
 		{"state_away", Critical, "what pgveil remembers in the database has been out of reach for a long time: elevations end, second factors fail"},
 		{"test", Notice, "somebody has run pgveil alert test"},
+		{"watch_applications", Warning, "somebody comes by many applications at a time"},
+		{"watch_clients", Warning, "somebody comes from several networks at a time"},
+		{"watch_enumeration", Critical, "somebody reads data subjects one by one, by keys that follow on each other"},
+		{"watch_errors", Warning, "statements of somebody's fail in series, with errors that tell of values and names"},
+		{"watch_guesses", Warning, "somebody asks for hidden values in series, and mostly misses"},
+		{"watch_hours", Warning, "somebody works at an hour at which they never do"},
+		{"watch_injections", Critical, "a statement looks as if somebody's input had changed it"},
+		{"watch_new_networks", Warning, "a login that acts for others comes from where it never came"},
+		{"watch_new_tables", Notice, "somebody uses a table that they have never used"},
+		{"watch_refusals", Warning, "statements of somebody's are refused in series"},
+		{"watch_volume", Critical, "somebody reads far more data subjects than they do otherwise"},
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/pgveil/pgveil/policy"
 )
 
 // raised is where an event is made.
@@ -50,6 +52,16 @@ func TestKinds(t *testing.T) {
 	for _, k := range kinds {
 		if !used[k.Name] {
 			t.Errorf("nothing raises %s, which is in Kinds", k.Name)
+		}
+	}
+}
+
+// TestSignals has a line for each finding about how somebody behaves, whose names
+// are put together. Logins that fail are login_lockout.
+func TestSignals(t *testing.T) {
+	for s := policy.Signal(1); s < policy.Signals; s++ {
+		if s != policy.WatchLoginFailures && Meaning("watch_"+s.String()) == "" {
+			t.Errorf("the event watch_%s is not in Kinds", s)
 		}
 	}
 }
