@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/internal/pgtest"
 )
@@ -162,4 +164,33 @@ func TestAlertList(t *testing.T) {
 			t.Errorf("pgveil %s: exit status %d, want 2", args, code)
 		}
 	}
+}
+
+// TestTroublesGoOut has the disk of the access log be full, and the policy be
+// broken: within seconds somebody is told.
+func TestTroublesGoOut(t *testing.T) {
+	h := newHook(t)
+	s := newSite(t, pgtest.Server(t), pgtest.Database(t, "shop"), "127.0.0.1:0",
+		"alerts: {sinks: [{name: hook, webhook: {url: '"+h.URL+"/', secret_file: secret}}]}\n")
+	policy := filepath.Join(s.dir, "policy.yaml")
+	text, err := os.ReadFile(filepath.Join(pgtest.Fixture(t, "shop"), "policy.yaml"))
+	if err = errors.Join(err, os.WriteFile(policy, text, 0o600), os.WriteFile(filepath.Join(s.dir, "secret"), []byte(alertSecret), 0o600), os.Mkdir(s.log(), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	s.edit(t, filepath.Join(pgtest.Fixture(t, "shop"), "policy.yaml"), "policy.yaml")
+	if err := unix.Mount("tmpfs", s.log(), "tmpfs", 0, "size=65m"); err != nil { // a segment, and nothing to come
+		t.Skip("only root may mount a file system:", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(s.log(), 0); err != nil {
+			t.Error(err)
+		}
+	})
+	p := s.serve(t, "")
+	await(t, "the full disk is told", h.has("/ audit_disk_full critical "))
+	if err := os.WriteFile(policy, []byte("version: none\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the broken policy is told", h.has("/ reload_failed warning "))
+	p.stop(t)
 }
