@@ -171,17 +171,15 @@ func (f *feed) try(a *Alert) error {
 	return f.To.Send(ctx, a)
 }
 
-// failing is the event that a sink does not take alerts. It is told to all, of
-// whom the others can do something about it.
-const failing = "alert_sink_failing"
-
+// giveUp counts an alert that the sink has not taken. All sinks are told: the
+// others get there. That this cannot be told is told no more.
 func (f *feed) giveUp(a *Alert, tries int, err error) {
 	f.centre.metrics.delivered.WithLabelValues(f.Name, "failed").Inc()
 	f.log.Error("an alert was not delivered", "event", a.Name, "id", a.ID, "severity", a.Severity.String(), "tries", tries, "err", err)
 	f.mu.Lock()
 	f.lost++
 	f.mu.Unlock()
-	if a.Name != failing && f.hard.Err() == nil {
+	if a.Name != "alert_sink_failing" && f.hard.Err() == nil {
 		f.centre.Raise(Event{
 			Name: "alert_sink_failing", Severity: Warning, Message: "a sink of alerts does not take them", Key: f.Name,
 			Details: []slog.Attr{slog.String("sink", f.Name), slog.Int("tries", tries)},

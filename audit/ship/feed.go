@@ -240,7 +240,7 @@ func (f *feed) stats() (Stats, map[string]uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	st := f.tally
-	st.Sink, st.Stopped, st.Failing = f.sink.Name, f.stopped, f.trouble.count > 0
+	st.Sink, st.Stopped = f.sink.Name, f.stopped
 	if !f.oldest.IsZero() {
 		st.Lag = time.Since(f.oldest)
 	}

@@ -2,6 +2,7 @@ package ship
 
 import (
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -72,6 +73,9 @@ func TestHung(t *testing.T) {
 			s.heads = map[string]head{}
 			if st := s.Stats()[1]; st.LagRecords == 0 || st.Lag == 0 || st.Stopped != nil || !st.LastSuccess.IsZero() && name != "tcp" {
 				t.Errorf("Stats = %+v", st)
+			}
+			if failing := s.Failing(); !slices.Equal(failing, []string{"hung"}) {
+				t.Errorf("Failing = %q", failing)
 			}
 			floor, err := Floor(m.dir)
 			if err != nil || floor["main"] >= 400 {

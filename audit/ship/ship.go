@@ -175,7 +175,6 @@ type Stats struct {
 	LagRecords  uint64        // records in the log that it does not have
 	Lag         time.Duration // since the oldest of these was written
 	LastSuccess time.Time
-	Failing     bool  // the last try failed
 	Stopped     error // why nothing is shipped any more, until a restart
 }
 
@@ -194,6 +193,19 @@ func (s *Shipper) Stats() (list []Stats) {
 		list = append(list, st)
 	}
 	return list
+}
+
+// Failing names the sinks whose last try failed and that go on trying. It reads
+// no file.
+func (s *Shipper) Failing() (names []string) {
+	for _, f := range s.feeds {
+		f.mu.Lock()
+		if f.trouble.count > 0 && f.stopped == nil {
+			names = append(names, f.sink.Name)
+		}
+		f.mu.Unlock()
+	}
+	return names
 }
 
 // head is how long a chain was when somebody looked.

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/audit"
-	"github.com/pgveil/pgveil/audit/ship"
 )
 
 const (
@@ -124,10 +124,10 @@ func (p *process) troubles() []*trouble {
 			after: long, wrong: stuck(func() (uint64, uint64) { a.mu.Lock(); defer a.mu.Unlock(); return a.told, a.taken }),
 		})
 	}
-	for i, s := range p.ship.Stats() {
+	for _, s := range p.cfg.Audit.Ship {
 		list = append(list, &trouble{
-			Event: alert.Event{Name: "ship_behind", Severity: alert.Warning, Message: "a sink of the access log does not take records", Key: s.Sink, Details: []slog.Attr{slog.String("sink", s.Sink)}},
-			after: long, wrong: func() bool { return shipFails(p.ship, i) },
+			Event: alert.Event{Name: "ship_behind", Severity: alert.Warning, Message: "a sink of the access log does not take records", Key: s.Name, Details: []slog.Attr{slog.String("sink", s.Name)}},
+			after: long, wrong: func() bool { return slices.Contains(p.ship.Failing(), s.Name) },
 		})
 	}
 	if p.table != nil {
@@ -165,9 +165,4 @@ func stuck(at func() (end, now uint64)) func() bool {
 		last = now
 		return now < end && same
 	}
-}
-
-func shipFails(s *ship.Shipper, sink int) bool {
-	st := s.Stats()[sink]
-	return st.Failing && st.Stopped == nil // of what has stopped, it has told itself
 }
