@@ -143,6 +143,15 @@ func canonical(text string) (netip.Prefix, bool) {
 	return netip.PrefixFrom(a, a.BitLen()), true
 }
 
+// Network gives the name of the network that a text names.
+func Network(text string) (name string, ok bool) {
+	p, ok := canonical(text)
+	if !ok {
+		return "", false
+	}
+	return nameOf(p), true
+}
+
 // networkOf gives the network that answers for an address: in IPv6, whoever has
 // one has all that begin alike.
 func networkOf(a netip.Addr) netip.Prefix {

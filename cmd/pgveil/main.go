@@ -31,6 +31,7 @@ func verbs() []verb {
 		{"audit", "read and check the access log", runAudit},
 		{"user", "make what logins need: verifiers of passwords, second factors", runUser},
 		{"alert", "try out where alerts go, and list which there are", runAlert},
+		{"quarantine", "keep users, logins and addresses out", runQuarantine},
 		{"schema", "make the tables in which pgveil remembers", runSchema},
 		{"keygen", "make the secret that keyed masks need", runKeygen},
 		{"token", "make and check signed tokens of end users", runToken},
@@ -75,7 +76,7 @@ func usage() string {
 	var b strings.Builder
 	b.WriteString("Usage: pgveil <verb> [flags]\n\npgveil is a PostgreSQL proxy that enforces a privacy policy.\n\n")
 	for _, v := range verbs() {
-		fmt.Fprintf(&b, "  %-9s %s\n", v.name, v.about)
+		fmt.Fprintf(&b, "  %-10s %s\n", v.name, v.about)
 	}
 	b.WriteString("\n\"pgveil help <verb>\" shows a verb's flags and examples.\n")
 	return b.String()
