@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -146,6 +147,9 @@ func (srv *Server) runRelease(ctx context.Context, cmd privacy.Command, by Offic
 		return srv.releaseHere(q)
 	}
 	err = srv.Contain(ctx)
+	if alone(err) {
+		return srv.releaseHere(q)
+	}
 	var n int64
 	if err == nil {
 		n, err = srv.quarantines.Release(ctx, q.who, q.name, by.Access.User, cmd.Because)
@@ -178,7 +182,7 @@ func (srv *Server) releaseHere(q *hold) (rows [][]string, err error) {
 		row := srv.holdRow(released)
 		row[7] = "released"
 		rows = append(rows, row)
-		srv.tellHold(released, "is released")
+		srv.tellHold(released, false)
 	}
 	if len(rows) == 0 {
 		return nil, notHeld()
@@ -199,7 +203,7 @@ func (srv *Server) listQuarantines(ctx context.Context) (rows [][]string, err er
 		return rows, nil
 	}
 	all, err := srv.quarantines.Quarantines(ctx)
-	if err != nil {
+	if err != nil && !alone(err) {
 		return nil, err
 	}
 	for _, q := range all {
@@ -234,6 +238,12 @@ func (srv *Server) listSessions(ctx context.Context, by Officer) ([][]string, er
 		rows = append(rows, sessionRows(proxy, []state.Session{{State: noAnswer}})...)
 	}
 	return rows, nil
+}
+
+// alone tells whether the tables are missing by which proxies know of each other.
+func alone(err error) bool {
+	var said *privacy.Error
+	return errors.As(err, &said) && said.Code == privacy.NotAvailable
 }
 
 // noAnswer stands where it is not known what there is.
@@ -298,7 +308,9 @@ func (srv *Server) everywhere(ctx context.Context, o state.Order) (answers []sta
 	defer cancel()
 	o.Proxy = srv.name
 	var err error
-	if o.ID, err = srv.quarantines.Order(ctx, o); err != nil {
+	if o.ID, err = srv.quarantines.Order(ctx, o); alone(err) {
+		return nil, nil
+	} else if err != nil {
 		srv.log.Error("the other proxies cannot be asked", "err", err)
 		return nil, []string{othersUnknown}
 	}

@@ -60,7 +60,8 @@ func (c *containment) drop(who policy.Target, name string, at time.Time) (droppe
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	dropped = c.of(who, name, at)
-	c.unread = slices.DeleteFunc(slices.Clone(c.unread), func(q *hold) bool { return q.same(who, name) })
+	same := func(q *hold) bool { return q.same(who, name) }
+	c.known, c.unread = slices.DeleteFunc(slices.Clone(c.known), same), slices.DeleteFunc(slices.Clone(c.unread), same)
 	c.publish()
 	return dropped
 }
@@ -85,18 +86,20 @@ func (c *containment) hurry() {
 // enforce does what a quarantine that has come into force here comes to, and sees
 // to it that it is written down.
 func (srv *Server) enforce(q *hold) (ended int) {
-	srv.tellHold(q, "is in quarantine")
+	srv.tellHold(q, true)
 	ended = srv.expelHeld()
 	srv.containment.hurry()
 	return ended
 }
 
 // tellHold tells that a quarantine began or ended here, who wanted it and why.
-func (srv *Server) tellHold(q *hold, what string) {
-	srv.log.Warn("quarantine", "whom", q.whom(), "what", what, "by", q.by)
+func (srv *Server) tellHold(q *hold, began bool) {
 	e := alert.Event{
-		Name: "quarantine", Severity: alert.Warning, Message: q.whom() + " " + what, Key: what,
+		Name: "quarantine", Severity: alert.Warning, Message: q.whom() + " is in quarantine", Key: q.whom(),
 		Details: []slog.Attr{slog.String("by", q.by), slog.String("because", q.why)},
+	}
+	if !began {
+		e.Name, e.Severity, e.Message = "quarantine_ended", alert.Notice, q.whom()+" is not in quarantine any more"
 	}
 	switch q.who {
 	case policy.TargetUser:
@@ -107,7 +110,7 @@ func (srv *Server) tellHold(q *hold, what string) {
 		e.Addr = q.name
 	}
 	srv.alerts.Raise(e)
-	r := audit.Record{Login: e.Login, User: e.User, Client: e.Addr, Database: srv.database, Message: "quarantine: " + q.whom() + " " + what + ", by " + q.by, Reasons: []string{q.why}}
+	r := audit.Record{Login: e.Login, User: e.User, Client: e.Addr, Database: srv.database, Message: "quarantine: " + e.Message + ", by " + q.by, Reasons: []string{q.why}}
 	if err := srv.recordSession(r); err != nil {
 		srv.log.Error("recording a quarantine", "err", err)
 	}
@@ -117,8 +120,10 @@ func (srv *Server) tellHold(q *hold, what string) {
 func (srv *Server) expelHeld() (n int) {
 	h := srv.containment.now.Load()
 	if h == nil {
+		srv.metrics.quarantines.Set(0)
 		return 0
 	}
+	srv.metrics.quarantines.Set(float64(h.size))
 	at := srv.now()
 	return srv.expelEach(func(s *session) error {
 		if q := s.heldBy(h, at); q != nil {

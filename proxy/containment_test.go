@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,8 +16,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy"
 	"github.com/pgveil/pgveil/state"
 )
@@ -129,7 +133,7 @@ func TestQuarantine(t *testing.T) {
 		if p.amid != "" {
 			ends = <-p.ends
 		} else {
-			until(t, p.name, func() bool { ends = text(t.Context(), p.conn, "SELECT 1"); return ends != "1\n" })
+			until(t, p.name, func() bool { ends = text(t.Context(), p.conn, "SELECT 1"); return ends != "1\n" && !strings.HasPrefix(ends, "42501") })
 		}
 		if !strings.Contains(ends, "57P01 terminating connection because user alice is in quarantine") && !strings.HasSuffix(ends, "EOF") {
 			t.Errorf("%s: it ends with %.100q", p.name, ends)
@@ -283,5 +287,116 @@ func TestDatabaseDown(t *testing.T) {
 	all[0].down.Store(false)
 	if m := newMember(t, database, "late"); !refused(m, "alice") {
 		t.Error("it does not outlive a restart")
+	}
+}
+
+// TestQuarantineByProtocol keeps a user out who shares a login, between the messages
+// of the extended protocol, and amid data that is copied in.
+func TestQuarantineByProtocol(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	f := start(t, database, containPolicy)
+	event, response := alert.Event{Name: "something", User: "alice"}, policy.Response{Quarantines: []policy.Quarantine{{Who: policy.TargetUser, For: time.Hour}}}
+	app := f.connect(t, database, "crm_app")
+	script(t, app, "SET pgveil.end_user = 'alice'", "")
+	if _, err := app.Prepare(t.Context(), "one", "SELECT id FROM customers WHERE id = $1"); err != nil {
+		t.Fatal(err)
+	}
+	run := func() error {
+		return app.PgConn().ExecPrepared(t.Context(), "one", [][]byte{[]byte("1")}, nil, nil).Read().Err
+	}
+	if err := run(); err != nil {
+		t.Fatal(err)
+	}
+	copying := f.connect(t, database, "crm_app")
+	script(t, copying, "SET pgveil.end_user = 'alice'", "")
+	data, feed := io.Pipe()
+	copied := make(chan error, 1)
+	go func() {
+		_, err := copying.PgConn().CopyFrom(context.Background(), data, "COPY customers (id, first_name, last_name) FROM STDIN")
+		copied <- err
+	}()
+	if _, err := feed.Write([]byte("4711\tx\ty\n")); err != nil { // the server takes data in
+		t.Fatal(err)
+	}
+	f.Respond("", event, response)
+	if err := run(); code(err) != "42501" || !strings.Contains(err.Error(), "user alice is in quarantine") {
+		t.Errorf("what was prepared before: %v", err)
+	}
+	script(t, app, "SET pgveil.end_user = 'bob'", "")
+	if err := run(); err != nil {
+		t.Errorf("for another user: %v", err)
+	}
+	until(t, "the data ends", func() bool {
+		if _, err := feed.Write([]byte("4712\tx\ty\n")); err != nil {
+			return true
+		}
+		select {
+		case err := <-copied:
+			copied <- err
+			return feed.Close() == nil
+		default:
+			return false
+		}
+	})
+	if err := <-copied; err == nil {
+		t.Error("what was copied in is kept")
+	}
+	script(t, app, "SELECT id FROM customers WHERE id > 4710", "$")
+}
+
+// TestQuarantineDuringLogin keeps a user out whose login was decided before.
+func TestQuarantineDuringLogin(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	f := start(t, database, containPolicy)
+	for i := range 40 {
+		user := []string{"alice", "bob"}[i%2]
+		in := make(chan *pgx.Conn, 1)
+		go func() {
+			conn, err := pgx.ConnectConfig(context.Background(), f.config(t, database, user))
+			if err != nil && code(err) != "28000" && code(err) != "57P01" {
+				t.Errorf("a login ends with %v", err)
+			}
+			in <- conn
+		}()
+		for range i * i { // anywhere within a login
+			runtime.Gosched()
+		}
+		f.Respond("", alert.Event{Name: "something", User: user}, policy.Response{Quarantines: []policy.Quarantine{{Who: policy.TargetUser}}})
+		if conn := <-in; conn != nil {
+			until(t, "who got in is out again", func() bool { return gone(t, conn, "57P01|EOF") })
+		}
+		f.Release(policy.TargetUser, user)
+	}
+}
+
+// TestFlood has the same noticed over and over, by many at once: it is written
+// once.
+func TestFlood(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	all := members(t, database, 2)
+	var done sync.WaitGroup
+	for _, m := range all {
+		for range 8 {
+			done.Go(func() {
+				for range 200 {
+					m.Respond("", alert.Event{Name: "something", User: "alice", Login: "alice", Addr: "192.0.2.7"}, policy.Response{
+						Slow: true, Quarantines: []policy.Quarantine{{Who: policy.TargetUser, For: time.Hour}, {Who: policy.TargetAddress, For: time.Hour}},
+					})
+				}
+			})
+		}
+	}
+	done.Wait()
+	dora := all[1].connect(t, database, "dora")
+	var list string
+	until(t, "it is written down", func() bool {
+		list = text(t.Context(), dora, "PRIVACY SHOW QUARANTINES")
+		return !strings.Contains(list, "this proxy alone") && strings.Contains(list, "192.0.2.7") && strings.Contains(list, "alice")
+	})
+	if n := strings.Count(list, "\n"); n > 2*len(all) {
+		t.Errorf("%d quarantines are written:\n%s", n, list)
+	}
+	if got := text(t.Context(), all[0].connect(t, database, "bob"), oneRow); got != "1\n" {
+		t.Errorf("others get %q", got)
 	}
 }

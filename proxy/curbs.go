@@ -97,7 +97,8 @@ func (s *session) curbed(ctx context.Context, by *policy.Access, text string) er
 	if !ok || independent(text) {
 		return nil
 	}
-	if err := s.stepsUp(c, by); err != nil {
+	immune := suspect{access: by}.immune() // as to quarantines: it may have none to give
+	if err := s.stepsUp(c, by); err != nil && !immune {
 		return err
 	}
 	wait := c.wait(s.srv.now())

@@ -33,11 +33,15 @@ func (srv *Server) expel(why error, which func(*session) bool) (n int) {
 	})
 }
 
-// expelEach is expel with a reason for each session; those without one go on.
+// expelEach is expel with a reason for each session that does not end already;
+// those without one go on.
 func (srv *Server) expelEach(why func(*session) error) (n int) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for s := range srv.sessions {
+		if s.reason() != nil {
+			continue // it ends already
+		}
 		if err := why(s); err != nil {
 			s.end(err)
 			srv.tasks.Go(func() { srv.abandon(s) })

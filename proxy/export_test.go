@@ -38,3 +38,8 @@ func (srv *Server) sessionOf(id string) *session {
 	}
 	return nil
 }
+
+// Release ends what was decided here alone.
+func (srv *Server) Release(who policy.Target, name string) {
+	srv.containment.drop(who, name, srv.now())
+}

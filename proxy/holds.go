@@ -36,6 +36,7 @@ type holds struct {
 	users, logins map[string][]*hold
 	networks      map[netip.Prefix][]*hold
 	lengths       []int // of prefixes, each once
+	size          int
 }
 
 // newHolds gives what to look up; nil when there is nothing.
@@ -43,7 +44,7 @@ func newHolds(all []*hold) *holds {
 	if len(all) == 0 {
 		return nil
 	}
-	h := &holds{users: map[string][]*hold{}, logins: map[string][]*hold{}, networks: map[netip.Prefix][]*hold{}}
+	h := &holds{users: map[string][]*hold{}, logins: map[string][]*hold{}, networks: map[netip.Prefix][]*hold{}, size: len(all)}
 	for _, q := range all {
 		switch q.who {
 		case policy.TargetUser:

@@ -16,6 +16,7 @@ type metrics struct {
 	guessed          prometheus.Counter
 	curbed           prometheus.Counter // statements
 	noticed          *prometheus.CounterVec
+	quarantines      prometheus.Gauge
 	statements       *prometheus.CounterVec
 	decisions        map[rewrite.Decision]prometheus.Counter // of statements
 	refusals         *prometheus.CounterVec
@@ -39,6 +40,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		lockouts:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_login_lockouts_total", Help: "Limits of failed logins that were reached, by what they are of."}, []string{"scope"}),
 		slowed:           prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_logins_slowed_total", Help: "Logins that had to wait because of others that failed."}),
 		guessed:          prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_logins_after_failures_total", Help: "Logins that got in after many that failed."}),
+		quarantines:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "pgveil_quarantines", Help: "Quarantines in force at this proxy."}),
 		curbed:           prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_statements_slowed_total", Help: "Statements that had to wait because of what was noticed of their users."}),
 		noticed:          prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_watch_findings_total", Help: "What was found in how people behave, by signal."}, []string{"signal"}),
 		statements:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_statements_total", Help: "Statements by decision."}, []string{"decision"}),
@@ -60,7 +62,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		m.decisions[d] = m.statements.WithLabelValues(string(d))
 	}
 	if r != nil {
-		r.MustRegister(m.sessions, m.logins, m.lockouts, m.slowed, m.guessed, m.curbed, m.noticed, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.limited, m.unnamed, m.unpictured, m.leaks, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
+		r.MustRegister(m.sessions, m.logins, m.lockouts, m.slowed, m.guessed, m.curbed, m.noticed, m.quarantines, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.limited, m.unnamed, m.unpictured, m.leaks, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
 	}
 	return m
 }

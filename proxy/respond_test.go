@@ -65,7 +65,7 @@ func sessionID(t testing.TB, conn *pgx.Conn) string {
 func gone(t testing.TB, conn *pgx.Conn, why string) bool {
 	t.Helper()
 	got := text(t.Context(), conn, "SELECT 1")
-	if got == "1\n" {
+	if got == "1\n" || strings.HasPrefix(got, "42501") { // its end is a moment behind
 		return false
 	}
 	if want := regexp.MustCompile(why); !want.MatchString(got) {
@@ -134,7 +134,7 @@ func TestHoldersStayReachable(t *testing.T) {
 	f := start(t, database, containPolicy)
 	f.Respond("", alert.Event{Name: "something", User: "dora", Login: "dora", Addr: "127.0.0.1"}, policy.Response{Quarantines: []policy.Quarantine{
 		{Who: policy.TargetUser}, {Who: policy.TargetLogin}, {Who: policy.TargetAddress},
-	}})
+	}, StepUp: true})
 	script(t, f.connect(t, database, "dora"), oneRow, "1")
 	if _, err := pgx.ConnectConfig(t.Context(), f.config(t, database, "alice")); code(err) != "28000" {
 		t.Errorf("who comes from the same address: %v", err)

@@ -17,8 +17,8 @@ const containEvery = 400 * time.Millisecond
 
 // KeepContained has quarantines and orders of other proxies carried out here, and
 // those of this one written down, until the context ends. What cannot be read
-// stays as it was last; failed hears of it when that begins.
-func (srv *Server) KeepContained(ctx context.Context, failed func(error)) {
+// stays as it was last; told hears of it when that begins, and, by nil, ends.
+func (srv *Server) KeepContained(ctx context.Context, told func(error)) {
 	tick := time.NewTicker(containEvery)
 	defer tick.Stop()
 	failing := false
@@ -27,8 +27,8 @@ func (srv *Server) KeepContained(ctx context.Context, failed func(error)) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil && !failing {
-			failed(err)
+		if failing != (err != nil) {
+			told(err)
 		}
 		failing = err != nil
 		select {
@@ -118,10 +118,10 @@ func (srv *Server) readHolds(ctx context.Context) error {
 	}
 	begun, ended := srv.containment.put(all, at)
 	for _, q := range begun {
-		srv.tellHold(q, "is in quarantine")
+		srv.tellHold(q, true)
 	}
 	for _, q := range ended {
-		srv.tellHold(q, "is not in quarantine any more: it was released, or is over")
+		srv.tellHold(q, false)
 	}
 	return nil
 }

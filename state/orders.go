@@ -108,7 +108,11 @@ func (s *Store) Orders(ctx context.Context, proxy string) (all []Order, err erro
 
 // Answer writes down what a proxy says to an order.
 func (s *Store) Answer(ctx context.Context, id int64, a Answer) error {
-	said, err := json.Marshal(append([]Session{}, a.Sessions[:min(len(a.Sessions), maxSaid)]...))
+	all := append([]Session{}, a.Sessions[:min(len(a.Sessions), maxSaid)]...)
+	if more := len(a.Sessions) - len(all); more > 0 {
+		all = append(all, Session{State: fmt.Sprintf("%d more are not listed", more)})
+	}
+	said, err := json.Marshal(all)
 	if err != nil {
 		return fmt.Errorf("answering: %w", err)
 	}

@@ -53,7 +53,7 @@ func (s *Store) Quarantine(ctx context.Context, q Quarantine) (made []Quarantine
 	const write = `INSERT INTO pgveil.quarantines (who, name, reason, made_by, automatic, ends_at)
 		SELECT $1, $2, $3, $4, $5, CASE WHEN $6 = interval '0' THEN 'infinity' ELSE clock_timestamp() + $6 END
 		WHERE NOT ($5 AND EXISTS (SELECT FROM pgveil.quarantines WHERE who = $1 AND name = $2 AND released_at IS NULL
-			AND ends_at > CASE WHEN $6 = interval '0' THEN 'infinity' ELSE clock_timestamp() + $6 / 2 END))
+			AND ends_at >= CASE WHEN $6 = interval '0' THEN 'infinity' ELSE clock_timestamp() + $6 / 2 END))
 		RETURNING ` + quarantineColumns
 	err = s.use(ctx, "writing a quarantine", func(c *pgx.Conn) error {
 		rows, err := c.Query(ctx, write, q.Who.String(), q.Name, q.Reason, q.By, q.Automatic, q.For)

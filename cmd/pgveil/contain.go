@@ -24,18 +24,27 @@ func proxyName() string {
 // the tables nobody can be, but by what this process decides itself.
 func (p *process) firstQuarantines(ctx context.Context) error {
 	err := p.server.ReadQuarantines(ctx)
-	var said *privacy.Error
-	if errors.As(err, &said) && said.Code == privacy.NotAvailable {
-		p.log.Warn("quarantines are this process's alone, and over when it stops", "why", said.Message, "hint", said.Hint)
+	if tablesMissing(err) {
+		p.log.Warn("quarantines are this process's alone, and over when it stops", "err", err)
 		return nil
 	}
 	return err
+}
+
+func tablesMissing(err error) bool {
+	var said *privacy.Error
+	return errors.As(err, &said) && said.Code == privacy.NotAvailable
 }
 
 // keepContained keeps this process to what was decided at any of those in front
 // of the database, as long as it has sessions.
 func (p *process) keepContained(ctx context.Context) {
 	p.server.KeepContained(ctx, func(err error) {
+		if err == nil || tablesMissing(err) {
+			p.failing.contain.Store(false)
+			return
+		}
+		p.failing.contain.Store(true)
 		p.log.Error("quarantines cannot be read or written: those that are known stay in force, and new ones are this process's alone", "err", err)
 	})
 }

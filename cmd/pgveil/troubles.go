@@ -45,7 +45,7 @@ func (t *trouble) look(now time.Time) bool {
 
 // failing is what other parts of the process have last seen fail.
 type failing struct {
-	reload, look, elevations, roles atomic.Bool
+	reload, look, elevations, roles, contain atomic.Bool
 	retention                       atomic.Int64 // when, in nanoseconds since 1970
 }
 
@@ -116,7 +116,7 @@ func (p *process) troubles() []*trouble {
 		},
 		&trouble{
 			Event: alert.Event{Name: "state_away", Severity: alert.Critical, Message: "what pgveil remembers in the database cannot be read"},
-			after: brief, wrong: func() bool { return p.failing.elevations.Load() || p.failing.roles.Load() },
+			after: brief, wrong: func() bool { return p.failing.elevations.Load() || p.failing.roles.Load() || p.failing.contain.Load() },
 		})
 	for _, a := range p.anchors.list {
 		list = append(list, &trouble{
