@@ -44,16 +44,27 @@ func members(t *testing.T, database string, n int, edits ...func(*proxy.Options)
 func newMember(t *testing.T, database, name string, edits ...func(*proxy.Options)) *member {
 	t.Helper()
 	m := &member{}
-	conn := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+	dsn := pgtest.Server(t).DSN(database, pgserver.Superuser)
+	var conn *pgx.Conn
 	var turn sync.Mutex
-	store := &state.Store{Key: make([]byte, 32), Use: func(_ context.Context, f func(*pgx.Conn) error) error {
+	store := &state.Store{Key: make([]byte, 32), Use: func(ctx context.Context, f func(*pgx.Conn) error) (err error) {
 		turn.Lock()
 		defer turn.Unlock()
 		if m.down.Load() {
 			return errors.New("the database is down")
 		}
+		if conn == nil || conn.IsClosed() { // what takes too long closes it
+			if conn, err = pgx.Connect(ctx, dsn); err != nil {
+				return err
+			}
+		}
 		return f(conn)
 	}}
+	t.Cleanup(func() {
+		if conn != nil {
+			_ = conn.Close(context.Background()) // it may have been closed amid something
+		}
+	})
 	m.front = start(t, database, containPolicy, append([]func(*proxy.Options){func(o *proxy.Options) { o.Quarantines, o.Name = store, name }}, edits...)...)
 	if err := m.Contain(t.Context()); err != nil {
 		t.Fatal(err)
@@ -133,7 +144,10 @@ func TestQuarantine(t *testing.T) {
 		if p.amid != "" {
 			ends = <-p.ends
 		} else {
-			until(t, p.name, func() bool { ends = text(t.Context(), p.conn, "SELECT 1"); return ends != "1\n" && !strings.HasPrefix(ends, "42501") })
+			until(t, p.name, func() bool {
+				ends = text(t.Context(), p.conn, "SELECT 1")
+				return ends != "1\n" && !strings.HasPrefix(ends, "42501")
+			})
 		}
 		if !strings.Contains(ends, "57P01 terminating connection because user alice is in quarantine") && !strings.HasSuffix(ends, "EOF") {
 			t.Errorf("%s: it ends with %.100q", p.name, ends)
@@ -288,6 +302,30 @@ func TestDatabaseDown(t *testing.T) {
 	if m := newMember(t, database, "late"); !refused(m, "alice") {
 		t.Error("it does not outlive a restart")
 	}
+}
+
+// TestDatabaseHangs has what proxies remember locked: a quarantine is in force where
+// it was made, before it is known whether it can be written down.
+func TestDatabaseHangs(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	all := members(t, database, 2)
+	dora, alice, other := all[0].connect(t, database, "dora"), all[0].connect(t, database, "alice"), all[1].connect(t, database, "alice")
+	locker := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+	exec(t, locker, "BEGIN; LOCK pgveil.quarantines")
+	answer := make(chan string, 1)
+	go func() { answer <- text(context.Background(), dora, quarantineAlice) }()
+	until(t, "her session ends", func() bool { return gone(t, alice, "57P01|EOF") })
+	select {
+	case got := <-answer:
+		t.Errorf("the table is locked, and the answer is %q", got)
+	default:
+	}
+	if got := <-answer; !strings.Contains(got, "at this proxy alone") {
+		t.Errorf("it is %q", got)
+	}
+	script(t, other, oneRow, "1\n")
+	exec(t, locker, "COMMIT")
+	until(t, "her other session ends", func() bool { return gone(t, other, "57P01|EOF") })
 }
 
 // TestQuarantineByProtocol keeps a user out who shares a login, between the messages
