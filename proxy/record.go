@@ -18,8 +18,7 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 		return errWaits
 	}
 	if len(p.Signs) > 0 {
-		s.watchInjected(f.by, p)
-		if err := s.reason(); err != nil {
+		if err := s.stopInjected(f.by, p); err != nil {
 			return err
 		}
 	}

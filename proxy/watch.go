@@ -43,9 +43,17 @@ func (s *session) noticed(found []detect.Finding) {
 	}
 }
 
-// watchInjected watches for signs of injections in what is about to be sent, or
-// is refused. It is called before: what is done about it may be that the session
-// ends.
+// stopInjected watches for signs of injections in what is about to be sent. The
+// error is why it must not be sent, because of what is done about it.
+func (s *session) stopInjected(by party, p *rewrite.Plan) error {
+	s.watchInjected(by, p)
+	if err := s.reason(); err != nil || by.access == nil {
+		return err
+	}
+	return s.barred(by.access.Claim, by.access)
+}
+
+// watchInjected watches for signs of injections.
 func (s *session) watchInjected(by party, p *rewrite.Plan) {
 	w, who, ok := s.watches(&s.exemptC, by.access, s.srv.now())
 	if !ok {
