@@ -70,6 +70,7 @@ type Options struct {
 	CountKey []byte       // by which data subjects are known there
 
 	Watcher *detect.Detector // watches what people do; nil: nobody does
+	Habits  *state.Store     // keeps what it is to remember of them; nil: nothing is
 
 	Alerts  alert.Raiser // takes what somebody should look at; nil: Log does
 	Log     *slog.Logger
@@ -112,6 +113,7 @@ type Server struct {
 	countKey  []byte
 	masked    atomic.Uint64 // counts the limits that were reached at which values are hidden
 	watcher   *detect.Detector
+	habits    *state.Store
 	alerts    alert.Raiser
 	log       *slog.Logger
 	metrics   *metrics
@@ -157,8 +159,8 @@ func New(o Options) (*Server, error) {
 		turnstile: turnstile{most: o.MaxPerAddress, inside: map[netip.Prefix]int{}},
 		book:      o.Counters, countKey: o.CountKey,
 		quarantines: o.Quarantines, name: strings.TrimSpace(o.Name + " " + newID()[:8]),
-		watcher: o.Watcher,
-		alerts:  o.Alerts, log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
+		watcher: o.Watcher, habits: o.Habits,
+		alerts: o.Alerts, log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
 		containment: containment{soon: make(chan struct{}, 1)},
 		namer:       newNamer(o.Names, o.Log, o.Now), keepAfter: o.KeepAfter, loops: loops{count: o.Loops}, planning: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}

@@ -147,7 +147,7 @@ const habitsAtOnce = 500
 // the histories of those who are new. It is called every minute or so; what could
 // not be written is written the next time.
 func (srv *Server) KeepHabits(ctx context.Context) error {
-	if srv.watcher == nil || srv.state == nil {
+	if srv.watcher == nil || srv.habits == nil {
 		return nil
 	}
 	for more := true; more; {
@@ -156,7 +156,7 @@ func (srv *Server) KeepHabits(ctx context.Context) error {
 		if len(changes) == 0 {
 			break
 		}
-		together, err := srv.state.KeepHabits(ctx, changes)
+		together, err := srv.habits.KeepHabits(ctx, changes)
 		if err != nil {
 			srv.watcher.Again(changes)
 			return fmt.Errorf("habits: %w", err)
@@ -168,7 +168,7 @@ func (srv *Server) KeepHabits(ctx context.Context) error {
 		if len(users) == 0 {
 			return nil
 		}
-		history, err := srv.state.Habits(ctx, users, since)
+		history, err := srv.habits.Habits(ctx, users, since)
 		if err != nil {
 			srv.watcher.Unlearned(users)
 			return fmt.Errorf("habits: %w", err)

@@ -106,6 +106,7 @@ type process struct {
 	own         *dialer
 	catalog     *connection // pgveil's own, for the catalog
 	memory      *connection // and for what it remembers in the database
+	habits      *connection // to what is remembered of what people do: nobody waits for it
 	contain     *connection // to what is remembered of quarantines: it waits for nothing else
 	names       *connection // and for what the access log calls data subjects; nil: nothing
 	verify      *auth.AuthQuery
@@ -158,6 +159,7 @@ func (p *process) start(ctx context.Context) (err error) {
 		return err
 	}
 	p.catalog, p.memory, p.contain = newConnection(p.own.open), newConnection(p.own.openBrief), newConnection(p.own.openBrief)
+	p.habits = newConnection(p.own.openBrief)
 	if p.cfg.Audit.Subjects {
 		p.names = newConnection(p.own.openBrief)
 	}
@@ -206,7 +208,7 @@ func (p *process) close() error {
 		errs = append(errs, p.verify.Close(context.Background()))
 	}
 	p.signOff()
-	for _, c := range []*connection{p.catalog, p.memory, p.contain, p.names} {
+	for _, c := range []*connection{p.catalog, p.memory, p.contain, p.habits, p.names} {
 		if c != nil {
 			errs = append(errs, c.close())
 		}
@@ -265,7 +267,7 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 		Privacy: p.privacyService(), Appended: p.cfg.Auth.AppendedCode,
 		State:       &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Alerts: p.alerts},
 		Quarantines: &state.Store{Use: p.contain.use}, Name: proxyName(),
-		Watcher: detect.New(maxPeople),
+		Watcher: detect.New(maxPeople), Habits: &state.Store{Use: p.habits.use},
 		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
 		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Loops: p.cfg.Limits.Loops, Alerts: p.alerts, Log: p.log, Metrics: p.registry,
 	}
