@@ -88,6 +88,7 @@ func Compile(d *Document, cat *catalog.Snapshot, options ...Option) (*Set, error
 	c.elevations()
 	c.factor()
 	c.watch()
+	c.honey()
 	c.functions()
 	c.retention()
 	c.limits()

@@ -39,6 +39,7 @@ type Document struct {
 	limits     Limits
 	counted    []countedName // kinds and classes that limits name
 	scanWrites scan          // of what goes into open columns
+	honey      Honey
 
 	unclassified Treatment
 	generation   string
@@ -349,6 +350,7 @@ func (r *reader) document(root *yaml.Node) {
 		"watch":         once("watch", r.watch),
 		"second_factor": once("second_factor", r.factor),
 		"limits":        once("limits", func(n *yaml.Node) { d.limits = r.limits(n, 0, "") }),
+		"honey":         once("honey", r.honey),
 	})
 }
 

@@ -23,6 +23,7 @@ type metrics struct {
 	cacheHits        prometheus.Counter
 	cacheMisses      prometheus.Counter
 	limited          *prometheus.CounterVec
+	honey            prometheus.Counter // statements
 	unnamed          prometheus.Counter // data subjects
 	unpictured       prometheus.Counter // records of images
 	leaks            *prometheus.CounterVec
@@ -48,6 +49,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		cacheHits:        prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_plan_cache_hits_total", Help: "Statements whose plan was cached."}),
 		cacheMisses:      prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_plan_cache_misses_total", Help: "Statements that had to be planned."}),
 		limited:          prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_limits_stopped_total", Help: "Statements that a limit refused or stopped, by what it counts and what happens at its end."}, []string{"of", "then"}),
+		honey:            prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_honey_touched_total", Help: "Statements that read or changed a planted record."}),
 		unnamed:          prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_audit_unnamed_subjects_total", Help: "Data subjects that the access log counts only, as their names could not be had."}),
 		unpictured:       prometheus.NewCounter(prometheus.CounterOpts{Name: "pgveil_audit_images_missing_total", Help: "Records of the access log that say that images of changed rows are missing."}),
 		leaks:            prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pgveil_leaks_total", Help: "Personal data and secrets found in answers and in what is written, by kind and what was done."}, []string{"kind", "then"}),
@@ -62,7 +64,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		m.decisions[d] = m.statements.WithLabelValues(string(d))
 	}
 	if r != nil {
-		r.MustRegister(m.sessions, m.logins, m.lockouts, m.slowed, m.guessed, m.curbed, m.noticed, m.quarantines, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.limited, m.unnamed, m.unpictured, m.leaks, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
+		r.MustRegister(m.sessions, m.logins, m.lockouts, m.slowed, m.guessed, m.curbed, m.noticed, m.quarantines, m.statements, m.refusals, m.cacheHits, m.cacheMisses, m.limited, m.honey, m.unnamed, m.unpictured, m.leaks, m.planSeconds, m.auditSeconds, m.statementSeconds, bytes)
 	}
 	return m
 }

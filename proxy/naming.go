@@ -40,6 +40,7 @@ type naming struct {
 	pictures pictures
 	unnamed  []audit.Unnamed
 	named    []string // of subjects, for the outcome
+	trap     *trap    // nil: no record is planted
 }
 
 // description is what the server said of a prepared statement's rows, for all
@@ -109,7 +110,7 @@ func (s *session) newNaming(p *rewrite.Plan) *naming {
 	if p == nil || s.foreign || len(p.Subjects) == 0 {
 		return nil
 	}
-	n := &naming{engine: s.engine, steps: p.Subjects, utf8: s.inUTF8()}
+	n := &naming{engine: s.engine, steps: p.Subjects, utf8: s.inUTF8(), trap: s.newTrap()}
 	if p.Has(rewrite.Executes | rewrite.Fetches) {
 		n.steps = s.stepsMade(p)
 	}

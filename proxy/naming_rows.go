@@ -141,6 +141,7 @@ func (n *naming) add(key []byte, kinds ...string) bool {
 			seen = map[string]bool{}
 			n.seen[kind] = seen
 		}
+		n.trap.look(kind, key)
 		seen[string(key)] = true
 		n.subjects = append(n.subjects, subject{kind, string(key)})
 	}

@@ -124,6 +124,7 @@ type Server struct {
 	quarantines *state.Store
 	curbs       curbs
 	namer       *namer
+	honey       atomic.Pointer[honey] // planted records; nil: there are none
 
 	cancels  cancels
 	tasks    sync.WaitGroup

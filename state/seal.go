@@ -16,7 +16,7 @@ import (
 // subkey makes a key for one use of the store's.
 func (s *Store) subkey(use string) ([]byte, error) {
 	if len(s.Key) < 32 {
-		return nil, errors.New("there is no key for second factors")
+		return nil, errors.New("there is no key for what is sealed")
 	}
 	return hkdf.Expand(sha256.New, s.Key, use, 32)
 }

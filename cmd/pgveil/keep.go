@@ -13,6 +13,7 @@ import (
 const (
 	policyEvery     = 500 * time.Millisecond
 	elevationsEvery = 500 * time.Millisecond
+	honeyEvery      = time.Second
 	rolesEvery      = 700 * time.Millisecond
 )
 
@@ -74,6 +75,29 @@ func (p *process) keepElevations(ctx context.Context) {
 		}
 		failing = err != nil
 		p.failing.elevations.Store(failing)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// keepHoney reads which records are planted, again and again: any of the
+// database's operators plants some.
+func (p *process) keepHoney(ctx context.Context) {
+	tick := time.NewTicker(honeyEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := p.server.ReadHoney(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failing {
+			p.log.Error("planted records cannot be read: those known stay in force", "err", err)
+		}
+		failing = err != nil
 		select {
 		case <-ctx.Done():
 			return

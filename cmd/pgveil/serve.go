@@ -345,6 +345,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	tasks.Go(func() { keepCounters(accepting, p.counters, p.log) })
 	tasks.Go(func() { p.keepContained(sessions) })
 	tasks.Go(func() { p.hearOthers(sessions) })
+	tasks.Go(func() { p.keepHoney(accepting) })
 	tasks.Go(func() { p.destroySealed(accepting) })
 	tasks.Go(func() { p.keepRoles(accepting) })
 	tasks.Go(func() { p.watchTroubles(accepting) })
