@@ -19,6 +19,9 @@ type Class struct {
 	About   string
 }
 
+// Open tells whether everybody who reaches a table sees the class.
+func (c Class) Open() bool { return c.Name == openClass }
+
 // User is somebody who may log in.
 type User struct {
 	Name   string

@@ -79,6 +79,15 @@ func (t *trap) look(kind string, key []byte) {
 	t.session.touched(kind, f.by.access, f.seq)
 }
 
+// asked springs the trap where a data subject request is about a planted record
+// by its key: nobody who is not there asks for their data.
+func (s *session) asked(f *flight) {
+	t, cmd := s.newTrap(), f.privacy.cmd
+	if t != nil && cmd.Key.Column == "" && len(cmd.Key.Values) == 1 {
+		t.look(cmd.Subject, []byte(cmd.Key.Values[0]))
+	}
+}
+
 // touched tells of a planted record that somebody reads or changes, and does what
 // the policy says about it. seq is the record of the statement, in the access log.
 func (s *session) touched(kind string, by *policy.Access, seq uint64) {

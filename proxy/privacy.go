@@ -219,6 +219,7 @@ func (s *session) fulfil(ctx context.Context, f *flight) error {
 	if _, err := s.srv.audit.Append(&r); err != nil {
 		return newFatal("58030", "the access log cannot be written: %w", err)
 	}
+	s.asked(f)
 	tag, err := f.privacy.each(func(row []string) error {
 		f.rows++
 		s.toC.Frame('D', dataRow(row))
