@@ -122,6 +122,11 @@ var layers = map[string]may{
 		why: "makes up rows on a connection that it is given; which rows those are state remembers, and proxy looks out for them",
 	},
 
+	"sidedoor": {
+		ours: list("alert state"), modules: list(pgx),
+		why: "compares what the server lists with what proxies say is theirs, on connections that it is given",
+	},
+
 	"proxy/wire":  {why: "frames, not meanings: a leaf that both sides of a session share"},
 	"proxy/auth":  {modules: list(pgx, "golang.org/x/text"), why: "logins: pgx to look verifiers up, text for SASLprep; knows no policy"},
 	"proxy/token": {modules: list(jose), why: "verifies what others signed, by go-jose alone; reads no file and asks no network, for a session's loop calls it"},
@@ -134,7 +139,7 @@ var layers = map[string]may{
 	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
 	"cmd/pgveil": {
 		ours: list(
-			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config detect docs dsar honey limits policy privacy proxy proxy/auth proxy/guard proxy/token report rewrite rewrite/cases rewrite/mask state syslog unused",
+			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config detect docs dsar honey limits policy privacy proxy proxy/auth proxy/guard proxy/token report rewrite rewrite/cases rewrite/mask sidedoor state syslog unused",
 		),
 		modules: list(pgx, jose, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit", "github.com/boombuler/barcode"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group, barcode to show a QR code, jose to sign tokens for trying things out",

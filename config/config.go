@@ -40,6 +40,8 @@ type Config struct {
 	Limits   Limits   `yaml:"limits"`
 	Log      Log      `yaml:"log"`
 
+	Doors *SideDoors `yaml:"side_doors"` // connections around pgveil; absent: nobody looks for them
+
 	File string `yaml:"-"` // where it was read from
 }
 
@@ -243,6 +245,7 @@ func (c *Config) validate() error {
 		required("tls.key", c.TLS.Key)
 		c.TLS.validate(bad)
 	}
+	c.Doors.validate(bad)
 	c.Server.validate(bad)
 	c.Server.validateLogins(bad)
 	c.validateTokens(bad)

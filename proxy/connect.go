@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pgveil/pgveil/proxy/auth"
 	"github.com/pgveil/pgveil/proxy/wire"
@@ -69,6 +70,7 @@ const sessionParameter = "pgveil.session"
 // connectTo logs in to one host, and gives what it said to the client until it
 // was ready. On an error it has closed its connection.
 func (srv *Server) connectTo(ctx context.Context, s *session, st *startup, h Host, target Target, e entry) (said []byte, err error) {
+	s.backend.From = time.Now()
 	conn, r, err := srv.upstream.reach(ctx, h, srv.greeting(st.as(s.deputy), e))
 	if err != nil {
 		return nil, &elsewhere{err}
@@ -152,6 +154,7 @@ func (s *session) welcome(minor int) (said []byte, is role, err error) {
 				return nil, is, newFatal("08P01", "the server: malformed BackendKeyData")
 			}
 			s.serverKey = append([]byte(nil), key...)
+			s.noteBackend(binary.BigEndian.Uint32(key))
 			s.key = cancelKey{pid: binary.BigEndian.Uint32(key), secret: newSecret(minor)}
 			said = append(said, 'K')
 			said = binary.BigEndian.AppendUint32(said, uint32(8+len(s.key.secret)))

@@ -126,6 +126,7 @@ type Server struct {
 	namer       *namer
 	honey       atomic.Pointer[honey] // planted records; nil: there are none
 
+	backends backends
 	cancels  cancels
 	tasks    sync.WaitGroup
 	loops    loops

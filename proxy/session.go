@@ -19,6 +19,7 @@ import (
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/recognise"
 	"github.com/pgveil/pgveil/rewrite"
+	"github.com/pgveil/pgveil/state"
 )
 
 // session is one client's connection, logged in, and its own to the server.
@@ -41,6 +42,7 @@ type session struct {
 	key                        cancelKey     // what the client must show to cancel
 	serverKey                  []byte        // what the server must be shown: process number and secret
 	host                       Host          // the very server that it is on
+	backend                    state.Backend // its connection there
 	lockedBy                   guard.Scope   // whose failures refuse the login
 	shown                      guard.Shown   // what the client saw of a verifier or the server
 	deputy                     deputy        // who is logged in to the server

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/pgveil/pgveil/config"
 	"github.com/pgveil/pgveil/proxy"
+	"github.com/pgveil/pgveil/state"
 )
 
 // dialer opens connections of pgveil's own to the governed database.
@@ -24,6 +26,14 @@ type dialer struct {
 
 	mu       sync.Mutex
 	upstream proxy.Upstream
+	opened   []ownConn
+	logins   int64
+}
+
+// ownConn is a connection of pgveil's own, as it tells it from those of others.
+type ownConn struct {
+	conn *pgconn.PgConn
+	is   state.Backend
 }
 
 func newDialer(cfg *config.Config) (*dialer, error) {
@@ -62,14 +72,62 @@ func (d *dialer) setTLS(c *tls.Config) {
 // whose catalog is never behind, or else any.
 func (d *dialer) open(ctx context.Context) (*pgx.Conn, error) {
 	c := d.config()
+	c.ValidateConnect = d.noting(nil)
 	if len(d.hosts) > 1 {
 		primary := c.Copy()
-		primary.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+		primary.ValidateConnect = d.noting(pgconn.ValidateConnectTargetSessionAttrsReadWrite)
 		if conn, err := pgx.ConnectConfig(ctx, primary); err == nil || ctx.Err() != nil {
 			return conn, err
 		}
 	}
 	return pgx.ConnectConfig(ctx, c)
+}
+
+// openAt connects to one of the hosts.
+func (d *dialer) openAt(ctx context.Context, host int) (*pgx.Conn, error) {
+	c := d.config()
+	c.ValidateConnect = d.noting(nil)
+	if host > 0 {
+		f := c.Fallbacks[host-1]
+		c.Host, c.Port, c.TLSConfig = f.Host, f.Port, f.TLSConfig
+	}
+	c.Fallbacks = nil
+	return pgx.ConnectConfig(ctx, c)
+}
+
+// noting is what a new connection goes through before anything else.
+func (d *dialer) noting(validate pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
+	from := time.Now()
+	return func(ctx context.Context, conn *pgconn.PgConn) error {
+		d.mu.Lock()
+		d.opened = append(d.opened, ownConn{conn, state.Backend{PID: conn.PID(), From: from, Until: time.Now()}})
+		d.logins++
+		d.mu.Unlock()
+		if validate == nil {
+			return nil
+		}
+		return validate(ctx, conn)
+	}
+}
+
+// backends gives the connections that are open, or were lately, and how many
+// there have been.
+func (d *dialer) backends() (all []state.Backend, logins int64) {
+	const lately = 2 * time.Minute
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.opened = slices.DeleteFunc(d.opened, func(o ownConn) bool {
+		select {
+		case <-o.conn.CleanupDone():
+			return time.Since(o.is.Until) > lately
+		default:
+			return false
+		}
+	})
+	for _, o := range d.opened {
+		all = append(all, o.is)
+	}
+	return all, d.logins
 }
 
 // openBrief is open for statements that touch a few rows: who waits for one of

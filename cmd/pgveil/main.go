@@ -33,6 +33,7 @@ func verbs() []verb {
 		{"alert", "try out where alerts go, and list which there are", runAlert},
 		{"quarantine", "keep users, logins and addresses out", runQuarantine},
 		{"schema", "make the tables in which pgveil remembers", runSchema},
+		{"doors", "list connections that go around pgveil", runDoors},
 		{"honey", "plant records that nobody has a reason to touch", runHoney},
 		{"keygen", "make the secret that keyed masks need", runKeygen},
 		{"token", "make and check signed tokens of end users", runToken},

@@ -113,7 +113,8 @@ type process struct {
 	users       atomic.Pointer[auth.Users]       // of the users file
 	revocations atomic.Pointer[auth.Revocations] // of certificates; nil: there are no lists
 	logins      serverLogins
-	issuers     *issuers // of tokens
+	issuers     *issuers   // of tokens
+	doorWatch   *doorWatch // of connections around pgveil; nil: nobody looks for them
 	enforcer    *proxy.Enforcer
 	server      *proxy.Server
 
@@ -198,6 +199,9 @@ func (p *process) start(ctx context.Context) (err error) {
 	if err := p.firstQuarantines(ctx); err != nil {
 		return err
 	}
+	if p.doorWatch, err = newDoorWatch(p); err != nil {
+		return err
+	}
 	_, err = p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: started(other), Generation: p.enforcer.Engine().Policy.Generation()})
 	return err
 }
@@ -213,7 +217,7 @@ func (p *process) close() error {
 			errs = append(errs, c.close())
 		}
 	}
-	errs = append(errs, p.table.close())
+	errs = append(errs, p.table.close(), p.doorWatch.close())
 	if p.counters != nil {
 		errs = append(errs, p.counters.Close(context.Background()))
 	}
@@ -346,6 +350,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	tasks.Go(func() { p.keepContained(sessions) })
 	tasks.Go(func() { p.hearOthers(sessions) })
 	tasks.Go(func() { p.keepHoney(accepting) })
+	p.doorWatch.run(accepting, &tasks)
 	tasks.Go(func() { p.destroySealed(accepting) })
 	tasks.Go(func() { p.keepRoles(accepting) })
 	tasks.Go(func() { p.watchTroubles(accepting) })

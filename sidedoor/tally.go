@@ -1,0 +1,58 @@
+package sidedoor
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pgveil/pgveil/state"
+)
+
+// tally compares how many sessions the server has counted with how many there
+// were for a reason: those that processes of pgveil made, and those that were
+// seen. What the server counts comes late, up to some seconds, so what it had
+// counted at one look is compared with what is known two looks later: a difference
+// then is no delay.
+type tally struct {
+	ids    []string  // of the processes that are counted
+	reset  time.Time // the server's own count began then
+	looks  int       // since this count began
+	server [3]int64  // what the server had counted at the last three looks, the oldest first
+	first  int64     // what it had counted when this count began
+	made   int64     // what the processes had made then
+	others int64     // sessions of others, since then
+	there  map[door]bool
+
+	before int64 // missed before this count began
+	missed int64
+	told   int64
+	toldAt time.Time
+}
+
+// count takes what one look found. others are the connections that are nobody's
+// of pgveil.
+func (t *tally) count(a Activity, proxies []state.Proxy, others map[door]bool) {
+	var ids []string
+	made := int64(0)
+	for _, p := range proxies {
+		ids = append(ids, p.ID)
+		made += p.Logins
+	}
+	slices.Sort(ids)
+	if t.ids == nil || !slices.Equal(ids, t.ids) || !a.Reset.Equal(t.reset) {
+		// Of a process that came or went nobody knows how often it has logged in.
+		t.ids, t.reset, t.looks, t.before = ids, a.Reset, 0, t.missed
+		t.first, t.made, t.others, t.there = a.Sessions, made, 0, maps.Clone(others)
+		return
+	}
+	for d := range others {
+		if !t.there[d] && d.is.Kind == "client backend" {
+			t.others++
+		}
+	}
+	t.there = maps.Clone(others)
+	t.server = [3]int64{t.server[1], t.server[2], a.Sessions}
+	if t.looks++; t.looks >= len(t.server) {
+		t.missed = max(t.missed, t.before+t.server[0]-t.first-(made-t.made)-t.others)
+	}
+}
