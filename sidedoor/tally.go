@@ -14,13 +14,14 @@ import (
 // counted at one look is compared with what is known two looks later: a difference
 // then is no delay.
 type tally struct {
-	ids    []string  // of the processes that are counted
-	reset  time.Time // the server's own count began then
-	looks  int       // since this count began
-	server [3]int64  // what the server had counted at the last three looks, the oldest first
-	first  int64     // what it had counted when this count began
-	made   int64     // what the processes had made then
-	others int64     // sessions of others, since then
+	ids    []string         // of the processes that are there
+	reset  time.Time        // the server's own count began then
+	looks  int              // since this count began
+	server [3]int64         // what the server had counted at the last three looks, the oldest first
+	first  int64            // what it had counted when this count began
+	made   int64            // what processes had made then
+	logins map[string]int64 // of each process, also of one that is gone
+	others int64            // sessions of others, since then
 	there  map[door]bool
 
 	before int64 // missed before this count began
@@ -32,14 +33,16 @@ type tally struct {
 // count takes what one look found. others are the connections that are nobody's
 // of pgveil.
 func (t *tally) count(a Activity, proxies []state.Proxy, others map[door]bool) {
-	var ids []string
-	made := int64(0)
+	ids := []string{}
 	for _, p := range proxies {
-		ids = append(ids, p.ID)
-		made += p.Logins
+		if p.Alive() {
+			ids = append(ids, p.ID)
+		}
 	}
 	slices.Sort(ids)
-	if t.ids == nil || !slices.Equal(ids, t.ids) || !a.Reset.Equal(t.reset) {
+	begins := t.ids == nil || !slices.Equal(ids, t.ids) || !a.Reset.Equal(t.reset)
+	made := t.sum(proxies, begins)
+	if begins {
 		// Of a process that came or went nobody knows how often it has logged in.
 		t.ids, t.reset, t.looks, t.before = ids, a.Reset, 0, t.missed
 		t.first, t.made, t.others, t.there = a.Sessions, made, 0, maps.Clone(others)
@@ -55,4 +58,19 @@ func (t *tally) count(a Activity, proxies []state.Proxy, others map[door]bool) {
 	if t.looks++; t.looks >= len(t.server) {
 		t.missed = max(t.missed, t.before+t.server[0]-t.first-(made-t.made)-t.others)
 	}
+}
+
+// sum gives how often processes have logged in, those that are gone included,
+// unless the count begins anew.
+func (t *tally) sum(proxies []state.Proxy, begins bool) (made int64) {
+	if begins {
+		t.logins = map[string]int64{}
+	}
+	for _, p := range proxies {
+		t.logins[p.ID] = p.Logins
+	}
+	for _, n := range t.logins {
+		made += n
+	}
+	return made
 }

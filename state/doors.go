@@ -38,8 +38,9 @@ type Proxy struct {
 	Age      time.Duration // since its last report
 }
 
-// Alive tells whether a process still reports.
-func (p *Proxy) Alive() bool { return p.Age < 3*p.Every+clockSlack }
+// Alive tells whether a process still reports. One that reports once, a verb of
+// the command line say, does not.
+func (p *Proxy) Alive() bool { return p.Every > 0 && p.Age < 3*p.Every+clockSlack }
 
 // ReportProxy says that a process is there, and which connections are its own.
 // The moments are by the clock of this process, and are kept by the server's.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgveil/pgveil/config"
+	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/proxy"
 	"github.com/pgveil/pgveil/state"
 )
@@ -28,6 +30,7 @@ type dialer struct {
 	upstream proxy.Upstream
 	opened   []ownConn
 	logins   int64
+	announce string // as whom it says at once which connections are its own; "": serve says so, or nobody looks
 }
 
 // ownConn is a connection of pgveil's own, as it tells it from those of others.
@@ -58,6 +61,9 @@ func newDialer(cfg *config.Config) (*dialer, error) {
 	if d.hosts, err = cfg.Server.Hosts(); err != nil {
 		return nil, fmt.Errorf("server.host: %w", err)
 	}
+	if cfg.Doors != nil {
+		d.announce = rand.Text()
+	}
 	d.upstream, err = upstream(&cfg.Server)
 	return d, err
 }
@@ -77,10 +83,28 @@ func (d *dialer) open(ctx context.Context) (*pgx.Conn, error) {
 		primary := c.Copy()
 		primary.ValidateConnect = d.noting(pgconn.ValidateConnectTargetSessionAttrsReadWrite)
 		if conn, err := pgx.ConnectConfig(ctx, primary); err == nil || ctx.Err() != nil {
-			return conn, err
+			return conn, errors.Join(err, d.say(ctx, conn))
 		}
 	}
-	return pgx.ConnectConfig(ctx, c)
+	conn, err := pgx.ConnectConfig(ctx, c)
+	return conn, errors.Join(err, d.say(ctx, conn))
+}
+
+// say tells the watchers of connections around pgveil, by one that may write,
+// which connections are of this run of a verb. Where the tables are missing,
+// nobody watches.
+func (d *dialer) say(ctx context.Context, conn *pgx.Conn) error {
+	if conn == nil || d.announce == "" {
+		return nil
+	}
+	ours, n := d.backends()
+	store := &state.Store{Use: func(_ context.Context, f func(*pgx.Conn) error) error { return f(conn) }}
+	err := store.ReportProxy(ctx, state.Proxy{ID: d.announce, Name: "pgveil", Logins: n, Backends: ours})
+	var missing *privacy.Error
+	if errors.As(err, &missing) {
+		return nil
+	}
+	return err
 }
 
 // openAt connects to one of the hosts.

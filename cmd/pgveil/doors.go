@@ -83,7 +83,7 @@ func listDoors(ctx context.Context, path string, since time.Duration) (list door
 	store := &state.Store{Use: memory.use}
 	now := map[string]bool{}
 	for i, h := range d.hosts {
-		a, err := readHost(ctx, d, i, placeOf(h), cfg.Database)
+		a, err := readHost(ctx, d, i, placeOf(h), memory)
 		if err != nil {
 			return list, err
 		}
@@ -117,9 +117,15 @@ func split(all []state.Door, since time.Time) (fresh, others []state.Door) {
 }
 
 // readHost reads what one host lists.
-func readHost(ctx context.Context, d *dialer, host int, name, database string) (a sidedoor.Activity, err error) {
+func readHost(ctx context.Context, d *dialer, host int, name string, memory *connection) (a sidedoor.Activity, err error) {
 	conn := newConnection(func(ctx context.Context) (*pgx.Conn, error) { return d.openAt(ctx, host) })
-	err = conn.use(ctx, func(c *pgx.Conn) error { a, err = sidedoor.Read(ctx, c, name, database); return err })
+	err = conn.use(ctx, func(c *pgx.Conn) error {
+		if err := memory.use(ctx, func(c *pgx.Conn) error { return d.say(ctx, c) }); err != nil {
+			return err
+		}
+		a, err = sidedoor.Read(ctx, c, name, d.base.Database)
+		return err
+	})
 	return a, errors.Join(err, conn.close())
 }
 

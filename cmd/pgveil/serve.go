@@ -159,6 +159,7 @@ func (p *process) start(ctx context.Context) (err error) {
 	if p.own, err = newDialer(p.cfg); err != nil {
 		return err
 	}
+	p.own.announce = "" // its watch does
 	p.catalog, p.memory, p.contain = newConnection(p.own.open), newConnection(p.own.openBrief), newConnection(p.own.openBrief)
 	p.habits = newConnection(p.own.openBrief)
 	if p.cfg.Audit.Subjects {
