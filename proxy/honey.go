@@ -79,6 +79,15 @@ func (t *trap) look(kind string, key []byte) {
 	t.session.touched(kind, f.by.access, f.seq)
 }
 
+// over is why the row in hand must not be sent on: what sprang the trap has ended
+// the session. nil while it goes on.
+func (t *trap) over() error {
+	if t == nil || len(t.sprung) == 0 {
+		return nil
+	}
+	return t.session.reason()
+}
+
 // asked springs the trap where a data subject request is about a planted record
 // by its key: nobody who is not there asks for their data.
 func (s *session) asked(f *flight) {
@@ -99,11 +108,11 @@ func (s *session) touched(kind string, by *policy.Access, seq uint64) {
 		return
 	}
 	s.srv.metrics.honey.Inc()
-	s.srv.alert(s, alert.Event{
+	s.srv.respond(s, alert.Event{
 		Name: "honey_touched", Severity: alert.Critical, User: by.User, Message: "a planted record was read or changed",
 		Details: []slog.Attr{
 			slog.String("kind", kind), slog.Uint64("record", seq),
 			slog.Any("roles", by.Roles), slog.String("purpose", by.Purpose),
 		},
-	})
+	}, honey.Then)
 }

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -10,8 +11,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/alert"
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy"
 )
 
@@ -44,9 +48,9 @@ func TestHoneyTouched(t *testing.T) {
 	database := pgtest.Database(t, "shop")
 	store, remember := remembers(t, database, new(atomic.Int64))
 	events := &raised{}
-	policy := strings.Replace(honeyPolicy, "users:\n", "users:\n  bea: {roles: [backup]}\n  max: {roles: [backup, agent]}\n", 1)
-	policy = strings.Replace(policy, "  dba:", "  backup: {purposes: [support], tables: [{on: [\"public.*\"]}]}\n  dba:", 1)
-	f := start(t, database, policy, remember, func(o *proxy.Options) { o.Alerts = events })
+	text := strings.Replace(honeyPolicy, "users:\n", "users:\n  bea: {roles: [backup]}\n  max: {roles: [backup, agent]}\n", 1)
+	text = strings.Replace(text, "  dba:", "  backup: {purposes: [support], tables: [{on: [\"public.*\"]}]}\n  dba:", 1)
+	f := start(t, database, text, remember, func(o *proxy.Options) { o.Alerts = events })
 	if _, err := store.PlantHoney(t.Context(), "customer", "3", true); err != nil {
 		t.Fatal(err)
 	}
@@ -159,5 +163,87 @@ func TestHoneyStays(t *testing.T) {
 	text(t.Context(), f.connect(t, database, "alice"), "SELECT id FROM customers WHERE id = 3")
 	if got := events.take(); len(got) != 1 {
 		t.Errorf("raised %+v, want one", got)
+	}
+}
+
+// TestHoneyResponse touches a planted record where the policy ends the session or
+// keeps the user out: with "end" the row does not leave.
+func TestHoneyResponse(t *testing.T) {
+	for _, tt := range []struct {
+		then string
+		held bool // the row
+	}{
+		{"[alert]", false},
+		{"[end]", true},
+		{"[quarantine 24h]", false},
+		{"[end, quarantine 24h]", true},
+	} {
+		t.Run(tt.then, func(t *testing.T) {
+			database := pgtest.Database(t, "shop")
+			store, remember := remembers(t, database, new(atomic.Int64))
+			f := start(t, database, namingPolicy+"honey: {then: "+tt.then+"}\n", remember)
+			if _, err := store.PlantHoney(t.Context(), "customer", "3", true); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.ReadHoney(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			conn := f.connect(t, database, "alice")
+			got := text(t.Context(), conn, "SELECT id FROM customers WHERE id = 3")
+			if held := !strings.HasPrefix(got, "3\n"); held != tt.held {
+				t.Errorf("the client gets %q, want the row held back: %t", got, tt.held)
+			}
+			if strings.Contains(tt.then, "quarantine") {
+				until(t, "alice stays out", func() bool {
+					c, err := pgx.ConnectConfig(t.Context(), f.config(t, database, "alice"))
+					if err != nil {
+						return true
+					}
+					if err := c.Close(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					return false
+				})
+			} else {
+				f.connect(t, database, "alice")
+			}
+			f.connect(t, database, "bob")
+		})
+	}
+}
+
+// TestHoneyRequest has an officer ask for the data of somebody who is not there.
+func TestHoneyRequest(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	dsn := pgtest.Server(t).DSN(database, pgserver.Superuser)
+	store, remember := remembers(t, database, new(atomic.Int64))
+	events := &raised{}
+	officers := strings.Replace(namingPolicy, "roles:\n", "roles:\n  officer: {purposes: [support], privacy: [export]}\n", 1)
+	officers = strings.Replace(officers, "users:\n", "users:\n  petra: {roles: [officer]}\n", 1)
+	f := start(t, database, officers, remember, func(o *proxy.Options) {
+		o.Alerts = events
+		enforcer := o.Enforcer
+		o.Privacy = &dsar.Service{
+			Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, dsn) },
+			Current: func() (*policy.Set, *catalog.Snapshot) { e := enforcer.Engine(); return e.Policy, e.Catalog },
+		}
+	})
+	if _, err := store.PlantHoney(t.Context(), "customer", "3", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.ReadHoney(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	conn := f.connect(t, database, "petra")
+	for _, tt := range []struct {
+		sql  string
+		want int
+	}{{"PRIVACY EXPORT customer 2", 0}, {"PRIVACY EXPORT customer 3", 1}} {
+		if got := text(t.Context(), conn, tt.sql); !strings.Contains(got, "customers") {
+			t.Errorf("%s: %.300s", tt.sql, got)
+		}
+		if got := events.take(); len(got) != tt.want {
+			t.Errorf("%s: raised %+v, want %d", tt.sql, got, tt.want)
+		}
 	}
 }

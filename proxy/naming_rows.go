@@ -101,6 +101,9 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 	if !whole {
 		n.unread += of
 	}
+	if err := n.trap.over(); err != nil {
+		return 0, 0, err
+	}
 	return end, shown, n.pictured(step)
 }
 

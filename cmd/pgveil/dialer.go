@@ -83,18 +83,29 @@ func (d *dialer) open(ctx context.Context) (*pgx.Conn, error) {
 		primary := c.Copy()
 		primary.ValidateConnect = d.noting(pgconn.ValidateConnectTargetSessionAttrsReadWrite)
 		if conn, err := pgx.ConnectConfig(ctx, primary); err == nil || ctx.Err() != nil {
-			return conn, errors.Join(err, d.say(ctx, conn))
+			return d.said(ctx, conn, err)
 		}
 	}
 	conn, err := pgx.ConnectConfig(ctx, c)
-	return conn, errors.Join(err, d.say(ctx, conn))
+	return d.said(ctx, conn, err)
+}
+
+// said is say for a connection that was just opened.
+func (d *dialer) said(ctx context.Context, conn *pgx.Conn, err error) (*pgx.Conn, error) {
+	if err == nil {
+		err = d.say(ctx, conn)
+	}
+	if err != nil && conn != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
+	return conn, err
 }
 
 // say tells the watchers of connections around pgveil, by one that may write,
 // which connections are of this run of a verb. Where the tables are missing,
 // nobody watches.
 func (d *dialer) say(ctx context.Context, conn *pgx.Conn) error {
-	if conn == nil || d.announce == "" {
+	if d.announce == "" {
 		return nil
 	}
 	ours, n := d.backends()

@@ -208,7 +208,7 @@ func (p *process) start(ctx context.Context) (err error) {
 }
 
 func (p *process) close() error {
-	var errs []error
+	errs := []error{p.doorWatch.close()} // it needs memory
 	if p.verify != nil {
 		errs = append(errs, p.verify.Close(context.Background()))
 	}
@@ -218,7 +218,7 @@ func (p *process) close() error {
 			errs = append(errs, c.close())
 		}
 	}
-	errs = append(errs, p.table.close(), p.doorWatch.close())
+	errs = append(errs, p.table.close())
 	if p.counters != nil {
 		errs = append(errs, p.counters.Close(context.Background()))
 	}
