@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/policy"
@@ -112,7 +113,7 @@ func (s *session) touched(kind string, by *policy.Access, seq uint64) {
 		Name: "honey_touched", Severity: alert.Critical, User: by.User, Message: "a planted record was read or changed",
 		Details: []slog.Attr{
 			slog.String("kind", kind), slog.Uint64("record", seq),
-			slog.Any("roles", by.Roles), slog.String("purpose", by.Purpose),
+			slog.String("roles", strings.Join(by.Roles, " ")), slog.String("purpose", by.Purpose),
 		},
 	}, honey.Then)
 }

@@ -1,7 +1,7 @@
 // Package sidedoor finds connections to the governed database that go around
 // pgveil.
 //
-// Every process of pgveil writes down, in the table pgveil.proxies, which
+// Every process of pgveil writes down, in the table pgveil.backends, which
 // connections to the server are its own: by the number that the server gave each,
 // which no other connection has at the time, and when it began. That needs
 // neither addresses, which a network may translate, nor names, which anybody may

@@ -56,8 +56,8 @@ func (s *Store) ReportProxy(ctx context.Context, p Proxy) error {
 		for i, c := range p.Backends {
 			backends[i] = Backend{c.PID, c.From.Add(ahead), c.Until.Add(ahead)}
 		}
-		_, err := c.Exec(ctx, `WITH gone AS (DELETE FROM pgveil.proxies WHERE seen_at < clock_timestamp() - interval '10 minutes' AND id <> $1)
-			INSERT INTO pgveil.proxies (id, name, seen_at, every, logins, backends) VALUES ($1, $2, clock_timestamp(), $3, $4, $5)
+		_, err := c.Exec(ctx, `WITH gone AS (DELETE FROM pgveil.backends WHERE seen_at < clock_timestamp() - interval '10 minutes' AND id <> $1)
+			INSERT INTO pgveil.backends (id, name, seen_at, every, logins, backends) VALUES ($1, $2, clock_timestamp(), $3, $4, $5)
 			ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(), every = excluded.every, logins = excluded.logins, backends = excluded.backends`,
 			p.ID, p.Name, p.Every, p.Logins, backends)
 		return err
@@ -67,14 +67,14 @@ func (s *Store) ReportProxy(ctx context.Context, p Proxy) error {
 // LeaveProxy says that a process ends. What it had is still known for a while: a
 // connection of its that somebody saw just before was no way around.
 func (s *Store) LeaveProxy(ctx context.Context, id string) error {
-	_, err := s.exec(ctx, "reporting that this proxy ends", "UPDATE pgveil.proxies SET every = '0' WHERE id = $1", id)
+	_, err := s.exec(ctx, "reporting that this proxy ends", "UPDATE pgveil.backends SET every = '0' WHERE id = $1", id)
 	return err
 }
 
 // Proxies gives the processes that have reported lately.
 func (s *Store) Proxies(ctx context.Context) (all []Proxy, err error) {
 	err = s.use(ctx, "reading which proxies are there", func(c *pgx.Conn) error {
-		rows, err := c.Query(ctx, `SELECT id, name, every, logins, backends, extract(epoch FROM clock_timestamp() - seen_at)::float8 FROM pgveil.proxies ORDER BY started_at, id`)
+		rows, err := c.Query(ctx, `SELECT id, name, every, logins, backends, extract(epoch FROM clock_timestamp() - seen_at)::float8 FROM pgveil.backends ORDER BY started_at, id`)
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS pgveil.proxies (
+CREATE TABLE IF NOT EXISTS pgveil.backends (
     id         text PRIMARY KEY,
     name       text NOT NULL,
     started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -7,8 +7,8 @@ CREATE TABLE IF NOT EXISTS pgveil.proxies (
     logins     bigint NOT NULL,
     backends   jsonb NOT NULL
 );
-COMMENT ON TABLE pgveil.proxies IS 'Processes of pgveil in front of this database, and which of its connections they say are theirs: process number, and between which moments it began.';
-REVOKE ALL ON pgveil.proxies FROM PUBLIC;
+COMMENT ON TABLE pgveil.backends IS 'Processes of pgveil in front of this database, and which of its connections they say are theirs: process number, and between which moments it began.';
+REVOKE ALL ON pgveil.backends FROM PUBLIC;
 
 CREATE TABLE IF NOT EXISTS pgveil.side_doors (
     host        text NOT NULL,

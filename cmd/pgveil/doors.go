@@ -26,7 +26,7 @@ type listedDoor struct {
 type doorList struct {
 	Doors   []listedDoor
 	Unseen  int
-	Proxies []state.Proxy
+	Proxies []string // that say which connections are theirs
 }
 
 // runDoors runs "pgveil doors".
@@ -89,10 +89,12 @@ func listDoors(ctx context.Context, path string, since time.Duration) (list door
 		}
 		list.Unseen += a.Unseen
 		ours, _ := d.backends()
-		if list.Proxies, err = store.Proxies(ctx); err != nil {
+		proxies, err := store.Proxies(ctx)
+		if err != nil {
 			return list, err
 		}
-		unclaimed, open := sidedoor.Unclaimed(a.Doors, append(list.Proxies, state.Proxy{Backends: ours}), allow)
+		list.Proxies = alive(proxies)
+		unclaimed, open := sidedoor.Unclaimed(a.Doors, append(proxies, state.Proxy{Backends: ours}), allow)
 		fresh, open := split(open, time.Now().Add(-3*cfg.Doors.Every))
 		list.add(now, "new", fresh)
 		list.add(now, "open", open)
@@ -101,6 +103,16 @@ func listDoors(ctx context.Context, path string, since time.Duration) (list door
 	before, err := store.Doors(ctx, time.Now().Add(-since))
 	list.add(now, "over", before)
 	return list, err
+}
+
+// alive names the processes that serve.
+func alive(proxies []state.Proxy) (names []string) {
+	for _, p := range proxies {
+		if p.Alive() {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 // split parts connections that began since a moment from the others: a process
@@ -150,13 +162,7 @@ func (l *doorList) open() bool {
 }
 
 func (l *doorList) print(stdout io.Writer) error {
-	alive := 0
-	for _, p := range l.Proxies {
-		if p.Alive() {
-			alive++
-		}
-	}
-	if alive == 0 {
+	if len(l.Proxies) == 0 {
 		fmt.Fprintln(stdout, "No process of pgveil says which connections are its own: those of all are listed.")
 	}
 	w := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)

@@ -78,7 +78,8 @@ func withOwn(ctx context.Context, path string, f func(*config.Config, *pgx.Conn)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	return errors.Join(f(cfg, conn), conn.Close(ctx))
+	// Once more: the tables may be there only now.
+	return errors.Join(f(cfg, conn), d.say(ctx, conn), conn.Close(ctx))
 }
 
 func printSchema(ctx context.Context, s policySource, stdout io.Writer) error {

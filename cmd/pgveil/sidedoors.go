@@ -40,7 +40,7 @@ func newDoorWatch(p *process) (*doorWatch, error) {
 	d := &doorWatch{process: p}
 	d.Watcher = &sidedoor.Watcher{
 		ID: rand.Text(), Name: fmt.Sprintf("%s:%d", hostName(), os.Getpid()), Database: p.cfg.Database, Every: p.cfg.Doors.Every,
-		Store: &state.Store{Use: p.memory.use}, Ours: p.ours, Allow: allow, Alerts: alerts{p},
+		Store: &state.Store{Use: p.memory.use}, Ours: p.ours, Allow: allow, Alerts: doorAlerts{p},
 	}
 	for i, h := range p.own.hosts {
 		conn := newConnection(func(ctx context.Context) (*pgx.Conn, error) { return p.own.openAt(ctx, i) })
@@ -85,12 +85,12 @@ func atLeast(words config.Words) sidedoor.Names {
 	return sidedoor.Names{All: n.All || len(words) == 0, Of: n.Of}
 }
 
-// alerts raises what is in no session: it tells operators, and the access log.
-type alerts struct{ *process }
+// doorAlerts raises what is in no session: it tells operators, and the access log.
+type doorAlerts struct{ *process }
 
 // Raise does so.
-func (a alerts) Raise(e alert.Event) {
-	alert.Logger{Log: a.log}.Raise(e)
+func (a doorAlerts) Raise(e alert.Event) {
+	a.alerts.Raise(e)
 	r := audit.Record{Kind: audit.KindSystem, Login: e.Login, Client: e.Addr, App: e.App, Message: "alert: " + e.Message}
 	if _, err := a.audit.Append(&r); err != nil {
 		a.log.Error("recording an alert", "err", err)

@@ -75,7 +75,7 @@ func TestSideDoors(t *testing.T) {
 	}
 	var list struct {
 		Doors   []struct{ State, Login string }
-		Proxies []struct{ Name string }
+		Proxies []string
 	}
 	s.verb(t, 1, "doors", "--check")
 	if err := json.Unmarshal([]byte(s.verb(t, 0, "doors", "--json")), &list); err != nil {
