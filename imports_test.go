@@ -117,6 +117,8 @@ var layers = map[string]may{
 		why: "follows foreign keys on a connection that it is given; proxy and cmd are faces of it",
 	},
 
+	"harden": {modules: list(pgx), why: "asks a server and says what to change, on a connection that it is given: it knows no policy and no configuration"},
+
 	"honey": {
 		ours: list("catalog policy"), modules: list(pgx),
 		why: "makes up rows on a connection that it is given; which rows those are state remembers, and proxy looks out for them",
@@ -139,7 +141,7 @@ var layers = map[string]may{
 	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
 	"cmd/pgveil": {
 		ours: list(
-			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config detect docs dsar honey limits policy privacy proxy proxy/auth proxy/guard proxy/token report rewrite rewrite/cases rewrite/mask sidedoor state syslog unused",
+			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config detect docs dsar harden honey limits policy privacy proxy proxy/auth proxy/guard proxy/token report rewrite rewrite/cases rewrite/mask sidedoor state syslog unused",
 		),
 		modules: list(pgx, jose, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit", "github.com/boombuler/barcode"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group, barcode to show a QR code, jose to sign tokens for trying things out",
