@@ -136,6 +136,7 @@ func TestHoneyByCursor(t *testing.T) {
 	step("COMMIT; PREPARE p AS SELECT id FROM customers WHERE id = $1", 0)
 	step("EXECUTE p (2)", 0)
 	step("EXECUTE p (3)", 1)
+	step("COPY (SELECT id FROM customers) TO STDOUT", 0) // as docs/honey.md says
 	step("SELECT 1; SELECT first_name FROM customers WHERE id = 3; SELECT 1/0", 1)
 	if _, err := store.ForgetHoney(t.Context(), "customer", "3"); err != nil {
 		t.Fatal(err)
