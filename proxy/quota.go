@@ -190,10 +190,11 @@ func stopping(all []limits.Limit) []limits.Limit {
 }
 
 // bounded refuses a statement of which nobody can say how many data subjects it
-// tells of, where those are limited.
+// tells of, where those or values are limited: one that gathers them in a row, or
+// copies them to where they are nobody's.
 func (s *session) bounded(q *quota, p *rewrite.Plan) error {
 	for _, step := range s.stepsOf(p) {
-		if step == nil || step.Silent {
+		if step == nil {
 			continue
 		}
 		for _, r := range step.Charged {
@@ -201,7 +202,9 @@ func (s *session) bounded(q *quota, p *rewrite.Plan) error {
 				continue
 			}
 			for _, l := range slices.Concat(q.windows, q.session, q.query) {
-				if l.Of == policy.LimitSubjects && l.Then.Stops() && (l.Name == "" || l.Name == r.Kind || r.Kind == rewrite.AnyKind) {
+				people := l.Of == policy.LimitSubjects && (l.Name == "" || l.Name == r.Kind || r.Kind == rewrite.AnyKind)
+				values := l.Of == policy.LimitValues && slices.Contains(step.Clear, l.Name)
+				if l.Then.Stops() && (people || values) {
 					return &rewrite.Refusal{
 						Code: limitReached, Rule: "the limit of " + l.Limit.String(), Plan: p,
 						Message: "nobody can say of how many data subjects the statement tells, and those are limited",

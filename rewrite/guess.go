@@ -38,7 +38,7 @@ func (e *Engine) describeStatement(s Session, n *pg_query.Node) *Naming {
 		if !ok {
 			return anybody()
 		}
-		return e.rowsOf(rel).copied(n.GetCopyStmt().IsFrom)
+		return e.copiedRows(rel, n.GetCopyStmt().IsFrom)
 	}
 	switch v := n.Node.(type) {
 	case *pg_query.Node_FetchStmt, *pg_query.Node_ExecuteStmt:
@@ -142,8 +142,7 @@ func (e *Engine) Anybody() []*Naming {
 
 // anybody is the naming of what is not understood.
 func anybody() *Naming {
-	any := []Reached{{AnyKind, AnyNumber}}
-	return &Naming{Reached: any, Charged: any}
+	return &Naming{Reached: []Reached{{AnyKind, AnyNumber}}, Charged: []Reached{{AnyKind, AnyNumber}}}
 }
 
 func uncounted(n *Naming) *Naming {
@@ -196,10 +195,19 @@ func (e *Engine) rowsOf(rel *catalog.Relation) *Naming {
 	return s.naming
 }
 
-// copied fills in what limits count where COPY sends rows as they are.
-func (n *Naming) copied(in bool) *Naming {
-	if !in {
-		n.Charged = n.Reached
+// copiedRows says whom rows are about that COPY takes in, or gives as they are.
+func (e *Engine) copiedRows(rel *catalog.Relation, in bool) *Naming {
+	n := e.rowsOf(rel)
+	if in || !rel.Governed() {
+		return n
 	}
+	n.Charged = slices.Clone(n.Reached)
+	for _, c := range rel.Columns {
+		class, _ := e.Policy.Class(rel, c.Name)
+		if class.Name != openClass && !slices.Contains(n.Clear, class.Name) {
+			n.Clear = append(n.Clear, class.Name)
+		}
+	}
+	slices.Sort(n.Clear)
 	return n
 }

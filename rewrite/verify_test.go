@@ -83,6 +83,7 @@ var unseen = map[string]string{
 	"group":           "the server refuses what is missing",
 	"rows":            "it keeps types",
 	"narrow":          "it is there for indexes",
+	"unfiltered":      "it keeps who may see a table from reading all of it at once; what is sent discloses nothing that is hidden",
 	"subjects":        "it names subjects for the access log (see TestNamedSubjectsChangeNothing)",
 	"images":          "it has rows taken for the access log, and changes nothing else (see addColumns)",
 	"values written":  "it says which values are written, and changes nothing (see TestWritten)",
