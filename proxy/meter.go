@@ -191,9 +191,6 @@ func (n *naming) forget(t taken) {
 	}
 }
 
-// fewest is the number of rows from which on a statistic tells of nobody.
-const fewest = 10
-
 // peopleIn gives the data subjects of whom a row tells that was just read: those
 // whose keys are in it, and as many as it can tell of beside them.
 func (s *session) peopleIn(f *flight, typ byte, before taken) (people []limits.Person) {
@@ -202,7 +199,7 @@ func (s *session) peopleIn(f *flight, typ byte, before taken) (people []limits.P
 		return nil
 	}
 	step, unread := n.now(), n.unread > before.unread
-	if step.Counted && step.Statistic && n.of >= fewest {
+	if step.Counted && step.Statistic && n.of >= rewrite.Fewest {
 		return nil
 	}
 	for _, sub := range n.subjects[before.subjects:] {

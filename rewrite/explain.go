@@ -57,6 +57,7 @@ func (e *Engine) Explain(w io.Writer, s Session, sql string) (refused bool, err 
 	}
 	if r == nil {
 		x.rows(sql)
+		x.limits(p)
 		x.list("Asked", wrapSQL(sql))
 		if p.Changed {
 			x.list("Sent", wrapSQL(p.SQL))

@@ -58,6 +58,7 @@ func explainEngine(t *testing.T) (*rewrite.Engine, rewrite.Session) {
 		t.Fatal(err)
 	}
 	e := rewrite.New(cat, set, 1<<16)
+	e.NameSubjects()
 	s, err := e.Session(access, "")
 	if err != nil {
 		t.Fatal(err)
