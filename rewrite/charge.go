@@ -130,8 +130,20 @@ func (m *meter) measure(n *pg_query.Node, keeps bool) {
 			m.naming.charge(AnyKind, AnyNumber)
 		}
 	}
+	if m.putsAside() {
+		m.naming.uncharted()
+	}
 	m.naming.Whole = m.group != nil && !m.counts
 	m.naming.Clear = m.clear()
+}
+
+// putsAside tells whether a call leaves what it is given where other statements
+// find it: a setting, a lock, a seed.
+func (m *meter) putsAside() bool {
+	return slices.ContainsFunc(m.query.Funcs, func(f resolve.Func) bool {
+		effects := slices.ContainsFunc(f.Found, func(f catalog.Func) bool { return f.Volatility == 'v' && catalog.SystemSchema(f.Schema) })
+		return effects && slices.ContainsFunc(f.Call.Args, func(n *pg_query.Node) bool { return !m.apart(n) || resolve.HoldsSubLink(n) })
+	})
 }
 
 // total adds up how many subjects of each kind persons are.

@@ -72,11 +72,7 @@ func (m *meter) statistic(sel *pg_query.SelectStmt) bool {
 	if who := m.merged[0]; who.each != 1 || !slices.Equal(m.naming.Charged, []Reached{{who.kind, max(1, worth)}}) {
 		return false
 	}
-	var keys []*pg_query.Node
-	for _, n := range sel.GroupClause {
-		keys = append(keys, outputMeant(n, sel, m))
-	}
-	if !m.openOnly(keys) || holdsQuery(sel) {
+	if !m.openOnly(m.groupKeys(sel, m.group)) || holdsQuery(sel) {
 		return false
 	}
 	calls := m.aggregatesOf(sel)

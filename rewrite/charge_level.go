@@ -5,8 +5,10 @@ import (
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/rewrite/parse"
 	"github.com/pgveil/pgveil/rewrite/resolve"
 )
 
@@ -19,6 +21,7 @@ type level struct {
 	rows   []*person // whom a row of its FROM tells of
 	beyond bool      // an aggregate in a sub-select is one over its rows
 
+	weighs   bool // an expression decides how often a row comes
 	few      bool // it gives few rows
 	gathers  bool // a row of it tells of others, whom it was made of
 	around   bool // or stand beside it
@@ -182,7 +185,7 @@ func (m *meter) sets(sel *pg_query.SelectStmt, l *level, at place) told {
 	}
 	tail := m.expressions([]*pg_query.Node{sel.LimitCount, sel.LimitOffset}, l, false)
 	tail = append(tail, m.expressions(sel.SortClause, l, false)...)
-	return told{whom: append(whom, tail...), outs: unlinked(left.outs), plain: left.plain && right.plain, inner: inner}
+	return told{whom: append(whom, tail...), outs: unlinked(left.outs), inner: inner}
 }
 
 // atLeast notes that a row may disclose so many subjects of a kind instead.
@@ -243,7 +246,8 @@ func (m *meter) plain(sel *pg_query.SelectStmt, l *level, at place) told {
 	m.ties(sel.WhereClause, l, always, anyItem)
 	l.rows = append(l.rows, m.expressions([]*pg_query.Node{sel.WhereClause}, l, false)...)
 	l.rows = append(l.rows, m.expressions(sel.GroupClause, l, false)...)
-	l.rows = append(l.rows, m.expressions(m.aggregatesOf(sel), l, false)...)
+	l.rows = append(l.rows, m.expressions(slices.Concat(m.aggregatesOf(sel), windowsOf(sel)), l, false)...)
+	l.weighs = l.weighs || setReturning(sel, m.query)
 	shown := m.expressions(sel.TargetList, l, at.feeds)
 	m.claims(sel, l)
 	rest := slices.Concat(sel.SortClause, sel.WindowClause, sel.DistinctClause, []*pg_query.Node{sel.HavingClause, sel.LimitCount, sel.LimitOffset})
@@ -483,7 +487,8 @@ func (m *meter) ties(condition *pg_query.Node, l *level, holds func(a, b *item) 
 	m.conditions(condition, l, may)
 	for _, c := range resolve.Conjuncts(condition) {
 		e := c.GetAExpr()
-		if e == nil || e.Kind != pg_query.A_Expr_Kind_AEXPR_OP || !isEqual(e.Name) {
+		if e == nil || e.Kind != pg_query.A_Expr_Kind_AEXPR_OP || !isEqual(e.Name) || e.Lexpr.GetColumnRef() == nil || e.Rexpr.GetColumnRef() == nil {
+			l.weighs = l.weighs || m.compareItems(c, l)
 			continue
 		}
 		a, b := m.spot(e.Lexpr, l), m.spot(e.Rexpr, l)
@@ -492,6 +497,24 @@ func (m *meter) ties(condition *pg_query.Node, l *level, holds func(a, b *item) 
 		}
 		m.filters.equates(a, b, l, may)
 	}
+}
+
+// compareItems tells whether a condition may look at more than one item: then it
+// may decide how many rows of one there are for each of another.
+func (m *meter) compareItems(n *pg_query.Node, l *level) bool {
+	var items []*item
+	unsure := false
+	parse.Walk(n, func(msg proto.Message) bool {
+		if node, ok := msg.(*pg_query.Node); ok && node.GetColumnRef() != nil {
+			s, _, known := m.find(node, l)
+			if unsure = unsure || !known || s.item == nil; !slices.Contains(items, s.item) {
+				items = append(items, s.item)
+			}
+		}
+		_, query := msg.(*pg_query.SelectStmt)
+		return !query
+	})
+	return unsure || len(items) > 1
 }
 
 // spot is a column, as it is, of what stands in FROM. The zero spot is none.
@@ -577,7 +600,7 @@ func (l *level) plain() bool {
 			return false
 		}
 	}
-	return len(l.items) > 0
+	return len(l.items) > 0 && !l.weighs
 }
 
 // column gives a column of a relation. Of what is masked, equal values may be of

@@ -29,7 +29,7 @@ func (m *meter) gather(sel *pg_query.SelectStmt, l *level, top bool) []*person {
 	if !groups && !l.beyond || len(rows) == 0 {
 		return rows
 	}
-	keeps := m.keeps(sel, sel.GroupClause, l)
+	keeps := m.keeps(m.groupKeys(sel, l), l)
 	var kept, merged []*person
 	for _, p := range rows {
 		if keeps[p] {
@@ -58,14 +58,14 @@ func (m *meter) gather(sel *pg_query.SelectStmt, l *level, top bool) []*person {
 
 // keeps tells which subjects are one in every group: rows are grouped by their key,
 // by what leads to it, or by the primary key of the row that is about them.
-func (m *meter) keeps(sel *pg_query.SelectStmt, keys []*pg_query.Node, l *level) map[*person]bool {
+func (m *meter) keeps(keys []*pg_query.Node, l *level) map[*person]bool {
 	kept := map[*person]bool{}
 	grouped := map[*item][]int{}
 	for _, n := range keys {
 		if n.GetGroupingSet() != nil {
 			return map[*person]bool{} // some rows are grouped by less
 		}
-		s := m.spot(outputMeant(n, sel, m), l)
+		s := m.spot(n, l)
 		if s.who != nil {
 			kept[s.who.root()] = true
 		}
@@ -92,21 +92,35 @@ func (m *meter) keeps(sel *pg_query.SelectStmt, keys []*pg_query.Node, l *level)
 	return kept
 }
 
-// outputMeant gives the expression that an item of GROUP BY means: by its number or
-// its name, one of the outputs.
-func outputMeant(n *pg_query.Node, sel *pg_query.SelectStmt, m *meter) *pg_query.Node {
-	if number := n.GetAConst().GetIval(); number != nil {
-		if i := int(number.Ival); i >= 1 && i <= len(sel.TargetList) && !slices.ContainsFunc(sel.TargetList[:i], func(n *pg_query.Node) bool { return isStar(n.GetResTarget().GetVal()) }) {
-			return sel.TargetList[i-1].GetResTarget().GetVal()
+// groupKeys gives what a query groups by. An item of GROUP BY may mean an output,
+// by its number, or by its name where no column is called so.
+func (m *meter) groupKeys(sel *pg_query.SelectStmt, l *level) (keys []*pg_query.Node) {
+	for _, n := range sel.GroupClause {
+		if number := n.GetAConst().GetIval(); number != nil {
+			n = numbered(sel, int(number.Ival), n)
+		} else if fields := n.GetColumnRef().GetFields(); len(fields) == 1 {
+			if _, _, column := m.find(n, l); !column {
+				n = outputNamed(sel, fields[0].GetString_().GetSval(), n)
+			}
 		}
+		keys = append(keys, n)
+	}
+	return keys
+}
+
+// numbered gives an output by its number; n where * hides which it is.
+func numbered(sel *pg_query.SelectStmt, i int, n *pg_query.Node) *pg_query.Node {
+	star := func(n *pg_query.Node) bool { return isStar(n.GetResTarget().GetVal()) }
+	if i < 1 || i > len(sel.TargetList) || slices.ContainsFunc(sel.TargetList[:i], star) {
 		return n
 	}
-	fields := n.GetColumnRef().GetFields()
-	if _, column := m.uses[n]; column || len(fields) != 1 {
-		return n
-	}
+	return sel.TargetList[i-1].GetResTarget().GetVal()
+}
+
+// outputNamed gives an output by its name; n where none is called so.
+func outputNamed(sel *pg_query.SelectStmt, name string, n *pg_query.Node) *pg_query.Node {
 	for _, t := range sel.TargetList {
-		if rt := t.GetResTarget(); rt.Name != "" && rt.Name == fields[0].GetString_().GetSval() {
+		if rt := t.GetResTarget(); rt.Name == name {
 			return rt.Val
 		}
 	}
@@ -292,26 +306,33 @@ func (m *meter) anonymous(p *person, l *level) bool {
 	return found
 }
 
+// windowsOf gives the calls of window functions of a level.
+func windowsOf(sel *pg_query.SelectStmt) (calls []*pg_query.Node) {
+	walkLevel(sel, func(n *pg_query.Node) {
+		if n.GetFuncCall().GetOver() != nil {
+			calls = append(calls, n)
+		}
+	})
+	return calls
+}
+
 // around gives whom the window functions of a level tell of beside its rows: each
 // of those that look at other rows, of one more. Rows of the same subject tell of
 // nobody else.
 func (m *meter) around(sel *pg_query.SelectStmt, l *level, rows []*person) (more []*person) {
-	walkLevel(sel, func(n *pg_query.Node) {
+	for _, n := range windowsOf(sel) {
 		call := n.GetFuncCall()
-		if call == nil || call.Over == nil {
-			return
-		}
 		times := m.window(call, l)
 		if times == 0 {
-			return
+			continue
 		}
-		same := m.keeps(sel, partition(call.Over, sel), l)
+		same := m.keeps(partition(call.Over, sel), l)
 		for _, p := range own(rows, l.depth) {
 			if !same[p] {
 				more = append(more, many([]*person{p}, times, l.depth)...)
 			}
 		}
-	})
+	}
 	return more
 }
 

@@ -312,4 +312,14 @@ DELETE FROM tickets RETURNING (SELECT string_agg(email, ',') FROM customers)
 WITH x AS (UPDATE orders SET total = 1 RETURNING status) SELECT string_agg(status, ',') FROM x
 WITH x AS (UPDATE orders SET total = 1 RETURNING id, status) SELECT a.status, b.status FROM x a, x b WHERE a.id = b.id + 1
 COPY (SELECT string_agg(email, ',') FROM customers) TO STDOUT
+SELECT string_agg((SELECT email FROM customers c WHERE c.id = n), ',') OVER () FROM generate_series(1, 10) n
+SELECT string_agg((SELECT email FROM customers c WHERE c.id = n), ',') FROM generate_series(1, 10) n
+SELECT id, string_agg(email, ',') OVER (PARTITION BY 1) FROM customers
+SELECT c.id AS x, string_agg(c.email, ',') OVER (PARTITION BY x) FROM customers c, (SELECT 1 AS x) y
+SELECT max(c.id) AS x, string_agg(c.email, ',') FROM customers c, (SELECT 1 AS x) y GROUP BY x
+SELECT id, count(*) FROM customers GROUP BY id, unnest(ARRAY[1, 1, 1, 1, 1, 1, 1, 1, 1, 1])
+SELECT id, count(*) FROM customers GROUP BY 1, unnest(array_fill(1, ARRAY[20]))
+SELECT id, sum(n) FROM (SELECT c.id, 1 AS n FROM customers c UNION ALL SELECT c.id, 2 FROM customers c) x GROUP BY id
+SELECT min(set_config('application_name', current_setting('application_name') || email, false)) FROM customers
+SELECT count(pg_advisory_lock(id)) FROM customers
 `), "\n")
