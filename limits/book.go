@@ -22,7 +22,8 @@ type Book struct {
 
 // lease is what a book has of one counter.
 type lease struct {
-	slot  int64
+	slot  int64     // of the ledger's, in which it was given
+	ends  time.Time // when that is over; zero: never
 	left  int64
 	fresh map[Subject]bool // that the ledger counted in the slot
 	used  int64            // by everybody, when the ledger was asked last
@@ -71,7 +72,10 @@ type share struct {
 	counter Counter
 	stops   *Limit // the narrowest that stops; nil: none does
 	slot    int64
+	ends    time.Time
 	have    int64 // given and not used
+	keep    int64 // at most so much of that is of the slot
+	old     int64 // on lease and of a slot that is over
 	lacking map[Subject]int
 	order   []Subject
 	counts  int // of order, from the first on
@@ -92,11 +96,13 @@ func (b *Book) Take(ctx context.Context, t *Taking) (Verdict, error) {
 		b.putBack(t, nil)
 		return Verdict{}, ErrWaits
 	}
-	answers, err := b.ledger.Ask(ctx, asks)
+	old := t.old()
+	answers, err := b.ledger.Ask(ctx, append(old, asks...))
 	if err != nil {
 		b.putBack(t, nil)
 		return Verdict{}, err
 	}
+	answers = answers[len(old):]
 	t.receive(answers)
 	v := t.judge(answers)
 	v.Told = b.putBack(t, answers)
@@ -123,11 +129,14 @@ func (t *Taking) share() {
 func (b *Book) draw(t *Taking) (asks []Ask) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.now().UnixNano()
+	now := b.now()
 	for i := range t.shares {
 		s := &t.shares[i]
-		l := b.lease(s.counter, now)
-		s.slot = l.slot
+		l := b.lease(s.counter)
+		if over(l.ends, now) {
+			s.old, l.left, l.fresh = l.left, 0, nil
+		}
+		s.slot, s.ends, s.keep = l.slot, l.ends, NoLimit
 		need := t.need(s, l)
 		s.have = min(need, l.left)
 		l.left -= s.have
@@ -147,18 +156,29 @@ func (b *Book) draw(t *Taking) (asks []Ask) {
 	return asks
 }
 
-// lease gives what the book has of a counter. What is left of another slot is
-// not to be had any more: it was counted there.
-func (b *Book) lease(c Counter, now int64) *lease {
-	l, slot := b.leases[c], c.slotAt(now)
+// lease gives what the book has of a counter.
+func (b *Book) lease(c Counter) *lease {
+	l := b.leases[c]
 	if l == nil {
-		l = &lease{slot: slot}
+		l = &lease{}
 		b.leases[c] = l
 	}
-	if l.slot < slot {
-		l.slot, l.left, l.fresh = slot, 0, nil
-	}
 	return l
+}
+
+// over tells whether a time has come.
+func over(ends, now time.Time) bool { return !ends.IsZero() && !now.Before(ends) }
+
+// old gives back what was leased in slots that are over, of the counters that are
+// asked for. It is not to be had any more: it was counted there.
+func (t *Taking) old() (asks []Ask) {
+	for i := range t.shares {
+		if s := &t.shares[i]; s.old > 0 && s.asked >= 0 {
+			asks = append(asks, Ask{Counter: s.counter, Most: NoLimit, Amount: -s.old, Slot: s.slot})
+			s.old = 0
+		}
+	}
+	return asks
 }
 
 // need tells how much of a counter a taking needs, and puts the subjects in order
@@ -229,7 +249,10 @@ func (t *Taking) receive(answers []Answer) {
 	for i := range t.shares {
 		if s := &t.shares[i]; s.asked >= 0 {
 			a := answers[s.asked]
-			s.slot, s.counts = a.Slot, a.Subjects
+			if a.Slot != s.slot {
+				s.keep = a.Amount
+			}
+			s.slot, s.ends, s.counts = a.Slot, a.Ends, a.Subjects
 			s.have += a.Amount
 		}
 	}
@@ -289,33 +312,40 @@ func (s *share) reached(answers []Answer) *Reached {
 func (b *Book) putBack(t *Taking, answers []Answer) (told []Reached) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	now := b.now()
 	for i := range t.shares {
 		s := &t.shares[i]
-		l := b.leases[s.counter]
-		if l == nil {
-			l = &lease{slot: s.slot}
-			b.leases[s.counter] = l
-		}
-		if l.slot < s.slot {
-			l.slot, l.left, l.fresh = s.slot, 0, nil
-		}
-		if l.slot == s.slot {
-			l.left += s.have
-			for _, id := range s.order[:s.counts] {
-				if l.fresh == nil {
-					l.fresh = map[Subject]bool{}
-				}
-				l.fresh[id] = true
-			}
-		}
+		l := b.lease(s.counter)
+		l.take(s, now)
 		if s.asked >= 0 && answers != nil {
 			a := answers[s.asked]
-			l.used, l.again, l.asked = a.Used, a.Again, b.now()
+			l.used, l.again, l.asked = a.Used, a.Again, now
 			told = append(told, b.tell(t, s.counter, a)...)
 		}
 		t.shares[i] = share{}
 	}
 	return told
+}
+
+// take takes over what is left of a share. What is of another slot takes the place
+// of what there is, when that slot is not over.
+func (l *lease) take(s *share, now time.Time) {
+	if l.slot != s.slot {
+		if s.asked < 0 || over(s.ends, now) {
+			return
+		}
+		l.slot, l.ends, l.left, l.fresh = s.slot, s.ends, 0, nil
+	}
+	if l.ends.Before(s.ends) {
+		l.ends = s.ends
+	}
+	l.left += min(s.have, s.keep) + s.old
+	for _, id := range s.order[:s.counts] {
+		if l.fresh == nil {
+			l.fresh = map[Subject]bool{}
+		}
+		l.fresh[id] = true
+	}
 }
 
 // tell gives the limits of a counter that have just been reached, or nearly.

@@ -88,6 +88,14 @@ func (c Counter) lasts(slot, now int64) bool {
 	return c.Window == 0 || (slot+1)*slotLength(c.Window)+int64(c.Window) > now
 }
 
+// ends gives when a slot is over.
+func (c Counter) ends(slot int64) time.Time {
+	if c.Window == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, (slot+1)*slotLength(c.Window))
+}
+
 // over gives when what was counted in a slot counts no more.
 func (c Counter) over(slot int64) time.Time {
 	if c.Window == 0 {

@@ -16,10 +16,12 @@ type Ask struct {
 	Subjects []Subject // to be counted, in order
 }
 
-// Answer is what a Book gets. Amount may be less than was asked for.
+// Answer is what a Book gets. Amount may be less than was asked for. Times are of
+// the clock of who asks, whichever clock the ledger goes by.
 type Answer struct {
 	Amount   int64
-	Slot     int64     // that it was given in
+	Slot     int64     // that it was given in; only the ledger knows what it means
+	Ends     time.Time // when the slot is over, or sooner; zero: never
 	Subjects int       // how many of those asked for count, from the first on
 	Used     int64     // by everybody, after that
 	Again    time.Time // when some of it is over; zero: not by time
@@ -84,7 +86,7 @@ func (m *Memory) ask(asks []Ask, changed func(Ask)) []Answer {
 		c.expire(a.Counter, now)
 		slot := a.Counter.slotAt(now)
 		answers[i] = c.give(a, slot, changed)
-		answers[i].Used = c.used()
+		answers[i].Used, answers[i].Ends = c.used(), a.Counter.ends(slot)
 		if oldest, any := c.oldest(); any {
 			answers[i].Again = a.Counter.over(oldest)
 		}

@@ -47,7 +47,7 @@ func (b *Book) Exhausted(all []Limit) *Reached {
 		if l == nil || all[i].Of == policy.LimitSubjects || !l.again.IsZero() && !now.Before(l.again) {
 			continue
 		}
-		if l.used >= all[i].Most && (l.left == 0 || l.slot < all[i].Counter.slotAt(now.UnixNano())) {
+		if l.used >= all[i].Most && (l.left == 0 || over(l.ends, now)) {
 			return &Reached{Limit: all[i], Used: l.used, Again: l.again}
 		}
 	}
@@ -98,7 +98,7 @@ func (b *Book) giveBack(ctx context.Context, which func(*lease, time.Time) bool)
 			l.left = 0
 		}
 	}
-	maps.DeleteFunc(b.leases, func(c Counter, l *lease) bool { return l.left == 0 && !c.lasts(l.slot, now.UnixNano()) })
+	maps.DeleteFunc(b.leases, func(c Counter, l *lease) bool { return l.left == 0 && c.Window > 0 && now.Sub(l.ends) > c.Window })
 	maps.DeleteFunc(b.told, func(k threshold, _ bool) bool { return b.leases[k.limit.Counter] == nil })
 	b.mu.Unlock()
 	if len(asks) == 0 {
