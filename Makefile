@@ -30,16 +30,16 @@ demo: build needs-postgres ## show pgveil on a CRM, every promise checked (ONCE=
 	@exec bin/demo -pgveil bin/pgveil -port $(PORT) $(if $(ONCE),-once)
 
 .PHONY: test
-test: needs-gcc needs-postgres ## go vet and all tests, on a PostgreSQL of their own
+test: needs-gcc needs-postgres needs-redis ## go vet and all tests, on a PostgreSQL and a Redis of their own
 	go vet ./...
 	go test ./...
 
 .PHONY: test-race
-test-race: needs-gcc needs-postgres ## all tests under the race detector
+test-race: needs-gcc needs-postgres needs-redis ## all tests under the race detector
 	go test -race -shuffle=on ./...
 
 .PHONY: test-matrix
-test-matrix: needs-gcc ## all tests on PostgreSQL 14 to 18 (VERSIONS="16 18"), from the npm registry
+test-matrix: needs-gcc needs-redis ## all tests on PostgreSQL 14 to 18 (VERSIONS="16 18"), from the npm registry
 	@failed=; for v in $(VERSIONS); do \
 		bin="$$(.ci/postgres $$v)"; \
 		echo "== $$("$$bin/postgres" --version)"; \
@@ -121,6 +121,6 @@ lint: gofmt needs-gcc ## gofmt, go vet and staticcheck
 clean: ## remove what was built and downloaded into this tree
 	rm -rf bin .cache
 
-.PHONY: needs-gcc needs-postgres needs-sqlsmith needs-suites
-needs-gcc needs-postgres needs-sqlsmith needs-suites: needs-%:
+.PHONY: needs-gcc needs-postgres needs-redis needs-sqlsmith needs-suites
+needs-gcc needs-postgres needs-redis needs-sqlsmith needs-suites: needs-%:
 	@.ci/needs $*

@@ -82,6 +82,11 @@ var layers = map[string]may{
 	"audit": {modules: list("golang.org/x/mod/sumdb/note golang.org/x/mod/sumdb/tlog golang.org/x/sys"), why: "a leaf: whoever verifies a log need trust nothing else of ours; sys for mapped files, fdatasync and locks, sumdb for the Merkle tree and signed notes"},
 
 	"limits": {ours: list("policy"), modules: list("golang.org/x/sys"), why: "counts; sys for a lock on the file that processes share"},
+	"limits/valkey": {
+		ours: list("alert limits policy"),
+		why:  "the ledger that machines share, the one that speaks to a network; its client is its own, by the standard library",
+	},
+
 	"alert": {
 		ours: list("syslog"), modules: list(metrics, "github.com/wneessen/go-mail"),
 		why: "events and where they go; knows nothing of what is enforced, which raises them",
@@ -155,6 +160,8 @@ var layers = map[string]may{
 	"internal/pgtest":     {ours: list("internal/pgserver"), modules: list(pgx), why: "fixtures on a private PostgreSQL, for tests alone"},
 	"internal/wirescript": {modules: list(pgx + "/pgproto3"), why: "scripts of messages in tests: a second implementation of the protocol than the one under test"},
 
+	"internal/redisserver": {why: "a private Redis or Valkey, for tests alone"},
+
 	"demo":      {modules: list(pgx), why: "the CRM's schema, policy and rows; no part of the product"},
 	"demo/tour": {ours: list("audit demo internal/pgserver"), modules: list(pgx), why: "shows the built program from outside; audit to read what its log verbs print"},
 	"bench": {
@@ -177,7 +184,7 @@ var guarded = map[string]may{
 	"math/rand":    {why: "salts, keys and ids are from crypto/rand"},
 	"math/rand/v2": {ours: list("demo bench soak rewrite/twins"), why: "rows and statements that are made again the same; salts, keys and ids are from crypto/rand"},
 	"unsafe":       {ours: list("proxy"), why: "one look at bytes as text, without a copy"},
-	"os/exec":      {ours: list("internal/pgserver internal/veil demo/tour bench bench/ledger clients suites soak"), why: "the product starts no programs"},
+	"os/exec":      {ours: list("internal/pgserver internal/redisserver internal/veil demo/tour bench bench/ledger clients suites soak"), why: "the product starts no programs"},
 	"net/http":     {ours: list("alert audit/ship cmd/pgveil demo/tour bench clients soak"), why: "metrics and health are cmd's: a session has no other way out than its server"},
 	"plugin":       {why: "what enforces is in this tree"},
 }

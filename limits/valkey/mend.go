@@ -1,0 +1,124 @@
+package valkey
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strconv"
+
+	"github.com/pgveil/pgveil/alert"
+	"github.com/pgveil/pgveil/limits"
+	"github.com/pgveil/pgveil/policy"
+)
+
+// mend writes back what this process knows to a server that has forgotten some of
+// it, unless somebody did since it had been mended so often.
+func (l *Ledger) mend(ctx context.Context, mended int64) error {
+	release, err := l.alone(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if l.mended.Load() != mended {
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx) // many others wait for it
+	all := l.memo.all()
+	for c, parts := range all {
+		if err := l.writeBack(ctx, c, parts); err != nil {
+			return err
+		}
+	}
+	// Asks that were counted before may still be answered, with higher numbers.
+	const ahead = 1 << 20
+	next := l.floor.Load() + ahead
+	err = l.command(ctx, "SET", l.key(), strconv.FormatInt(next, 10), "PX", "86400000")
+	if err != nil {
+		return err
+	}
+	l.mended.Add(1)
+	l.o.Alerts.Raise(alert.Event{
+		Name: "limits_lost", Severity: alert.Critical,
+		Message: "the server of counters has forgotten what was counted; what this process knows was written back",
+		Details: []slog.Attr{slog.String("server", l.o.Address), slog.Int("counters", len(all))},
+	})
+	return nil
+}
+
+// alone waits until nobody else brings the server up to date.
+func (l *Ledger) alone(ctx context.Context) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	defer cancel()
+	select {
+	case l.mending <- struct{}{}:
+		return func() { <-l.mending }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// command runs a command that says OK.
+func (l *Ledger) command(ctx context.Context, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	defer cancel()
+	return l.pool.do(ctx, func(c *conn) error { return c.tell(ctx, args...) })
+}
+
+// atOnce is how many subjects are written back by one script, which nobody else
+// gets an answer beside.
+const atOnce = 5000
+
+// writeBack makes sure that what is known of a counter counts.
+func (l *Ledger) writeBack(ctx context.Context, c limits.Counter, parts []part) error {
+	window, length := microseconds(c)
+	kind := "n"
+	if c.Of == policy.LimitSubjects {
+		kind = "s"
+	}
+	key, head := []string{l.name(c)}, []string{l.process, strconv.FormatInt(window, 10), strconv.FormatInt(length, 10), kind}
+	for _, p := range parts {
+		slot := strconv.FormatInt(p.slot, 10)
+		if kind == "n" {
+			head = append(head, slot, strconv.FormatInt(p.amount, 10))
+			continue
+		}
+		for ids := range slices.Chunk(p.subjects, atOnce) {
+			if _, err := l.eval(ctx, l.restore, 1, key, append(slices.Clone(head), slot, join(ids))); err != nil {
+				return err
+			}
+		}
+	}
+	if kind == "s" {
+		return nil
+	}
+	_, err := l.eval(ctx, l.restore, 1, key, head)
+	return err
+}
+
+// join puts subjects one behind the other.
+func join(ids []limits.Subject) string {
+	b := make([]byte, 0, len(ids)*len(limits.Subject{}))
+	for i := range ids {
+		b = append(b, ids[i][:]...)
+	}
+	return string(b)
+}
+
+// tell tells operators that the server went or came.
+func (l *Ledger) tell(c change, why error) {
+	e := alert.Event{Details: []slog.Attr{slog.String("server", l.o.Address)}}
+	switch {
+	case c == came:
+		e.Name, e.Severity, e.Message = "limits_reachable", alert.Notice, "the server of counters answers again"
+	case c == went && l.o.Local:
+		e.Name, e.Severity, e.Message = "limits_unreachable", alert.Critical, "the server of counters does not answer: each process counts for itself, and limits hold for each alone"
+	case c == went:
+		e.Name, e.Severity, e.Message = "limits_unreachable", alert.Critical, "the server of counters does not answer: what has to be counted is refused"
+	default:
+		return
+	}
+	if why != nil {
+		e.Details = append(e.Details, slog.String("why", why.Error()))
+	}
+	l.o.Alerts.Raise(e)
+}
