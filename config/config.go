@@ -137,6 +137,9 @@ func Load(path string) (*Config, error) {
 	if c.Audit.Table != nil {
 		c.Audit.Table.complete()
 	}
+	if c.Counters.Valkey != nil {
+		c.Counters.Valkey.complete()
+	}
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -236,6 +239,7 @@ func (c *Config) validate() error {
 	c.Auth.validate(bad)
 	c.validateRules(bad)
 	c.Audit.validate(bad)
+	c.Counters.validate(bad)
 	c.Alerts.validate(bad)
 	oneOf("audit.durability", c.Audit.Durability, "intent", "relaxed")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")

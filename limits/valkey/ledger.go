@@ -85,6 +85,18 @@ func (l *Ledger) Waits() bool { return true }
 // Close ends the connections.
 func (l *Ledger) Close() error { return l.pool.close(l.o.Timeout) }
 
+// Stats says how the server does.
+type Stats struct {
+	Away  bool
+	Asked int64 // answers
+	Lost  int64 // how often it had forgotten what was counted
+}
+
+// Stats gives what metrics show.
+func (l *Ledger) Stats() Stats {
+	return Stats{Away: l.circuit.away(), Asked: l.asked.Load(), Lost: l.mended.Load()}
+}
+
 // ErrUnreachable says that the server does not answer as it should.
 var ErrUnreachable = errors.New("limits: what is counted is with a server that cannot be asked")
 
