@@ -18,7 +18,8 @@ import (
 )
 
 // openCounters opens the book of what callers got, before the ledger that the
-// configuration chooses. Whoever opens it has keepCounters run, and closes it.
+// configuration chooses. Names are digested with the key. Whoever opens it has
+// keepCounters run, and closes it.
 func openCounters(cfg *config.Config, key []byte, raise alert.Raiser, metrics prometheus.Registerer) (*limits.Book, error) {
 	if v := cfg.Counters.Valkey; v != nil {
 		ledger, err := sharedCounters(v, key, raise)
@@ -39,7 +40,7 @@ func openCounters(cfg *config.Config, key []byte, raise alert.Raiser, metrics pr
 func sharedCounters(v *config.Valkey, key []byte, raise alert.Raiser) (*valkey.Ledger, error) {
 	o := valkey.Options{
 		Address: v.Address, User: v.User, Database: v.Database, Timeout: v.Timeout, Local: v.OnFailure == "local",
-		Key: derive(key, "names of counters"), Alerts: raise, Now: time.Now,
+		Key: key, Alerts: raise, Now: time.Now,
 	}
 	var err error
 	if o.Password, err = secretFile(v.Password); err != nil {

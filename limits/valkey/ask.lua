@@ -1,7 +1,8 @@
 -- Counts what a process asks for.
 --
 -- KEYS[1]  the process's: how many asks of it were counted
--- ARGV[1]  its name; ARGV[2] how many it knows of
+-- KEYS[2]  how often a process found that the server had forgotten something
+-- ARGV[1]  the process's name; ARGV[2] and ARGV[3] what it knows of those (-1: nothing)
 -- For each question a key, and six arguments: window and slot in microseconds
 -- (window 0: for ever), the most, an amount or "s" for subjects, the slot of an
 -- amount that is given back, and the subjects, 16 bytes each.
@@ -10,18 +11,20 @@
 -- slot before which there is none, m the last. That of subjects is a sorted set, by
 -- the slot that they were counted in last.
 --
--- It gives the process's number of asks and the time, and of each question the
--- amount, the slot, how many subjects count, how much is used, and the first slot
--- of which something counts (-1: none). Where the server has forgotten asks that
--- the process knows of it counts nothing, and gives -1 and how many it knows.
+-- It gives both numbers and the time, and of each question the amount, the
+-- slot, how many subjects count, how much is used, and the first slot of which
+-- something counts (-1: none). Where either number is not what the process knows it
+-- counts nothing, and gives -1 for the first.
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local seen = tonumber(redis.call('GET', KEYS[1]) or 0)
-if seen < tonumber(ARGV[2]) then
-	return {-1, seen}
+local found = tonumber(redis.call('GET', KEYS[2]) or 0)
+local known = tonumber(ARGV[3])
+if seen < tonumber(ARGV[2]) or known >= 0 and known ~= found then
+	return {-1, found, now}
 end
 redis.call('SET', KEYS[1], seen + 1, 'PX', 86400000)
-local out = {seen + 1, now}
+local out = {seen + 1, found, now}
 
 local function score(key, at)
 	return tonumber(redis.call('ZRANGE', key, at, at, 'WITHSCORES')[2])
@@ -93,8 +96,8 @@ local function amounts(key, slot, first, most, wanted, back)
 	return slot, math.max(given, 0), 0, total, oldest
 end
 
-for i = 2, #KEYS do
-	local key, at = KEYS[i], 3 + (i - 2) * 6
+for i = 3, #KEYS do
+	local key, at = KEYS[i], 4 + (i - 3) * 6
 	local window, length, most = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
 	local slot, first = 0, 0
 	if window > 0 then

@@ -41,10 +41,11 @@ type Ledger struct {
 	o       Options
 	process string // its name on the server
 	pool    *pool
-	ask     script
-	restore script
 	circuit circuit
 	floor   atomic.Int64 // asks of the process that the server knows of
+	found   atomic.Int64 // how often processes found that it had forgotten something; -1: unknown
+
+	ask, restore, end script
 
 	mending chan struct{} // has one while the server is brought up to date
 	mended  atomic.Int64  // how often it was
@@ -59,6 +60,9 @@ var askText string
 //go:embed restore.lua
 var restoreText string
 
+//go:embed mended.lua
+var mendedText string
+
 // script is one that the server keeps, by its digest.
 type script struct{ text, digest string }
 
@@ -72,9 +76,10 @@ func New(o Options) *Ledger {
 	var name [6]byte
 	_, _ = rand.Read(name[:]) // never fails
 	l := &Ledger{
-		o: o, process: base64.RawURLEncoding.EncodeToString(name[:]), ask: newScript(askText), restore: newScript(restoreText),
+		o: o, process: base64.RawURLEncoding.EncodeToString(name[:]), ask: newScript(askText), restore: newScript(restoreText), end: newScript(mendedText),
 		mending: make(chan struct{}, 1), memo: memo{counters: map[limits.Counter]*own{}},
 	}
+	l.found.Store(-1)
 	l.pool = newPool(&l.o)
 	return l
 }
@@ -150,7 +155,10 @@ func (l *Ledger) try(ctx context.Context, asks []limits.Ask) ([]limits.Answer, e
 // attempts is how often one question may meet a server that forgets.
 const attempts = 3
 
-var errForgot = errors.New("it forgets what was counted")
+var (
+	errForgot = errors.New("it forgets what was counted")
+	errOthers = errors.New("others found that it forgets what was counted")
+)
 
 // settled asks the server, after it has been told what it does not know.
 func (l *Ledger) settled(ctx context.Context, asks []limits.Ask) (answers []limits.Answer, err error) {
@@ -159,10 +167,10 @@ func (l *Ledger) settled(ctx context.Context, asks []limits.Ask) (answers []limi
 		if err = l.settle(ctx); err == nil {
 			answers, err = l.run(ctx, asks)
 		}
-		if !errors.Is(err, errForgot) {
+		if !errors.Is(err, errForgot) && !errors.Is(err, errOthers) {
 			return answers, err
 		}
-		if err := l.mend(ctx, mended); err != nil {
+		if err := l.mend(ctx, mended, errors.Is(err, errForgot)); err != nil {
 			return nil, err
 		}
 	}
@@ -171,27 +179,33 @@ func (l *Ledger) settled(ctx context.Context, asks []limits.Ask) (answers []limi
 
 // run asks the server once.
 func (l *Ledger) run(ctx context.Context, asks []limits.Ask) ([]limits.Answer, error) {
-	keys, args := []string{l.key()}, []string{l.process, strconv.FormatInt(l.floor.Load(), 10)}
+	found := l.found.Load()
+	keys := []string{l.key(), foundKey}
+	args := []string{l.process, strconv.FormatInt(l.floor.Load(), 10), strconv.FormatInt(found, 10)}
 	for i := range asks {
 		keys = append(keys, l.name(asks[i].Counter))
 		args = appendAsk(args, &asks[i])
 	}
 	before := l.o.Now()
-	numbers, err := l.eval(ctx, l.ask, 2+5*len(asks), keys, args)
+	numbers, err := l.eval(ctx, l.ask, head+each*len(asks), keys, args)
 	if err != nil {
 		return nil, err
 	}
-	if len(numbers) == 2 && numbers[0] < 0 {
+	if len(numbers) == head && numbers[0] < 0 {
+		if found >= 0 && numbers[1] != found {
+			return nil, errOthers
+		}
 		return nil, errForgot
 	}
 	answers, err := readAnswers(asks, numbers, before, l.o.Now())
 	if err == nil {
-		err = l.memo.note(numbers[0], numbers[1], asks, answers)
+		err = l.memo.note(numbers[0], numbers[2], asks, answers)
 	}
 	if err != nil {
 		return nil, err
 	}
 	l.asked.Add(1)
+	l.found.CompareAndSwap(-1, numbers[1])
 	raise(&l.floor, numbers[0])
 	return answers, nil
 }
@@ -250,15 +264,21 @@ func microseconds(c limits.Counter) (window, length int64) {
 	return window, max(window/slots, 1)
 }
 
+// How many numbers an answer begins with, and how many are of each question.
+const (
+	head = 3
+	each = 5
+)
+
 // readAnswers takes answers out of numbers, which may be anything.
 func readAnswers(asks []limits.Ask, numbers []int64, before, after time.Time) ([]limits.Answer, error) {
-	if len(numbers) != 2+5*len(asks) || numbers[0] < 0 || numbers[0] > exact || numbers[1] < 0 || numbers[1] > exact/2 {
+	if len(numbers) != head+each*len(asks) || min(numbers[0], numbers[1], numbers[2]) < 0 || max(numbers[0], numbers[1]) > exact || numbers[2] > exact/2 {
 		return nil, errAnswer
 	}
-	now := numbers[1]
+	now := numbers[2]
 	answers := make([]limits.Answer, len(asks))
 	for i, a := range asks {
-		n := numbers[2+5*i:]
+		n := numbers[head+each*i:]
 		amount, slot, counts, used, oldest := n[0], n[1], n[2], n[3], n[4]
 		window, length := microseconds(a.Counter)
 		switch {
@@ -280,6 +300,9 @@ func readAnswers(asks []limits.Ask, numbers []int64, before, after time.Time) ([
 }
 
 func micro(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+
+// foundKey is of all processes.
+const foundKey = "pgveil:forgot"
 
 // key is of the process's own.
 func (l *Ledger) key() string { return "pgveil:process:{" + l.process + "}" }

@@ -11,9 +11,10 @@ import (
 	"github.com/pgveil/pgveil/policy"
 )
 
-// mend writes back what this process knows to a server that has forgotten some of
-// it, unless somebody did since it had been mended so often.
-func (l *Ledger) mend(ctx context.Context, mended int64) error {
+// mend writes back what this process knows to a server that has forgotten something,
+// unless that was done since it had been so often. Whoever found it out has all
+// others do the same: what was theirs may be gone and not be missed.
+func (l *Ledger) mend(ctx context.Context, mended int64, found bool) error {
 	release, err := l.alone(ctx)
 	if err != nil {
 		return err
@@ -31,11 +32,18 @@ func (l *Ledger) mend(ctx context.Context, mended int64) error {
 	}
 	// Asks that were counted before may still be answered, with higher numbers.
 	const ahead = 1 << 20
-	next := l.floor.Load() + ahead
-	err = l.command(ctx, "SET", l.key(), strconv.FormatInt(next, 10), "PX", "86400000")
+	args := []string{strconv.FormatInt(l.floor.Load()+ahead, 10), "0"}
+	if found {
+		args[1] = "1"
+	}
+	numbers, err := l.eval(ctx, l.end, 1, []string{l.key(), foundKey}, args)
 	if err != nil {
 		return err
 	}
+	if len(numbers) != 1 || numbers[0] < 0 || numbers[0] > exact {
+		return errAnswer
+	}
+	l.found.Store(numbers[0])
 	l.mended.Add(1)
 	l.o.Alerts.Raise(alert.Event{
 		Name: "limits_lost", Severity: alert.Critical,
@@ -55,13 +63,6 @@ func (l *Ledger) alone(ctx context.Context) (release func(), err error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-}
-
-// command runs a command that says OK.
-func (l *Ledger) command(ctx context.Context, args ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, l.o.Timeout)
-	defer cancel()
-	return l.pool.do(ctx, func(c *conn) error { return c.tell(ctx, args...) })
 }
 
 // atOnce is how many subjects are written back by one script, which nobody else
