@@ -160,6 +160,7 @@ var layers = map[string]may{
 	"internal/pgtest":     {ours: list("internal/pgserver"), modules: list(pgx), why: "fixtures on a private PostgreSQL, for tests alone"},
 	"internal/wirescript": {modules: list(pgx + "/pgproto3"), why: "scripts of messages in tests: a second implementation of the protocol than the one under test"},
 
+	"internal/ledgertest":  {ours: list("limits policy"), why: "what every ledger of limits must do, for tests alone"},
 	"internal/redisserver": {why: "a private Redis or Valkey, for tests alone"},
 
 	"demo":      {modules: list(pgx), why: "the CRM's schema, policy and rows; no part of the product"},
@@ -179,10 +180,10 @@ var layers = map[string]may{
 
 // guarded are packages of the standard library that only some may import.
 var guarded = map[string]may{
-	"testing":      {ours: list("internal/pgtest internal/wirescript"), why: "it registers flags, and has no place in the binary"},
+	"testing":      {ours: list("internal/ledgertest internal/pgtest internal/wirescript"), why: "it registers flags, and has no place in the binary"},
 	"log":          {why: "log/slog has levels and attributes"},
 	"math/rand":    {why: "salts, keys and ids are from crypto/rand"},
-	"math/rand/v2": {ours: list("demo bench soak rewrite/twins"), why: "rows and statements that are made again the same; salts, keys and ids are from crypto/rand"},
+	"math/rand/v2": {ours: list("demo bench internal/ledgertest soak rewrite/twins"), why: "rows and statements that are made again the same; salts, keys and ids are from crypto/rand"},
 	"unsafe":       {ours: list("proxy"), why: "one look at bytes as text, without a copy"},
 	"os/exec":      {ours: list("internal/pgserver internal/redisserver internal/veil demo/tour bench bench/ledger clients suites soak"), why: "the product starts no programs"},
 	"net/http":     {ours: list("alert audit/ship cmd/pgveil demo/tour bench clients soak"), why: "metrics and health are cmd's: a session has no other way out than its server"},

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pgveil/pgveil/alert"
+	"github.com/pgveil/pgveil/internal/ledgertest"
 	"github.com/pgveil/pgveil/internal/redisserver"
 	"github.com/pgveil/pgveil/limits"
 	"github.com/pgveil/pgveil/limits/valkey"
@@ -112,15 +113,14 @@ func command(t testing.TB, addr string, args ...string) string {
 
 // clock is a clock that is set by hand, here and on the server.
 type clock struct {
-	t     testing.TB
-	addr  string
-	ahead time.Duration // of the server's
-	mu    sync.Mutex
-	at    time.Time
+	t    testing.TB
+	addr string
+	mu   sync.Mutex
+	at   time.Time
 }
 
-func newClock(t testing.TB, addr string, ahead time.Duration) *clock {
-	c := &clock{t: t, addr: addr, ahead: ahead, at: time.Unix(1_800_000_000, 0)}
+func newClock(t testing.TB, addr string) *clock {
+	c := &clock{t: t, addr: addr, at: time.Unix(1_800_000_000, 0)}
 	c.pass(0)
 	return c
 }
@@ -135,8 +135,7 @@ func (c *clock) pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = c.at.Add(d)
-	us := c.at.Add(c.ahead).UnixMicro()
-	command(c.t, c.addr, "HSET", "clock", "s", strconv.FormatInt(us/1e6, 10), "us", strconv.FormatInt(us%1e6, 10))
+	setClock(c.t, c.addr, c.at)
 }
 
 func counter(of policy.Measure, who string, window time.Duration) limits.Counter {
@@ -159,10 +158,29 @@ func subjects(n int, from func() int) (all []limits.Subject) {
 	return all
 }
 
+func TestLedger(t *testing.T) {
+	ledgertest.Run(t, 2, func(t *testing.T) ledgertest.Store {
+		s := start(t, redisserver.Options{})
+		return ledgertest.Store{
+			Open: func(now func() time.Time) limits.Ledger {
+				l := valkey.New(valkey.Options{Address: s.Addr(), Timeout: 5 * time.Second, Key: []byte("a key"), Alerts: &raised{}, Now: now})
+				l.SetByHand(t)
+				return l
+			},
+			Set: func(at time.Time) { setClock(t, s.Addr(), at.Add(-time.Hour)) },
+		}
+	})
+}
+
+func setClock(t testing.TB, addr string, at time.Time) {
+	us := at.UnixMicro()
+	command(t, addr, "HSET", "clock", "s", strconv.FormatInt(us/1e6, 10), "us", strconv.FormatInt(us%1e6, 10))
+}
+
 // TestCountsLikeMemory asks a server and a Memory for the same.
 func TestCountsLikeMemory(t *testing.T) {
 	s := start(t, redisserver.Options{})
-	c := newClock(t, s.Addr(), 0)
+	c := newClock(t, s.Addr())
 	server := open(t, s.Addr(), func(o *valkey.Options) { o.Now = c.now })
 	server.SetByHand(t)
 	memory := limits.NewMemory(c.now)
