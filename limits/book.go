@@ -25,6 +25,7 @@ type lease struct {
 	slot  int64     // of the ledger's, in which it was given
 	ends  time.Time // when that is over; zero: never
 	left  int64
+	ahead int64            // asked for beyond what is needed, and not answered yet
 	fresh map[Subject]bool // that the ledger counted in the slot
 	used  int64            // by everybody, when the ledger was asked last
 	again time.Time        // when some of that is over
@@ -76,6 +77,7 @@ type share struct {
 	have    int64 // given and not used
 	keep    int64 // at most so much of that is of the slot
 	old     int64 // on lease and of a slot that is over
+	ahead   int64 // asked for beyond what is needed
 	lacking map[Subject]int
 	order   []Subject
 	counts  int // of order, from the first on
@@ -149,7 +151,11 @@ func (b *Book) draw(t *Taking) (asks []Ask) {
 			ask.Most = s.stops.Most
 		}
 		if lack := need - s.have; lack > 0 {
-			ask.Amount = lack + t.ahead(s)
+			if l.ahead == 0 { // one lease is enough for many who ask at once
+				s.ahead = t.ahead(s)
+				l.ahead = s.ahead
+			}
+			ask.Amount = lack + s.ahead
 		}
 		asks = append(asks, ask)
 	}
@@ -316,6 +322,7 @@ func (b *Book) putBack(t *Taking, answers []Answer) (told []Reached) {
 	for i := range t.shares {
 		s := &t.shares[i]
 		l := b.lease(s.counter)
+		l.ahead -= s.ahead
 		l.take(s, now)
 		if s.asked >= 0 && answers != nil {
 			a := answers[s.asked]

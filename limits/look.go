@@ -98,7 +98,9 @@ func (b *Book) giveBack(ctx context.Context, which func(*lease, time.Time) bool)
 			l.left = 0
 		}
 	}
-	maps.DeleteFunc(b.leases, func(c Counter, l *lease) bool { return l.left == 0 && c.Window > 0 && now.Sub(l.ends) > c.Window })
+	maps.DeleteFunc(b.leases, func(c Counter, l *lease) bool {
+		return l.left == 0 && l.ahead == 0 && c.Window > 0 && now.Sub(l.ends) > c.Window
+	})
 	maps.DeleteFunc(b.told, func(k threshold, _ bool) bool { return b.leases[k.limit.Counter] == nil })
 	b.mu.Unlock()
 	if len(asks) == 0 {
