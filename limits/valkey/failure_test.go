@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/internal/faulty"
 	"github.com/pgveil/pgveil/internal/redisserver"
 	"github.com/pgveil/pgveil/limits"
@@ -350,5 +349,3 @@ func TestHostileAnswers(t *testing.T) {
 		})
 	}
 }
-
-var _ alert.Raiser = (*raised)(nil)

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,7 +46,8 @@ type Ledger struct {
 	floor   atomic.Int64 // asks of the process that the server knows of
 	found   atomic.Int64 // how often processes found that it had forgotten something; -1: unknown
 
-	ask, restore, end script
+	ask, restore, finish script
+	end                  func() error
 
 	mending chan struct{} // has one while the server is brought up to date
 	mended  atomic.Int64  // how often it was
@@ -76,19 +78,20 @@ func New(o Options) *Ledger {
 	var name [6]byte
 	_, _ = rand.Read(name[:]) // never fails
 	l := &Ledger{
-		o: o, process: base64.RawURLEncoding.EncodeToString(name[:]), ask: newScript(askText), restore: newScript(restoreText), end: newScript(mendedText),
+		o: o, process: base64.RawURLEncoding.EncodeToString(name[:]), ask: newScript(askText), restore: newScript(restoreText), finish: newScript(mendedText),
 		mending: make(chan struct{}, 1), memo: memo{counters: map[limits.Counter]*own{}},
 	}
 	l.found.Store(-1)
 	l.pool = newPool(&l.o)
+	l.end = sync.OnceValue(func() error { return l.pool.close(o.Timeout) })
 	return l
 }
 
 // Waits tells that answers come over a network.
 func (l *Ledger) Waits() bool { return true }
 
-// Close ends the connections.
-func (l *Ledger) Close() error { return l.pool.close(l.o.Timeout) }
+// Close ends the connections. A second one only tells what the first one did.
+func (l *Ledger) Close() error { return l.end() }
 
 // Stats says how the server does.
 type Stats struct {

@@ -36,7 +36,7 @@ func (l *Ledger) mend(ctx context.Context, mended int64, found bool) error {
 	if found {
 		args[1] = "1"
 	}
-	numbers, err := l.eval(ctx, l.end, 1, []string{l.key(), foundKey}, args)
+	numbers, err := l.eval(ctx, l.finish, 1, []string{l.key(), foundKey}, args)
 	if err != nil {
 		return err
 	}
