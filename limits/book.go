@@ -30,6 +30,7 @@ type lease struct {
 	used  int64            // by everybody, when the ledger was asked last
 	again time.Time        // when some of that is over
 	asked time.Time
+	out   bool // somebody was told that nothing is left, who could not find out otherwise
 }
 
 // threshold is what somebody is told of once, until less is used again.

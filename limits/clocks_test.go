@@ -62,6 +62,31 @@ func TestClocksDiffer(t *testing.T) {
 	}
 }
 
+// TestOthersGiveBack has one book find out that another one has given back what
+// it had on lease when nothing was left.
+func TestOthersGiveBack(t *testing.T) {
+	c := newClock()
+	m := NewMemory(c.now)
+	one, other := NewBook(m, c.now), NewBook(m, c.now)
+	limits := []Limit{limit(policy.LimitRows, 1000, day, policy.ThenRefuse)}
+	take(t, other, limits, about(1)) // and ten on lease
+	if v := take(t, one, limits, make([]Row, 1000)); v.Rows != 989 || one.Exhausted(limits) == nil {
+		t.Fatalf("of 1000 less 11: %+v", v)
+	}
+	c.pass(idle)
+	for _, b := range []*Book{other, one} {
+		if err := b.Tidy(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := one.Exhausted(limits); out != nil {
+		t.Fatalf("when some was given back: %+v", out)
+	}
+	if v := take(t, one, limits, make([]Row, 100)); v.Rows != 10 {
+		t.Errorf("of ten given back: %+v", v)
+	}
+}
+
 // TestOldLeasesAreGivenBack takes one at a time, and hardly any in one slot.
 func TestOldLeasesAreGivenBack(t *testing.T) {
 	c := newClock()

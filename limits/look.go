@@ -48,6 +48,7 @@ func (b *Book) Exhausted(all []Limit) *Reached {
 			continue
 		}
 		if l.used >= all[i].Most && (l.left == 0 || over(l.ends, now)) {
+			l.out = true
 			return &Reached{Limit: all[i], Used: l.used, Again: l.again}
 		}
 	}
@@ -71,8 +72,8 @@ func (b *Book) Over(all []Limit) (over []Reached) {
 // idle is how long a lease is kept that nobody uses.
 const idle = 2 * time.Second
 
-// Tidy gives back what was leased and not used lately, forgets counters that
-// nobody asks for, and has the ledger make sure of what it holds. It is called
+// Tidy gives back what was leased and not used lately, sees whether others did
+// where nothing was left, forgets counters that nobody asks for, and has the ledger make sure of what it holds. It is called
 // every second or so.
 func (b *Book) Tidy(ctx context.Context) error {
 	err := b.giveBack(ctx, func(l *lease, now time.Time) bool { return now.Sub(l.asked) >= idle })
@@ -93,9 +94,9 @@ func (b *Book) giveBack(ctx context.Context, which func(*lease, time.Time) bool)
 	now := b.now()
 	var asks []Ask
 	for c, l := range b.leases {
-		if l.left > 0 && which(l, now) {
+		if l.left > 0 && which(l, now) || l.out {
 			asks = append(asks, Ask{Counter: c, Most: NoLimit, Amount: -l.left, Slot: l.slot})
-			l.left = 0
+			l.left, l.out = 0, false
 		}
 	}
 	maps.DeleteFunc(b.leases, func(c Counter, l *lease) bool {
@@ -106,6 +107,16 @@ func (b *Book) giveBack(ctx context.Context, which func(*lease, time.Time) bool)
 	if len(asks) == 0 {
 		return nil
 	}
-	_, err := b.ledger.Ask(ctx, asks)
-	return err
+	answers, err := b.ledger.Ask(ctx, asks)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, a := range answers {
+		if l := b.leases[asks[i].Counter]; l != nil {
+			l.used, l.again = a.Used, a.Again
+		}
+	}
+	return nil
 }
