@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,6 +143,62 @@ func TestLogin(t *testing.T) {
 	if err := user("default"); !errors.Is(err, valkey.ErrUnreachable) {
 		t.Errorf("with a wrong password: %v", err)
 	}
+}
+
+// TestDocumentedUser gives a user what docs/counters.md says, and has all scripts run.
+func TestDocumentedUser(t *testing.T) {
+	text, err := os.ReadFile("../../docs/counters.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, found := strings.Cut(string(text), "    ACL SETUSER ")
+	line, _, _ = strings.Cut(line, "\n")
+	if !found {
+		t.Fatal("docs/counters.md says no user")
+	}
+	s := start(t, redisserver.Options{})
+	if got := command(t, s.Addr(), append([]string{"ACL", "SETUSER"}, strings.Fields(line)...)...); got != "+OK" {
+		t.Fatal(got)
+	}
+	l := open(t, s.Addr(), func(o *valkey.Options) {
+		o.User, o.Password, o.Database = "pgveil", func() (string, error) { return "PASSWORD", nil }, 2
+	})
+	r, p := counter(policy.LimitRows, "alice", time.Second), counter(policy.LimitSubjects, "alice", day)
+	ask := func(amount, slot int64) limits.Answer {
+		a, err := l.Ask(context.Background(), []limits.Ask{{Counter: r, Most: 2, Amount: amount, Slot: slot}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a[0]
+	}
+	ask(-2, ask(2, 0).Slot)
+	ask(1, 0)
+	until(t, func() bool { return ask(0, 0).Used == 0 })
+	people(t, l, p, 10, 0, 5)
+	command(t, s.Addr(), "FLUSHALL")
+	if given := people(t, l, p, 10, 5, 100); given != 5 || l.Stats().Lost != 1 {
+		t.Errorf("after 5 of 10 were forgotten %d more are given, %+v", given, l.Stats())
+	}
+}
+
+// TestFull has the server run out of memory.
+func TestFull(t *testing.T) {
+	s := start(t, redisserver.Options{Settings: []string{"--maxmemory", "3mb", "--maxmemory-policy", "noeviction"}})
+	l := open(t, s.Addr(), nil)
+	c := counter(policy.LimitSubjects, "alice", day)
+	for i := 0; i < 1_000_000; i += 1000 {
+		var ids []limits.Subject
+		for j := range 1000 {
+			ids = append(ids, subject(i+j))
+		}
+		if _, err := l.Ask(context.Background(), []limits.Ask{{Counter: c, Most: limits.NoLimit, Subjects: ids}}); err != nil {
+			if !errors.Is(err, valkey.ErrUnreachable) || !strings.Contains(err.Error(), "OOM") {
+				t.Errorf("a full server: %v", err)
+			}
+			return
+		}
+	}
+	t.Error("the server is never full")
 }
 
 // certificate makes an authority and a certificate for localhost, as PEM files.
