@@ -248,6 +248,37 @@ func TestSlow(t *testing.T) {
 	}
 }
 
+// TestLostAnswers has answers to what is given back be lost: nobody must take the
+// server to have forgotten anything.
+func TestLostAnswers(t *testing.T) {
+	s := start(t, redisserver.Options{})
+	relay, err := faulty.Listen("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer relay.Close()
+	told := &raised{}
+	l := open(t, relay.Addr(), func(o *valkey.Options) { o.Alerts, o.Timeout = told, 200*time.Millisecond })
+	c := counter(policy.LimitRows, "alice", day)
+	a, err := l.Ask(context.Background(), []limits.Ask{{Counter: c, Most: 1000, Amount: 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay.Set(faulty.Script{}, faulty.Script{Stall: time.Hour}) // of the next connection
+	back := []limits.Ask{{Counter: c, Most: limits.NoLimit, Amount: -9, Slot: a[0].Slot}}
+	if _, err := l.Ask(context.Background(), back); !errors.Is(err, valkey.ErrUnreachable) {
+		t.Fatalf("an answer that never comes: %v", err)
+	}
+	relay.Set(faulty.Script{}, faulty.Script{})
+	until(t, func() bool { return l.Sync(context.Background()) == nil })
+	if a, err = l.Ask(context.Background(), []limits.Ask{{Counter: c, Most: 1000}}); err != nil || a[0].Used != 1 {
+		t.Fatalf("of ten and nine back: %+v, %v", a, err)
+	}
+	if n := l.Stats().Lost; n != 0 {
+		t.Errorf("the server is said to have forgotten %d times: %s", n, told.all())
+	}
+}
+
 // TestGone has who asks go away: that says nothing about the server.
 func TestGone(t *testing.T) {
 	l := open(t, start(t, redisserver.Options{}).Addr(), nil)

@@ -113,7 +113,9 @@ func (l *Ledger) Ask(ctx context.Context, asks []limits.Ask) ([]limits.Answer, e
 	if err := check(asks); err != nil {
 		return nil, err
 	}
-	answers, err := l.try(ctx, counted(asks, onServer))
+	there := counted(asks, onServer)
+	l.memo.giveBack(there)
+	answers, err := l.try(ctx, there)
 	if err != nil && l.o.Local && errors.Is(err, ErrUnreachable) {
 		return l.local.ask(ctx, &l.memo, l.o.Now, asks)
 	}

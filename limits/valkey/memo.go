@@ -49,6 +49,22 @@ func (m *memo) note(n, now int64, asks []limits.Ask, answers []limits.Answer) er
 	return nil
 }
 
+// giveBack counts no more what is about to be given back: whether or not the server
+// gets to know, it was not used.
+func (m *memo) giveBack(asks []limits.Ask) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range asks {
+		o := m.counters[a.Counter]
+		if o == nil || a.Amount >= 0 {
+			continue
+		}
+		if o.sum[a.Slot] += a.Amount; o.sum[a.Slot] <= 0 {
+			delete(o.sum, a.Slot)
+		}
+	}
+}
+
 // since gives how much of it counts at a time.
 func (o *own) since(c limits.Counter, now int64) (total int64) {
 	window, length := microseconds(c)
@@ -60,7 +76,7 @@ func (o *own) since(c limits.Counter, now int64) (total int64) {
 	return total
 }
 
-// add counts what an answer gave, or an ask gave back.
+// add counts what an answer gave.
 func (o *own) add(a *limits.Ask, got *limits.Answer) {
 	if got.Slot > o.newest {
 		o.newest = got.Slot
@@ -68,11 +84,6 @@ func (o *own) add(a *limits.Ask, got *limits.Answer) {
 	}
 	if a.Counter.Window > 0 {
 		o.until = got.Ends.Add(a.Counter.Window)
-	}
-	if a.Amount < 0 {
-		if o.sum[a.Slot] += a.Amount; o.sum[a.Slot] <= 0 {
-			delete(o.sum, a.Slot)
-		}
 	}
 	if got.Amount > 0 {
 		o.sum[got.Slot] += got.Amount
