@@ -2,6 +2,7 @@
 --
 -- KEYS[1]  the process's: how many asks of it were counted
 -- KEYS[2]  how often a process found that the server had forgotten something
+-- KEYS[3]  there while others may have something to write back
 -- ARGV[1]  the process's name; ARGV[2] and ARGV[3] what it knows of those (-1: nothing)
 -- For each question a key, and six arguments: window and slot in microseconds
 -- (window 0: for ever), the most, an amount or "s" for subjects, the slot of an
@@ -14,7 +15,7 @@
 -- It gives both numbers and the time, and of each question the amount, the
 -- slot, how many subjects count, how much is used, and the first slot of which
 -- something counts (-1: none). Where either number is not what the process knows it
--- counts nothing, and gives -1 for the first.
+-- counts nothing, and gives -1 for the first; while others are waited for, -2.
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local seen = tonumber(redis.call('GET', KEYS[1]) or 0)
@@ -22,6 +23,9 @@ local found = tonumber(redis.call('GET', KEYS[2]) or 0)
 local known = tonumber(ARGV[3])
 if seen < tonumber(ARGV[2]) or known >= 0 and known ~= found then
 	return {-1, found, now}
+end
+if redis.call('EXISTS', KEYS[3]) == 1 then
+	return {-2, found, now}
 end
 redis.call('SET', KEYS[1], seen + 1, 'PX', 86400000)
 local out = {seen + 1, found, now}
@@ -96,8 +100,8 @@ local function amounts(key, slot, first, most, wanted, back)
 	return slot, math.max(given, 0), 0, total, oldest
 end
 
-for i = 3, #KEYS do
-	local key, at = KEYS[i], 4 + (i - 3) * 6
+for i = 4, #KEYS do
+	local key, at = KEYS[i], 4 + (i - 4) * 6
 	local window, length, most = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
 	local slot, first = 0, 0
 	if window > 0 then

@@ -3,6 +3,7 @@ package valkey
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // SetByHand makes the scripts go by a clock that the key "clock" has, in seconds
@@ -17,6 +18,12 @@ func (l *Ledger) SetByHand(t *testing.T) {
 		*s = newScript(text)
 	}
 }
+
+// Grace sets how long others are waited for.
+func (l *Ledger) Grace(d time.Duration) { l.grace = d }
+
+// ErrWaiting is what is given meanwhile.
+var ErrWaiting = errWaiting
 
 // Key is what a process is called on the server.
 func (l *Ledger) Key() string { return l.key() }

@@ -49,6 +49,7 @@ type Ledger struct {
 	ask, restore, finish script
 	end                  func() error
 
+	grace   time.Duration // for which others are waited for
 	mending chan struct{} // has one while the server is brought up to date
 	mended  atomic.Int64  // how often it was
 	memo    memo
@@ -79,13 +80,16 @@ func New(o Options) *Ledger {
 	_, _ = rand.Read(name[:]) // never fails
 	l := &Ledger{
 		o: o, process: base64.RawURLEncoding.EncodeToString(name[:]), ask: newScript(askText), restore: newScript(restoreText), finish: newScript(mendedText),
-		mending: make(chan struct{}, 1), memo: memo{counters: map[limits.Counter]*own{}},
+		grace: grace, mending: make(chan struct{}, 1), memo: memo{counters: map[limits.Counter]*own{}},
 	}
 	l.found.Store(-1)
 	l.pool = newPool(&l.o)
 	l.end = sync.OnceValue(func() error { return l.pool.close(o.Timeout) })
 	return l
 }
+
+// grace is longer than from one Sync to the next.
+const grace = 2 * time.Second
 
 // Waits tells that answers come over a network.
 func (l *Ledger) Waits() bool { return true }
@@ -125,8 +129,10 @@ func (l *Ledger) Ask(ctx context.Context, asks []limits.Ask) ([]limits.Answer, e
 // Sync sees whether the server is there and remembers: nobody else may ask for long.
 func (l *Ledger) Sync(ctx context.Context) error {
 	l.memo.tidy(l.o.Now())
-	_, err := l.try(ctx, nil)
-	return err
+	if _, err := l.try(ctx, nil); !errors.Is(err, errWaiting) {
+		return err
+	}
+	return nil
 }
 
 // check refuses what the scripts do not know: a counter counts subjects or amounts.
@@ -150,7 +156,11 @@ func (l *Ledger) try(ctx context.Context, asks []limits.Ask) ([]limits.Answer, e
 		l.circuit.leave() // who asked has gone
 		return nil, ctx.Err()
 	}
-	l.tell(l.circuit.note(time.Now(), err), err)
+	here := err
+	if errors.Is(err, errWaiting) {
+		here = nil
+	}
+	l.tell(l.circuit.note(time.Now(), here), here)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
@@ -163,6 +173,10 @@ const attempts = 3
 var (
 	errForgot = errors.New("it forgets what was counted")
 	errOthers = errors.New("others found that it forgets what was counted")
+
+	// errWaiting says that nothing is given until all who could have something to
+	// write back have asked: they do so every second.
+	errWaiting = errors.New("it had forgotten what was counted, and others may still write back what they know")
 )
 
 // settled asks the server, after it has been told what it does not know.
@@ -185,7 +199,7 @@ func (l *Ledger) settled(ctx context.Context, asks []limits.Ask) (answers []limi
 // run asks the server once.
 func (l *Ledger) run(ctx context.Context, asks []limits.Ask) ([]limits.Answer, error) {
 	found := l.found.Load()
-	keys := []string{l.key(), foundKey}
+	keys := []string{l.key(), foundKey, waitKey}
 	args := []string{l.process, strconv.FormatInt(l.floor.Load(), 10), strconv.FormatInt(found, 10)}
 	for i := range asks {
 		keys = append(keys, l.name(asks[i].Counter))
@@ -197,7 +211,10 @@ func (l *Ledger) run(ctx context.Context, asks []limits.Ask) ([]limits.Answer, e
 		return nil, err
 	}
 	if len(numbers) == head && numbers[0] < 0 {
-		if found >= 0 && numbers[1] != found {
+		switch {
+		case numbers[0] == -2:
+			return nil, errWaiting
+		case found >= 0 && numbers[1] != found:
 			return nil, errOthers
 		}
 		return nil, errForgot
@@ -306,8 +323,11 @@ func readAnswers(asks []limits.Ask, numbers []int64, before, after time.Time) ([
 
 func micro(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 
-// foundKey is of all processes.
-const foundKey = "pgveil:forgot"
+// These are of all processes.
+const (
+	foundKey = "pgveil:forgot"
+	waitKey  = "pgveil:waiting"
+)
 
 // key is of the process's own.
 func (l *Ledger) key() string { return "pgveil:process:{" + l.process + "}" }

@@ -13,7 +13,8 @@ import (
 
 // mend writes back what this process knows to a server that has forgotten something,
 // unless that was done since it had been so often. Whoever found it out has all
-// others do the same: what was theirs may be gone and not be missed.
+// others do the same, for what was theirs may be gone and not be missed, and until
+// they have had time for that nothing is given.
 func (l *Ledger) mend(ctx context.Context, mended int64, found bool) error {
 	release, err := l.alone(ctx)
 	if err != nil {
@@ -32,11 +33,11 @@ func (l *Ledger) mend(ctx context.Context, mended int64, found bool) error {
 	}
 	// Asks that were counted before may still be answered, with higher numbers.
 	const ahead = 1 << 20
-	args := []string{strconv.FormatInt(l.floor.Load()+ahead, 10), "0"}
+	args := []string{strconv.FormatInt(l.floor.Load()+ahead, 10), strconv.FormatInt(l.found.Load(), 10), "0"}
 	if found {
-		args[1] = "1"
+		args[2] = strconv.FormatInt(l.grace.Milliseconds(), 10)
 	}
-	numbers, err := l.eval(ctx, l.finish, 1, []string{l.key(), foundKey}, args)
+	numbers, err := l.eval(ctx, l.finish, 1, []string{l.key(), foundKey, waitKey}, args)
 	if err != nil {
 		return err
 	}

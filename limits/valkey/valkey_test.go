@@ -65,6 +65,7 @@ func open(t testing.TB, addr string, change func(*valkey.Options)) *valkey.Ledge
 		change(&o)
 	}
 	l := valkey.New(o)
+	l.Grace(300 * time.Millisecond)
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {
 			t.Error(err)
