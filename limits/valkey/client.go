@@ -31,7 +31,9 @@ var (
 // refused is an error that the server gave, whose first word says which.
 type refused string
 
-func (r refused) Error() string { return "the server says: " + strconv.QuoteToASCII(string(r)) }
+func (r refused) Error() string {
+	return "the server says: " + strconv.QuoteToASCII(string(r[:min(len(r), 200)]))
+}
 
 // dial connects and logs in.
 func dial(ctx context.Context, o *Options) (*conn, error) {

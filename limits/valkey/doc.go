@@ -6,6 +6,9 @@
 // process remembers it. So it can be written back, once and not twice, to a server
 // that has forgotten it, and nobody gives back what others counted.
 //
+// A server that has forgotten something gives nothing for two seconds, in which
+// every process that runs writes back its own.
+//
 // The server learns neither who is counted nor what: names of counters are digests
 // with a key, as data subjects are already.
 //
