@@ -20,9 +20,10 @@ const stopTimeout = 20 * time.Second
 
 // Veil is a running pgveil.
 type Veil struct {
-	cmd  *exec.Cmd
-	port int
-	done chan error // what it logged as errors, when it has ended
+	cmd    *exec.Cmd
+	port   int
+	done   chan error // what it logged as errors, when it has ended
+	alerts []string   // what it raised, once it has ended
 }
 
 // Start starts the binary with the pgveil.yaml of the folder, and returns when
@@ -40,7 +41,7 @@ func Start(ctx context.Context, binary, dir string) (*Veil, error) {
 		return nil, fmt.Errorf("starting pgveil: %w", err)
 	}
 	listening := make(chan int, 1)
-	go func() { v.done <- watch(log, listening) }()
+	go func() { v.done <- v.watch(log, listening) }()
 	select {
 	case v.port = <-listening:
 		return v, nil
@@ -66,16 +67,33 @@ func (v *Veil) Stop() error {
 	return err
 }
 
-// watch reads pgveil's log to its end. It tells the port once, and gives the
-// lines that somebody would have to act on.
-func watch(log io.Reader, listening chan<- int) error {
+// Kill ends pgveil at once, as the system may. What it complained of before is
+// lost with it.
+func (v *Veil) Kill() error {
+	if err := v.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("killing pgveil: %w", err)
+	}
+	<-v.done
+	_ = v.cmd.Wait() // it was killed
+	return nil
+}
+
+// Alerts gives the lines by which pgveil raised alerts, once it was stopped.
+func (v *Veil) Alerts() []string { return v.alerts }
+
+// watch reads pgveil's log to its end. It tells the port once, keeps alerts, and
+// gives the lines that somebody would have to act on.
+func (v *Veil) watch(log io.Reader, listening chan<- int) error {
 	var errs []error
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
-		var entry struct{ Level, Msg, Address string }
+		var entry struct{ Level, Msg, Address, Alert string }
 		if err := json.Unmarshal(lines.Bytes(), &entry); err != nil || entry.Level == "ERROR" {
 			errs = append(errs, fmt.Errorf("pgveil says: %s", lines.Text()))
 			continue
+		}
+		if entry.Alert != "" {
+			v.alerts = append(v.alerts, lines.Text())
 		}
 		if entry.Msg == "listening" {
 			_, port, err := net.SplitHostPort(entry.Address)
