@@ -15,7 +15,7 @@ const configuration = `listen: ["127.0.0.1:0"]
 database: %[1]s
 policy: policy.yaml
 server: {host: 127.0.0.1, port: %[2]d, tls: disable, login: %[3]s, password_file: password}
-auth: {method: scram, guard: {address: 1000000}}
+auth: {method: scram}
 audit: {dir: audit, durability: relaxed}
 key: key
 log: {format: json}
