@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"sync"
 
@@ -74,6 +75,9 @@ func (a *arrangement) start(ctx context.Context) error {
 		err := writeFiles(p.dir, map[string]string{"pgveil.yaml": text, "policy.yaml": a.stage.policy, "key": key, "password": a.stage.server.Password()})
 		if err != nil {
 			return err
+		}
+		if out, err := exec.CommandContext(ctx, p.binary, "schema", "--apply", "--config", filepath.Join(p.dir, "pgveil.yaml")).CombinedOutput(); err != nil {
+			return fmt.Errorf("pgveil schema: %w\n%s", err, out)
 		}
 		if p.veil, err = veil.Start(ctx, p.binary, p.dir); err != nil {
 			return err

@@ -55,7 +55,7 @@ func (t *thief) connectAs(ctx context.Context, login string, n int) (*pgconn.PgC
 }
 
 func (t *thief) dial(ctx context.Context, login string, n int) (*pgconn.PgConn, error) {
-	config, err := pgconn.ParseConfig(fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/%s?sslmode=disable", login, password, t.at.port(n), t.at.database))
+	config, err := pgconn.ParseConfig(fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/%s?sslmode=disable&options=-c%%20pgveil.purpose%%3Dsupport", login, password, t.at.port(n), t.at.database))
 	if err != nil {
 		return nil, err
 	}
