@@ -125,6 +125,6 @@ func (p *proxy) restart(ctx context.Context, kill bool) error {
 	if err != nil {
 		return err
 	}
-	p.veil, err = veil.Start(ctx, p.binary, p.dir)
+	p.veil, err = veil.Start(context.WithoutCancel(ctx), p.binary, p.dir) // it outlives the evasion
 	return err
 }

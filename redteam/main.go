@@ -16,6 +16,7 @@ func main() {
 	flag.StringVar(&o.pgveil, "pgveil", "bin/pgveil", "the `program`")
 	flag.Func("only", "try the evasions that match `REGEXP`", pattern(&o.only))
 	flag.Func("at", "try them on the arrangements that match `REGEXP`", pattern(&o.at))
+	flag.BoolVar(&o.verbose, "v", false, "print what clients are told, of each kind of error the last")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -27,6 +28,7 @@ func main() {
 
 type options struct {
 	pgveil   string
+	verbose  bool
 	only, at *regexp.Regexp
 }
 
@@ -78,6 +80,9 @@ func (o *options) against(ctx context.Context, a *arrangement, all []evasion, lo
 		}
 		r := e.try(ctx, a, logins[i])
 		fmt.Println(r)
+		if o.verbose {
+			r.explain(os.Stdout)
+		}
 		if err := r.wrong(); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %s: %w", a.name, e.name, err))
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ type outcome struct {
 	direct   bool
 	obtained int
 	answers  map[string]int
+	said     map[string]string
 	took     time.Duration
 	failed   error // what kept it from being tried
 	after    error // what does not work any more for who tried it
@@ -25,9 +27,9 @@ const patience = 3 * time.Minute
 
 // try tries an evasion as a login.
 func (e evasion) try(ctx context.Context, a *arrangement, login string) *outcome {
-	t := &thief{at: a, login: login, view: e.view, haul: newHaul(a.stage.crowd), answers: map[string]int{}}
+	t := &thief{at: a, login: login, view: e.view, haul: newHaul(a.stage.crowd), answers: map[string]int{}, said: map[string]string{}}
 	defer t.hangUp(ctx)
-	o := &outcome{evasion: e, direct: a.name == direct, answers: t.answers}
+	o := &outcome{evasion: e, direct: a.name == direct, answers: t.answers, said: t.said}
 	if o.failed = t.greet(ctx); o.failed != nil {
 		return o
 	}
@@ -88,4 +90,11 @@ func (o *outcome) String() string {
 		line += " " + o.failed.Error()
 	}
 	return line
+}
+
+// explain says what clients were told.
+func (o *outcome) explain(w io.Writer) {
+	for _, how := range slices.Sorted(maps.Keys(o.said)) {
+		fmt.Fprintf(w, "    %s\n", o.said[how])
+	}
 }

@@ -14,10 +14,14 @@ func sessionsOf() []evasion {
 	return []evasion{
 		{name: "forty connections at once", take: func(ctx context.Context, t *thief) error { return t.crowdIn(ctx, 40) }},
 		{name: "a new connection each page", take: func(ctx context.Context, t *thief) error {
-			return t.apart(ctx, page, func(int) string { return t.login })
+			return t.apart(ctx, page, func(int) (login, first string) { return t.login, "SELECT 1" })
 		}},
 		{name: "DISCARD ALL between pages", take: func(ctx context.Context, t *thief) error {
-			return t.share(ctx, alternate(steps(25, "SELECT email FROM customers WHERE number BETWEEN $a AND $b"), "", "DISCARD ALL"))
+			var jobs []string
+			for _, sql := range page {
+				jobs = append(jobs, "DISCARD ALL", "SET pgveil.purpose = 'support'", sql)
+			}
+			return t.share(ctx, jobs)
 		}},
 		{name: "another purpose each page", take: func(ctx context.Context, t *thief) error {
 			return t.share(ctx, alternate(page, "SET pgveil.purpose = 'support'; ", "SET pgveil.purpose = 'sales'; "))
@@ -27,13 +31,12 @@ func sessionsOf() []evasion {
 		}},
 		texts("roles and settings of the server", alternate(page, "SET ROLE none; ", "SET application_name = 'x'; ", "SET search_path = public; ", "RESET ALL; ")...),
 		{name: "one end user behind two logins", take: func(ctx context.Context, t *thief) error {
-			first, login := t.first, t.login
-			t.first = fmt.Sprintf("SET pgveil.end_user = '%s'", login)
-			defer func() { t.first = first }()
-			return t.apart(ctx, page, func(n int) string { return []string{"shared_a", "shared_b"}[n%2] })
+			return t.apart(ctx, page, func(n int) (login, first string) {
+				return []string{"shared_a", "shared_b"}[n%2], fmt.Sprintf("SET pgveil.end_user = '%s'", t.login)
+			})
 		}, veiled: true},
-		{name: "end users that nobody knows, a limit of the login's", take: func(ctx context.Context, t *thief) error {
-			return t.invented(ctx, page)
+		{name: "two hundred end users, a limit of their login's", take: func(ctx context.Context, t *thief) error {
+			return t.apart(ctx, page, func(n int) (login, first string) { return "desk", fmt.Sprintf("SET pgveil.end_user = 'guest%d'", n) })
 		}, veiled: true},
 	}
 }
@@ -73,16 +76,20 @@ func (t *thief) crowdIn(ctx context.Context, n int) error {
 	return nil
 }
 
-// apart runs each job over a connection of its own.
-func (t *thief) apart(ctx context.Context, jobs []string, login func(n int) string) error {
+// apart runs each job over a connection of its own, as whom and after what as
+// says.
+func (t *thief) apart(ctx context.Context, jobs []string, as func(n int) (login, first string)) error {
 	var next atomic.Int64
 	return t.each(func(*session) error {
 		for i := int(next.Add(1) - 1); i < len(jobs); i = int(next.Add(1) - 1) {
-			conn, err := t.connectAs(ctx, login(i), i)
+			login, first := as(i)
+			conn, err := t.connectAs(ctx, login, i)
 			if err != nil {
 				return err
 			}
-			_, err = conn.Exec(ctx, jobs[i]).ReadAll()
+			if _, err = conn.Exec(ctx, first).ReadAll(); err == nil {
+				_, err = conn.Exec(ctx, jobs[i]).ReadAll()
+			}
 			if err := t.ended(ctx, err); err != nil {
 				return err
 			}
@@ -90,15 +97,6 @@ func (t *thief) apart(ctx context.Context, jobs []string, login func(n int) stri
 		}
 		return nil
 	})
-}
-
-// invented has a login ask for end users whom it makes up.
-func (t *thief) invented(ctx context.Context, jobs []string) error {
-	jobs = slices.Clone(jobs)
-	for i := range jobs {
-		jobs[i] = fmt.Sprintf("SET pgveil.end_user = 'nobody%d'; ", i) + jobs[i]
-	}
-	return t.apart(ctx, jobs, func(int) string { return "desk" })
 }
 
 // breaking has proxies end amid all this.
@@ -131,9 +129,6 @@ func (t *thief) restarting(ctx context.Context, kill bool, over <-chan struct{})
 		case <-ctx.Done():
 			return nil
 		default:
-		}
-		if len(t.at.proxies) == 0 {
-			return nil
 		}
 		if err := t.at.proxies[n%len(t.at.proxies)].restart(ctx, kill); err != nil {
 			return err

@@ -32,6 +32,9 @@ type stage struct {
 
 const password = "red-team" // of all logins, on a server that lives as long as the run
 
+// endUsers is how many people there are behind the login desk.
+const endUsers = 200
+
 // newStage starts a server and loads it. logins are those of the evasions.
 func newStage(ctx context.Context, pgveil string, logins []string) (s *stage, err error) {
 	s = &stage{crowd: newCrowd()}
@@ -63,6 +66,9 @@ func (s *stage) load(ctx context.Context, logins []string) error {
 	}
 	for _, login := range logins {
 		s.policy += fmt.Sprintf("  %s: {roles: [agent, seller]}\n", login)
+	}
+	for n := range endUsers {
+		s.policy += fmt.Sprintf("  guest%d: {roles: [desk]}\n", n)
 	}
 	conn, err := pgx.Connect(ctx, s.server.DSN("template_crowd", pgserver.Superuser))
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +27,8 @@ type thief struct {
 	haul  *haul
 
 	mu       sync.Mutex
-	answers  map[string]int // statements, by how they ended: SQLSTATE, "" or "gone"
+	answers  map[string]int    // statements, by how they ended: SQLSTATE, "" or "gone"
+	said     map[string]string // of those, what the last one was told
 	sessions [workers]*session
 }
 
@@ -55,9 +58,12 @@ func (t *thief) connectAs(ctx context.Context, login string, n int) (*pgconn.PgC
 }
 
 func (t *thief) dial(ctx context.Context, login string, n int) (*pgconn.PgConn, error) {
-	config, err := pgconn.ParseConfig(fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/%s?sslmode=disable&options=-c%%20pgveil.purpose%%3Dsupport", login, password, t.at.port(n), t.at.database))
+	config, err := pgconn.ParseConfig(fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/%s?sslmode=disable", login, password, t.at.port(n), t.at.database))
 	if err != nil {
 		return nil, err
+	}
+	if login == t.login { // who acts for others has no purpose of its own
+		config.RuntimeParams["options"] = "-c pgveil.purpose=support"
 	}
 	config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -99,7 +105,7 @@ func (s *session) run(ctx context.Context, sql string) error {
 	if err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, sql).ReadAll()
+	_, err = conn.Exec(ctx, strings.ReplaceAll(sql, "$own", s.t.own())).ReadAll()
 	if !conn.IsClosed() && conn.TxStatus() == 'E' {
 		_, _ = conn.Exec(ctx, "ROLLBACK").ReadAll() // it is err that counts
 	}
@@ -132,6 +138,9 @@ func (t *thief) ended(ctx context.Context, err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.answers[how]++
+	if err != nil {
+		t.said[how] = err.Error()
+	}
 	return nil
 }
 
@@ -170,6 +179,9 @@ func (t *thief) hangUp(ctx context.Context) {
 // known is the number of a customer whom the thief sees before it does anything
 // else, and may see again whatever happens.
 const known = 77
+
+// own is the key of that customer.
+func (t *thief) own() string { return strconv.FormatInt(t.haul.crowd.ids[known-1], 10) }
 
 const ownSQL = "SELECT number, name, email, phone FROM customers WHERE number = 77"
 

@@ -35,18 +35,8 @@ func wires() []evasion {
 		{name: "portals, many open at once", take: manyPortals},
 		{name: "half an answer, then gone", take: leaving},
 		{name: "cancelled amid the rows", take: cancelling},
-		{name: "another encoding", take: func(ctx context.Context, t *thief) error {
-			if err := t.begin(ctx, "SET client_encoding = 'LATIN1'"); err != nil {
-				return err
-			}
-			return t.share(ctx, steps(50, "SELECT * FROM customers WHERE number BETWEEN $a AND $b"))
-		}},
-		{name: "UTF-8 by another name", take: func(ctx context.Context, t *thief) error {
-			if err := t.begin(ctx, "SET client_encoding = 'SQL_ASCII'"); err != nil {
-				return err
-			}
-			return t.share(ctx, steps(50, "SELECT email FROM customers WHERE number BETWEEN $a AND $b"))
-		}},
+		texts("another encoding", append(times(8, "SET client_encoding = 'LATIN1'"), steps(50, "SELECT * FROM customers WHERE number BETWEEN $a AND $b")...)...),
+		texts("no encoding", append(times(8, "SET client_encoding = 'SQL_ASCII'"), steps(50, "SELECT email FROM customers WHERE number BETWEEN $a AND $b")...)...),
 	}
 }
 
@@ -163,6 +153,7 @@ func (s *session) drain(ctx context.Context, f *pgproto3.Frontend) error {
 	for {
 		m, err := f.Receive()
 		if err != nil {
+			_ = s.conn.Close(ctx) // it is gone
 			return s.t.ended(ctx, err)
 		}
 		switch m := m.(type) {

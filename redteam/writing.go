@@ -46,6 +46,8 @@ func laundering() []evasion {
 		changing("UPDATE … FROM another row", some(1500, steps(1, "BEGIN; UPDATE customers c SET remark = x.remark FROM customers x WHERE c.number = 77 AND x.number = $a; SELECT remark FROM customers WHERE number = 77; ROLLBACK"))...),
 		texts("tickets made another's, rolled back", times(workers, "BEGIN; UPDATE tickets SET customer_id = "+mine+"; SELECT body FROM tickets; ROLLBACK")...),
 		texts("tickets made another's, and counted as theirs", steps(500, "BEGIN; UPDATE tickets SET customer_id = "+mine+" WHERE id BETWEEN $a AND $b; SELECT customer_id, body FROM tickets WHERE customer_id = "+mine+"; ROLLBACK")...),
+		texts("tickets made another's by a key that is known", times(workers, "BEGIN; UPDATE tickets SET customer_id = $own; SELECT body FROM tickets; ROLLBACK")...),
+		texts("an upsert that moves rows", times(workers, "BEGIN; INSERT INTO tickets (id, customer_id, subject, body) SELECT n, $own, '', '' FROM generate_series(1, 8000) n ON CONFLICT (id) DO UPDATE SET customer_id = excluded.customer_id; SELECT body FROM tickets; ROLLBACK")...),
 		texts("notes made nobody's, rolled back", times(workers, "BEGIN; UPDATE notes SET customer_id = null; SELECT body FROM notes; ROLLBACK")...),
 		texts("keys changed, rolled back", some(1500, steps(5, "BEGIN; UPDATE customers SET id = 1 WHERE number = $b; SELECT email, remark FROM customers WHERE id = 1; ROLLBACK"))...),
 		texts("keys exchanged, rolled back", some(1500, steps(5, "BEGIN; UPDATE customers SET id = 5 WHERE number = $b; SELECT id, email FROM customers WHERE number = $b; ROLLBACK"))...),

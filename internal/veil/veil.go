@@ -88,12 +88,14 @@ func (v *Veil) watch(log io.Reader, listening chan<- int) error {
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
 		var entry struct{ Level, Msg, Address, Alert string }
-		if err := json.Unmarshal(lines.Bytes(), &entry); err != nil || entry.Level == "ERROR" {
-			errs = append(errs, fmt.Errorf("pgveil says: %s", lines.Text()))
-			continue
-		}
+		err := json.Unmarshal(lines.Bytes(), &entry)
 		if entry.Alert != "" {
 			v.alerts = append(v.alerts, lines.Text())
+			continue
+		}
+		if err != nil || entry.Level == "ERROR" {
+			errs = append(errs, fmt.Errorf("pgveil says: %s", lines.Text()))
+			continue
 		}
 		if entry.Msg == "listening" {
 			_, port, err := net.SplitHostPort(entry.Address)
