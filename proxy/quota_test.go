@@ -337,3 +337,24 @@ func TestOfASession(t *testing.T) {
 		}
 	}
 }
+
+// TestErrorsHoldNoValues has errors that quote what was read say nothing to those
+// whose rows are counted: an error is not.
+func TestErrorsHoldNoValues(t *testing.T) {
+	database := crowd(t)
+	f := start(t, database, limited("subjects: 300/day"), counts)
+	conn := f.connect(t, database, "alice")
+	for _, sql := range []string{
+		"SELECT first_name::integer FROM customers WHERE id = 1001",
+		"SELECT 1 FROM customers WHERE id = 1001 AND first_name::date > now()",
+		"SELECT ('{' || first_name)::text[] FROM customers WHERE id = 1001",
+	} {
+		for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement} {
+			_, err := obtained(t, conn, sql, mode)
+			var e *pgconn.PgError
+			if !errors.As(err, &e) || !strings.HasPrefix(e.Code, "22") || strings.Contains(fmt.Sprint(*e), "Name 1001") {
+				t.Errorf("%s: %v", sql, err)
+			}
+		}
+	}
+}

@@ -125,7 +125,8 @@ var raisedCodes = []string{
 
 // carriesValues tells whether the server's own message of an error of that
 // SQLSTATE can quote a value of a row. When rows are written, expressions of
-// the schema (checks, generated columns, indexes) see what the caller may not.
+// the schema (checks, generated columns, indexes) see what the caller may not. Where
+// limits count what a caller gets, a value in an error would be one that nobody counts.
 func carriesValues(code string) bool {
 	if len(code) < 2 {
 		return true
