@@ -94,6 +94,7 @@ func (m *meter) inserts(ins *pg_query.InsertStmt, t *resolve.Target, l *level) {
 		return
 	}
 	m.assigned(c.TargetList, l, mine)
+	m.moves(c.TargetList, t, mine)
 	l.rows = slices.Concat(l.rows, put, m.expressions([]*pg_query.Node{c.WhereClause}, l, false))
 }
 
@@ -106,6 +107,23 @@ func (m *meter) updates(up *pg_query.UpdateStmt, t *resolve.Target, l *level) {
 		m.copies(l.rows[before:], l.depth, mine)
 	}
 	m.assigned(up.TargetList, l, mine)
+	m.moves(up.TargetList, t, mine)
+}
+
+// moves notes that SET changes what says whom rows are about. Read afterwards,
+// whoever they were about before would not be counted.
+func (m *meter) moves(set []*pg_query.Node, t *resolve.Target, mine *item) {
+	for _, n := range set {
+		res := n.GetResTarget()
+		column := t.Ref.Relation.ColumnIndex(res.GetName())
+		u, known := m.uses[res.GetVal()]
+		if column < 0 || !m.names(t.Ref.Relation, column) || known && u.Ref == t.Ref && u.Column == column {
+			continue
+		}
+		for _, p := range mine.persons() {
+			m.copied = append(m.copied, p.root())
+		}
+	}
 }
 
 // assigned looks at the sub-selects that SET takes values from.
@@ -133,6 +151,9 @@ func (m *meter) mergesInto(mg *pg_query.MergeStmt, t *resolve.Target, l *level) 
 	var set []*pg_query.Node
 	for _, n := range mg.MergeWhenClauses {
 		when := n.GetMergeWhenClause()
+		if when.CommandType == pg_query.CmdType_CMD_UPDATE {
+			m.moves(when.TargetList, t, mine)
+		}
 		set = append(set, slices.Concat(when.TargetList, when.Values)...)
 		l.rows = append(l.rows, m.expressions([]*pg_query.Node{when.Condition}, l, false)...)
 	}
