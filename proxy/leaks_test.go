@@ -57,20 +57,20 @@ unclassified: refuse
 scan_writes: {find: [card, iban, email], then: alert}
 `
 
-// raised collects what is raised.
-type raised struct {
+// leaksTold collects what is raised.
+type leaksTold struct {
 	mu  sync.Mutex
 	all []alert.Event
 }
 
-func (r *raised) Raise(e alert.Event) {
+func (r *leaksTold) Raise(e alert.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.all = append(r.all, e)
 }
 
 // take gives the names and details of what came since it was last asked.
-func (r *raised) take() string {
+func (r *leaksTold) take() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var all []string
@@ -88,9 +88,9 @@ func (r *raised) take() string {
 }
 
 // leaky starts a pgveil in front of those tables.
-func leaky(t testing.TB, edits ...func(*proxy.Options)) (f *front, database string, told *raised) {
+func leaky(t testing.TB, edits ...func(*proxy.Options)) (f *front, database string, told *leaksTold) {
 	t.Helper()
-	database, told = pgtest.Database(t, "shop"), &raised{}
+	database, told = pgtest.Database(t, "shop"), &leaksTold{}
 	exec(t, pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser)), leaksSchema)
 	return start(t, database, leaksPolicy, append([]func(*proxy.Options){func(o *proxy.Options) { o.Alerts = told }}, edits...)...), database, told
 }

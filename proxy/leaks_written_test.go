@@ -164,7 +164,7 @@ func TestRefusedWrites(t *testing.T) {
 	database := pgtest.Database(t, "shop")
 	admin := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
 	exec(t, admin, leaksSchema)
-	told := &raised{}
+	told := &leaksTold{}
 	f := start(t, database, strings.Replace(leaksPolicy, "email], then: alert}", "email], then: refuse}", 1), func(o *proxy.Options) { o.Alerts = told })
 	for _, login := range []string{"alice", "dora"} {
 		for name, mode := range execModes {
