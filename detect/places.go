@@ -17,8 +17,12 @@ type place struct {
 // maxPlaces bounds how many are remembered: more than any policy counts.
 const maxPlaces = 20
 
+// maxPlaceName bounds a name, as the server does that of an application.
+const maxPlaceName = 63
+
 // add notes a place, and gives how many there were within a time.
 func (p *places) add(name string, at time.Time, within time.Duration) int {
+	name = name[:min(len(name), maxPlaceName)]
 	*p = slices.DeleteFunc(*p, func(q place) bool { return q.name == name || at.Sub(q.at) > within })
 	if len(*p) == maxPlaces {
 		*p = slices.Delete(*p, 0, 1)

@@ -175,6 +175,7 @@ func New(o Options) (*Server, error) {
 	srv.nonces = token.NewNonces(maxTokens, srv.now())
 	srv.SetRules(o.Rules, o.CertUsers)
 	srv.front.Store(newFront(o.TLS))
+	tellForgotten(o.Metrics, o.Watcher)
 	return srv, nil
 }
 

@@ -7,11 +7,23 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/detect"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/rewrite"
 )
+
+// tellForgotten has metrics say how many people were forgotten for want of room.
+func tellForgotten(r prometheus.Registerer, d *detect.Detector) {
+	if r == nil || d == nil {
+		return
+	}
+	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "pgveil_watch_forgotten_total", Help: "Users whose behaviour was forgotten because others came.",
+	}, func() float64 { return float64(d.Forgotten()) }))
+}
 
 // exempted remembers, for one half of a session, of which signals is not watched
 // for.
