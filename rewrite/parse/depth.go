@@ -26,8 +26,8 @@ type level struct {
 // underestimates: brackets and CASE nest, operators chain to the left, AND and
 // OR are flat.
 func checkDepth(sql string) error {
-	if deepComments(sql) {
-		return &SyntaxError{Message: fmt.Sprintf("comments nest deeper than %d levels", maxComments)}
+	if err := checkLexer(sql); err != nil {
+		return err
 	}
 	if len(sql) <= depthFree {
 		return nil

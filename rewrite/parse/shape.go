@@ -15,8 +15,8 @@ func Shape(sql string) (shape, fingerprint string, err error) {
 	if len(sql) > MaxText {
 		return "", "", &SyntaxError{Message: fmt.Sprintf("statement of %d bytes is longer than %d", len(sql), MaxText)}
 	}
-	if deepComments(sql) {
-		return "", "", &SyntaxError{Message: fmt.Sprintf("comments nest deeper than %d levels", maxComments)}
+	if err := checkLexer(sql); err != nil {
+		return "", "", err
 	}
 	shape, ok := plainShape(sql)
 	if !ok {
@@ -60,8 +60,8 @@ type Place struct{ Start, End int }
 // Comments tells where a text has comments between slash and asterisk, as the
 // parser's own lexer finds them.
 func Comments(sql string) ([]Place, error) {
-	if deepComments(sql) {
-		return nil, &SyntaxError{Message: fmt.Sprintf("comments nest deeper than %d levels", maxComments)}
+	if err := checkLexer(sql); err != nil {
+		return nil, err
 	}
 	scan, err := pg_query.Scan(sql)
 	if err != nil {
