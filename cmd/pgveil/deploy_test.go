@@ -13,6 +13,7 @@ import (
 
 	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/internal/pgtest"
+	"github.com/pgveil/pgveil/internal/redisserver"
 )
 
 // ruleFile is what a file of rules for Prometheus has.
@@ -42,6 +43,12 @@ func TestRulesNameMetrics(t *testing.T) {
 	s := newSite(t, pgtest.Server(t), pgtest.Database(t, "shop"), "127.0.0.1:0", "")
 	s.edit(t, "anchors:", "ship: [{name: good, file: {path: out.jsonl}}], anchors:")
 	s.withTable(t)
+	counters, err := redisserver.Start(t.Context(), redisserver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer counters.Stop()
+	s.edit(t, "audit:", "counters: {valkey: {address: \""+counters.Addr()+"\", tls: disable}}\naudit:")
 	p := s.serve(t, "")
 	conn, err := s.connect(t.Context(), p.address(t, listens), "alice")
 	if err != nil {

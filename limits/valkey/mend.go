@@ -46,10 +46,9 @@ func (l *Ledger) mend(ctx context.Context, mended int64, found bool) error {
 	}
 	l.found.Store(numbers[0])
 	l.mended.Add(1)
-	l.o.Alerts.Raise(alert.Event{
-		Name: "limits_lost", Severity: alert.Critical,
+	l.raise(alert.Event{
+		Name: "limits_lost", Severity: alert.Critical, Details: []slog.Attr{slog.Int("counters", len(all))},
 		Message: "the server of counters has forgotten what was counted; what this process knows was written back",
-		Details: []slog.Attr{slog.String("server", l.o.Address), slog.Int("counters", len(all))},
 	})
 	return nil
 }
@@ -108,19 +107,23 @@ func join(ids []limits.Subject) string {
 
 // tell tells operators that the server went or came.
 func (l *Ledger) tell(c change, why error) {
-	e := alert.Event{Details: []slog.Attr{slog.String("server", l.o.Address)}}
 	switch {
 	case c == came:
-		e.Name, e.Severity, e.Message = "limits_reachable", alert.Notice, "the server of counters answers again"
+		l.raise(alert.Event{Name: "limits_reachable", Severity: alert.Notice, Message: "the server of counters answers again"})
 	case c == went && l.o.Local:
-		e.Name, e.Severity, e.Message = "limits_unreachable", alert.Critical, "the server of counters does not answer: each process counts for itself, and limits hold for each alone"
+		l.raise(alert.Event{
+			Name: "limits_unreachable", Severity: alert.Critical, Details: []slog.Attr{slog.String("why", why.Error())},
+			Message: "the server of counters does not answer: each process counts for itself, and limits hold for each alone",
+		})
 	case c == went:
-		e.Name, e.Severity, e.Message = "limits_unreachable", alert.Critical, "the server of counters does not answer: what has to be counted is refused"
-	default:
-		return
+		l.raise(alert.Event{
+			Name: "limits_unreachable", Severity: alert.Critical, Details: []slog.Attr{slog.String("why", why.Error())},
+			Message: "the server of counters does not answer: what has to be counted is refused",
+		})
 	}
-	if why != nil {
-		e.Details = append(e.Details, slog.String("why", why.Error()))
-	}
+}
+
+func (l *Ledger) raise(e alert.Event) {
+	e.Key, e.Details = l.o.Address, append(e.Details, slog.String("server", l.o.Address))
 	l.o.Alerts.Raise(e)
 }
