@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"runtime"
 	"strings"
@@ -92,6 +93,30 @@ func inUse() int {
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	return int(m.HeapInuse)
+}
+
+// TestLogHangs has nobody read the log. Who raises events does not notice, nor does
+// a sink that works, and the end comes in time.
+func TestLogHangs(t *testing.T) {
+	r, w := io.Pipe()
+	defer r.Close() // what waits, ends
+	good := &taker{}
+	bad := &taker{answer: func(context.Context, *Alert) error { return errors.New("no") }}
+	c := newCentre(t, slog.New(slog.NewTextHandler(w, nil)), Route{Name: "good", To: good}, Route{Name: "bad", To: bad})
+	begin := time.Now()
+	for i := range queued {
+		c.Raise(Event{Name: fmt.Sprint("event", i), Severity: Critical})
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("to raise events took %s", took)
+	}
+	err := closed(t, c, 500*time.Millisecond)
+	if took := time.Since(begin); err == nil || took > 10*time.Second {
+		t.Errorf("Close = %v after %s", err, took)
+	}
+	if n := len(good.all()); n != queued {
+		t.Errorf("the sink that works has %d alerts", n)
+	}
 }
 
 // TestSevereFirst has no place left: what is severe pushes out what is not, and

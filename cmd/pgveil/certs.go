@@ -5,13 +5,11 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/config"
 	"github.com/pgveil/pgveil/proxy"
 	"github.com/pgveil/pgveil/proxy/auth"
@@ -62,12 +60,6 @@ func (p *process) clientsTLS(t *config.TLS) (*tls.Config, error) {
 		return nil, err
 	}
 	p.revocations.Store(revoked)
-	if until := revoked.Until(); time.Now().After(until) {
-		p.alerts.Raise(alert.Event{
-			Name: "crl_out_of_date", Severity: alert.Warning, Message: "a list of revoked certificates is out of date: certificates of its authority are refused",
-			Details: []slog.Attr{slog.Time("since", until)},
-		})
-	}
 	// It is asked when a session of TLS is resumed as well.
 	c.VerifyConnection = func(cs tls.ConnectionState) error { return revoked.Check(cs.VerifiedChains, time.Now()) }
 	return c, nil

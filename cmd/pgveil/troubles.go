@@ -110,6 +110,10 @@ func (p *process) troubles() []*trouble {
 		&trouble{Event: alert.Event{Name: "reload_failed", Severity: alert.Warning, Message: "policy or catalog could not be reloaded: what was in force stays in force"}, wrong: p.failing.reload.Load},
 		&trouble{Event: alert.Event{Name: "catalog_unseen", Severity: alert.Warning, Message: "it cannot be seen whether the schema has changed"}, after: p.cfg.Limits.Refresh + brief, wrong: p.failing.look.Load},
 		&trouble{
+			Event: alert.Event{Name: "crl_out_of_date", Severity: alert.Warning, Message: "a list of revoked certificates is out of date: certificates of its authority are refused"},
+			wrong: func() bool { r := p.revocations.Load(); return r != nil && time.Now().After(r.Until()) },
+		},
+		&trouble{
 			Event: alert.Event{Name: "retention_failing", Severity: alert.Warning, Message: "what is too old in the access log, or its keys, cannot be removed"},
 			// One failure counts for as long as two more would take to come.
 			after: 2*sealedEvery + brief, wrong: func() bool { return time.Now().UnixNano()-p.failing.retention.Load() < int64(2*sealedEvery) },
