@@ -130,8 +130,8 @@ func eventsIn(files *token.FileSet, file *ast.File) (all []raised) {
 		return ok && id.Name == "Event" && file.Name.Name == "alert"
 	}
 	literal := func(l *ast.CompositeLit) {
-		if len(l.Elts) > 0 {
-			all = append(all, eventOf(files, l))
+		if r := eventOf(files, l); r.name != "" { // others get theirs by an assignment
+			all = append(all, r)
 		}
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
