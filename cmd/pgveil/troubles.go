@@ -46,7 +46,7 @@ func (t *trouble) look(now time.Time) bool {
 // failing is what other parts of the process have last seen fail.
 type failing struct {
 	reload, look, elevations, roles, contain atomic.Bool
-	retention                       atomic.Int64 // when, in nanoseconds since 1970
+	retention                                atomic.Int64 // when, in nanoseconds since 1970
 }
 
 // reloaded notes whether policy and catalog were put in force.
