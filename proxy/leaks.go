@@ -56,40 +56,48 @@ func (s *session) newLeaks(by party, p *rewrite.Plan) *leaks {
 	if by.access == nil {
 		by = s.party()
 	}
-	l := &leaks{by: by}
-	for _, made := range s.plansMade(p) {
-		if made == nil || made.Unread {
-			l.scan = l.scan.And(by.access.ScanAll())
-			continue
-		}
-		for _, c := range made.Columns {
-			if scan := by.access.Scan(c.Class); scan.Find() != 0 && !c.Write {
-				l.scan = l.scan.And(scan)
-				l.columns = append(l.columns, c.Name)
-			}
+	scan, columns := scanOf(by.access, p, policy.Scan{}, nil)
+	if p.Has(rewrite.Executes | rewrite.Fetches) {
+		for _, made := range s.plansMade(p) {
+			scan, columns = scanOf(by.access, made, scan, columns)
 		}
 	}
-	if by.access.Observe {
-		l.scan = policy.Scan{Alert: l.scan.Find()}
-	}
-	find := l.scan.Find()
+	find := scan.Find()
 	if find == 0 {
 		return nil
+	}
+	if by.access.Observe {
+		scan = policy.Scan{Alert: find}
 	}
 	if s.scanner == nil || s.scanner.Set() != find {
 		s.scanner = recognise.New(find)
 	}
-	l.with = s.scanner
-	return l
+	return &leaks{sieve: sieve{scan: scan, with: s.scanner}, by: by, columns: columns}
 }
 
-// plansMade gives a plan, and those of what its EXECUTE and FETCH stand for; nil
-// for one that nobody knows.
-func (s *session) plansMade(p *rewrite.Plan) []*rewrite.Plan {
-	all := []*rewrite.Plan{p}
-	if !p.Has(rewrite.Executes | rewrite.Fetches) {
-		return all
+// scanOf adds what is looked for in what a plan reads, and the columns that it is
+// looked for in. Of a plan that nobody knows, and of columns that nobody classified,
+// as a view's may be, anything may be read that is scanned.
+func scanOf(a *policy.Access, p *rewrite.Plan, scan policy.Scan, columns []string) (policy.Scan, []string) {
+	if p == nil || p.Unread {
+		return scan.And(a.ScanAll()), columns
 	}
+	for i := range p.Columns {
+		c := &p.Columns[i]
+		of := a.Scan(c.Class)
+		if c.Class == "" {
+			of = a.ScanAll()
+		}
+		if !c.Write && of.Find() != 0 {
+			scan, columns = scan.And(of), append(columns, c.Name)
+		}
+	}
+	return scan, columns
+}
+
+// plansMade gives the plans of what a plan's EXECUTE and FETCH stand for; nil for
+// one that nobody knows.
+func (s *session) plansMade(p *rewrite.Plan) (all []*rewrite.Plan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, step := range p.Steps {

@@ -4,6 +4,7 @@ import (
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy/wire"
 	"github.com/pgveil/pgveil/recognise"
+	"github.com/pgveil/pgveil/rewrite"
 )
 
 // Sieve is sieve, and what it does to the data of a COPY.
@@ -46,4 +47,9 @@ func Lengths(frame []byte) (all []int) {
 		return nil
 	}
 	return all
+}
+
+// ScanOf gives what is looked for in what a plan reads.
+func ScanOf(a *policy.Access, p *rewrite.Plan) (policy.Scan, []string) {
+	return scanOf(a, p, policy.Scan{}, nil)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy"
 	"github.com/pgveil/pgveil/recognise"
+	"github.com/pgveil/pgveil/rewrite"
 )
 
 var scrubAll = policy.Scan{Scrub: recognise.All}
@@ -174,6 +175,28 @@ func BenchmarkSieve(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
+			}
+		})
+	}
+}
+
+// BenchmarkScanOf is what a statement pays under a policy with scans: one that reads
+// no scanned column, and one that does.
+func BenchmarkScanOf(b *testing.B) {
+	e := shopEngineOf(b, strings.Replace(shopPolicy, "name:  [public.customers.first_name]", "name:  {columns: [public.customers.first_name], scan: scrub}", 1))
+	a, err := e.Policy.Access("alice", "support")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, sql := range []string{"SELECT id, email, region FROM customers", "SELECT id, first_name FROM customers"} {
+		p, err := e.Plan(rewrite.Session{Access: a, Path: []string{"pg_catalog", "public"}}, sql)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(sql, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				proxy.ScanOf(a, p)
 			}
 		})
 	}

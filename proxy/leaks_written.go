@@ -83,7 +83,7 @@ func (s *session) scanText(by party, p *rewrite.Plan, lits [][]byte) error {
 // lookArgument looks into a value that EXECUTE gives, where its statement writes it
 // into open columns.
 func (s *session) lookArgument(w *writing, p *rewrite.Plan, at *rewrite.Written) {
-	for _, made := range s.plansMade(p)[1:] {
+	for _, made := range s.plansMade(p) {
 		if made == nil {
 			w.look("a column of what EXECUTE runs", []byte(at.Value))
 			continue

@@ -95,7 +95,7 @@ func (s *session) measureRows(ctx context.Context, f *flight) (need int, err err
 			return 0, nil
 		case full:
 			return 0, s.nameSubjects(ctx, f, false)
-		case long && !f.leaks.long(size):
+		case long && !f.meter.long && !f.leaks.long(size):
 			return 0, s.release(ctx, f)
 		case long:
 			return 0, s.measureLong(ctx, f, typ, size)
