@@ -140,7 +140,9 @@ func (l *leaks) look(frame []byte) ([]byte, error) {
 		whole, refused, err = l.copying.take(&l.sieve, frame[wire.HeadLen:])
 		switch {
 		case err != nil:
-			return nil, err
+			l.refuse(err.Error())
+			return nil, nil
+		case refused:
 		case whole == nil:
 			return nil, nil
 		case held:

@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"encoding/binary"
+	"fmt"
 
 	"github.com/pgveil/pgveil/proxy/wire"
 )
@@ -19,10 +19,11 @@ const signature = "PGCOPY\n\377\r\n\x00"
 
 // take takes the data of a message. It gives what the client may be sent, looked
 // into and in the place of what was held, once that is whole rows; else nil. data
-// is not kept, and may be what is given.
+// is not kept, and may be what is given. The error is why a row cannot be held.
 func (c *copyOut) take(v *sieve, data []byte) (whole []byte, refused bool, err error) {
 	if len(c.held)+len(data) > maxAnswer {
-		return nil, false, newFatal("54000", "a row of COPY is longer than the %d bytes that are looked into", maxAnswer)
+		c.held = nil
+		return nil, false, fmt.Errorf("a row of COPY is longer than the %d bytes that are looked into", maxAnswer)
 	}
 	if len(c.held) > 0 {
 		c.held = append(c.held, data...)
@@ -100,11 +101,4 @@ func wholeTuples(b wire.Body) bool {
 func copyFormat(frame []byte) bool {
 	b := wire.BodyOf(frame)
 	return b.Byte() == 1
-}
-
-// appendCopy appends data of COPY as a message.
-func appendCopy(b, data []byte) []byte {
-	b = append(b, 'd')
-	b = binary.BigEndian.AppendUint32(b, uint32(len(data)+4))
-	return append(b, data...)
 }

@@ -201,3 +201,18 @@ func BenchmarkScanOf(b *testing.B) {
 		})
 	}
 }
+
+// TestEndlessRowOfCopy holds no more of a row than is looked into.
+func TestEndlessRowOfCopy(t *testing.T) {
+	for _, isBinary := range []bool{false, true} {
+		s := proxy.NewSieve(scrubAll, isBinary)
+		piece := []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x7f\xff\xff\xff" + strings.Repeat("x", 10<<20))
+		whole, refused, err := s.Copy(piece)
+		if whole != nil || refused || err != nil {
+			t.Errorf("of a row's beginning %d bytes leave, %t, %v", len(whole), refused, err)
+		}
+		if _, _, err = s.Copy(piece); err == nil {
+			t.Error("20 MB are held")
+		}
+	}
+}
