@@ -42,7 +42,7 @@ func (s *session) failed(ctx context.Context, f *flight, frame []byte) (bool, er
 		s.toC.Frame('E', wire.AppendFields(nil, f.refusal.fields("ERROR")))
 		pass = false
 	case pass:
-		if edited := s.edit(f, fields); edited != nil {
+		if edited := f.leaks.fields(fields, s.edit(f, fields)); edited != nil {
 			s.toC.Frame('E', wire.AppendFields(nil, edited))
 			pass = false
 		}
@@ -147,7 +147,21 @@ func (s *session) notice(f *flight, frame []byte) (bool, error) {
 	if f.own {
 		return false, nil
 	}
-	return s.open(f.plan) || !tellsOfRows(f.plan), nil
+	if !s.open(f.plan) && tellsOfRows(f.plan) {
+		return false, nil
+	}
+	if f.leaks == nil {
+		return true, nil
+	}
+	fields, err := wire.Fields(frame)
+	if err != nil {
+		return false, newFatal("08P01", "the server: %w", err)
+	}
+	edited := f.leaks.fields(fields, nil)
+	if edited != nil {
+		s.toC.Frame('N', wire.AppendFields(nil, edited))
+	}
+	return edited == nil, nil
 }
 
 func fieldOf(fields []wire.Field, typ byte) string {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/pgveil/pgveil/alert"
@@ -193,6 +194,34 @@ func (l *leaks) long(size int) bool {
 		return false
 	}
 	return true
+}
+
+// fields looks into the texts of an error or notice, which can quote values. edited
+// is what there is in place of its fields; nil when they may pass. So is what it
+// gives.
+func (l *leaks) fields(fields, edited []wire.Field) []wire.Field {
+	if l == nil {
+		return edited
+	}
+	if edited != nil {
+		fields = edited
+	}
+	all, changed := slices.Clone(fields), edited != nil
+	for i := range all {
+		if !strings.ContainsRune("MDHWq", rune(all[i].Type)) {
+			continue
+		}
+		text := []byte(all[i].Value)
+		if l.text(text) {
+			text = []byte("(pgveil withholds the text: it holds what may not leave)")
+		}
+		changed = changed || string(text) != all[i].Value
+		all[i].Value = string(text)
+	}
+	if !changed {
+		return nil
+	}
+	return all
 }
 
 // where says of what the rows are that were looked into.

@@ -276,6 +276,23 @@ func TestRefusedRows(t *testing.T) {
 	}
 }
 
+// TestScrubbedErrors has values that errors quote scrubbed or withheld.
+func TestScrubbedErrors(t *testing.T) {
+	f, database, _ := leaky(t)
+	for _, login := range []string{"alice", "dora"} {
+		conn := f.connect(t, database, login)
+		for sql, want := range map[string]string{
+			"SELECT body::integer FROM calls WHERE id = 1":      `22P02 invalid input syntax for type integer: "write to ***************"`,
+			"SELECT body::integer FROM letters WHERE id = 5000": "22P02 (pgveil withholds the text: it holds what may not leave)",
+			"SELECT body::integer FROM letters WHERE id = 1":    `22P02 invalid input syntax for type integer: "letter 1"`,
+		} {
+			if got := text(t.Context(), conn, sql); got != want {
+				t.Errorf("%s: %s gives %s, want %s", login, sql, got, want)
+			}
+		}
+	}
+}
+
 // TestToldRows tells operators once a statement, and lets the rows pass.
 func TestToldRows(t *testing.T) {
 	f, database, told := leaky(t)
