@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -289,6 +290,19 @@ func TestScrubbedErrors(t *testing.T) {
 			if got := text(t.Context(), conn, sql); got != want {
 				t.Errorf("%s: %s gives %s, want %s", login, sql, got, want)
 			}
+		}
+	}
+}
+
+// TestScrubbedOpen has columns scrubbed that everybody sees.
+func TestScrubbedOpen(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	exec(t, pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser)), leaksSchema+"UPDATE memos SET title = 'call bob@example.com';")
+	open := regexp.MustCompile(`(?m)^  open: +(.*)$`)
+	f := start(t, database, open.ReplaceAllString(leaksPolicy, "  open: {columns: $1, scan: scrub}"))
+	for _, login := range []string{"alice", "dora"} {
+		if got, want := text(t.Context(), f.connect(t, database, login), "SELECT id, title FROM memos WHERE id = 1"), "1|call ***************\n"; got != want {
+			t.Errorf("%s gets %q, want %q", login, got, want)
 		}
 	}
 }
