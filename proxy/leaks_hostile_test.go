@@ -216,3 +216,22 @@ func TestEndlessRowOfCopy(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedInAPipeline refuses a row of a statement behind which others are on
+// their way already: they are answered.
+func TestRefusedInAPipeline(t *testing.T) {
+	f, database, _ := leaky(t)
+	const some = "SELECT body FROM letters WHERE id IN (1, 5000) ORDER BY id"
+	got := converse(t, f, database, []pgproto3.FrontendMessage{
+		prepare("", some), bind("", ""), execute("", 0), syncs,
+		prepare("", "SELECT 3"), bind("", ""), execute("", 0), syncs, query(some), query("SELECT 4"),
+	})
+	if strings.Contains(got, "4111") || strings.Count(got, "ERROR 42501 a row holds what may not leave: card") != 2 || strings.Count(got, "ready I") != 4 {
+		t.Error(got)
+	}
+	for _, answer := range []string{"letter 1", "3", "4"} {
+		if !strings.Contains(got, answer) {
+			t.Errorf("%q is missing in\n%s", answer, got)
+		}
+	}
+}
