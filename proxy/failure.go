@@ -108,7 +108,7 @@ func (s *session) edit(f *flight, fields []wire.Field) []wire.Field {
 	case s.open(p):
 		return nil
 	case tellsOfRows(p):
-		return redact(fields, runs(f) && (p == nil || f.meter != nil || p.Has(rewrite.Writes|rewrite.Executes|rewrite.Ends)))
+		return redact(fields, runs(f) && (p == nil || f.meter != nil && f.meter.quota != nil || p.Has(rewrite.Writes|rewrite.Executes|rewrite.Ends)))
 	case p.Changed:
 		return withoutPosition(fields)
 	default:
