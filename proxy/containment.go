@@ -19,7 +19,9 @@ type containment struct {
 	now  atomic.Pointer[holds] // in force; nil: nobody is
 	soon chan struct{}         // holds one when a round is wanted before its time
 
-	round sync.Mutex // one at a time
+	round   sync.Mutex // one at a time; guards the two below
+	again   time.Time  // until then the server is not asked for what it refused
+	refused error
 
 	mu     sync.Mutex // guards all below
 	read   bool       // there was a round that could read them

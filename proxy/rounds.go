@@ -17,20 +17,16 @@ const containEvery = 400 * time.Millisecond
 
 // KeepContained has quarantines and orders of other proxies carried out here, and
 // those of this one written down, until the context ends. What cannot be read
-// stays as it was last; told hears of it when that begins, and, by nil, ends.
+// stays as it was last; told hears how each round ended.
 func (srv *Server) KeepContained(ctx context.Context, told func(error)) {
 	tick := time.NewTicker(containEvery)
 	defer tick.Stop()
-	failing := false
 	for {
 		err := srv.Contain(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if failing != (err != nil) {
-			told(err)
-		}
-		failing = err != nil
+		told(err)
 		select {
 		case <-ctx.Done():
 			return
@@ -56,9 +52,30 @@ func (srv *Server) Contain(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
+	if time.Now().Before(c.again) {
+		if alone(c.refused) {
+			return c.refused
+		}
+		return errors.Join(c.refused, srv.readHolds(ctx))
+	}
 	// Where nothing can be written, there may still be something to read.
 	err := errors.Join(srv.writeHolds(ctx), srv.readHolds(ctx))
-	return errors.Join(err, srv.obey(ctx))
+	err = errors.Join(err, srv.obey(ctx))
+	if lasts(err) {
+		c.again, c.refused = time.Now().Add(refusedFor), err
+	}
+	return err
+}
+
+// refusedFor is how long the server is not asked again for what it refuses as long
+// as it is what it is: each time is a line in its log.
+const refusedFor = 10 * time.Second
+
+// lasts tells whether the server would refuse the same in a moment: it lacks the
+// tables, takes no writes, or does not let us.
+func lasts(err error) bool {
+	var e interface{ SQLState() string }
+	return alone(err) || errors.As(err, &e) && (e.SQLState() == "25006" || e.SQLState() == "42501")
 }
 
 // ReadQuarantines reads who is in quarantine. What lets nobody in before that lets

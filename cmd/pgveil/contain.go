@@ -40,11 +40,10 @@ func tablesMissing(err error) bool {
 // of the database, as long as it has sessions.
 func (p *process) keepContained(ctx context.Context) {
 	p.server.KeepContained(ctx, func(err error) {
-		if err == nil || tablesMissing(err) {
-			p.failing.contain.Store(false)
+		failed := err != nil && !tablesMissing(err)
+		if before := p.failing.contain.Swap(failed); before || !failed {
 			return
 		}
-		p.failing.contain.Store(true)
 		p.log.Error("quarantines cannot be read or written: those that are known stay in force, and new ones are this process's alone", "err", err)
 	})
 }
