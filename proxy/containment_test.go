@@ -27,7 +27,9 @@ import (
 // member is one of several proxies of a database.
 type member struct {
 	*front
-	down atomic.Bool // its own connection to the database fails
+	down     atomic.Bool  // its own connection to the database fails
+	readOnly atomic.Bool  // it takes no writes
+	failures atomic.Int64 // what the database has refused
 }
 
 // members starts proxies that share a database.
@@ -58,7 +60,13 @@ func newMember(t *testing.T, database, name string, edits ...func(*proxy.Options
 				return err
 			}
 		}
-		return f(conn)
+		if _, err = conn.Exec(ctx, fmt.Sprintf("SET default_transaction_read_only = %t", m.readOnly.Load())); err == nil {
+			err = f(conn)
+		}
+		if err != nil {
+			m.failures.Add(1)
+		}
+		return err
 	}}
 	t.Cleanup(func() {
 		if conn != nil {
@@ -326,6 +334,27 @@ func TestDatabaseHangs(t *testing.T) {
 	script(t, other, oneRow, "1\n")
 	exec(t, locker, "COMMIT")
 	until(t, "her other session ends", func() bool { return gone(t, other, "57P01|EOF") })
+}
+
+// TestServerRefuses has one proxy before a server that takes no writes: it keeps to
+// what others write there, and does not fill the server's log with errors.
+func TestServerRefuses(t *testing.T) {
+	database := pgtest.Database(t, "shop")
+	all := members(t, database, 2)
+	all[1].readOnly.Store(true)
+	until(t, "it is refused", func() bool { return all[1].Contain(t.Context()) != nil })
+	before := all[1].failures.Load()
+	alice := all[1].connect(t, database, "alice")
+	script(t, all[0].connect(t, database, "dora"), quarantineAlice, "1")
+	until(t, "her session ends", func() bool { return gone(t, alice, "57P01|EOF") })
+	for range 20 {
+		if err := all[1].Contain(t.Context()); err == nil {
+			t.Error("nobody is told that nothing can be written")
+		}
+	}
+	if n := all[1].failures.Load() - before; n > 4 {
+		t.Errorf("the server has refused %d times", n)
+	}
 }
 
 // TestQuarantineByProtocol keeps a user out who shares a login, between the messages

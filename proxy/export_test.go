@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"net/netip"
+	"time"
+
 	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy/wire"
@@ -42,4 +45,33 @@ func (srv *Server) sessionOf(id string) *session {
 // Release ends what was decided here alone.
 func (srv *Server) Release(who policy.Target, name string) {
 	srv.containment.drop(who, name, srv.now())
+}
+
+// Contained is who is contained, without a server.
+type Contained struct {
+	containment containment
+	curbs       curbs
+}
+
+// NewContained contains nobody.
+func NewContained() *Contained { return &Contained{} }
+
+// Contain keeps a user and an address out, and slows the user down.
+func (c *Contained) Contain(user string, from netip.Addr, d time.Duration) {
+	now := time.Now()
+	for _, q := range []*hold{
+		{who: policy.TargetUser, name: user},
+		{who: policy.TargetAddress, network: networkOf(from), name: nameOf(networkOf(from))},
+	} {
+		q.until = now.Add(d)
+		c.containment.add(q, now)
+	}
+	c.curbs.add(user, policy.Response{Slow: true}, now)
+}
+
+// Concerns does what is done for a statement whose asker is decided anew.
+func (c *Contained) Concerns(user string, from netip.Addr) bool {
+	_, curbed := c.curbs.of(user)
+	h := c.containment.now.Load()
+	return curbed || h != nil && h.on(suspect{user, user, from, nil}, time.Now()) != nil
 }
