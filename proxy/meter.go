@@ -208,11 +208,7 @@ func (s *session) peopleIn(f *flight, typ byte, before taken) (people []limits.P
 	for _, r := range step.Charged {
 		each := r.Each
 		if typ == 'D' && !unread {
-			covered := n.covered(r.Kind, step, n.keys())
-			if step.Tied {
-				covered -= n.nulls
-			}
-			each = max(0, each-max(0, covered))
+			each = max(0, each-n.known(r.Kind, step))
 		}
 		if r.Each == rewrite.AnyNumber {
 			each = maxStrangers // where those are limited, the statement was refused

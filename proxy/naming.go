@@ -27,11 +27,12 @@ type naming struct {
 	reading  bool    // readable is what there is to read
 	readable []keyColumn
 	rows     int64
-	counted  int64 // what its rows say that they were made of
-	of       int64 // what the last row says of it
-	nulls    int64 // keys of the last row that are NULL
-	unread   int64 // rows of which a key was not read
-	copied   int64 // messages of COPY: a row each at most
+	counted  int64    // what its rows say that they were made of
+	of       int64    // what the last row says of it
+	here     []rowKey // of the last row, each once
+	absent   []string // the kinds of its keys that are NULL
+	unread   int64    // rows of which a key was not read
+	copied   int64    // messages of COPY: a row each at most
 
 	subjects []subject                  // collected
 	seen     map[string]map[string]bool // the same: kinds, keys
@@ -41,6 +42,12 @@ type naming struct {
 	unnamed  []audit.Unnamed
 	named    []string // of subjects, for the outcome
 	trap     *trap    // nil: no record is planted
+}
+
+// rowKey is the key of a subject, in a row.
+type rowKey struct {
+	kind string
+	text []byte
 }
 
 // description is what the server said of a prepared statement's rows, for all
@@ -220,6 +227,23 @@ func (n *naming) covered(kind string, step *rewrite.Naming, keys []keyColumn) (c
 		}
 	}
 	return covered
+}
+
+// known tells how many subjects of a kind that the last row may tell of are known:
+// those whom it names, each once, for two columns may name one and the row tell of
+// another; and those whom an outer join did not find, where NULL says so.
+func (n *naming) known(kind string, step *rewrite.Naming) (known int64) {
+	for _, k := range n.here {
+		if k.kind == kind {
+			known++
+		}
+	}
+	for _, of := range n.absent {
+		if of == kind && !step.Tied {
+			known++
+		}
+	}
+	return known
 }
 
 // leaves notes how many subjects were not named.

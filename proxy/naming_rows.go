@@ -65,7 +65,7 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 		return 0, 0, newFatal("08P01", "the server sent a row of %d columns, which are too few", count)
 	}
 	whole, of, images := true, int64(1), step.Hidden()-step.Pictured()
-	n.nulls = 0
+	n.here, n.absent = n.here[:0], n.absent[:0]
 	for i := range count {
 		if i == shown {
 			end = len(frame) - len(b.Rest())
@@ -81,12 +81,12 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 		case hidden >= len(step.Added):
 			of = n.count(value)
 		case hidden >= 0:
-			n.notes(none)
+			n.notes(none, step.Added[hidden])
 			whole = (none || n.add(value, step.Added[hidden])) && whole
 		default:
 			for _, k := range keys {
 				if k.at == i {
-					n.notes(none)
+					n.notes(none, k.kinds...)
 					// Without a key, a group of several sets of columns may be of anybody.
 					whole = (none && !step.Counted || !none && n.add(k.text(value), k.kinds...)) && whole
 				}
@@ -107,10 +107,10 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 	return end, shown, n.pictured(step)
 }
 
-// notes counts a key that is NULL.
-func (n *naming) notes(null bool) {
+// notes notes a key that is NULL.
+func (n *naming) notes(null bool, kinds ...string) {
 	if null {
-		n.nulls++
+		n.absent = append(n.absent, kinds...)
 	}
 }
 
@@ -133,6 +133,9 @@ func (n *naming) add(key []byte, kinds ...string) bool {
 		return false
 	}
 	for _, kind := range kinds {
+		if !slices.ContainsFunc(n.here, func(k rowKey) bool { return k.kind == kind && bytes.Equal(k.text, key) }) {
+			n.here = append(n.here, rowKey{kind, key})
+		}
 		seen := n.seen[kind]
 		if seen[string(key)] {
 			continue

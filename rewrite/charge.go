@@ -53,6 +53,7 @@ type meter struct {
 	shown  map[*pg_query.Node]bool // likewise, references to columns
 	copied []*person               // subjects whose data a write puts among that of others
 	unite  bool                    // a join makes one column of two
+	vary   bool                    // a query groups by several sets of columns
 	steps  int                     // done; those of a statement that reads itself over and over have an end
 	counts bool                    // the statement's rows are charged by how many rows they were made of
 	group  *level                  // whose rows the statement itself merges; nil for none
@@ -121,7 +122,7 @@ func (m *meter) measure(n *pg_query.Node, keeps bool) {
 		whom = m.writes(n, at).whom
 	}
 	m.naming.Charged = total(whom)
-	m.naming.Tied = slices.ContainsFunc(whom, func(p *person) bool { return p.root().tied })
+	m.naming.Tied = m.vary || slices.ContainsFunc(whom, func(p *person) bool { return p.root().tied })
 	for _, p := range m.copied {
 		m.naming.charge(p.kind, AnyNumber)
 	}

@@ -63,6 +63,7 @@ func (m *meter) keeps(keys []*pg_query.Node, l *level) map[*person]bool {
 	grouped := map[*item][]int{}
 	for _, n := range keys {
 		if n.GetGroupingSet() != nil {
+			m.vary = true
 			return map[*person]bool{} // some rows are grouped by less
 		}
 		s := m.spot(n, l)

@@ -34,7 +34,7 @@ type Naming struct {
 	// What limits count of the rows that the client gets. It is less than what
 	// is reached: conditions tell little of those whom they leave out.
 	Charged   []Reached // how many subjects a row discloses at most; where rows are counted and not Whole, each row that it was made of
-	Tied      bool      // where a key is NULL, a row may be about somebody all the same: an outer join finds them by another
+	Tied      bool      // where a key is NULL, a row may be about somebody all the same: an outer join finds them by another, or it was grouped by something else
 	Whole     bool      // Charged is of a row of the result, however many rows it was made of
 	Statistic bool      // a row made of many discloses nobody: what is counted are subjects, each once
 	Clear     []string  // the classes of which a row has values as they are
