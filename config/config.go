@@ -154,8 +154,12 @@ func (c *Config) takeEmpty(text []byte) {
 		Auth map[string]any `yaml:"auth"`
 		TLS  map[string]any `yaml:"tls"`
 	}
-	if err := yaml.Load(text, &raw); err != nil {
+	var top map[string]any
+	if err := errors.Join(yaml.Load(text, &raw), yaml.Load(text, &top)); err != nil {
 		return // it was read into c without one
+	}
+	if _, says := top["side_doors"]; says && c.Doors == nil {
+		c.Doors = &SideDoors{}
 	}
 	if _, says := raw.Auth["rules"]; says && c.Auth.Rules == nil {
 		c.Auth.Rules = []Rule{}

@@ -32,10 +32,13 @@ func (srv *Server) ReadHoney(ctx context.Context) error {
 	if errors.As(err, &said) && !srv.enforcer.Engine().Policy.Honey().Wants() {
 		return nil // no table, and nobody asked for one
 	}
+	var unreadable *state.UnreadableError
+	if err == nil || errors.As(err, &unreadable) { // a row that somebody else wrote does not disarm the others
+		srv.setHoney(all)
+	}
 	if err != nil {
 		return fmt.Errorf("planted records: %w", err)
 	}
-	srv.setHoney(all)
 	return nil
 }
 

@@ -104,10 +104,11 @@ type Door struct {
 }
 
 // SawDoor notes a connection that goes around pgveil. It tells whether it is the
-// first to do so, of all processes.
+// first to do so, of all processes. Those that are over are kept for 90 days.
 func (s *Store) SawDoor(ctx context.Context, d Door) (first bool, err error) {
 	err = s.use(ctx, "noting a connection around pgveil", func(c *pgx.Conn) error {
-		return c.QueryRow(ctx, `INSERT INTO pgveil.side_doors AS d (host, pid, began, kind, database, login, application, address)
+		return c.QueryRow(ctx, `WITH gone AS (DELETE FROM pgveil.side_doors WHERE last_seen < clock_timestamp() - interval '90 days')
+			INSERT INTO pgveil.side_doors AS d (host, pid, began, kind, database, login, application, address)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 			ON CONFLICT (host, pid, began) DO UPDATE SET last_seen = clock_timestamp()
 			RETURNING d.xmax = 0`, d.Host, int64(d.PID), d.Began, d.Kind, d.Database, d.Login, d.App, d.Addr).Scan(&first)

@@ -50,8 +50,16 @@ func (s *Store) ForgetHoney(ctx context.Context, kind, key string) (forgotten bo
 	return n == 1, err
 }
 
-// Honey gives all planted records. One that does not open under the key is an
-// error: somebody else's key, or a row that somebody else wrote.
+// UnreadableError says that planted records do not open under the key: it is
+// another, or somebody else wrote the rows.
+type UnreadableError struct{ Rows int }
+
+func (e *UnreadableError) Error() string {
+	return fmt.Sprintf("%d planted records do not open under pgveil's key", e.Rows)
+}
+
+// Honey gives all planted records. Those that do not open are left out, and an
+// *UnreadableError besides says so.
 func (s *Store) Honey(ctx context.Context) ([]Honey, error) {
 	var all []Honey
 	err := s.use(ctx, "reading planted records", func(c *pgx.Conn) error {
@@ -64,17 +72,22 @@ func (s *Store) Honey(ctx context.Context) ([]Honey, error) {
 			return err
 		}
 		all = nil
+		unreadable := &UnreadableError{}
 		var h Honey
 		var sealed []byte
 		_, err = pgx.ForEachRow(rows, []any{&h.Kind, &sealed, &h.Adopted, &h.Planted}, func() error {
 			key, err := aead.Open(nil, nil, sealed, []byte(h.Kind))
 			if err != nil {
-				return fmt.Errorf("a planted record of kind %q does not open under pgveil's key: %w", h.Kind, err)
+				unreadable.Rows++
+				return nil
 			}
 			h.Key = string(key)
 			all = append(all, h)
 			return nil
 		})
+		if err == nil && unreadable.Rows > 0 {
+			err = unreadable
+		}
 		return err
 	})
 	return all, err

@@ -2,7 +2,10 @@ package state_test
 
 import (
 	"bytes"
+	"errors"
 	"testing"
+
+	"github.com/pgveil/pgveil/state"
 )
 
 func TestHoney(t *testing.T) {
@@ -67,7 +70,11 @@ func TestHoneyTellsNothing(t *testing.T) {
 		t.Error("another key opens the records")
 	}
 	s.exec(t, "UPDATE pgveil.honey SET kind = 'employee'")
-	if all, err := store.Honey(t.Context()); err == nil {
-		t.Errorf("of another kind it opens as %+v", all)
+	if _, err := store.PlantHoney(t.Context(), "customer", "1", false); err != nil {
+		t.Fatal(err)
+	}
+	var unreadable *state.UnreadableError
+	if all, err := store.Honey(t.Context()); !errors.As(err, &unreadable) || unreadable.Rows != 1 || len(all) != 1 || all[0].Key != "1" {
+		t.Errorf("with one of another kind there are %+v, %v", all, err)
 	}
 }

@@ -17,9 +17,7 @@ func openGoverned(path, adminURL string) (*registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Database == "" || c.Database == c.User {
-		c.Database = r.process.cfg.Database
-	}
+	c.Database = r.process.cfg.Database // whatever the string says: no other is meant
 	c.RuntimeParams["application_name"], c.RuntimeParams["search_path"] = "pgveil", "pg_catalog"
 	r.process.catalog = newConnection(func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, c) })
 	r.store.Use = r.process.catalog.use

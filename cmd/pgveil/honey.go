@@ -247,9 +247,9 @@ func runHoneyList(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	}
 	w := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
 	err := g.work(ctx, func(tx pgx.Tx, set *policy.Set, store *state.Store) error {
-		all, err := store.Honey(ctx)
-		if err != nil {
-			return err
+		all, unread := store.Honey(ctx)
+		if unread != nil && len(all) == 0 {
+			return unread
 		}
 		fmt.Fprintln(w, "KIND\tKEY\tSINCE\tHOW\tROW")
 		for _, h := range all {
@@ -263,12 +263,9 @@ func runHoneyList(ctx context.Context, args []string, stdout, stderr io.Writer) 
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", h.Kind, h.Key, h.Planted.Format(time.DateOnly), how, row)
 		}
-		return nil
+		return unread
 	})
-	if err == nil {
-		err = w.Flush()
-	}
-	if err != nil {
+	if err := errors.Join(w.Flush(), err); err != nil {
 		return c.failed(stderr, err)
 	}
 	return 0
