@@ -24,7 +24,7 @@ type hbaLine struct {
 func inspectHBA(ctx context.Context, conn *pgx.Conn, site Site, version int) ([]Finding, error) {
 	where, order := "'line ' || line_number", "line_number"
 	if version >= 16 {
-		where, order = "file_name || ':' || line_number", "rule_number"
+		where, order = "CASE WHEN file_name = pg_catalog.current_setting('hba_file') THEN 'line ' ELSE file_name || ':' END || line_number", "rule_number"
 	}
 	rows, err := conn.Query(ctx, "SELECT "+where+", type, database, user_name, address, netmask, auth_method FROM pg_catalog.pg_hba_file_rules WHERE error IS NULL ORDER BY "+order)
 	if err != nil {
