@@ -19,20 +19,20 @@ import (
 	"github.com/pgveil/pgveil/proxy"
 )
 
-// raised collects events.
-type raised struct {
+// gathered collects events.
+type gathered struct {
 	mu     sync.Mutex
 	events []alert.Event
 }
 
-func (r *raised) Raise(e alert.Event) {
+func (r *gathered) Raise(e alert.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.events = append(r.events, e)
 }
 
 // take gives what was raised since it was last asked.
-func (r *raised) take() []alert.Event {
+func (r *gathered) take() []alert.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	events := r.events
@@ -47,7 +47,7 @@ const honeyPolicy = namingPolicy + "honey: {except: [backup]}\n"
 func TestHoneyTouched(t *testing.T) {
 	database := pgtest.Database(t, "shop")
 	store, remember := remembers(t, database, new(atomic.Int64))
-	events := &raised{}
+	events := &gathered{}
 	text := strings.Replace(honeyPolicy, "users:\n", "users:\n  bea: {roles: [backup]}\n  max: {roles: [backup, agent]}\n", 1)
 	text = strings.Replace(text, "  dba:", "  backup: {purposes: [support], tables: [{on: [\"public.*\"]}]}\n  dba:", 1)
 	f := start(t, database, text, remember, func(o *proxy.Options) { o.Alerts = events })
@@ -107,7 +107,7 @@ func TestHoneyTouched(t *testing.T) {
 func TestHoneyByCursor(t *testing.T) {
 	database := pgtest.Database(t, "shop")
 	store, remember := remembers(t, database, new(atomic.Int64))
-	events := &raised{}
+	events := &gathered{}
 	f := start(t, database, namingPolicy, remember, func(o *proxy.Options) { o.Alerts = events })
 	read := func() {
 		t.Helper()
@@ -149,7 +149,7 @@ func TestHoneyByCursor(t *testing.T) {
 func TestHoneyStays(t *testing.T) {
 	database := pgtest.Database(t, "shop")
 	store, remember := remembers(t, database, new(atomic.Int64))
-	events := &raised{}
+	events := &gathered{}
 	f := start(t, database, namingPolicy+"honey: {then: [alert]}\n", remember, func(o *proxy.Options) { o.Alerts = events })
 	if _, err := store.PlantHoney(t.Context(), "customer", "3", true); err != nil {
 		t.Fatal(err)
@@ -218,7 +218,7 @@ func TestHoneyRequest(t *testing.T) {
 	database := pgtest.Database(t, "shop")
 	dsn := pgtest.Server(t).DSN(database, pgserver.Superuser)
 	store, remember := remembers(t, database, new(atomic.Int64))
-	events := &raised{}
+	events := &gathered{}
 	officers := strings.Replace(namingPolicy, "roles:\n", "roles:\n  officer: {purposes: [support], privacy: [export]}\n", 1)
 	officers = strings.Replace(officers, "users:\n", "users:\n  petra: {roles: [officer]}\n", 1)
 	f := start(t, database, officers, remember, func(o *proxy.Options) {
