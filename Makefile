@@ -78,6 +78,10 @@ faults: needs-gcc needs-postgres ## cut sessions at every byte on both sides of 
 soak: build needs-postgres ## everything at once, for long: does memory stay constant (MINUTES=30)?
 	go run ./soak -minutes $(MINUTES)
 
+.PHONY: redteam
+redteam: build needs-postgres ## take 10,000 customers by every evasion known, allowed 500; needs Valkey or Redis (ONLY=cursor AT=one)
+	go run ./redteam $(if $(ONLY),-only '$(ONLY)') $(if $(AT),-at '$(AT)')
+
 .PHONY: bench
 bench: needs-gcc needs-postgres ## compare with a direct connection and other proxies (BENCH=--quick)
 	go run ./bench $(BENCH)

@@ -175,6 +175,7 @@ var layers = map[string]may{
 	},
 	"clients": {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "runs other programs through the built program"},
 	"suites":  {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "runs other projects' tests through the built program"},
+	"redteam": {ours: list("demo internal/pgserver internal/veil"), modules: list(pgx), why: "takes customers through the built program, and looks at every byte that arrives"},
 	"soak":    {ours: list("internal/pgserver"), modules: list(pgx), why: "loads the built program from outside, and looks at what it takes up"},
 }
 

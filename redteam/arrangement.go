@@ -51,6 +51,7 @@ func arrangements(s *stage) []*arrangement {
 		{name: direct, stage: s, database: "direct"},
 		{name: "one", stage: s, database: "one", proxies: make([]*proxy, 1)},
 		{name: "two, a file", stage: s, database: "two", proxies: make([]*proxy, 2), shared: inFile},
+		{name: "three, Valkey", stage: s, database: "three", proxies: make([]*proxy, 3), shared: byValkey},
 	}
 }
 

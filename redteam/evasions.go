@@ -90,8 +90,8 @@ func paging() []evasion {
 
 func lookups() []evasion {
 	return []evasion{
-		texts("point reads", steps(1, "SELECT name, email, remark FROM customers WHERE number = $a")...),
-		texts("point reads of tickets", steps(1, "SELECT body FROM tickets WHERE id = $a")...),
+		texts("point reads", some(5000, steps(1, "SELECT name, email, remark FROM customers WHERE number = $a"))...),
+		texts("point reads of tickets", some(2000, steps(1, "SELECT body FROM tickets WHERE id = $a"))...),
 		texts("IN lists", steps(100, "SELECT email, phone FROM customers WHERE number IN ("+many(100, "$a + $i")+")")...),
 		texts("= ANY of arrays", steps(100, "SELECT email, phone FROM customers WHERE number = ANY (ARRAY["+many(100, "$a + $i")+"])")...),
 		texts("OR of conditions", steps(20, "SELECT email FROM customers WHERE "+strings.ReplaceAll(many(20, "number = $a + $i"), ", ", " OR "))...),
