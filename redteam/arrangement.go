@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/pgveil/pgveil/internal/pgserver"
+	"github.com/pgveil/pgveil/internal/redisserver"
 	"github.com/pgveil/pgveil/internal/veil"
 )
 
@@ -29,8 +30,8 @@ type arrangement struct {
 	stage    *stage
 	database string
 	proxies  []*proxy
-	shared   func(a *arrangement) (line string, err error) // where pgveils count together; nil: each by itself
-	close    func() error                                  // of what shared started; may be nil
+	shared   func(ctx context.Context, a *arrangement) (line string, err error) // where pgveils count together; nil: each by itself
+	close    func() error                                                       // of what shared started; may be nil
 }
 
 // proxy is a pgveil that is started again on another port.
@@ -44,7 +45,7 @@ type proxy struct {
 
 // arrangements are what the red team runs against, the server itself first.
 func arrangements(s *stage) []*arrangement {
-	inFile := func(a *arrangement) (string, error) {
+	inFile := func(_ context.Context, a *arrangement) (string, error) {
 		return "counters: {file: " + filepath.Join(s.work, a.database+".journal") + "}\n", nil
 	}
 	return []*arrangement{
@@ -57,6 +58,16 @@ func arrangements(s *stage) []*arrangement {
 
 const direct = "direct"
 
+// byValkey starts a Valkey, or a Redis, by which pgveils count together.
+func byValkey(ctx context.Context, a *arrangement) (string, error) {
+	server, err := redisserver.Start(ctx, redisserver.Options{})
+	if err != nil {
+		return "", err
+	}
+	a.close = server.Stop
+	return fmt.Sprintf("counters: {valkey: {address: %q, tls: disable, timeout: 5s}}\n", server.Addr()), nil
+}
+
 // start makes the database and starts the pgveils.
 func (a *arrangement) start(ctx context.Context) error {
 	if err := a.stage.exec(ctx, "postgres", "CREATE DATABASE "+a.database+" TEMPLATE template_crowd"); err != nil {
@@ -64,7 +75,7 @@ func (a *arrangement) start(ctx context.Context) error {
 	}
 	text := fmt.Sprintf(configuration, a.database, a.stage.server.Port(), pgserver.Superuser)
 	if a.shared != nil {
-		line, err := a.shared(a)
+		line, err := a.shared(ctx, a)
 		if err != nil {
 			return err
 		}

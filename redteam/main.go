@@ -17,6 +17,7 @@ func main() {
 	flag.Func("only", "try the evasions that match `REGEXP`", pattern(&o.only))
 	flag.Func("at", "try them on the arrangements that match `REGEXP`", pattern(&o.at))
 	flag.BoolVar(&o.verbose, "v", false, "print what clients are told, of each kind of error the last")
+	flag.BoolVar(&o.day, "day", true, "have somebody work for a day as well, who must raise no alert")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -29,6 +30,7 @@ func main() {
 type options struct {
 	pgveil   string
 	verbose  bool
+	day      bool
 	only, at *regexp.Regexp
 }
 
@@ -60,6 +62,9 @@ func (o *options) run(ctx context.Context) (err error) {
 		if o.at == nil || o.at.MatchString(a.name) {
 			errs = append(errs, o.against(ctx, a, all, logins, version))
 		}
+	}
+	if o.day {
+		errs = append(errs, s.day(ctx))
 	}
 	return errors.Join(errs...)
 }
