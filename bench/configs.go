@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -129,6 +130,35 @@ log: {level: warn}
 		return []string{program, "serve", "--config", "pgveil.yaml"}, writeFiles(dir, 0o600, map[string]string{
 			"pgveil.yaml": conf, "policy.yaml": policyText, "password": b.server.Password(), "key": hex.EncodeToString(key[:]),
 		})
+	}
+}
+
+// limitsText is what the policy of limited has beside that of restricted.
+const limitsText = `
+subjects:
+  customer: {table: public.customers, key: id}
+  account:  {table: public.pgbench_accounts, key: aid}
+
+limits: {rows: 1000000000000/day, bytes: 1000000GB/day, statements: 1000000000000/day, subjects: 1000000000000/day}
+`
+
+// prepareLimited is preparePgveil with limits, and the tables that pgveil looks
+// names of subjects up in.
+func prepareLimited(program string) func(*bench, string, *running) ([]string, error) {
+	return func(b *bench, dir string, r *running) ([]string, error) {
+		argv, err := preparePgveil("relaxed", program)(b, dir, r)
+		if err != nil {
+			return nil, err
+		}
+		if err := writeFiles(dir, 0o600, map[string]string{"policy.yaml": policyText + limitsText}); err != nil {
+			return nil, err
+		}
+		schema := exec.Command(argv[0], "schema", "--apply", "--config", "pgveil.yaml")
+		schema.Dir = dir
+		if out, err := schema.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("pgveil schema: %w\n%s", err, out)
+		}
+		return argv, nil
 	}
 }
 

@@ -48,6 +48,9 @@ const literalsSQL = `SELECT t0."aid" AS "t0_aid", t0."abalance" AS "t0_abalance"
 	`FROM "pgbench_accounts" AS t0 LEFT JOIN "pgbench_branches" AS t1 ON (t0."bid" = t1."bid") ` +
 	`WHERE (t0."aid" = :aid AND t1."bbalance" <> :than) ORDER BY t0."aid" ASC LIMIT 21`
 
+// pageSQL reads customers from one of them on, as a list is paged through.
+const pageSQL = "SELECT id, last_name, email, since, about FROM customers WHERE id > :id ORDER BY id LIMIT "
+
 // newSQL names its columns anew each time, so that no plan fits it.
 const newSQL = "SELECT a.aid AS a:n, a.abalance AS b:n, a.filler, b.bbalance FROM pgbench_accounts a JOIN pgbench_branches b USING (bid) WHERE a.aid = "
 
@@ -63,11 +66,13 @@ func (b *bench) writeScripts(context.Context) error {
 	}
 	const few = "\\set aid random(1, 200)\n"
 	return writeFiles(b.dir, 0o644, map[string]string{
-		"small.sql":    few + smallSQL + ":aid;\n",
-		"writes.sql":   "\\set n random(1, 1000000000)\nINSERT INTO incoming (id, branch, region, about) VALUES (:n, 1, 'EU', 'prefers letters to calls');\n",
-		"masked.sql":   few + strings.ReplaceAll(masked, mark, ":aid") + ";\n",
-		"new.sql":      few + "\\set n random(1, 1000000000)\n" + newSQL + ":aid;\n",
-		"literals.sql": fmt.Sprintf("\\set aid random(1, %d)\n\\set than random(1, 1000000000)\n%s;\n", 100_000*b.o.scale, literalsSQL),
+		"small.sql":     few + smallSQL + ":aid;\n",
+		"writes.sql":    "\\set n random(1, 1000000000)\nINSERT INTO incoming (id, branch, region, about) VALUES (:n, 1, 'EU', 'prefers letters to calls');\n",
+		"masked.sql":    few + strings.ReplaceAll(masked, mark, ":aid") + ";\n",
+		"new.sql":       few + "\\set n random(1, 1000000000)\n" + newSQL + ":aid;\n",
+		"page50.sql":    fmt.Sprintf("\\set id random(0, %d)\n%s50;\n", max(0, b.o.rows-50), pageSQL),
+		"page10000.sql": fmt.Sprintf("\\set id random(0, %d)\n%s10000;\n", max(0, b.o.rows-10_000), pageSQL),
+		"literals.sql":  fmt.Sprintf("\\set aid random(1, %d)\n\\set than random(1, 1000000000)\n%s;\n", 100_000*b.o.scale, literalsSQL),
 	})
 }
 
@@ -86,6 +91,8 @@ func (b *bench) workloads() []workload {
 		all = append(all, b.timedWorkload(fmt.Sprintf("literals/simple/%d", clients), load{script: "literals.sql", mode: "simple", clients: clients}))
 	}
 	all = append(all,
+		b.timedWorkload("pages/50/8", load{script: "page50.sql", mode: "prepared", clients: 8}),
+		b.timedWorkload("pages/10000/1", load{script: "page10000.sql", mode: "prepared", clients: 1}),
 		b.timedWorkload("new/simple/8", load{script: "new.sql", mode: "simple", clients: 8}),
 		b.timedWorkload("connections/scram/8", load{script: "small.sql", mode: "simple", clients: 8, reconnect: true}),
 		b.outWorkload("rows/select/clear", "SELECT id, branch, region, since, about FROM customers"),
