@@ -44,8 +44,8 @@ func pattern(to **regexp.Regexp) func(string) error {
 // run tries everything, and gives what was wrong.
 func (o *options) run(ctx context.Context) (err error) {
 	all := evasions()
-	logins := make([]string, len(all))
-	for i := range all {
+	logins := make([]string, len(all)+len(oracles()))
+	for i := range logins {
 		logins[i] = fmt.Sprintf("thief%03d", i)
 	}
 	s, err := newStage(ctx, o.pgveil, logins)
@@ -92,5 +92,20 @@ func (o *options) against(ctx context.Context, a *arrangement, all []evasion, lo
 			errs = append(errs, fmt.Errorf("%s: %s: %w", a.name, e.name, err))
 		}
 	}
+	errs = append(errs, o.bits(ctx, a, logins[len(all):]))
 	return errors.Join(errors.Join(errs...), ctx.Err(), a.stop())
+}
+
+// bits asks oracles, of one pgveil.
+func (o *options) bits(ctx context.Context, a *arrangement, logins []string) error {
+	if len(a.proxies) != 1 || o.only != nil && !o.only.MatchString("oracles") {
+		return nil
+	}
+	fmt.Println("\nbit by bit")
+	for i, oracle := range oracles() {
+		if err := oracle.ask(ctx, a, logins[i]); err != nil {
+			return fmt.Errorf("%s: %w", oracle.name, err)
+		}
+	}
+	return nil
 }
