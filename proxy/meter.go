@@ -146,12 +146,14 @@ func (s *session) stage(f *flight, typ byte, frame []byte) error {
 		if err := s.recordImages(f, false); err != nil {
 			return err
 		}
-		if n.now().Silent {
+		switch silent := n.now().Silent; {
+		case silent && len(n.now().Charged) == 0:
 			return nil
+		case !silent:
+			m.out = appendRow(m.out, frame, end, shown)
 		}
-		m.out = appendRow(m.out, frame, end, shown)
 	}
-	if f.leaks != nil {
+	if f.leaks != nil && len(m.out) > from {
 		kept, err := f.leaks.look(m.out[from:])
 		if m.out = append(m.out[:from], kept...); err != nil || len(kept) == 0 {
 			n.forget(row.before)
@@ -159,7 +161,7 @@ func (s *session) stage(f *flight, typ byte, frame []byte) error {
 			return err
 		}
 	}
-	counts.Bytes = int64(len(m.out) - from - wire.HeadLen)
+	counts.Bytes = max(0, int64(len(m.out)-from-wire.HeadLen))
 	counts.People = s.peopleIn(f, typ, row.before)
 	row.end = len(m.out)
 	s.staging = f

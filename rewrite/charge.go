@@ -52,6 +52,7 @@ type meter struct {
 	feeds  map[*resolve.Ref]bool   // their columns can be in what the client gets
 	shown  map[*pg_query.Node]bool // likewise, references to columns
 	copied []*person               // subjects whose data a write puts among that of others
+	moved  []*person               // those whose rows it makes another's
 	unite  bool                    // a join makes one column of two
 	vary   bool                    // a query groups by several sets of columns
 	steps  int                     // done; those of a statement that reads itself over and over have an end

@@ -37,6 +37,9 @@ func (m *meter) writes(n *pg_query.Node, at place) told {
 	default:
 		return unknown(at.depth)
 	}
+	if !at.top { // the statement does not give these rows
+		m.copied, m.moved = append(m.copied, m.moved...), nil
+	}
 	if len(*t.Returning) == 0 {
 		return told{}
 	}
@@ -94,7 +97,7 @@ func (m *meter) inserts(ins *pg_query.InsertStmt, t *resolve.Target, l *level) {
 		return
 	}
 	m.assigned(c.TargetList, l, mine)
-	m.moves(c.TargetList, t, mine)
+	m.moved = append(m.moved, m.moves(c.TargetList, t, mine)...)
 	l.rows = slices.Concat(l.rows, put, m.expressions([]*pg_query.Node{c.WhereClause}, l, false))
 }
 
@@ -107,12 +110,12 @@ func (m *meter) updates(up *pg_query.UpdateStmt, t *resolve.Target, l *level) {
 		m.copies(l.rows[before:], l.depth, mine)
 	}
 	m.assigned(up.TargetList, l, mine)
-	m.moves(up.TargetList, t, mine)
+	m.moved = append(m.moved, m.moves(up.TargetList, t, mine)...)
 }
 
 // moves notes that SET changes what says whom rows are about. Read afterwards,
 // whoever they were about before would not be counted.
-func (m *meter) moves(set []*pg_query.Node, t *resolve.Target, mine *item) {
+func (m *meter) moves(set []*pg_query.Node, t *resolve.Target, mine *item) (moved []*person) {
 	for _, n := range set {
 		res := n.GetResTarget()
 		column := t.Ref.Relation.ColumnIndex(res.GetName())
@@ -121,7 +124,25 @@ func (m *meter) moves(set []*pg_query.Node, t *resolve.Target, mine *item) {
 			continue
 		}
 		for _, p := range mine.persons() {
-			m.copied = append(m.copied, p.root())
+			if !slices.Contains(moved, p.root()) {
+				moved = append(moved, p.root())
+			}
+		}
+	}
+	return moved
+}
+
+// chargeMoved charges a row of whom it is about, and of whom it was: in each row that the
+// write gives, be it for naming alone. Where none come, nobody can count them.
+func (m *meter) chargeMoved(rowsCome, shown bool) {
+	for _, p := range m.moved {
+		switch {
+		case !rowsCome:
+			m.naming.charge(p.kind, AnyNumber)
+		case shown:
+			m.naming.charge(p.kind, 1)
+		default:
+			m.naming.charge(p.kind, 2)
 		}
 	}
 }
@@ -152,7 +173,7 @@ func (m *meter) mergesInto(mg *pg_query.MergeStmt, t *resolve.Target, l *level) 
 	for _, n := range mg.MergeWhenClauses {
 		when := n.GetMergeWhenClause()
 		if when.CommandType == pg_query.CmdType_CMD_UPDATE {
-			m.moves(when.TargetList, t, mine)
+			m.copied = append(m.copied, m.moves(when.TargetList, t, mine)...)
 		}
 		set = append(set, slices.Concat(when.TargetList, when.Values)...)
 		l.rows = append(l.rows, m.expressions([]*pg_query.Node{when.Condition}, l, false)...)

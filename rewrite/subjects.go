@@ -172,6 +172,10 @@ func (c *planner) subjects(w *work) error {
 			return err
 		}
 	}
+	if len(m.moved) > 0 {
+		shown := len(*outputs(w.node)) > 0
+		m.chargeMoved(shown || len(c.added) > 0, shown)
+	}
 	if s.groups && len(c.added) == 0 {
 		s.naming.blur() // nobody counts what its rows are made of
 	}
