@@ -198,12 +198,15 @@ func (t *thief) greet(ctx context.Context) error {
 
 // ordinary does what must work for somebody who has had enough.
 func (t *thief) ordinary(ctx context.Context) error {
+	if err := t.session(0).run(ctx, "ROLLBACK"); err != nil { // it may be gone with a proxy
+		return err
+	}
 	conn, err := t.session(0).open(ctx)
 	if err != nil {
 		return err
 	}
 	for _, sql := range []string{
-		"ROLLBACK", "SELECT 1", ownSQL,
+		"SELECT 1", ownSQL,
 		"BEGIN", "UPDATE orders SET status = 'paid' WHERE customer_id = (SELECT id FROM customers WHERE number = 77)", ownSQL, "COMMIT",
 	} {
 		results, err := conn.Exec(ctx, sql).ReadAll()
