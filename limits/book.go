@@ -148,8 +148,11 @@ func (b *Book) draw(t *Taking) (asks []Ask) {
 		}
 		s.asked = len(asks)
 		ask := Ask{Counter: s.counter, Most: NoLimit, Subjects: s.order}
-		if s.stops != nil {
+		switch {
+		case s.stops != nil:
 			ask.Most = s.stops.Most
+		case s.counter.Of == policy.LimitSubjects:
+			ask.Most = t.enough(s)
 		}
 		if lack := need - s.have; lack > 0 {
 			if l.ahead == 0 { // one lease is enough for many who ask at once
@@ -249,6 +252,17 @@ func (t *Taking) ahead(s *share) int64 {
 	return most / leased
 }
 
+// enough gives the number of data subjects beyond which nobody need know more where
+// no limit stops at it: a set of all of them would have no bound.
+func (t *Taking) enough(s *share) (most int64) {
+	for i := range t.Limits {
+		if t.Limits[i].Counter == s.counter {
+			most = max(most, t.Limits[i].Most)
+		}
+	}
+	return 4 * min(most, NoLimit/4)
+}
+
 // leased is which part of a limit is taken on lease at a time.
 const leased = 100
 
@@ -297,7 +311,7 @@ func (t *Taking) fits(s *share, r *Row) bool {
 	if s.counter.Of != policy.LimitSubjects {
 		return t.of(s.counter, r) <= s.have
 	}
-	return !slices.ContainsFunc(r.People, func(p Person) bool {
+	return s.stops == nil || !slices.ContainsFunc(r.People, func(p Person) bool {
 		i, lacks := s.lacking[p.ID]
 		return lacks && i >= s.counts
 	})

@@ -175,7 +175,7 @@ func TestJournalIsCompacted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limits := []Limit{limit(policy.LimitSubjects, 1000, time.Hour, policy.ThenAlert)}
+	limits := []Limit{limit(policy.LimitSubjects, 10_000, time.Hour, policy.ThenAlert)}
 	var largest int64
 	for i := range 400 {
 		var people []int
@@ -283,5 +283,22 @@ func BenchmarkTake(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestSetsHaveABound has people counted whom nothing stops at.
+func TestSetsHaveABound(t *testing.T) {
+	c := newClock()
+	m := NewMemory(c.now)
+	b := NewBook(m, c.now)
+	alert := []Limit{limit(policy.LimitSubjects, 10, day, policy.ThenAlert)}
+	for i := range 100 {
+		if v := take(t, b, alert, about(2*i, 2*i+1)); v.Rows != 2 || v.Stopped != nil {
+			t.Fatalf("an alert keeps rows back: %+v", v)
+		}
+	}
+	stand, err := b.Look(t.Context(), alert)
+	if err != nil || stand[0].Used != 40 {
+		t.Errorf("of 200 persons %+v are remembered, where 10 are told of: %v", stand, err)
 	}
 }

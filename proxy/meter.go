@@ -19,6 +19,7 @@ type meter struct {
 	judged bool           // own is
 	out    []byte         // what the client gets of them
 	staged []staged
+	people int  // in them
 	long   bool // the row that arrives is too long to be held, and counted
 }
 
@@ -35,8 +36,9 @@ type taken struct {
 }
 
 const (
-	stagedRows  = 512
-	stagedBytes = 64 << 10
+	stagedRows   = 512
+	stagedBytes  = 64 << 10
+	stagedPeople = 4 << 10
 )
 
 // newMeter makes a meter for a statement, or goes on with that of a portal, which
@@ -60,7 +62,9 @@ func (m *meter) next() {
 	}
 }
 
-func (m *meter) full() bool { return len(m.staged) >= stagedRows || len(m.out) >= stagedBytes }
+func (m *meter) full() bool {
+	return len(m.staged) >= stagedRows || len(m.out) >= stagedBytes || m.people >= stagedPeople
+}
 
 // measures gives the flight whose rows are counted or kept back; nil when those
 // that arrive are of another.
@@ -163,6 +167,7 @@ func (s *session) stage(f *flight, typ byte, frame []byte) error {
 	}
 	counts.Bytes = max(0, int64(len(m.out)-from-wire.HeadLen))
 	counts.People = s.peopleIn(f, typ, row.before)
+	m.people += len(counts.People)
 	row.end = len(m.out)
 	s.staging = f
 	m.staged = append(m.staged, row)
@@ -298,7 +303,7 @@ func (s *session) keepBack(f *flight, from int) {
 
 func (s *session) clearStage(f *flight) {
 	m := f.meter
-	m.out, m.staged, m.taking.Rows, m.judged = m.out[:0], m.staged[:0], m.taking.Rows[:0], false
+	m.out, m.staged, m.people, m.taking.Rows, m.judged = m.out[:0], m.staged[:0], 0, m.taking.Rows[:0], false
 	s.staging = nil
 }
 
