@@ -26,6 +26,7 @@ func Kinds() []Kind {
 		{"limit_reached", Warning, "somebody has reached a limit: what the policy says is done"},
 		{"limits_lost", Critical, "the server of counters has forgotten what was counted; what each process knew was written back"},
 		{"limits_reachable", Notice, "the server of counters answers again"},
+		{"limits_uncounted", Critical, "what callers get cannot be counted, as a file cannot be written, say: what limits are for is refused"},
 		{"limits_unreachable", Critical, "the server of counters does not answer: what limits count is refused, or each process counts for itself"},
 		{"login_after_failures", Warning, "a login got in after many failures: its password may have been guessed"},
 		{"login_lockout", Warning, "logins of one user, address or network have failed too often"},

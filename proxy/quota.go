@@ -258,7 +258,10 @@ func wayOut(r *limits.Reached) string {
 
 // uncounted is the refusal of what cannot be counted.
 func (s *session) uncounted(err error) error {
-	s.log.Error("limits cannot be counted", "err", err)
+	s.srv.alerts.Raise(alert.Event{
+		Name: "limits_uncounted", Severity: alert.Critical, Message: "what callers get cannot be counted: statements that limits are for are refused",
+		Details: []slog.Attr{slog.String("err", err.Error())},
+	})
 	return &rewrite.Refusal{Code: "58030", Message: "what you get cannot be counted: statements that limits are for are refused", Hint: "an operator must look at it"}
 }
 

@@ -220,7 +220,9 @@ func (p *process) close() error {
 	}
 	errs = append(errs, p.table.close())
 	if p.counters != nil {
-		errs = append(errs, p.counters.Close(context.Background()))
+		if err := p.counters.Close(context.Background()); err != nil {
+			p.log.Warn("what was leased of limits counts as used", "err", err)
+		}
 	}
 	if p.server != nil {
 		_, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "stop"})
@@ -347,7 +349,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	p.table.run(sessions, &tasks)
 	tasks.Go(func() { p.keepElevations(accepting) })
 	tasks.Go(func() { p.keepHabits(sessions) })
-	tasks.Go(func() { keepCounters(accepting, p.counters, p.log) })
+	tasks.Go(func() { keepCounters(sessions, p.counters, p.log) })
 	tasks.Go(func() { p.keepContained(sessions) })
 	tasks.Go(func() { p.hearOthers(sessions) })
 	tasks.Go(func() { p.keepHoney(accepting) })
