@@ -133,24 +133,28 @@ log: {level: warn}
 	}
 }
 
-// limitsText is what the policy of limited has beside that of restricted.
-const limitsText = `
+// subjectsText and limitsText are what policies of named and limited have beside
+// that of restricted.
+const (
+	subjectsText = `
 subjects:
   customer: {table: public.customers, key: id}
   account:  {table: public.pgbench_accounts, key: aid}
-
+`
+	limitsText = `
 limits: {rows: 1000000000000/day, bytes: 1000000GB/day, statements: 1000000000000/day, subjects: 1000000000000/day}
 `
+)
 
-// prepareLimited is preparePgveil with limits, and the tables that pgveil looks
-// names of subjects up in.
-func prepareLimited(program string) func(*bench, string, *running) ([]string, error) {
+// prepareNamed is preparePgveil with more of a policy, and the tables that pgveil
+// looks names of subjects up in.
+func prepareNamed(program, more string) func(*bench, string, *running) ([]string, error) {
 	return func(b *bench, dir string, r *running) ([]string, error) {
 		argv, err := preparePgveil("relaxed", program)(b, dir, r)
 		if err != nil {
 			return nil, err
 		}
-		if err := writeFiles(dir, 0o600, map[string]string{"policy.yaml": policyText + limitsText}); err != nil {
+		if err := writeFiles(dir, 0o600, map[string]string{"policy.yaml": policyText + more}); err != nil {
 			return nil, err
 		}
 		schema := exec.Command(argv[0], "schema", "--apply", "--config", "pgveil.yaml")

@@ -38,7 +38,8 @@ func (o *options) contenders() []*contender {
 		{name: pgbouncer, about: "session mode", login: plainLogin, program: "pgbouncer", prepare: preparePgBouncer},
 		{name: "pgveil", about: "a caller without restrictions", login: plainLogin, prepare: preparePgveil("relaxed", o.pgveil)},
 		{name: "restricted", about: "pgveil, masks, a row filter and the access log", login: restrictedLogin, prepare: preparePgveil("relaxed", o.pgveil)},
-		{name: "limited", about: "restricted, its data subjects named, and limits of rows, bytes, statements and subjects, none of which is reached", login: restrictedLogin, prepare: prepareLimited(o.pgveil)},
+		{name: "named", about: "restricted, and data subjects are named", login: restrictedLogin, prepare: prepareNamed(o.pgveil, subjectsText)},
+		{name: "limited", about: "named, and limits of rows, bytes, statements and subjects, none of which is reached", login: restrictedLogin, prepare: prepareNamed(o.pgveil, subjectsText+limitsText)},
 		{name: "intent", about: "restricted, answers wait for the record to be durable", login: restrictedLogin, prepare: preparePgveil("intent", o.pgveil)},
 	}
 	if o.other != "" {
