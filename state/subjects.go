@@ -14,7 +14,7 @@ import (
 const tokenLen = 16
 
 const (
-	findSubjects = `SELECT key, token FROM pgveil.subjects WHERE kind = $1 AND key = ANY ($2)`
+	findSubjects = `SELECT key, token FROM pgveil.subjects WHERE kind = $1 AND key = ANY ($2::text[])`
 	addSubjects  = `INSERT INTO pgveil.subjects (kind, key, token)
 		SELECT $1, n.key, n.token FROM ROWS FROM (pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[])) AS n (key, token)
 		ON CONFLICT (kind, key) DO NOTHING RETURNING key, token`
@@ -77,7 +77,8 @@ func without(keys []string, tokens map[string]string) (missing []string) {
 }
 
 func readTokens(ctx context.Context, c *pgx.Conn, tokens map[string]string, sql string, args ...any) error {
-	rows, err := c.Query(ctx, sql, args...)
+	// Planned each time: a plan that was made while the table was small reads all of it.
+	rows, err := c.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
 	if err != nil {
 		return err
 	}
