@@ -265,6 +265,9 @@ func (s *session) release(ctx context.Context, f *flight) error {
 		return nil
 	}
 	v, err := s.measure(ctx, f)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err() // the session has ended
+	}
 	if err != nil && !errors.Is(err, errWaits) {
 		s.keepBack(f, 0)
 		s.clearStage(f)

@@ -23,6 +23,7 @@ type quota struct {
 	windows []limits.Limit // over a time, which the server's book counts
 	session []limits.Limit
 	query   []limits.Limit
+	stops   []limits.Limit // of windows, those beyond which nothing leaves
 	slow    []limits.Limit // of windows, those that slow down
 }
 
@@ -58,6 +59,9 @@ func (s *session) newQuota(a *policy.Access) *quota {
 			q.session = append(q.session, limit)
 		default:
 			q.windows = append(q.windows, limit)
+			if l.Then.Stops() {
+				q.stops = append(q.stops, limit)
+			}
 			if l.Then == policy.ThenSlow {
 				q.slow = append(q.slow, limit)
 			}
@@ -137,7 +141,7 @@ func (s *session) limit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 	if err := s.bounded(q, p); err != nil {
 		return err
 	}
-	if out := s.srv.book.Exhausted(stopping(q.windows)); out != nil {
+	if out := s.srv.book.Exhausted(q.stops); out != nil {
 		return s.overLimit(out)
 	}
 	if err := s.slowed(ctx, q); err != nil {
@@ -148,6 +152,9 @@ func (s *session) limit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 	v, err := s.srv.book.Take(ctx, taking)
 	if errors.Is(err, limits.ErrWaits) {
 		return errWaits
+	}
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err() // the session has ended
 	}
 	if err != nil {
 		return s.uncounted(err)
@@ -183,10 +190,6 @@ func (s *session) portalOf(f *flight, p *rewrite.Plan) *named {
 func limitable(p *rewrite.Plan) bool {
 	return p != nil && (p.Governed || p.Has(rewrite.Executes|rewrite.Fetches) ||
 		slices.ContainsFunc(p.Subjects, func(n *rewrite.Naming) bool { return n != nil }))
-}
-
-func stopping(all []limits.Limit) []limits.Limit {
-	return slices.DeleteFunc(slices.Clone(all), func(l limits.Limit) bool { return !l.Then.Stops() })
 }
 
 // bounded refuses a statement of which nobody can say how many data subjects it
