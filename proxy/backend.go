@@ -21,11 +21,11 @@ func (s *session) stepServer(ctx context.Context) (need int, err error) {
 	if err != nil {
 		return 0, newFatal("08P01", "the server: %w", err)
 	}
-	if !ok {
-		return wire.HeadLen, nil
-	}
 	if s.staging != nil {
 		return 0, s.release(ctx, s.staging)
+	}
+	if !ok {
+		return wire.HeadLen, nil
 	}
 	if typ == 'D' || typ == 'd' {
 		if f := s.measures(); f != nil {
@@ -259,7 +259,8 @@ func (s *session) described(f *flight, typ byte, frame []byte) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if pass = len(shown) == len(frame)-wire.HeadLen; !pass {
+		if pass && len(shown) != len(frame)-wire.HeadLen {
+			pass = false
 			s.describeShown(f, shown)
 		}
 	}

@@ -48,8 +48,22 @@ func (s *session) inspect(f *flight, p *rewrite.Plan) {
 		}
 	}
 	if f.meter == nil {
-		f.meter = newMeter(nil, nil)
+		f.meter = newMeter(nil)
 	}
+}
+
+// portalOf gives the portal or cursor whose rows a flight returns; nil for those
+// of a statement of its own, and of several.
+func (s *session) portalOf(f *flight, p *rewrite.Plan) *named {
+	if !p.Has(rewrite.Fetches) {
+		return f.portal
+	}
+	if len(p.Steps) > 1 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.portals.get([]byte(p.Steps[0].Name))
 }
 
 // newLeaks makes what looks into the rows of a plan; nil where nothing is asked for.

@@ -12,8 +12,10 @@ import (
 // meter counts the rows that answer a flight against the limits of who asked.
 // They are staged: no row leaves before it is counted. It is the server half's.
 type meter struct {
-	quota  *quota        // nil: no limits; the rows are looked into
-	query  *limits.Tally // of the statement
+	quota  *quota          // nil: no limits; the rows are looked into
+	each   []*limits.Tally // of the statements of the text
+	step   int             // the one that is answered
+	query  *limits.Tally   // of that
 	taking limits.Taking
 	own    limits.Verdict // of the rows that are staged, by the limits of the statement and the session
 	judged bool           // own is
@@ -41,25 +43,31 @@ const (
 	stagedPeople = 4 << 10
 )
 
-// newMeter makes a meter for a statement, or goes on with that of a portal, which
-// is one statement however often it is executed.
-func newMeter(q *quota, portal *named) *meter {
-	m := &meter{quota: q, query: &limits.Tally{}}
-	if portal == nil {
-		return m
-	}
-	if portal.tally == nil {
-		portal.tally = m.query
-	}
-	m.query = portal.tally
+// newMeter makes a meter for a text whose statements have those tallies, as far as
+// there are any.
+func newMeter(q *quota, each ...*limits.Tally) *meter {
+	m := &meter{quota: q, each: each, step: -1}
+	m.next()
 	return m
 }
 
 // next begins another statement of the same text.
 func (m *meter) next() {
-	if m != nil {
+	if m == nil {
+		return
+	}
+	m.step++
+	if m.query = m.of(m.step); m.query == nil {
 		m.query = &limits.Tally{}
 	}
+}
+
+// of gives the tally of a statement of the text; nil when it has none of its own.
+func (m *meter) of(step int) *limits.Tally {
+	if m == nil || step >= len(m.each) {
+		return nil
+	}
+	return m.each[step]
 }
 
 func (m *meter) full() bool {

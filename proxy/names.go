@@ -137,6 +137,7 @@ func (s *session) nameStep(f *flight, p *rewrite.Plan, i int) {
 	case step.Effect&rewrite.Prepares != 0:
 		f.nameAt(i, &s.statements, step.Name, made)
 	case step.Effect&rewrite.Declares != 0:
+		made.tally = f.meter.of(i)
 		f.nameAt(i, &s.portals, step.Name, made)
 	case step.Effect&rewrite.Resets != 0:
 		f.forgetAt(i, &s.keeper.server)

@@ -150,7 +150,8 @@ func (s *session) stepsMade(p *rewrite.Plan) []*rewrite.Naming {
 		default:
 			continue
 		}
-		steps[i] = &rewrite.Naming{Reached: []rewrite.Reached{{Kind: rewrite.AnyKind, Each: rewrite.AnyNumber}}}
+		anybody := []rewrite.Reached{{Kind: rewrite.AnyKind, Each: rewrite.AnyNumber}}
+		steps[i] = &rewrite.Naming{Reached: anybody, Charged: anybody}
 		if j := lastMade(p.Steps[:i], effect, step.Name); j >= 0 {
 			steps[i] = p.Subjects[j]
 		} else if made := of.get([]byte(step.Name)); made != nil {

@@ -91,7 +91,12 @@ func TestNamingLongBinds(t *testing.T) {
 // converse gives what a client gets that sends messages all at once.
 func converse(t *testing.T, f *front, database string, messages []pgproto3.FrontendMessage) string {
 	t.Helper()
-	hijacked, err := f.connect(t, database, "alice").PgConn().Hijack()
+	return converseAs(t, f, database, "alice", messages)
+}
+
+func converseAs(t *testing.T, f *front, database, user string, messages []pgproto3.FrontendMessage) string {
+	t.Helper()
+	hijacked, err := f.connect(t, database, user).PgConn().Hijack()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +124,7 @@ func converse(t *testing.T, f *front, database string, messages []pgproto3.Front
 			ends--
 			fmt.Fprintf(&got, "ready %c\n", m.TxStatus)
 		case *pgproto3.ErrorResponse:
-			fmt.Fprintf(&got, "ERROR %s %s\n", m.Code, m.Message)
+			fmt.Fprintf(&got, "ERROR %s %s; %s\n", m.Code, m.Message, m.Detail)
 		case *pgproto3.DataRow:
 			fmt.Fprintf(&got, "row %q\n", m.Values)
 		case *pgproto3.RowDescription:

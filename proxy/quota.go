@@ -168,21 +168,42 @@ func (s *session) limit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 	if v.Stopped != nil {
 		return s.overLimit(v.Stopped)
 	}
-	f.meter = newMeter(q, s.portalOf(f, p))
+	f.meter = newMeter(q, s.talliesOf(f, p)...)
 	return nil
 }
 
-// portalOf gives the portal or cursor whose rows a flight returns; nil for those
-// of a statement of its own.
-func (s *session) portalOf(f *flight, p *rewrite.Plan) *named {
+// talliesOf gives what counts the rows of each statement of a plan. A portal and a
+// cursor are one statement, however often somebody goes on with them.
+func (s *session) talliesOf(f *flight, p *rewrite.Plan) []*limits.Tally {
+	if f.portal != nil && !p.Has(rewrite.Fetches) {
+		return []*limits.Tally{f.portal.counted()}
+	}
+	if !p.Has(rewrite.Fetches | rewrite.Declares) {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, step := range p.Steps {
-		if step.Effect&rewrite.Fetches != 0 {
-			return s.portals.get([]byte(step.Name))
+	each := make([]*limits.Tally, len(p.Steps))
+	for i, step := range p.Steps {
+		each[i] = &limits.Tally{}
+		if step.Effect&rewrite.Fetches == 0 {
+			continue
+		}
+		if j := lastMade(p.Steps[:i], rewrite.Declares, step.Name); j >= 0 {
+			each[i] = each[j]
+		} else if made := s.portals.get([]byte(step.Name)); made != nil {
+			each[i] = made.counted()
 		}
 	}
-	return f.portal
+	return each
+}
+
+// counted gives what counts the rows of a portal or cursor.
+func (n *named) counted() *limits.Tally {
+	if n.tally == nil {
+		n.tally = &limits.Tally{}
+	}
+	return n.tally
 }
 
 // limitable tells whether limits count what a plan returns: it may be of governed

@@ -68,8 +68,11 @@ func (s *session) called(hurried bool) error {
 // overrun answers a statement whose rows were kept back, and which the server
 // nevertheless ended well: it could not be cancelled any more.
 func (s *session) overrun(f *flight) error {
-	if f.plan != nil && f.plan.Has(rewrite.Writes) {
+	switch {
+	case f.plan != nil && f.plan.Has(rewrite.Writes):
 		f.stopped.Rule += "; what the statement has changed is changed"
+	case f.kind == flightExecute: // in a transaction with those before it
+		f.stopped.Rule += "; what was changed before the statement is not undone"
 	}
 	if !s.harmlessBehind(f) {
 		return newFatal(f.stopped.Code, "%s: statements behind the one that was stopped have run, and nobody gets their answers", f.stopped.Message)
@@ -122,7 +125,7 @@ func (s *session) mute() {
 			s.settled.Broadcast()
 			return
 		}
-		behind.own = true
+		behind.own, behind.muted = true, true
 	}
 	s.skipping = true // what the client sends before a Sync is not for the server
 	s.settled.Broadcast()
