@@ -235,3 +235,20 @@ func TestRefusedInAPipeline(t *testing.T) {
 		}
 	}
 }
+
+// TestCursorBesideOthers goes on with a cursor, of one class, in a text that reads
+// another.
+func TestCursorBesideOthers(t *testing.T) {
+	f, database, _ := leaky(t)
+	conn := f.connect(t, database, "alice")
+	for _, sql := range []string{
+		"BEGIN; DECLARE c CURSOR FOR SELECT body FROM memos", "DECLARE d CURSOR FOR SELECT body FROM calls ORDER BY id",
+		"FETCH 1 FROM c",
+		"FETCH 1 FROM c; SELECT body FROM calls ORDER BY id",
+		"FETCH 1 FROM c; FETCH 1 FROM d",
+	} {
+		if got := text(t.Context(), conn, sql); strings.Contains(got, "write to bob@example.com") || strings.Contains(got, "ERROR") {
+			t.Errorf("%s gives %s", sql, got)
+		}
+	}
+}
