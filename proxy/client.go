@@ -182,6 +182,9 @@ func (s *session) passedOver(typ byte) bool {
 func (s *session) push(flights ...*flight) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for s.calling.Load() && !s.hurriedC && s.ended == nil { // it began since the message was looked at: see stop
+		s.settled.Wait()
+	}
 	if s.skipping {
 		return errSkipped
 	}

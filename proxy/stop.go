@@ -29,7 +29,7 @@ func (s *session) stop(f *flight, why error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			first := s.queue.first()
-			return first != nil && first.stopped == stopped
+			return first != nil && first.stopped == stopped && !s.followed()
 		}
 		if err := s.srv.interrupt(ctx, s, still); err != nil {
 			s.log.Warn("a statement whose rows are kept back could not be cancelled", "err", err)
