@@ -35,16 +35,37 @@ func (b *Book) Look(ctx context.Context, all []Limit) ([]Reached, error) {
 	return found, nil
 }
 
+// Charge counts people of whom somebody has got to know something already. Where a
+// limit leaves nothing for them, it is exhausted from then on.
+func (b *Book) Charge(ctx context.Context, t *Taking) (Verdict, error) {
+	v, err := b.Take(ctx, t)
+	if err != nil || v.Stopped == nil {
+		return v, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.leases[v.Stopped.Limit.Counter]; l != nil {
+		l.spent = true
+	}
+	return v, nil
+}
+
 // Exhausted gives the first of some limits of which, as far as the book knows
-// without asking, nothing is left. Limits of data subjects are not among them: who
-// was counted already may be seen again.
+// without asking, nothing is left. Limits of data subjects are among them only when
+// more was got to know than they leave: else who was counted already may be seen again.
 func (b *Book) Exhausted(all []Limit) *Reached {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
 	for i := range all {
 		l := b.leases[all[i].Counter]
-		if l == nil || all[i].Of == policy.LimitSubjects || !l.again.IsZero() && !now.Before(l.again) {
+		if l == nil || !l.again.IsZero() && !now.Before(l.again) {
+			continue
+		}
+		if l.spent && l.used >= all[i].Most {
+			return &Reached{Limit: all[i], Used: l.used, Again: l.again}
+		}
+		if all[i].Of == policy.LimitSubjects {
 			continue
 		}
 		if l.used >= all[i].Most && (l.left == 0 || over(l.ends, now)) {

@@ -314,6 +314,9 @@ func (s *session) completed(ctx context.Context, f *flight, typ byte, frame []by
 			return false, err
 		}
 	}
+	if err := s.chargeCount(ctx, f); err != nil {
+		return false, err
+	}
 	if f.privacy != nil {
 		if s.hurriedS {
 			return false, errWaits

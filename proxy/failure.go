@@ -14,12 +14,15 @@ func (s *session) failed(ctx context.Context, f *flight, frame []byte) (bool, er
 	if err := s.nameSubjects(ctx, f, true); err != nil {
 		return false, err
 	}
-	if f.naming != nil {
-		f.naming.ends(f.naming.rows + f.naming.copied)
-	}
 	fields, err := wire.Fields(frame)
 	if err != nil {
 		return false, newFatal("08P01", "the server: %w", err)
+	}
+	if err := s.chargeError(ctx, f, fieldOf(fields, wire.FieldCode)); err != nil {
+		return false, err
+	}
+	if f.naming != nil {
+		f.naming.ends(f.naming.rows + f.naming.copied)
 	}
 	f.failed = true
 	f.state = fieldOf(fields, wire.FieldCode)

@@ -12,17 +12,18 @@ import (
 // meter counts the rows that answer a flight against the limits of who asked.
 // They are staged: no row leaves before it is counted. It is the server half's.
 type meter struct {
-	quota  *quota          // nil: no limits; the rows are looked into
-	each   []*limits.Tally // of the statements of the text
-	step   int             // the one that is answered
-	query  *limits.Tally   // of that
-	taking limits.Taking
-	own    limits.Verdict // of the rows that are staged, by the limits of the statement and the session
-	judged bool           // own is
-	out    []byte         // what the client gets of them
-	staged []staged
-	people int  // in them
-	long   bool // the row that arrives is too long to be held, and counted
+	quota   *quota          // nil: no limits; the rows are looked into
+	each    []*limits.Tally // of the statements of the text
+	step    int             // the one that is answered
+	query   *limits.Tally   // of that
+	taking  limits.Taking
+	own     limits.Verdict // of the rows that are staged, by the limits of the statement and the session
+	judged  bool           // own is
+	out     []byte         // what the client gets of them
+	staged  []staged
+	people  int             // in them
+	touched []limits.Person // by a write that returns nothing
+	long    bool            // the row that arrives is too long to be held, and counted
 }
 
 // staged is a row that waits to be counted.
@@ -160,6 +161,7 @@ func (s *session) stage(f *flight, typ byte, frame []byte) error {
 		}
 		switch silent := n.now().Silent; {
 		case silent && len(n.now().Charged) == 0:
+			m.touch(s.srv, n.subjects[row.before.subjects:])
 			return nil
 		case !silent:
 			m.out = appendRow(m.out, frame, end, shown)
@@ -181,6 +183,15 @@ func (s *session) stage(f *flight, typ byte, frame []byte) error {
 	m.staged = append(m.staged, row)
 	m.taking.Rows = append(m.taking.Rows, counts)
 	return nil
+}
+
+// touch notes whose rows a write changes, as long as those are few.
+func (m *meter) touch(srv *Server, all []subject) {
+	for _, sub := range all {
+		if len(m.touched) < rewrite.Fewest {
+			m.touched = append(m.touched, srv.person(sub))
+		}
+	}
 }
 
 // appendRow appends what the client gets of a row.

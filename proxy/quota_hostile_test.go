@@ -214,3 +214,49 @@ func TestMaskHidesWhatWasOpen(t *testing.T) {
 		}
 	}
 }
+
+// TestBitByBit asks questions whose answers are errors, or numbers of changed rows:
+// they are charged, and end.
+func TestBitByBit(t *testing.T) {
+	database := crowd(t)
+	for name, ask := range map[string]string{
+		"error":  "SELECT 1 / (CASE WHEN email LIKE 'c%%' THEN 0 ELSE 1 END) FROM customers WHERE id = %d",
+		"update": "UPDATE customers SET region = region WHERE id = %d AND email LIKE '%%'",
+	} {
+		open := strings.NewReplacer("  rest: ", "  email: [public.customers.email]\n  rest: ", "rules:", "rules:\n  - {role: agent, for: support, on: email, show: clear}")
+		f := start(t, database, open.Replace(limited("subjects: 20/day")), counts)
+		conn := f.connect(t, database, "alice")
+		learnt := 0
+		for id := 1001; id < 1100; id++ {
+			_, err := conn.Exec(t.Context(), fmt.Sprintf(ask, id))
+			if code(err) == atLimit {
+				break
+			}
+			learnt++
+		}
+		if learnt > 21 {
+			t.Errorf("%s: %d answers about customers of whom 20 may be known", name, learnt)
+		}
+		for range 30 {
+			if _, err := conn.Exec(t.Context(), fmt.Sprintf(ask, 1001)); code(err) != atLimit {
+				t.Errorf("%s: it goes on with %v", name, err)
+				break
+			}
+		}
+		if _, err := conn.Exec(t.Context(), "SELECT 1"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	f := start(t, database, limited("subjects: 5/day"), counts)
+	conn := f.connect(t, database, "alice")
+	for range 30 { // what anybody gets wrong
+		if _, err := conn.Exec(t.Context(), "SELEC 1"); code(err) != "42601" {
+			t.Fatal(err)
+		}
+	}
+	for range 30 {
+		if _, err := conn.Exec(t.Context(), "UPDATE orders SET status = 'paid' WHERE id = 101001"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
