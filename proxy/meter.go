@@ -231,6 +231,9 @@ func (s *session) peopleIn(f *flight, typ byte, before taken) (people []limits.P
 	for _, sub := range n.subjects[before.subjects:] {
 		people = append(people, s.srv.person(sub))
 	}
+	if n.lone && typ == 'D' {
+		return people // and of nobody beside them
+	}
 	for _, r := range step.Charged {
 		each := r.Each
 		if typ == 'D' && !unread {

@@ -29,6 +29,7 @@ type naming struct {
 	rows     int64
 	counted  int64    // what its rows say that they were made of
 	of       int64    // what the last row says of it
+	lone     bool     // the last row was made of one subject's alone, who is known
 	here     []rowKey // of the last row, each once
 	absent   []string // the kinds of its keys that are NULL
 	unread   int64    // rows of which a key was not read

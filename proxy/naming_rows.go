@@ -65,7 +65,7 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 		return 0, 0, newFatal("08P01", "the server sent a row of %d columns, which are too few", count)
 	}
 	whole, of, images := true, int64(1), step.Hidden()-step.Pictured()
-	n.here, n.absent = n.here[:0], n.absent[:0]
+	n.here, n.absent, n.lone = n.here[:0], n.absent[:0], false
 	for i := range count {
 		if i == shown {
 			end = len(frame) - len(b.Rest())
@@ -78,7 +78,9 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 		switch hidden := i - shown; {
 		case hidden >= images:
 			n.picture(step, hidden-images, value, none)
-		case hidden >= len(step.Added):
+		case hidden > len(step.Added):
+			n.lone = !none && of > 0 && n.add(value, step.Lone)
+		case hidden == len(step.Added):
 			of = n.count(value)
 		case hidden >= 0:
 			n.notes(none, step.Added[hidden])
@@ -98,6 +100,9 @@ func (n *naming) row(frame []byte) (end, shown int, err error) {
 	}
 	n.rows++
 	n.of = of
+	if n.lone {
+		n.counted -= of // is named
+	}
 	if !whole {
 		n.unread += of
 	}

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"fmt"
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -14,7 +15,7 @@ import (
 const countRows = "(pg_catalog.count(*))::pg_catalog.text"
 
 // addCount adds how many rows a row of the result was made of; of a statistic, how
-// many subjects, where somebody limits those.
+// many subjects, where somebody limits those. These get the only one's key as well.
 func (c *planner) addCount(s *surveyor, m *meter, sel *pg_query.SelectStmt, w *work) error {
 	limited := c.session.Access.Limits.CountSubjects()
 	if !s.nested && m.statistic(sel) {
@@ -25,14 +26,68 @@ func (c *planner) addCount(s *surveyor, m *meter, sel *pg_query.SelectStmt, w *w
 		if sql != "" {
 			s.naming.Statistic = true
 			c.added = []added{{sql: sql}}
-			return nil
 		}
 	}
-	if !s.nested && !s.endsOnly(sel) || limited && m.counts {
+	if len(c.added) == 0 && (!s.nested && !s.endsOnly(sel) || limited && m.counts) {
 		c.added = []added{{sql: countRows}}
+	}
+	if who := m.alone(sel); limited && !s.nested && len(c.added) > 0 && who != nil {
+		return c.addLone(m, w, who)
 	}
 	return nil
 }
+
+// alone gives the subject of each row that a row of the result is made of, where it
+// tells of nobody beside them: made of one's rows only, it tells of that one.
+func (m *meter) alone(sel *pg_query.SelectStmt) *person {
+	if m.group == nil || len(m.merged) != 1 || len(m.moved) > 0 {
+		return nil
+	}
+	who, many := m.merged[0], int64(1)
+	if !m.counts {
+		worth, _ := m.worth(sel, m.group)
+		many = max(1, worth)
+	}
+	reached := m.naming.Reached
+	if who.each != 1 || !slices.Equal(m.naming.Charged, []Reached{{who.kind, many}}) || len(reached) != 1 || reached[0].Kind != who.kind || reached[0].Each == AnyNumber {
+		return nil
+	}
+	return who
+}
+
+// addLone adds the key of the only subject that a row was made of, where a relation
+// of FROM has it as it is. Of what an outer join did not find, some keys are NULL,
+// and whose those rows are is not known.
+func (c *planner) addLone(m *meter, w *work, who *person) error {
+	for _, it := range m.group.items {
+		if it.ref == nil {
+			continue
+		}
+		rel := it.ref.Relation
+		keys, _ := c.engine.Policy.SubjectKeys(rel)
+		i := slices.IndexFunc(keys, func(k policy.SubjectKey) bool {
+			p := it.keys[rel.ColumnIndex(k.Columns[0])]
+			return len(k.Through) == 0 && p != nil && p.root() == who && namesByText(c.engine.Policy, rel, k)
+		})
+		if i < 0 || rel.Guarded || it.ref.Positional || it.ref.Joined || !c.shows(it.ref, w.views[it.ref], keys[i].Columns) {
+			continue
+		}
+		x, err := keyExpression(keys[i])
+		if err != nil {
+			return err
+		}
+		key := "(" + x.over(it.ref.Alias) + ")"
+		if held, _ := rel.Column(keys[i].Columns[0]); textOf(held.Type) != "integer" {
+			key += `::pg_catalog.text COLLATE pg_catalog."C"` // other types have no least value, or one by rules of their own
+		}
+		c.added = append(c.added, added{kind: who.kind, lone: true, sql: fmt.Sprintf(lone, key)})
+		return nil
+	}
+	return nil
+}
+
+// lone is the least of some keys that are all there and all the same.
+const lone = "(CASE WHEN pg_catalog.count(%[1]s) OPERATOR(pg_catalog.=) pg_catalog.count(*) AND pg_catalog.min(%[1]s) OPERATOR(pg_catalog.=) pg_catalog.max(%[1]s) THEN pg_catalog.min(%[1]s) END)::pg_catalog.text"
 
 // countSubjects gives what counts the subjects that a group is made of; "" where
 // nothing does. In a subject's own table those are its rows.

@@ -33,6 +33,9 @@ func (n *Naming) counted() string {
 	case n.Counted && !n.Whole:
 		text += ", for each row that it was made of"
 	}
+	if n.Lone != "" && !unbounded {
+		text += "; a row made of one subject's alone counts as that one"
+	}
 	if len(n.Clear) > 0 {
 		text += "; as they are: " + strings.Join(n.Clear, ", ")
 	}

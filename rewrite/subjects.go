@@ -26,6 +26,7 @@ type Naming struct {
 	Reached []Reached
 	Added   []string  // kinds: behind the client's own columns the rows have the keys of subjects, as text
 	Counted bool      // behind those, how many rows a row of the result was made of
+	Lone    string    // kind: behind that, the key of the only subject whose rows those were; NULL where it was none, or several
 	Images  []Imaging // of rows that it changes, in columns behind those
 	Silent  bool      // the client gets no rows: the columns of those that come are all for naming, or images
 
@@ -68,6 +69,9 @@ func (n *Naming) Hidden() int {
 	if n.Counted {
 		hidden++
 	}
+	if n.Lone != "" {
+		hidden++
+	}
 	return hidden
 }
 
@@ -85,7 +89,7 @@ func (n *Naming) Pictured() (columns int) {
 }
 
 func (n *Naming) equal(m *Naming) bool {
-	return n == m || n != nil && m != nil && n.Counted == m.Counted && n.Silent == m.Silent && n.Uncounted == m.Uncounted &&
+	return n == m || n != nil && m != nil && n.Counted == m.Counted && n.Lone == m.Lone && n.Silent == m.Silent && n.Uncounted == m.Uncounted &&
 		n.Whole == m.Whole && n.Tied == m.Tied && n.Statistic == m.Statistic && slices.Equal(n.Charged, m.Charged) && slices.Equal(n.Clear, m.Clear) &&
 		slices.Equal(n.Reached, m.Reached) && slices.Equal(n.Added, m.Added) && slices.EqualFunc(n.Images, m.Images, Imaging.equal)
 }
@@ -151,6 +155,7 @@ func (e *Engine) KeysOf(o Origin) []string { return e.keys[o] }
 // added is a column behind the client's own.
 type added struct {
 	kind  string // "" for the count and for images
+	lone  bool
 	image bool
 	sql   string
 }
@@ -353,6 +358,8 @@ func (c *planner) addColumns(sql string) (string, error) {
 		case a.image: // as Images says
 		case a.kind == "":
 			c.naming.Counted = true
+		case a.lone:
+			c.naming.Lone = a.kind
 		default:
 			c.naming.Added = append(c.naming.Added, a.kind)
 		}
