@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -66,6 +67,7 @@ func TestNotLone(t *testing.T) {
 		"SELECT count(*) FROM orders WHERE customer_id IN (1001, 1002)",
 		"SELECT string_agg(status, ',') FROM orders WHERE id IN (101001, 101002)",
 		"SELECT string_agg(status || coalesce(c.first_name, ''), ',') FROM orders o LEFT JOIN customers c ON c.id = o.customer_id AND c.id = 1001 WHERE o.customer_id IN (1001, 1002)",
+		"SELECT string_agg(o.status || coalesce(c.first_name, ''), ',') FROM customers c RIGHT JOIN orders o ON c.id = o.customer_id AND c.id = 1001 WHERE o.id IN (101001, 101002)",
 		"SELECT count(c.id), min(o.status) FROM orders o FULL JOIN customers c ON c.id = o.customer_id AND c.id = 1001 WHERE o.id IN (101001, 101002)",
 		"SELECT count(*), (SELECT first_name FROM customers WHERE id = 1002) FROM orders WHERE customer_id = 1001",
 		"SELECT string_agg(o.status || c.first_name, ',') FROM orders o, customers c WHERE o.customer_id = 1001 AND c.id = 1002",
@@ -79,6 +81,31 @@ func TestNotLone(t *testing.T) {
 		}
 		wantStopped(t, sql, err)
 	}
+}
+
+// TestLoneByText reads badges of subjects whose keys are text with blanks behind it.
+func TestLoneByText(t *testing.T) {
+	database := crowd(t)
+	admin := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+	if _, err := admin.Exec(t.Context(), `UPDATE customers SET country = 'SE' WHERE id > 1500; INSERT INTO countries VALUES ('x', 'X', 'EU'); UPDATE customers SET country = 'x' WHERE id < 1100`); err != nil {
+		t.Fatal(err)
+	}
+	p := strings.NewReplacer("{customer: {table: public.customers, key: id}}", "{country: {table: public.countries, key: code}}", "[public.customers.id,", "[public.customers.id, public.customers.country,")
+	f := start(t, database, p.Replace(limited("subjects: 2/day")), counts)
+	conn := f.connect(t, database, "alice")
+	const badge = "SELECT count(*), max(region) FROM customers WHERE country = $1"
+	for range 10 {
+		for _, code := range []string{"DE", "x"} {
+			if _, err := obtained(t, conn, badge, code); err != nil {
+				t.Fatalf("%s: %v", code, err)
+			}
+		}
+		if got, err := obtained(t, conn, "SELECT code FROM countries WHERE code = 'x'"); err != nil || len(got) != 1 {
+			t.Fatalf("the same one, by its own row: %v, %v", got, err)
+		}
+	}
+	_, err := obtained(t, conn, badge, "SE")
+	wantStopped(t, "a third", err)
 }
 
 // TestNamesLone has the log name the only customer of whose rows a row was made,
