@@ -24,11 +24,14 @@ func FuzzNaming(f *testing.F) {
 	}}
 	row := &pgproto3.DataRow{Values: [][]byte{nil, []byte("1")}}
 	f.Add(encode(columns)[5:], encode(row)[5:], true, true)
+	f.Add(encode(columns)[5:], encode(row)[5:], false, true)
 	f.Add(encode(columns)[5:], encode(&pgproto3.DataRow{})[5:], false, true)
 	f.Fuzz(func(t *testing.T, columns, row []byte, added, counted bool) {
 		step := &rewrite.Naming{Reached: []rewrite.Reached{{Kind: "customer", Each: 1}}, Counted: counted}
 		if added {
 			step.Added = []string{"customer"}
+		} else if counted {
+			step.Lone = "customer"
 		}
 		described, end, shown, err := proxy.ReadAnswer(e, step, columns, row)
 		if err != nil {
