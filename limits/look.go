@@ -35,8 +35,12 @@ func (b *Book) Look(ctx context.Context, all []Limit) ([]Reached, error) {
 	return found, nil
 }
 
+// overdraft is how often somebody may get to know something of people whom a limit
+// leaves nothing for: less than it takes to know who one of them is.
+const overdraft = 20
+
 // Charge counts people of whom somebody has got to know something already. Where a
-// limit leaves nothing for them, it is exhausted from then on.
+// limit leaves nothing for them time after time, it is exhausted from then on.
 func (b *Book) Charge(ctx context.Context, t *Taking) (Verdict, error) {
 	v, err := b.Take(ctx, t)
 	if err != nil || v.Stopped == nil {
@@ -45,24 +49,29 @@ func (b *Book) Charge(ctx context.Context, t *Taking) (Verdict, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if l := b.leases[v.Stopped.Limit.Counter]; l != nil {
-		l.spent = true
+		l.owed++
 	}
 	return v, nil
 }
 
 // Exhausted gives the first of some limits of which, as far as the book knows
 // without asking, nothing is left. Limits of data subjects are among them only when
-// more was got to know than they leave: else who was counted already may be seen again.
+// more was got to know than they leave, too often: else who was counted already may be
+// seen again.
 func (b *Book) Exhausted(all []Limit) *Reached {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
 	for i := range all {
 		l := b.leases[all[i].Counter]
-		if l == nil || !l.again.IsZero() && !now.Before(l.again) {
+		if l == nil {
 			continue
 		}
-		if l.spent && l.used >= all[i].Most {
+		if !l.again.IsZero() && !now.Before(l.again) {
+			l.owed = 0
+			continue
+		}
+		if l.owed > overdraft && l.used >= all[i].Most {
 			return &Reached{Limit: all[i], Used: l.used, Again: l.again}
 		}
 		if all[i].Of == policy.LimitSubjects {

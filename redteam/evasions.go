@@ -15,6 +15,7 @@ type evasion struct {
 	writes bool                // it leaves something changed
 	since  int                 // the version of PostgreSQL that has it
 	veiled bool                // it is one of pgveil's own doors: the server alone has nothing like it
+	spends bool                // it asks until nothing more is answered, not even about somebody seen before
 	closed bool                // PostgreSQL has it closed as well, at least for some: nothing is taken directly
 }
 

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // outcome is what one evasion came to.
@@ -68,17 +71,26 @@ func (o *outcome) wrong() error {
 		return nil
 	case o.obtained > allowed:
 		return fmt.Errorf("%d customers were taken, of %d", o.obtained, allowed)
-	case o.after != nil:
+	case o.after != nil && !o.spent():
 		return fmt.Errorf("afterwards: %w", o.after)
 	}
 	return nil
+}
+
+// spent tells whether nothing is answered afterwards, as it asked too much for that.
+func (o *outcome) spent() bool {
+	var e *pgconn.PgError
+	return o.evasion.spends && errors.As(o.after, &e) && e.Code == "53400"
 }
 
 const head = "evasion                                                 obtained  allowed  ratio  after  s    answers"
 
 func (o *outcome) String() string {
 	after := "works"
-	if o.after != nil {
+	switch {
+	case o.spent():
+		after = "spent"
+	case o.after != nil:
 		after = "FAILS"
 	}
 	var answers []string

@@ -6,15 +6,19 @@ func sidelong() []evasion {
 		e.closed = true
 		return e
 	}
+	spends := func(e evasion) evasion {
+		e.spends = true
+		return e
+	}
 	return []evasion{
-		texts("errors that carry values", some(1500, steps(1, "SELECT (SELECT email FROM customers WHERE number = $a + 1)::integer"))...),
-		texts("errors of conversions in conditions", some(1500, steps(1, "SELECT 1 FROM customers WHERE number = $a + 1 AND remark::integer = 1"))...),
-		texts("errors of dates, arrays and documents", some(1500, steps(1, "SELECT email::date FROM customers WHERE number = $a; SELECT ('{' || remark)::int[] FROM customers WHERE number = $a"))...),
-		texts("failing rows of checks", some(1500, steps(1, "UPDATE customers SET balance = -1 WHERE number = $a"))...),
-		texts("failing rows of NOT NULL", some(1500, steps(1, "UPDATE customers SET name = null WHERE number = $a"))...),
-		texts("keys that are taken", some(1500, steps(1, "INSERT INTO customers SELECT * FROM customers WHERE number = $a + 1"))...),
-		texts("keys that are taken, by UPDATE", some(1500, steps(1, "UPDATE customers SET email = (SELECT email FROM customers WHERE number = $a + 1) WHERE number = $a + 2"))...),
-		texts("keys that are referred to", some(1500, steps(1, "DELETE FROM customers WHERE number = $a"))...),
+		spends(texts("errors that carry values", some(1500, steps(1, "SELECT (SELECT email FROM customers WHERE number = $a + 1)::integer"))...)),
+		spends(texts("errors of conversions in conditions", some(1500, steps(1, "SELECT 1 FROM customers WHERE number = $a + 1 AND remark::integer = 1"))...)),
+		spends(texts("errors of dates, arrays and documents", some(1500, steps(1, "SELECT email::date FROM customers WHERE number = $a; SELECT ('{' || remark)::int[] FROM customers WHERE number = $a"))...)),
+		spends(texts("failing rows of checks", some(1500, steps(1, "UPDATE customers SET balance = -1 WHERE number = $a"))...)),
+		spends(texts("failing rows of NOT NULL", some(1500, steps(1, "UPDATE customers SET name = null WHERE number = $a"))...)),
+		spends(texts("keys that are taken", some(1500, steps(1, "INSERT INTO customers SELECT * FROM customers WHERE number = $a + 1"))...)),
+		spends(texts("keys that are taken, by UPDATE", some(1500, steps(1, "UPDATE customers SET email = (SELECT email FROM customers WHERE number = $a + 1) WHERE number = $a + 2"))...)),
+		spends(texts("keys that are referred to", some(1500, steps(1, "DELETE FROM customers WHERE number = $a"))...)),
 		texts("notices that carry values", some(200, steps(10, "DO $$ DECLARE r record; BEGIN FOR r IN SELECT * FROM customers WHERE number BETWEEN $a AND $b LOOP RAISE NOTICE '%', r.email; END LOOP; END $$"))...),
 		texts("exceptions that carry values", some(1500, steps(1, "DO $$ BEGIN RAISE EXCEPTION '%', (SELECT email FROM customers WHERE number = $a + 1); END $$"))...),
 		closed(texts("EXPLAIN ANALYZE", some(500, steps(1, "EXPLAIN (ANALYZE, VERBOSE) SELECT email FROM customers WHERE number = $a"))...)),

@@ -89,7 +89,7 @@ func New(o Options) *Ledger {
 }
 
 // grace is longer than from one Sync to the next.
-const grace = 2 * time.Second
+const grace = 5 * time.Second
 
 // Waits tells that answers come over a network.
 func (l *Ledger) Waits() bool { return true }
