@@ -30,7 +30,7 @@ type lease struct {
 	used  int64            // by everybody, when the ledger was asked last
 	again time.Time        // when some of that is over
 	asked time.Time
-	owed int // how often somebody got to know what could not be counted any more
+	owed  int  // how often somebody got to know what could not be counted any more
 	out   bool // somebody was told that nothing is left, who could not find out otherwise
 }
 
