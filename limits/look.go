@@ -103,8 +103,8 @@ func (b *Book) Over(all []Limit) (over []Reached) {
 const idle = 2 * time.Second
 
 // Tidy gives back what was leased and not used lately, sees whether others did
-// where nothing was left, forgets counters that nobody asks for, and has the ledger make sure of what it holds. It is called
-// every second or so.
+// where nothing was left, forgets counters that nobody asks for, and has the ledger
+// make sure of what it holds. It is called every second or so.
 func (b *Book) Tidy(ctx context.Context) error {
 	err := b.giveBack(ctx, func(l *lease, now time.Time) bool { return now.Sub(l.asked) >= idle })
 	return errors.Join(err, b.ledger.Sync(ctx))

@@ -157,7 +157,7 @@ func TestQuarantine(t *testing.T) {
 				return ends != "1\n" && !strings.HasPrefix(ends, "42501")
 			})
 		}
-		if !strings.Contains(ends, "57P01 terminating connection because user alice is in quarantine") && !strings.HasSuffix(ends, "EOF") {
+		if !strings.Contains(ends, "57P01 terminating connection because user alice is in quarantine") && !strings.HasSuffix(ends, "EOF") && ends != "conn closed" { // the last two amid a message, where nothing can be said
 			t.Errorf("%s: it ends with %.100q", p.name, ends)
 		}
 	}

@@ -34,7 +34,9 @@ func (srv *Server) respond(s *session, e alert.Event, r policy.Response) {
 		}
 		srv.alert(s, e)
 	}
-	if e.User != "" {
+	// Who has proved nothing may come by any number of names.
+	proven := s != nil && s.via != nil
+	if e.User != "" && (proven || srv.enforcer.Engine().Policy.Knows(e.User)) {
 		srv.curbs.add(e.User, r, srv.now())
 	}
 	if s != nil && r.End {
