@@ -83,6 +83,7 @@ type subject struct {
 	consent    *consentColumns
 	ledger     bool // pgveil itself keeps consents, restrictions and objections
 	references []pattern
+	erase      []handling
 }
 
 // consentColumns says where a subject's consents are recorded.
@@ -173,14 +174,6 @@ type user struct {
 type eligibility struct {
 	attribute string
 	lapses    time.Time // the first moment it does not hold
-}
-
-type retention struct {
-	on    pattern
-	keep  Keep
-	after pattern
-	then  string
-	pos   Pos
 }
 
 // openClass is the class whose columns every caller that reaches their table

@@ -34,6 +34,9 @@ func (r *reader) subject(name word, n *yaml.Node) {
 		"references": func(n *yaml.Node) {
 			r.items(n, "references", func(n *yaml.Node) { s.references = append(s.references, r.reference(n)) })
 		},
+		"erase": func(n *yaml.Node) {
+			r.items(n, "erase", func(n *yaml.Node) { s.erase = append(s.erase, r.handling(n)) })
+		},
 	}, "table", "key")
 	if s.ledger && s.consent != nil {
 		r.add(name.pos, "subject %q has both a ledger and a consent table: consents are recorded in one place", name.text)
@@ -316,24 +319,4 @@ func (r *reader) functions(n *yaml.Node) {
 		},
 		"extensions": func(n *yaml.Node) { d.extensions = append(d.extensions, r.words(n, "an extension")...) },
 	})
-}
-
-func (r *reader) retention(n *yaml.Node) {
-	t := retention{pos: r.at(n)}
-	r.fields(n, "a retention rule", keys{
-		"on": func(n *yaml.Node) { t.on = r.name(n, "a table", 2) },
-		"keep": func(n *yaml.Node) {
-			w := r.text(n, "a time")
-			keep, err := parseKeep(w.text)
-			if err != nil && w.text != "" {
-				r.add(w.pos, "%v", err)
-			}
-			t.keep = keep
-		},
-		"after": func(n *yaml.Node) { t.after = r.name(n, "a column", 1) },
-		"then": func(n *yaml.Node) {
-			t.then = []string{"", "delete", "anonymise"}[r.oneOf(n, "then", "delete", "anonymise")+1]
-		},
-	}, "on", "keep", "after", "then")
-	r.doc.retention = append(r.doc.retention, t)
 }

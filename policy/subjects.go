@@ -19,6 +19,7 @@ type Subject struct {
 	Consent    *ConsentTable // nil when the database records no consents
 	Ledger     *Ledger       // nil when pgveil keeps none
 	References []Reference   // columns that hold Key without a foreign key
+	Erase      []Handling    // of relations that say so; rows of all others are deleted
 }
 
 // ConsentTable says where a subject's consents are recorded.
@@ -31,14 +32,6 @@ type ConsentTable struct {
 type Reference struct {
 	Relation *catalog.Relation
 	Column   string
-}
-
-// Retention is how long the rows of a relation are kept.
-type Retention struct {
-	Relation *catalog.Relation
-	Keep     Keep
-	After    string // the column with the moment from which it counts
-	Then     string // delete or anonymise
 }
 
 // subjects resolves the subjects.
@@ -58,6 +51,7 @@ func (c *compiler) subjects() {
 				subject.References = append(subject.References, Reference{key.relation, key.relation.Columns[key.index].Name})
 			}
 		}
+		subject.Erase = c.handlings(s)
 		if s.ledger {
 			subject.Ledger = c.ledger(s, r)
 		}
@@ -96,18 +90,6 @@ func (c *compiler) moment(r *catalog.Relation, p pattern) {
 	column, ok := r.Column(p.parts[0].text)
 	if ok && !slices.Contains([]string{"timestamptz", "timestamp", "date"}, column.Type.Base) {
 		c.add(p.pos, "%s.%s is %s; expected a date or timestamp", r.QualifiedName(), column.Name, column.Type.SQL)
-	}
-}
-
-func (c *compiler) retention() {
-	for _, t := range c.doc.retention {
-		r := c.relation(t.on)
-		if r == nil {
-			continue
-		}
-		after := c.column(r, t.after)
-		c.moment(r, t.after)
-		c.set.retention = append(c.set.retention, Retention{r, t.keep, after, t.then})
 	}
 }
 
