@@ -50,8 +50,10 @@ var layers = map[string]may{
 
 	"recognise": {why: "bytes in, places out: whoever scans values of a database, on their way or at rest, needs nothing else of ours"},
 
+	"regime": {why: "the law as data: dates in, dates out"},
+
 	"policy": {
-		ours: list("catalog recognise"), modules: list(yaml),
+		ours: list("catalog recognise regime"), modules: list(yaml),
 		why: "pure: a document and a catalog in, decisions out; never rewrite, which asks it",
 	},
 

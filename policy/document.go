@@ -40,6 +40,7 @@ type Document struct {
 	counted    []countedName // kinds and classes that limits name
 	scanWrites scan          // of what goes into open columns
 	honey      Honey
+	requests   Requests
 
 	unclassified Treatment
 	generation   string
@@ -328,6 +329,7 @@ func (r *reader) document(root *yaml.Node) {
 		"discloses": func(n *yaml.Node) {
 			r.list(n, "names", func(n *yaml.Node) { d.discloses = append(d.discloses, r.name(n, "a view or function", 2)) })
 		},
+		"requests":  once("requests", r.requests),
 		"retention": func(n *yaml.Node) { r.items(n, "retention rules", r.retention) },
 		"groups": func(n *yaml.Node) {
 			r.entries(n, "group", func(name word, n *yaml.Node) { r.doc.groups[name.text] = r.words(n, "a role") })

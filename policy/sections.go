@@ -153,7 +153,7 @@ func (r *reader) filter(n *yaml.Node) filter {
 
 // privacyRights are the faces of the rights of data subjects that a role may
 // serve.
-var privacyRights = []string{"export", "erase", "rectify", "restrict", "consent", auditRight, "contain"}
+var privacyRights = []string{"export", "erase", "rectify", "restrict", "consent", auditRight, "contain", "hold"}
 
 func (r *reader) rights(n *yaml.Node) []string {
 	var rights []string
