@@ -32,6 +32,7 @@ type Command struct {
 	Parameter bool
 
 	Consent Consent // of VerbConsent
+	Request Request // of what is about data subject requests
 
 	Since, Before string // of VerbWhoSaw: times as PostgreSQL reads them; "" for any
 }
@@ -40,7 +41,24 @@ type Command struct {
 // (policy.Access.May) before the command may run. It is "" for commands about
 // the caller's own session, and for those of which the policy says more than
 // that: see Verb.
-func (c Command) Right() string { return c.Verb.entry().right }
+func (c Command) Right() string {
+	if c.Verb == VerbOpen {
+		return c.Request.What.Right()
+	}
+	return c.Verb.entry().right
+}
+
+// Numbered tells whether the command is about a request that is there, or about
+// all of them: which right it needs depends on what was asked for.
+func (c Command) Numbered() bool {
+	switch c.Verb {
+	case VerbVerify, VerbPlan, VerbApproveRequest, VerbDenyRequest, VerbCancelRequest, VerbExtendRequest, VerbRunRequest,
+		VerbShowRequest, VerbShowRequests, VerbShowCertificate:
+		return true
+	default:
+		return false
+	}
+}
 
 // Shape gives the command without its values, for the access log.
 func (c Command) Shape() string {
@@ -52,6 +70,7 @@ func (c Command) Shape() string {
 		}
 	}
 	add(v.words != "", v.words)
+	add(c.Request.What != 0, strings.ToUpper(c.Request.What.String()))
 	add(c.Subject != "", quoteWord(c.Subject))
 	add(c.Key.Column != "", "WHERE", quoteWord(c.Key.Column), "=")
 	add(len(c.Key.Values) > 0, strings.TrimPrefix(strings.Repeat(", ?", len(c.Key.Values)), ", "))
@@ -61,6 +80,7 @@ func (c Command) Shape() string {
 	add(c.Code != "", "?")
 	add(c.Parameter, "$1")
 	words = append(words, c.Consent.shape()...)
+	words = append(words, c.Request.shape()...)
 	add(c.Purpose != "", c.towards(), quoteWord(c.Purpose))
 	add(c.For != 0, "FOR", "'"+c.For.String()+"'")
 	add(c.Because != "", "BECAUSE ?")
@@ -155,21 +175,26 @@ func (p *parser) verb() *Error {
 		var next []entry
 		for _, e := range left {
 			words := strings.Fields(e.words)
+			if depth == len(words) {
+				p.cmd.Verb = e.verb // unless a longer one goes on
+				continue
+			}
 			known = append(known, words[depth])
 			if p.peek.is(words[depth]) {
 				next = append(next, e)
 			}
 		}
-		if left = next; len(left) == 0 {
-			return syntax(p.peek.at, "unknown PRIVACY command", DidYouMean(p.peek.text, slices.Compact(known)))
+		if left = next; len(left) > 0 {
+			if err := p.advance(); err != nil {
+				return err
+			}
+			continue
 		}
-		if err := p.advance(); err != nil {
-			return err
-		}
-		if len(strings.Fields(left[0].words)) == depth+1 {
-			p.cmd.Verb = left[0].verb
+		if p.cmd.Verb != 0 {
 			return nil
 		}
+		slices.Sort(known)
+		return syntax(p.peek.at, "unknown PRIVACY command", DidYouMean(p.peek.text, slices.Compact(known)))
 	}
 }
 
@@ -211,6 +236,8 @@ func lower(r rune) rune {
 	}
 	return r
 }
+
+func (t token) symbol(s string) bool { return t.kind == tokenSymbol && t.text == s }
 
 func (t token) integer() bool {
 	return t.kind == tokenWord && strings.Trim(strings.TrimLeft(t.text[:1], "+-")+t.text[1:], "0123456789") == ""

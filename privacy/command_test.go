@@ -33,7 +33,7 @@ func TestParseCommand(t *testing.T) {
 		{"PRIVACY EXPORT customer WHERE Email = 'a@b.c';", Command{Verb: VerbExport, Subject: "customer", Key: Key{"email", []string{"a@b.c"}}}, "PRIVACY EXPORT customer WHERE email = ?"},
 		{`PRIVACY ERASE customer WHERE "E ""Mail"='' DRY RUN`, Command{Verb: VerbErase, Subject: "customer", Key: Key{`E "Mail`, []string{""}}, DryRun: true}, `PRIVACY ERASE customer WHERE "E ""Mail" = ? DRY RUN`},
 		{"PRIVACY ERASE customer 42 dry run", Command{Verb: VerbErase, Subject: "customer", Key: byKey("42"), DryRun: true}, "PRIVACY ERASE customer ? DRY RUN"},
-		{"PRIVACY ERASE customer 42", Command{Verb: VerbErase, Subject: "customer", Key: byKey("42")}, "PRIVACY ERASE customer ?"},
+		{"PRIVACY ERASE customer 42 BECAUSE 'x'", Command{Verb: VerbErase, Subject: "customer", Key: byKey("42"), Because: "x"}, "PRIVACY ERASE customer ? BECAUSE ?"},
 		{"PRIVACY HELP;", Command{Verb: VerbHelp}, "PRIVACY HELP"},
 		{"PRIVACY MFA 123456", code("123456"), "PRIVACY MFA ?"},
 		{"privacy mfa '12345678' ;", code("12345678"), "PRIVACY MFA ?"},
@@ -70,7 +70,7 @@ func TestParseCommand(t *testing.T) {
 
 func TestParseCommandErrors(t *testing.T) {
 	for sql, want := range map[string]string{
-		"PRIVACY":                                          "expected one of: EXPORT, ERASE, MFA",
+		"PRIVACY":                                          "expected one of: APPROVE, CANCEL, CONSENT",
 		"PRIVACY EXPROT customer 42":                       "did you mean EXPORT?",
 		"PRIVACY 'EXPORT'":                                 "did you mean EXPORT?",
 		"PRIVACY EXPORT":                                   "expected a kind of subject",
@@ -89,7 +89,7 @@ func TestParseCommandErrors(t *testing.T) {
 		"PRIVACY EXPORT customer WHERE id > 1":             "only WHERE column = value",
 		"PRIVACY EXPORT customer WHERE id = 1 OR 1":        "expected the end",
 		"PRIVACY ERASE customer 42 DRY":                    "expected RUN",
-		"PRIVACY ERASE customer 42 PRETTY":                 "only DRY RUN may follow",
+		"PRIVACY ERASE customer 42 PRETTY":                 "expected BECAUSE",
 		"PRIVACY QUARANTINE":                               "expected the name of a user",
 		"PRIVACY QUARANTINE alice":                         "expected BECAUSE",
 		"PRIVACY QUARANTINE alice BECAUSE ''":              "expected a reason",

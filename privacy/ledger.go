@@ -43,11 +43,15 @@ func (c Command) towards() string {
 	return "TO"
 }
 
-// Changes tells whether the command writes into a ledger.
+// Changes tells whether the command writes something down.
 func (c Command) Changes() bool {
 	switch c.Verb {
-	case VerbConsent, VerbRestrict, VerbObject, VerbLiftRestriction, VerbLiftObjection:
+	case VerbConsent, VerbRestrict, VerbObject, VerbLiftRestriction, VerbLiftObjection,
+		VerbRectify, VerbOpen, VerbVerify, VerbPlan, VerbApproveRequest, VerbDenyRequest, VerbCancelRequest, VerbExtendRequest, VerbRunRequest,
+		VerbHold, VerbLiftHold:
 		return true
+	case VerbErase:
+		return !c.DryRun
 	default:
 		return false
 	}

@@ -60,7 +60,7 @@ func TestParseLedgerCommandErrors(t *testing.T) {
 		"PRIVACY RESTRICT customer 42":                     "expected BECAUSE; say why",
 		"PRIVACY RESTRICT customer 42 BECAUSE ''":          "expected a reason",
 		"PRIVACY OBJECT customer 42 BECAUSE 'secret'":      "expected TO; an objection is to a purpose",
-		"PRIVACY LIFT customer 42":                         "expected one of: RESTRICTION, OBJECTION",
+		"PRIVACY LIFT customer 42":                         "expected one of: HOLD, OBJECTION, RESTRICTION",
 		"PRIVACY WHO customer 42":                          "unknown PRIVACY command",
 		"PRIVACY WHO SAW customer":                         "expected a value",
 		"PRIVACY WHO SAW customer 42 SINCE 2026":           "expected a text after SINCE",

@@ -39,6 +39,23 @@ const (
 	VerbQuarantines // list who is kept out, and who was
 	VerbSessions    // list the sessions of all proxies
 	VerbKill        // end a session, or all of a user's
+
+	VerbRectify         // change what is held on a subject
+	VerbOpen            // a data subject request
+	VerbVerify          // that the data subject asks
+	VerbPlan            // what answering a request would do
+	VerbApproveRequest  // by a second person
+	VerbDenyRequest     // with a reason
+	VerbCancelRequest   // which the data subject took back
+	VerbExtendRequest   // its time, once
+	VerbRunRequest      // answer it
+	VerbShowRequest     // one, and what happened to it
+	VerbShowRequests    // all that the caller may serve
+	VerbShowCertificate // of what was done
+	VerbHold            // keep rows from being erased
+	VerbLiftHold        // let them go again
+	VerbShowHolds       // those in force
+	VerbExplain         // where the data of a kind of subject lies
 )
 
 // entry says how a verb is written, and what it needs.
@@ -58,8 +75,39 @@ var verbs = []entry{
 		{"PRIVACY EXPORT subject key [PRETTY]", "everything that is held on one subject, as one JSON document"},
 		{"PRIVACY EXPORT subject WHERE column = value [PRETTY]", "the same, by a column of the subject's find_by"},
 	}},
-	{verb: VerbErase, words: "ERASE", right: "erase", rest: (*parser).erase, last: "only DRY RUN may follow the key", help: [][2]string{
+	{verb: VerbErase, words: "ERASE", right: "erase", rest: (*parser).eraseNow, last: "DRY RUN may follow the key, or what PRIVACY HELP says", help: [][2]string{
 		{"PRIVACY ERASE subject key DRY RUN", "what an erasure would do, table by table"},
+		{"PRIVACY ERASE subject key [VERIFIED BY 'account' [EVIDENCE 'text']] [REGIME 'gdpr'] [RECEIVED '2026-05-03'] [CHANNEL 'mail'] BECAUSE 'reason'", "open a request for erasure, and run it as soon as it has what the policy asks for"},
+	}},
+	{verb: VerbRectify, words: "RECTIFY", right: "rectify", rest: (*parser).rectify, last: "VERIFIED BY, REGIME, RECEIVED, CHANNEL and BECAUSE may follow, in this order", help: [][2]string{
+		{"PRIVACY RECTIFY subject key [IN schema.table row] SET column = 'value' [, …] [VERIFIED BY 'account'] BECAUSE 'reason'", "correct what is held on a subject"},
+	}},
+	{verb: VerbOpen, words: "OPEN", rest: (*parser).open, last: "VERIFIED BY, REGIME, RECEIVED, CHANNEL and BECAUSE may follow, in this order", help: [][2]string{
+		{"PRIVACY OPEN access|portability|rectification|erasure|restriction|objection subject key … [BECAUSE 'reason']", "write down that a data subject asks for something; the words are those of ERASE, RECTIFY, RESTRICT and OBJECT"},
+	}},
+	{verb: VerbVerify, words: "VERIFY REQUEST", rest: (*parser).verify, last: "only EVIDENCE 'text' may follow", help: [][2]string{
+		{"PRIVACY VERIFY REQUEST number BY 'contact'|'account'|'document' [EVIDENCE 'text']", "write down how it was checked that the data subject asks"},
+	}},
+	{verb: VerbPlan, words: "PLAN REQUEST", rest: (*parser).requestNumber, last: "nothing follows the number", help: [][2]string{
+		{"PRIVACY PLAN REQUEST number", "what answering it would do, which is what is approved"},
+	}},
+	{verb: VerbCancelRequest, words: "CANCEL REQUEST", rest: (*parser).judgeRequest, last: "nothing follows the reason", help: [][2]string{
+		{"PRIVACY CANCEL REQUEST number BECAUSE 'reason'", "the data subject took it back"},
+	}},
+	{verb: VerbExtendRequest, words: "EXTEND REQUEST", rest: (*parser).judgeRequest, last: "nothing follows the reason", help: [][2]string{
+		{"PRIVACY EXTEND REQUEST number BECAUSE 'reason'", "take the extension that the law allows; the data subject is told why"},
+	}},
+	{verb: VerbRunRequest, words: "RUN REQUEST", rest: (*parser).runRequest, last: "only DESPITE 'reason' may follow", help: [][2]string{
+		{"PRIVACY RUN REQUEST number [DESPITE 'reason']", "do what was planned, or go on; DESPITE ends an erasure though something is left"},
+	}},
+	{verb: VerbHold, words: "HOLD", right: "hold", rest: (*parser).hold, last: "UNTIL and BECAUSE may follow, in this order", help: [][2]string{
+		{"PRIVACY HOLD subject key | TABLE schema.table [UNTIL '2028-01-01'] BECAUSE 'matter'", "keep rows from being erased"},
+	}},
+	{verb: VerbLiftHold, words: "LIFT HOLD", right: "hold", rest: (*parser).liftHold, last: "nothing follows the reason", help: [][2]string{
+		{"PRIVACY LIFT HOLD number BECAUSE 'reason'", "end a hold"},
+	}},
+	{verb: VerbExplain, words: "EXPLAIN", right: "export", rest: (*parser).explain, last: "only AS TEXT, DOT or SVG may follow", help: [][2]string{
+		{"PRIVACY EXPLAIN subject [AS TEXT|DOT|SVG]", "in which tables the data of a kind of subject lies, and what becomes of it"},
 	}},
 	{verb: VerbMFA, words: "MFA", rest: (*parser).mfa, last: "nothing follows the code", help: [][2]string{
 		{"PRIVACY MFA code", "give a second factor for this session; the same as SELECT pgveil.mfa('code')"},
@@ -67,8 +115,14 @@ var verbs = []entry{
 	{verb: VerbElevate, words: "ELEVATE", rest: (*parser).elevate, last: "nothing follows the reason", help: [][2]string{
 		{"PRIVACY ELEVATE TO purpose FOR 30m BECAUSE 'reason'", "work for another purpose for a time, as far as the policy's elevations say"},
 	}},
+	{verb: VerbApproveRequest, words: "APPROVE REQUEST", rest: (*parser).judgeRequest, last: "only BECAUSE 'reason' may follow the number", help: [][2]string{
+		{"PRIVACY APPROVE REQUEST number [BECAUSE 'reason']", "a second person agrees to what was planned"},
+	}},
 	{verb: VerbApprove, words: "APPROVE", rest: (*parser).judge, last: "only BECAUSE 'reason' may follow the number", help: [][2]string{
 		{"PRIVACY APPROVE number [BECAUSE 'reason']", "put an elevation that somebody asked for in force"},
+	}},
+	{verb: VerbDenyRequest, words: "DENY REQUEST", rest: (*parser).denyRequest, last: "nothing follows the reason", help: [][2]string{
+		{"PRIVACY DENY REQUEST number CODE code BECAUSE 'reason'", "refuse it; the codes are those of the Data Rights Protocol"},
 	}},
 	{verb: VerbDeny, words: "DENY", rest: (*parser).judge, last: "only BECAUSE 'reason' may follow the number", help: [][2]string{
 		{"PRIVACY DENY number [BECAUSE 'reason']", "refuse an elevation that somebody asked for"},
@@ -128,6 +182,18 @@ var verbs = []entry{
 	{verb: VerbRestrictions, words: "SHOW RESTRICTIONS", right: "restrict", rest: (*parser).restrictions, last: "nothing follows the key", help: [][2]string{
 		{"PRIVACY SHOW RESTRICTIONS [subject [key]]", "the restrictions and objections in force"},
 	}},
+	{verb: VerbShowRequests, words: "SHOW REQUESTS", rest: (*parser).showRequests, last: "only OPEN, DUE, FAILED, DONE or ALL may follow", help: [][2]string{
+		{"PRIVACY SHOW REQUESTS [OPEN|DUE|FAILED|DONE|ALL]", "the requests that you may serve, the most urgent first"},
+	}},
+	{verb: VerbShowRequest, words: "SHOW REQUEST", rest: (*parser).requestNumber, last: "nothing follows the number", help: [][2]string{
+		{"PRIVACY SHOW REQUEST number", "how a request stands, and what happened to it"},
+	}},
+	{verb: VerbShowCertificate, words: "SHOW CERTIFICATE", rest: (*parser).requestNumber, last: "nothing follows the number", help: [][2]string{
+		{"PRIVACY SHOW CERTIFICATE number", "the signed certificate of what was done"},
+	}},
+	{verb: VerbShowHolds, words: "SHOW HOLDS", right: "hold", rest: nothing, last: "nothing follows SHOW HOLDS", help: [][2]string{
+		{"PRIVACY SHOW HOLDS", "the holds in force"},
+	}},
 	{verb: VerbWhoSaw, words: "WHO SAW", right: "audit", rest: (*parser).whoSaw, last: "SINCE and UNTIL may follow the key, in this order", help: [][2]string{
 		{"PRIVACY WHO SAW subject key [SINCE '2026-01-01'] [UNTIL '2026-02-01']", "the statements that returned or changed a subject's rows, and those that may have"},
 	}},
@@ -176,17 +242,6 @@ func (p *parser) whoSaw() *Error {
 	return p.options([]option{{"SINCE", &p.cmd.Since, maxTag}, {"UNTIL", &p.cmd.Before, maxTag}})
 }
 
-func (p *parser) erase() *Error {
-	if err := p.whom(); err != nil {
-		return err
-	}
-	var err *Error
-	if p.cmd.DryRun, err = p.accept("DRY"); err != nil || !p.cmd.DryRun {
-		return err
-	}
-	return p.expect("RUN", "an erasure that changes nothing is a DRY RUN")
-}
-
 func (p *parser) elevate() *Error {
 	const hint = "as in PRIVACY ELEVATE TO billing FOR 30m BECAUSE 'ticket 4711'"
 	if err := p.expect("TO", hint); err != nil {
@@ -230,9 +285,13 @@ func (p *parser) review() *Error {
 }
 
 func (p *parser) number() *Error {
+	return p.numberOf("an elevation", "PRIVACY SHOW ELEVATIONS lists them")
+}
+
+func (p *parser) numberOf(what, hint string) *Error {
 	id := p.peek.text
 	if p.peek.kind != tokenWord || len(id) > 18 || strings.Trim(id, "0123456789") != "" {
-		return syntax(p.peek.at, "expected the number of an elevation", "PRIVACY SHOW ELEVATIONS lists them")
+		return syntax(p.peek.at, "expected the number of "+what, hint)
 	}
 	p.cmd.ID = id
 	return p.advance()
@@ -279,15 +338,23 @@ func (p *parser) key() *Error {
 	if where {
 		return p.condition()
 	}
+	p.cmd.Key.Values, err = p.values()
+	return err
+}
+
+// values reads values with commas between them.
+func (p *parser) values() (all []string, err *Error) {
 	for {
-		if err := p.value(); err != nil {
-			return err
+		v, err := p.value()
+		if err != nil {
+			return nil, err
 		}
-		if p.peek.text != "," || p.peek.kind != tokenSymbol {
-			return nil
+		all = append(all, v)
+		if !p.peek.symbol(",") {
+			return all, nil
 		}
 		if err := p.advance(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 }
@@ -307,13 +374,15 @@ func (p *parser) condition() *Error {
 	if err := p.advance(); err != nil {
 		return err
 	}
-	return p.value()
+	value, err := p.value()
+	p.cmd.Key.Values = []string{value}
+	return err
 }
 
-func (p *parser) value() *Error {
+func (p *parser) value() (string, *Error) {
 	if p.peek.kind != tokenString && !p.peek.integer() && !p.peek.uuid() {
-		return syntax(p.peek.at, "expected a value", "write an integer, a uuid, or a string in single quotes")
+		return "", syntax(p.peek.at, "expected a value", "write an integer, a uuid, or a string in single quotes")
 	}
-	p.cmd.Key.Values = append(p.cmd.Key.Values, p.peek.text)
-	return p.advance()
+	value := p.peek.text
+	return value, p.advance()
 }
