@@ -119,6 +119,10 @@ var layers = map[string]may{
 		ours: list("alert detect policy privacy"), modules: list(pgx, "github.com/pquerna/otp"),
 		why: "what is remembered in the database, on a connection that it is given: it decides nothing but whether a code is right; policy says what auditors read",
 	},
+	"requests": {
+		ours: list("alert dsar policy privacy regime state"), modules: list(pgx),
+		why: "what becomes of requests, from receipt to certificate; dsar does what is done to rows, and knows no requests",
+	},
 	"dsar": {
 		ours: list("catalog policy privacy state"), modules: list(pgx),
 		why: "follows foreign keys on a connection that it is given; proxy and cmd are faces of it",

@@ -66,15 +66,12 @@ func (s *Service) Run(ctx context.Context, cmd privacy.Command, who string, emit
 			return err
 		})
 	case privacy.VerbErase:
-		if !cmd.DryRun {
-			return "", privacy.Fail(privacy.NotAvailable, "use DRY RUN to see what it would do", "erasing is not available yet")
-		}
 		return cmd.Verb.Tag(), s.with(ctx, cmd, func(conn *pgx.Conn, g *Graph) error {
 			report, err := DryRun(ctx, conn, g, cmd.Key)
 			if err != nil {
 				return err
 			}
-			return emitSteps(report, emit)
+			return EmitSteps(report, emit)
 		})
 	case privacy.VerbConsents:
 		return cmd.Verb.Tag(), s.consents(ctx, cmd, emit)
@@ -98,6 +95,11 @@ func (s *Service) with(ctx context.Context, cmd privacy.Command, f func(*pgx.Con
 	return s.connected(ctx, func(conn *pgx.Conn) error { return f(conn, g) })
 }
 
+// With calls f with a connection of its own and the graph of a kind of subject.
+func (s *Service) With(ctx context.Context, kind string, f func(*pgx.Conn, *Graph) error) error {
+	return s.with(ctx, privacy.Command{Subject: kind}, f)
+}
+
 // connected calls f with a connection of its own.
 func (s *Service) connected(ctx context.Context, f func(*pgx.Conn) error) (err error) {
 	conn, err := s.Connect(ctx)
@@ -112,7 +114,8 @@ func (s *Service) connected(ctx context.Context, f func(*pgx.Conn) error) (err e
 	return f(conn)
 }
 
-func emitSteps(r Report, emit func(row []string) error) error {
+// EmitSteps hands the steps of a report to emit, as rows of text.
+func EmitSteps(r Report, emit func(row []string) error) error {
 	for _, step := range r.Steps {
 		row := []string{step.Table, strconv.FormatInt(step.Rows, 10), step.Action.String(), step.Path, step.Reason}
 		if err := emit(row); err != nil {

@@ -2,10 +2,18 @@ package state
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgveil/pgveil/privacy"
 )
 
 //go:embed holds.sql
@@ -64,29 +72,44 @@ func LockHolds(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// Hold writes a hold down, which is in force with that.
-func (s *Store) Hold(ctx context.Context, h Hold) (made Hold, err error) {
-	var until any = "infinity"
-	if !h.Until.IsZero() {
-		until = h.Until
+// AddHold writes a hold down, which is in force with that until it is released
+// or until a moment, which is as PostgreSQL reads it; "" for none.
+func AddHold(ctx context.Context, tx pgx.Tx, h Hold, until string) (made Hold, err error) {
+	if until == "" {
+		until = "infinity"
 	}
-	err = s.use(ctx, "writing a hold", func(c *pgx.Conn) error {
-		rows, err := c.Query(ctx, `WITH h AS (INSERT INTO pgveil.holds (kind, key, relation, matter, made_by, ends_at)
-			VALUES ($1, $2, $3, $4, $5, $6) RETURNING *) SELECT `+holdColumns+` FROM h`, h.Kind, h.Key, h.Relation, h.Matter, h.By, until)
-		if err != nil {
-			return err
-		}
-		made, err = pgx.CollectExactlyOneRow(rows, scanHold)
-		return err
-	})
+	rows, err := tx.Query(ctx, `WITH h AS (INSERT INTO pgveil.holds (kind, key, relation, matter, made_by, ends_at)
+		VALUES ($1, $2, $3, $4, $5, $6::text::timestamptz) RETURNING *) SELECT `+holdColumns+` FROM h`, h.Kind, h.Key, h.Relation, h.Matter, h.By, until)
+	if err != nil {
+		return h, err
+	}
+	made, err = pgx.CollectExactlyOneRow(rows, scanHold)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && strings.HasPrefix(refused.Code, "22") {
+		return h, privacy.Fail(privacy.BadKey, "write it as '2028-01-01', or as '2028-01-01 12:00+01'", "UNTIL is not followed by a date or time")
+	}
 	return made, err
 }
 
-// ReleaseHold ends a hold. It tells whether it was in force.
-func (s *Store) ReleaseHold(ctx context.Context, id int64, by, why string) (released bool, err error) {
-	n, err := s.exec(ctx, "releasing a hold", `UPDATE pgveil.holds AS h SET released_at = clock_timestamp(), released_by = $2, release = $3
-		WHERE h.id = $1 AND `+HoldsInForce, id, by, why)
-	return n == 1, err
+// LiftHold ends a hold that is in force.
+func LiftHold(ctx context.Context, tx pgx.Tx, id int64, by, why string) (h Hold, err error) {
+	rows, err := tx.Query(ctx, `WITH h AS (UPDATE pgveil.holds AS h SET released_at = clock_timestamp(), released_by = $2, release = $3
+		WHERE h.id = $1 AND `+HoldsInForce+` RETURNING h.*) SELECT `+holdColumns+` FROM h`, id, by, why)
+	if err != nil {
+		return h, err
+	}
+	h, err = pgx.CollectExactlyOneRow(rows, scanHold)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return h, privacy.Fail(privacy.NotFound, "PRIVACY SHOW HOLDS lists those in force", "there is no such hold in force")
+	}
+	return h, err
+}
+
+// Digest tells a hold, and its end, from every other.
+func (h Hold) Digest() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "hold %d %q %q %q %q %q %d %d %d", h.ID, h.Kind, h.Key, h.Relation, h.Matter, h.By,
+		h.Made.UnixMicro(), h.Until.UnixMicro(), h.Released.UnixMicro()))
+	return hex.EncodeToString(sum[:])
 }
 
 // Holds gives the holds in force.

@@ -25,7 +25,7 @@ var habitsSchema string
 // Schema gives the statements that make pgveil's own tables, or what is missing
 // of them, those of ledgers included.
 func Schema(ledgers ...Ledger) string {
-	all := base + subjectsSchema + habitsSchema + honeySchema + doorsSchema + holdsSchema
+	all := base + subjectsSchema + habitsSchema + honeySchema + doorsSchema + holdsSchema + requestsSchema
 	if len(ledgers) == 0 {
 		return all
 	}

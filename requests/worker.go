@@ -1,0 +1,232 @@
+package requests
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/alert"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/privacy"
+	"github.com/pgveil/pgveil/state"
+)
+
+// Deed is something that a worker does about a request, as the access log hears
+// of it: before it counts.
+type Deed struct {
+	Request int64
+	Kind    string // of subject
+	Token   string // what the access log calls the subject
+	What    string
+	Table   string
+	Rows    int64
+	Digest  string
+}
+
+// Worker runs requests that are queued, one at a time. Any number of them may
+// work on one database, in one process or in many: each request is held by a lock
+// of the worker's own session, which is gone the moment the worker is.
+type Worker struct {
+	Service *Service
+	Name    string                                                    // as requests say who did it
+	Record  func(ctx context.Context, d Deed) (seq uint64, err error) // durable when it returns
+	Alerts  alert.Raiser                                              // nil: nobody hears
+	Log     *slog.Logger
+}
+
+// How a worker waits.
+const (
+	idle        = 5 * time.Second // between looks, where nobody says that there is something to do
+	firstWait   = 2 * time.Second // before what failed is tried again; it doubles
+	longestWait = 10 * time.Minute
+	maxAttempts = 10
+	lockClass   = 0x7067_7271 // of advisory locks on requests: "pgrq"
+)
+
+// Work runs requests until the context ends. Errors of a request are the
+// request's; what keeps the worker from its work is logged, and tried again.
+func (w *Worker) Work(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := w.session(ctx); err != nil && ctx.Err() == nil {
+			w.Log.Warn("requests: the worker begins anew", "err", err)
+			pause(ctx, idle)
+		}
+	}
+}
+
+// session works on one connection until it breaks.
+func (w *Worker) session(ctx context.Context) error {
+	conn, err := w.Service.Data.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "LISTEN "+state.RequestsChannel); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		busy, err := w.Step(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if !busy {
+			if err := await(ctx, conn, idle); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Step takes one request and runs it. busy tells whether there was one.
+func (w *Worker) Step(ctx context.Context, conn *pgx.Conn) (busy bool, err error) {
+	ids, err := state.Runnable(ctx, conn, 100)
+	if err != nil {
+		return false, state.Explain("looking for requests", err)
+	}
+	for _, id := range ids {
+		done, err := w.try(ctx, conn, id)
+		if done || err != nil {
+			return done, err
+		}
+	}
+	return false, nil
+}
+
+// try runs a request, unless another worker has it.
+func (w *Worker) try(ctx context.Context, conn *pgx.Conn, id int64) (done bool, err error) {
+	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, $2)", lockClass, int32(id)).Scan(&done); err != nil || !done {
+		return false, err
+	}
+	defer func() {
+		_, unlocked := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1, $2)", lockClass, int32(id))
+		err = errors.Join(err, unlocked)
+	}()
+	r, ok, err := w.take(ctx, id)
+	if !ok || err != nil {
+		return false, err
+	}
+	return true, w.finish(ctx, r, w.answer(ctx, conn, &r))
+}
+
+// take makes a request that may be run one that runs.
+func (w *Worker) take(ctx context.Context, id int64) (r state.Request, ok bool, err error) {
+	err = w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
+		if r, err = state.LockRequest(ctx, tx, id); err != nil {
+			return err
+		}
+		if ok = r.State == state.RequestQueued || r.State == state.RequestRunning; !ok {
+			return nil
+		}
+		again := r.State == state.RequestRunning
+		r.State = state.RequestRunning
+		r.Attempts++
+		what := "runs"
+		if again {
+			what = "goes on"
+		}
+		if err := note(ctx, tx, r, w.Name, what, "", w.witness(r, what)); err != nil {
+			return err
+		}
+		return state.SaveRequest(ctx, tx, r)
+	})
+	return r, ok, err
+}
+
+// witness records what happens to a request in the access log.
+func (w *Worker) witness(r state.Request, what string) Witness {
+	return func(ctx context.Context, digest string) error {
+		_, err := w.Record(ctx, Deed{Request: r.ID, Kind: r.Kind, Token: r.Token, What: r.What + ": " + what, Digest: digest})
+		return err
+	}
+}
+
+// answer does what a request asks for.
+func (w *Worker) answer(ctx context.Context, conn *pgx.Conn, r *state.Request) error {
+	what, _ := policy.RequestTypeNamed(r.What)
+	switch what {
+	case policy.Restriction, policy.Objection:
+		return w.restrain(ctx, r)
+	default:
+		return privacy.Fail(privacy.NotAvailable, "", "requests for %s cannot be run yet", r.What)
+	}
+}
+
+// finish writes down how a run ended. Where the context ended it did not: the
+// next worker goes on.
+func (w *Worker) finish(ctx context.Context, r state.Request, run error) error {
+	if run != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var said *privacy.Error
+	what, wait := "completed", time.Duration(0)
+	switch {
+	case run == nil && r.State == state.RequestErased:
+		what = "erased"
+	case run == nil:
+		r.State, r.Failure = state.RequestCompleted, ""
+	case errors.As(run, &said):
+		r.State, r.Failure, what = state.RequestFailed, said.Error(), "failed"
+	case r.Attempts < maxAttempts:
+		wait = min(firstWait<<r.Attempts, longestWait)
+		r.State, r.Failure, what = state.RequestQueued, "it is tried again: pgveil's log says why", "put off"
+	default:
+		r.State, r.Failure, what = state.RequestFailed, fmt.Sprintf("%d attempts failed: pgveil's log says why", r.Attempts), "failed"
+	}
+	if run != nil {
+		w.Log.Warn("requests: "+what, "request", r.ID, "err", run)
+	}
+	if r.State == state.RequestFailed {
+		w.raise(r, "request_failed", "a data subject request could not be done")
+	}
+	return w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
+		if err := note(ctx, tx, r, w.Name, what, r.Failure, w.witness(r, what)); err != nil {
+			return err
+		}
+		if wait > 0 {
+			if err := state.PutOff(ctx, tx, r.ID, wait); err != nil {
+				return err
+			}
+		}
+		return state.SaveRequest(ctx, tx, r)
+	})
+}
+
+func (w *Worker) raise(r state.Request, name, message string) {
+	if w.Alerts != nil {
+		w.Alerts.Raise(alert.Event{Name: name, Message: message, Severity: alert.Warning,
+			Details: []slog.Attr{slog.Int64("request", r.ID), slog.String("what", r.What), slog.String("due", r.Due.Format(time.DateOnly))}})
+	}
+}
+
+// restrain puts a restriction or an objection in force.
+func (w *Worker) restrain(ctx context.Context, r *state.Request) error {
+	cmd := privacy.Command{Verb: privacy.VerbRestrict, Subject: r.Kind, Key: privacy.Key{Values: r.Key}, Purpose: r.Purpose, Because: r.Reason}
+	if r.What == policy.Objection.String() {
+		cmd.Verb = privacy.VerbObject
+	}
+	_, err := w.Service.Data.Change(ctx, cmd, r.OpenedBy, w.witness(*r, "in force"))
+	return err
+}
+
+// await waits until somebody says that there is something to do, or for a while.
+func await(ctx context.Context, conn *pgx.Conn, most time.Duration) error {
+	wait, done := context.WithTimeout(ctx, most)
+	defer done()
+	_, err := conn.WaitForNotification(wait)
+	if wait.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
