@@ -145,14 +145,14 @@ var layers = map[string]may{
 	"proxy/token": {modules: list(jose), why: "verifies what others signed, by go-jose alone; reads no file and asks no network, for a session's loop calls it"},
 	"proxy/guard": {why: "counts failed logins; knows neither connections nor passwords"},
 	"proxy": {
-		ours: list("alert audit detect dsar limits policy privacy proxy/auth proxy/guard proxy/token proxy/wire recognise rewrite rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
+		ours: list("alert audit detect limits policy privacy proxy/auth proxy/guard proxy/token proxy/wire recognise requests rewrite rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
 		why: "sessions: asks rewrite, never the catalog or pg_query; frames are ours, for pgx would decode what is only relayed; the event loop is epoll",
 	},
 
 	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
 	"cmd/pgveil": {
 		ours: list(
-			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config detect docs dsar harden honey limits limits/valkey policy privacy proxy proxy/auth proxy/guard proxy/token report rewrite rewrite/cases rewrite/mask sidedoor state syslog unused",
+			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config detect docs dsar harden honey limits limits/valkey policy privacy proxy proxy/auth proxy/guard proxy/token report requests rewrite rewrite/cases rewrite/mask sidedoor state syslog unused",
 		),
 		modules: list(pgx, jose, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit", "github.com/boombuler/barcode"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group, barcode to show a QR code, jose to sign tokens for trying things out",

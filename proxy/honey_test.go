@@ -17,6 +17,7 @@ import (
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy"
+	"github.com/pgveil/pgveil/requests"
 )
 
 // gathered collects events.
@@ -224,10 +225,10 @@ func TestHoneyRequest(t *testing.T) {
 	f := start(t, database, officers, remember, func(o *proxy.Options) {
 		o.Alerts = events
 		enforcer := o.Enforcer
-		o.Privacy = &dsar.Service{
+		o.Privacy = &requests.Service{Data: &dsar.Service{
 			Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, dsn) },
 			Current: func() (*policy.Set, *catalog.Snapshot) { e := enforcer.Engine(); return e.Policy, e.Catalog },
-		}
+		}}
 	})
 	if _, err := store.PlantHoney(t.Context(), "customer", "3", true); err != nil {
 		t.Fatal(err)

@@ -19,7 +19,7 @@ func (s *session) writeDown(ctx context.Context, cmd privacy.Command, made *name
 		return nil, err
 	}
 	r := s.privacyRecord(&flight{plan: made.plan, by: made.by}, "to be written")
-	row, err := s.srv.privacy.Change(ctx, cmd, r.User, func(ctx context.Context, digest string) error {
+	rows, err := s.srv.privacy.Change(ctx, cmd, officer(made.by.access), func(ctx context.Context, digest string) error {
 		r.Event = digest
 		seq, err := s.srv.audit.Append(&r)
 		if err != nil {
@@ -30,7 +30,7 @@ func (s *session) writeDown(ctx context.Context, cmd privacy.Command, made *name
 	if err != nil {
 		return nil, err
 	}
-	return answered(cmd, [][]string{row}), nil
+	return answered(cmd, rows), nil
 }
 
 // takesTurn is catchUp where the server may not get to it, or not yet.

@@ -17,6 +17,7 @@ import (
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy"
+	"github.com/pgveil/pgveil/requests"
 	ownstate "github.com/pgveil/pgveil/state"
 )
 
@@ -31,13 +32,13 @@ func club(t testing.TB) (f *front, database string, own *pgx.Conn) {
 	}
 	f = start(t, database, string(doc), func(o *proxy.Options) {
 		enforcer := o.Enforcer
-		o.Privacy = &dsar.Service{
+		o.Privacy = &requests.Service{Data: &dsar.Service{
 			Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, dsn) },
 			Current: func() (*policy.Set, *catalog.Snapshot) {
 				e := enforcer.Engine()
 				return e.Policy, e.Catalog
 			},
-		}
+		}}
 	})
 	own = pgtest.Connect(t, dsn)
 	exec(t, own, ownstate.Schema(dsar.Ledgers(f.Enforcer.Engine().Policy)...))

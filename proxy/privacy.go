@@ -10,8 +10,9 @@ import (
 	"strings"
 
 	"github.com/pgveil/pgveil/audit"
-	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
+	"github.com/pgveil/pgveil/requests"
 	"github.com/pgveil/pgveil/rewrite"
 )
 
@@ -29,7 +30,7 @@ type request struct {
 
 // begin runs a command up to its first row, or its end. The error says that it
 // cannot be served at all.
-func (srv *Server) begin(ctx context.Context, cmd privacy.Command, who string) (*request, error) {
+func (srv *Server) begin(ctx context.Context, cmd privacy.Command, by requests.By) (*request, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &request{cmd: cmd, rows: make(chan []string), cancel: cancel}
 	srv.tasks.Go(func() {
@@ -40,7 +41,7 @@ func (srv *Server) begin(ctx context.Context, cmd privacy.Command, who string) (
 				r.err = errors.New("internal error in pgveil")
 			}
 		}()
-		r.tag, r.err = srv.privacy.Run(ctx, cmd, who, func(row []string) error {
+		r.tag, r.err = srv.privacy.Run(ctx, cmd, by, func(row []string) error {
 			select {
 			case r.rows <- slices.Clone(row):
 				return nil
@@ -109,7 +110,7 @@ func answerColumns(cmd privacy.Command) []string {
 	if cols := ownColumns(cmd.Verb); cols != nil {
 		return cols
 	}
-	return dsar.Columns(cmd)
+	return requests.Columns(cmd)
 }
 
 func withPlan(err error, p *rewrite.Plan) error {
@@ -124,32 +125,55 @@ func withPlan(err error, p *rewrite.Plan) error {
 // command about elevations needs is looked at when it runs.
 func (s *session) mayServe(cmd privacy.Command, who party, parseErr error) error {
 	right := cmd.Right()
+	forOthers := right != "" || cmd.Numbered()
 	switch {
 	case parseErr != nil:
 		return refuseRequest(parseErr)
-	case s.foreign || right != "" && s.srv.privacy == nil && ownColumns(cmd.Verb) == nil:
+	case s.foreign || forOthers && s.srv.privacy == nil && ownColumns(cmd.Verb) == nil:
 		return &rewrite.Refusal{Code: "0A000", Message: "PRIVACY commands are not served here", Hint: "connect to the database that the policy is for"}
-	case right != "" && who.access.Lacks(right):
-		return &rewrite.Refusal{
-			Code: "42501", Message: fmt.Sprintf("to %s needs a second factor", serves(right)),
-			Hint: "give it for this session: PRIVACY MFA 123456",
-		}
-	case right != "" && !who.access.May(right):
-		return &rewrite.Refusal{
-			Code: "42501", Message: fmt.Sprintf("your roles may not %s", serves(right)),
-			Hint: fmt.Sprintf("ask for a role with the right %q under privacy", right),
-		}
+	case cmd.Numbered() && !servesAny(who.access):
+		return &rewrite.Refusal{Code: "42501", Message: "your roles may not serve data subjects", Hint: "ask for a role with rights under privacy"}
+	case right != "":
+		return refuseRequest(mayServe(who.access, right))
 	default:
 		return nil
 	}
 }
 
+// servesAny tells whether an access has a right of data subjects to serve: which
+// one a command needs that is about a request by its number is known when the
+// request is.
+func servesAny(a *policy.Access) bool {
+	return slices.ContainsFunc(policy.RequestTypes(), func(t policy.RequestType) bool { return a.Holds(t.Right()) })
+}
+
+// mayServe says why an access may not serve a right; nil: it may.
+func mayServe(a *policy.Access, right string) error {
+	switch {
+	case a.Lacks(right):
+		return privacy.Fail(privacy.NotAllowed, "give it for this session: PRIVACY MFA 123456", "to %s needs a second factor", serves(right))
+	case !a.May(right):
+		return privacy.Fail(privacy.NotAllowed, fmt.Sprintf("ask for a role with the right %q under privacy", right), "your roles may not %s", serves(right))
+	default:
+		return nil
+	}
+}
+
+// officer is who gives a command to the service, and what they may.
+func officer(a *policy.Access) requests.By {
+	return requests.By{User: a.User, Proven: a.Claim.Proven(), May: func(right string) error { return mayServe(a, right) }}
+}
+
 // serves says what a right is to.
 func serves(right string) string {
-	if right == containRight {
+	switch right {
+	case containRight:
 		return right + " users"
+	case "hold":
+		return "hold rows back from erasure"
+	default:
+		return right + " data subjects"
 	}
-	return right + " data subjects"
 }
 
 // refuseRequest turns what the service says into a refusal.
@@ -194,7 +218,7 @@ func (s *session) request(ctx context.Context, made *named) (*request, error) {
 		r, err := s.writeDown(ctx, cmd, made)
 		return r, withPlan(refuseRequest(err), made.plan)
 	}
-	r, err := s.srv.begin(ctx, cmd, made.by.access.User)
+	r, err := s.srv.begin(ctx, cmd, officer(made.by.access))
 	if err != nil {
 		return nil, withPlan(refuseRequest(err), made.plan)
 	}

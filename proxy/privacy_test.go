@@ -14,6 +14,7 @@ import (
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy"
+	"github.com/pgveil/pgveil/requests"
 )
 
 const notesPolicy = `
@@ -37,13 +38,13 @@ INSERT INTO notes SELECT g, 1, repeat('x', 10000) FROM generate_series(1, 10000)
 DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'petra') THEN CREATE ROLE petra LOGIN; END IF; END $$`)
 	f := start(t, database, notesPolicy, func(o *proxy.Options) {
 		enforcer := o.Enforcer
-		o.Privacy = &dsar.Service{
+		o.Privacy = &requests.Service{Data: &dsar.Service{
 			Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, dsn) },
 			Current: func() (*policy.Set, *catalog.Snapshot) {
 				e := enforcer.Engine()
 				return e.Policy, e.Catalog
 			},
-		}
+		}}
 	})
 	before := heap()
 	conn := f.loggedIn(t, database, "petra")

@@ -19,11 +19,11 @@ import (
 	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/detect"
-	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/limits"
 	"github.com/pgveil/pgveil/proxy/auth"
 	"github.com/pgveil/pgveil/proxy/guard"
 	"github.com/pgveil/pgveil/proxy/token"
+	"github.com/pgveil/pgveil/requests"
 	"github.com/pgveil/pgveil/state"
 )
 
@@ -33,13 +33,13 @@ type Options struct {
 	Upstream    Upstream
 	Enforcer    *Enforcer
 	Audit       *audit.Log
-	Durable     bool            // answers about governed data wait for their records to be durable
-	Privacy     *dsar.Service   // serves data subject requests; nil refuses them
-	Names       NameSubjects    // of data subjects in the access log; nil: they have none
-	Quarantines *state.Store    // remembers quarantines, and what proxies ask of each other; nil: they are this proxy's alone
-	State       *state.Store    // remembers elevations and second factors; nil: nothing is remembered
-	Name        string          // of this proxy among those of the database; "": it has one that means nothing
-	Tokens      *token.Verifier // of those who sign who the end user is; nil: nobody does
+	Durable     bool              // answers about governed data wait for their records to be durable
+	Privacy     *requests.Service // serves data subject requests; nil refuses them
+	Names       NameSubjects      // of data subjects in the access log; nil: they have none
+	Quarantines *state.Store      // remembers quarantines, and what proxies ask of each other; nil: they are this proxy's alone
+	State       *state.Store      // remembers elevations and second factors; nil: nothing is remembered
+	Name        string            // of this proxy among those of the database; "": it has one that means nothing
+	Tokens      *token.Verifier   // of those who sign who the end user is; nil: nobody does
 
 	TLS       *tls.Config       // towards clients; nil: in clear only
 	ClearToo  bool              // with TLS: connections in clear are let in as well
@@ -86,7 +86,7 @@ type Server struct {
 	audit     *audit.Log
 	sealing   Sealing
 	durable   bool
-	privacy   *dsar.Service
+	privacy   *requests.Service
 	state     *state.Store
 	name      string
 	tokens    *token.Verifier

@@ -121,6 +121,9 @@ func (s *Service) Change(ctx context.Context, cmd privacy.Command, by By, witnes
 
 // transact runs f in a transaction on the tables of requests.
 func (s *Service) transact(ctx context.Context, mode pgx.TxAccessMode, f func(pgx.Tx) error) error {
+	if s.Store == nil {
+		return privacy.Fail(privacy.NotAvailable, "", "pgveil remembers nothing here")
+	}
 	err := s.Store.Use(ctx, func(c *pgx.Conn) error {
 		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: mode}, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, "SET LOCAL search_path = pg_catalog; SET LOCAL TimeZone = 'UTC'"); err != nil {

@@ -177,6 +177,9 @@ func (s *Service) liftHold(ctx context.Context, cmd privacy.Command, by By, witn
 }
 
 func (s *Service) holds(ctx context.Context, emit func([]string) error) error {
+	if s.Store == nil {
+		return privacy.Fail(privacy.NotAvailable, "", "pgveil remembers nothing here")
+	}
 	all, err := s.Store.Holds(ctx)
 	for _, h := range all {
 		if err := emit(holdRow(h)); err != nil {

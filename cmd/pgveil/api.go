@@ -27,12 +27,14 @@ import (
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/proxy"
+	"github.com/pgveil/pgveil/requests"
+	"github.com/pgveil/pgveil/state"
 )
 
 // api serves over HTTP what PRIVACY commands do to ledgers and sessions. Who asks is known by
 // a token, and may do what the policy's user may.
 type api struct {
-	service  *dsar.Service
+	service  *requests.Service
 	server   *proxy.Server // whose sessions are contained; nil: none are
 	log      *slog.Logger
 	audit    *audit.Log
@@ -50,11 +52,13 @@ const (
 )
 
 // privacyService serves what is about data subjects, by the policy in force.
-func (p *process) privacyService() *dsar.Service {
-	return &dsar.Service{Connect: p.own.open, Current: func() (*policy.Set, *catalog.Snapshot) {
+func (p *process) privacyService(key []byte) *requests.Service {
+	data := &dsar.Service{Connect: p.own.open, Current: func() (*policy.Set, *catalog.Snapshot) {
 		e := p.enforcer.Engine()
 		return e.Policy, e.Catalog
 	}}
+	store := &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Alerts: p.alerts}
+	return &requests.Service{Data: data, Store: store, Tokens: store.SubjectTokens}
 }
 
 // startAPI serves requests until the context ends, where any are to be served.
@@ -72,7 +76,7 @@ func (p *process) startAPI(ctx context.Context, tasks *sync.WaitGroup, failed ch
 
 // openAPI listens for requests. What it gives serves them until its context ends.
 func (p *process) openAPI() (func(context.Context) error, error) {
-	a := &api{service: p.privacyService(), server: p.server, log: p.log, audit: p.audit, database: p.cfg.Database, tokens: p.cfg.API.Tokens, turns: make(chan struct{}, maxAPIRequests)}
+	a := &api{service: p.privacy, server: p.server, log: p.log, audit: p.audit, database: p.cfg.Database, tokens: p.cfg.API.Tokens, turns: make(chan struct{}, maxAPIRequests)}
 	if _, err := a.user(""); err != nil && !errors.Is(err, errNoToken) {
 		return nil, err
 	}
@@ -199,7 +203,7 @@ func (a *api) caller(r *http.Request) (by proxy.Officer, err error) {
 	if err != nil {
 		return by, fmt.Errorf("the client's address: %w", err)
 	}
-	set, _ := a.service.Current()
+	set, _ := a.service.Data.Current()
 	by.From = from.Addr().Unmap()
 	by.Access, err = set.Decide(policy.Claim{Login: user, From: by.From})
 	var unknown *policy.UnknownLoginError

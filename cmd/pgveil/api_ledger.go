@@ -14,9 +14,10 @@ import (
 	strict "github.com/go-jose/go-jose/v4/json" // refuses a name that is there twice
 
 	"github.com/pgveil/pgveil/audit"
-	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/proxy"
+	"github.com/pgveil/pgveil/requests"
 )
 
 // routes are the requests that are served, and the commands that they are.
@@ -169,25 +170,35 @@ func (a *api) mayAsk(by proxy.Officer, cmd privacy.Command) error {
 			return err
 		}
 	}
-	if right := cmd.Right(); right == "" || !access.May(right) {
+	if cmd.Numbered() {
+		return nil // which right it needs depends on what was asked for: asker
+	}
+	return mayBy(access, cmd.Right())
+}
+
+// mayBy says why a token's user may not serve a right.
+func mayBy(access *policy.Access, right string) error {
+	if right == "" || !access.May(right) {
 		return privacy.Fail(privacy.NotAllowed, fmt.Sprintf("ask for a role with the right %q under privacy, which needs no second factor", right),
 			"the token's user may not do this")
 	}
 	return nil
 }
 
+// asker is a token's user, as the service knows who asks. A token that is known
+// says for certain whose it is.
+func asker(by proxy.Officer) requests.By {
+	return requests.By{User: by.Access.User, Proven: true, May: func(right string) error { return mayBy(by.Access, right) }}
+}
+
 // run runs a command once its record is durable.
 func (a *api) run(ctx context.Context, cmd privacy.Command, record audit.Record, by proxy.Officer) (rows [][]string, err error) {
 	if cmd.Changes() {
 		record.Message = "to be written"
-		row, err := a.service.Change(ctx, cmd, record.User, func(ctx context.Context, digest string) error {
+		return a.service.Change(ctx, cmd, asker(by), func(ctx context.Context, digest string) error {
 			record.Event = digest
 			return a.witness(ctx, record)
 		})
-		if err != nil {
-			return nil, err
-		}
-		return [][]string{row}, nil
 	}
 	record.Message = "begun"
 	if err := a.witness(ctx, record); err != nil {
@@ -196,7 +207,7 @@ func (a *api) run(ctx context.Context, cmd privacy.Command, record audit.Record,
 	if proxy.ContainmentColumns(cmd.Verb) != nil {
 		return a.contain(ctx, cmd, by)
 	}
-	_, err = a.service.Run(ctx, cmd, record.User, func(row []string) error { rows = append(rows, row); return nil })
+	_, err = a.service.Run(ctx, cmd, asker(by), func(row []string) error { rows = append(rows, row); return nil })
 	return rows, err
 }
 
@@ -213,7 +224,7 @@ func columnsOf(cmd privacy.Command) []string {
 	if columns := proxy.ContainmentColumns(cmd.Verb); columns != nil {
 		return columns
 	}
-	return dsar.Columns(cmd)
+	return requests.Columns(cmd)
 }
 
 // named gives rows with the names of their columns.

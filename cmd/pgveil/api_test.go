@@ -26,6 +26,7 @@ import (
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/requests"
 	"github.com/pgveil/pgveil/state"
 )
 
@@ -65,10 +66,10 @@ func clubAPI(t *testing.T) (url string, a *api, auditDir string, conn *pgx.Conn)
 		tokens += user + " " + hex.EncodeToString(digest[:]) + "\n"
 	}
 	a = &api{
-		service: &dsar.Service{
+		service: &requests.Service{Data: &dsar.Service{
 			Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, dsn) },
 			Current: func() (*policy.Set, *catalog.Snapshot) { return set, cat },
-		},
+		}},
 		log: slog.New(slog.NewTextHandler(io.Discard, nil)), audit: log, database: "club",
 		tokens: filepath.Join(t.TempDir(), "tokens"), turns: make(chan struct{}, maxAPIRequests),
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/proxy"
 	"github.com/pgveil/pgveil/proxy/auth"
+	"github.com/pgveil/pgveil/requests"
 	"github.com/pgveil/pgveil/rewrite"
 	"github.com/pgveil/pgveil/rewrite/mask"
 	"github.com/pgveil/pgveil/state"
@@ -116,6 +117,7 @@ type process struct {
 	issuers     *issuers   // of tokens
 	doorWatch   *doorWatch // of connections around pgveil; nil: nobody looks for them
 	enforcer    *proxy.Enforcer
+	privacy     *requests.Service // what is about data subjects
 	server      *proxy.Server
 
 	failing  failing
@@ -190,6 +192,7 @@ func (p *process) start(ctx context.Context) (err error) {
 	if p.counters, err = openCounters(p.cfg, derive(key, "counters"), p.alerts, p.registry); err != nil {
 		return err
 	}
+	p.privacy = p.privacyService(key)
 	options, err := p.options(key)
 	if err != nil {
 		return err
@@ -271,7 +274,7 @@ func (p *process) loadEngine(ctx context.Context) (*rewrite.Engine, error) {
 func (p *process) options(key []byte) (proxy.Options, error) {
 	o := proxy.Options{
 		Database: p.cfg.Database, Enforcer: p.enforcer, Audit: p.audit, Durable: p.cfg.Audit.Durability == "intent",
-		Privacy: p.privacyService(), Appended: p.cfg.Auth.AppendedCode,
+		Privacy: p.privacy, Appended: p.cfg.Auth.AppendedCode,
 		State:       &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Alerts: p.alerts},
 		Quarantines: &state.Store{Use: p.contain.use}, Name: proxyName(),
 		Watcher: detect.New(maxPeople), Habits: &state.Store{Use: p.habits.use},
