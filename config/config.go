@@ -40,6 +40,8 @@ type Config struct {
 	Limits   Limits   `yaml:"limits"`
 	Log      Log      `yaml:"log"`
 
+	DSAR DSAR `yaml:"dsar"` // requests of data subjects
+
 	Doors *SideDoors `yaml:"side_doors"` // connections around pgveil; absent: nobody looks for them
 
 	File string `yaml:"-"` // where it was read from
@@ -175,6 +177,7 @@ func (c *Config) resolve(dir string) {
 	paths = append(append(append(paths, c.tokenPaths()...), c.Server.loginPaths()...), c.Audit.paths()...)
 	paths = append(paths, c.Counters.paths()...)
 	paths = append(paths, c.Alerts.paths()...)
+	paths = append(paths, c.DSAR.paths()...)
 	if c.TLS != nil {
 		paths = append(paths, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA)
 		for i := range c.TLS.CRL {
@@ -245,6 +248,7 @@ func (c *Config) validate() error {
 	c.Audit.validate(bad)
 	c.Counters.validate(bad)
 	c.Alerts.validate(bad)
+	c.DSAR.validate(bad)
 	oneOf("audit.durability", c.Audit.Durability, "intent", "relaxed")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")

@@ -21,6 +21,7 @@ type Deed struct {
 	Request int64
 	Kind    string // of subject
 	Token   string // what the access log calls the subject
+	By      string
 	What    string
 	Table   string
 	Rows    int64
@@ -140,7 +141,7 @@ func (w *Worker) take(ctx context.Context, id int64) (r state.Request, ok bool, 
 // witness records what happens to a request in the access log.
 func (w *Worker) witness(r state.Request, what string) Witness {
 	return func(ctx context.Context, digest string) error {
-		_, err := w.Record(ctx, Deed{Request: r.ID, Kind: r.Kind, Token: r.Token, What: r.What + ": " + what, Digest: digest})
+		_, err := w.Record(ctx, Deed{Request: r.ID, Kind: r.Kind, Token: r.Token, By: w.Name, What: r.What + ": " + what, Digest: digest})
 		return err
 	}
 }
@@ -181,7 +182,7 @@ func (w *Worker) finish(ctx context.Context, r state.Request, run error) error {
 		w.Log.Warn("requests: "+what, "request", r.ID, "err", run)
 	}
 	if r.State == state.RequestFailed {
-		w.raise(r, "request_failed", "a data subject request could not be done")
+		w.raise(r, alert.Event{Name: "request_failed", Severity: alert.Warning, Message: "a data subject request could not be done"})
 	}
 	return w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
 		if err := note(ctx, tx, r, w.Name, what, r.Failure, w.witness(r, what)); err != nil {
@@ -196,11 +197,12 @@ func (w *Worker) finish(ctx context.Context, r state.Request, run error) error {
 	})
 }
 
-func (w *Worker) raise(r state.Request, name, message string) {
-	if w.Alerts != nil {
-		w.Alerts.Raise(alert.Event{Name: name, Message: message, Severity: alert.Warning,
-			Details: []slog.Attr{slog.Int64("request", r.ID), slog.String("what", r.What), slog.String("due", r.Due.Format(time.DateOnly))}})
+func (w *Worker) raise(r state.Request, e alert.Event) {
+	if w.Alerts == nil {
+		return
 	}
+	e.Details = []slog.Attr{slog.Int64("request", r.ID), slog.String("what", r.What), slog.String("due", r.Due.Format(time.DateOnly))}
+	w.Alerts.Raise(e)
 }
 
 // restrain puts a restriction or an objection in force.

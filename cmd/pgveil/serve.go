@@ -351,6 +351,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	})
 	p.table.run(sessions, &tasks)
 	tasks.Go(func() { p.keepElevations(accepting) })
+	p.startWorkers(accepting, &tasks)
 	tasks.Go(func() { p.keepHabits(sessions) })
 	tasks.Go(func() { keepCounters(sessions, p.counters, p.log) })
 	tasks.Go(func() { p.keepContained(sessions) })
