@@ -32,6 +32,7 @@ func verbs() []verb {
 		{"user", "make what logins need: verifiers of passwords, second factors", runUser},
 		{"alert", "try out where alerts go, and list which there are", runAlert},
 		{"quarantine", "keep users, logins and addresses out", runQuarantine},
+		{"dsar", "answer data subjects", runDsar},
 		{"schema", "make the tables in which pgveil remembers", runSchema},
 		{"doors", "list connections that go around pgveil", runDoors},
 		{"harden", "find ways around pgveil in the server, and close them", runHarden},
