@@ -19,13 +19,20 @@ func (g *Graph) closure() string {
 	for _, group := range g.groups {
 		switch {
 		case group[0] == 0: // no reference to the subject's own table is followed
-		case len(group) > 1:
+		case g.Tables[group[0]].heir:
+			parts = append(parts, fmt.Sprintf("r%d (o, c) AS (SELECT o, c FROM r0 WHERE o = %d)", group[0], g.Tables[group[0]].Relation.OID))
+		case len(group) > 1 || g.recurs(group[0]):
 			parts = append(parts, g.cycle(group)...)
 		default:
 			parts = append(parts, fmt.Sprintf("r%d (o, c) AS (%s)", group[0], union(g.steps(group[0], edge.follows))))
 		}
 	}
 	return "WITH RECURSIVE " + strings.Join(parts, ",\n")
+}
+
+// recurs tells whether rows of a table are followed to others of it.
+func (g *Graph) recurs(table int) bool {
+	return slices.ContainsFunc(g.links, func(e edge) bool { return e.follows() && e.child == table && e.parent == table })
 }
 
 // found names the places of all rows of a table that are found, those that
@@ -84,6 +91,9 @@ func (g *Graph) cycle(group []int) []string {
 
 // refers is the condition under which the row c refers to the row p.
 func refers(l *Link) string {
+	if l.by != nil {
+		return l.by.Refers("c", "p")
+	}
 	conditions := make([]string, len(l.Columns))
 	for i := range l.Columns {
 		conditions[i] = equal("c", l, i, "p."+quote(l.RefColumns[i]))
@@ -91,15 +101,10 @@ func refers(l *Link) string {
 	return strings.Join(conditions, " AND ")
 }
 
-// equal compares the i-th column of a link with a value of the column that it
-// refers to. A declared reference may be of another type; then
-// the value is cast, so that an index on the column that refers still serves.
+// equal compares the i-th column of a foreign key with a value of the column that
+// it refers to.
 func equal(alias string, l *Link, i int, value string) string {
 	from, _ := l.From.Column(l.Columns[i])
-	to, _ := l.To.Column(l.RefColumns[i])
-	if l.Declared && from.Type.Base != to.Type.Base && !(integer(from.Type) && integer(to.Type)) {
-		value = cast(value, from.Type)
-	}
 	return fmt.Sprintf("%s.%s OPERATOR(%s.=) %s", alias, quote(from.Name), quote(operatorSchema(from.Type)), value)
 }
 
@@ -121,19 +126,53 @@ func (g *Graph) notShared(table int, alias string) string {
 // namesOther is the condition under which a row names a counterpart. It is
 // never null.
 func namesOther(c counterpart, alias string) string {
-	var conditions []string
-	for _, name := range c.Columns {
-		conditions = append(conditions, alias+"."+quote(name)+" IS NOT NULL")
+	if c.by != nil {
+		return c.declaredOther(alias)
 	}
+	conditions := c.present(alias)
 	if c.same {
 		var same []string
-		for i, ref := range c.RefColumns {
-			own := fmt.Sprintf("(SELECT o.%s FROM %s WHERE o.tableoid = $1::oid AND o.ctid = $2::tid)", quote(ref), as(c.To, "o"))
-			same = append(same, equal(alias, c.Link, i, own))
+		for i := range c.RefColumns {
+			same = append(same, equal(alias, c.Link, i, c.ownValue(i)))
 		}
 		conditions = append(conditions, "("+strings.Join(same, " AND ")+") IS NOT TRUE")
 	}
 	return "(" + strings.Join(conditions, " AND ") + ")"
+}
+
+// present gives the conditions that a row has values in all of the columns.
+func (c counterpart) present(alias string) []string {
+	var conditions []string
+	for _, name := range c.Columns {
+		conditions = append(conditions, alias+"."+quote(name)+" IS NOT NULL")
+	}
+	return conditions
+}
+
+// declaredOther is namesOther of a reference that the policy declares.
+func (c counterpart) declaredOther(alias string) string {
+	conditions := append(c.present(alias), c.by.Applies(alias))
+	switch {
+	case c.same:
+		own := make([]string, len(c.RefColumns))
+		for i := range own {
+			own[i] = c.ownValue(i)
+		}
+		conditions = append(conditions, c.by.Others(alias, own))
+	case c.Many():
+		conditions = append(conditions, c.by.Others(alias, []string{"NULL"}))
+	}
+	return "(" + strings.Join(conditions, " AND ") + ")"
+}
+
+// ownValue is what the subject's own row has in the i-th column that a reference
+// leads to. A declared one leads to rows of what inherits from the table as well.
+func (c counterpart) ownValue(i int) string {
+	table := as(c.To, "o")
+	if c.by != nil {
+		table = pgx.Identifier{c.by.To.Schema, c.by.To.Name}.Sanitize() + " AS o"
+	}
+	return fmt.Sprintf("(SELECT o.%s FROM %s WHERE o.tableoid = $1::oid AND o.ctid = $2::tid)", quote(c.RefColumns[i]), table)
 }
 
 // as names a table in FROM. A table that others inherit from stands for its
@@ -156,10 +195,6 @@ func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 // cast casts to a type without its modifier, which would cut what is too long.
 func cast(value string, t catalog.Type) string {
 	return fmt.Sprintf("CAST(%s AS %s)", value, pgx.Identifier{t.Schema, t.Name}.Sanitize())
-}
-
-func integer(t catalog.Type) bool {
-	return slices.Contains([]string{"int2", "int4", "int8"}, t.Base)
 }
 
 // operatorSchema gives the schema of a type's own operator =. That of a base

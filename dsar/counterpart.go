@@ -20,7 +20,7 @@ type counterpart struct {
 // counterpart adds one to a table.
 func (b *builder) counterpart(t *Table, l *Link, kind string) {
 	same := kind == b.graph.Subject.Name
-	if same && len(t.in) == 1 && t.in[0] == l {
+	if same && len(t.in) == 1 && t.in[0] == l && !l.Many() {
 		return // a row that is found by nothing else names nobody else
 	}
 	var others []string // columns of other references, and of the primary key

@@ -35,7 +35,8 @@ type Table struct {
 
 	nearest      string // the shortest of them
 	index        int
-	in           []*Link // those by which rows are found
+	heir         bool    // of the subject's own table, so that the subject's own row may lie here
+	in           []*Link // those by which rows are found; of an heir one without columns
 	counterparts []counterpart
 }
 
@@ -104,6 +105,9 @@ func (b *builder) build() error {
 	// Where two kinds share a table, it is that of the graph's.
 	for _, s := range append(b.set.Subjects(), b.graph.Subject) {
 		b.kinds[b.whole(s.Relation)] = s.Name
+		for _, heir := range b.heirs(s.Relation) {
+			b.kinds[heir] = s.Name
+		}
 	}
 	b.links = b.allLinks()
 	if err := b.root(); err != nil {
@@ -126,16 +130,15 @@ func (b *builder) root() error {
 	if r.Kind != catalog.Table && r.Kind != catalog.PartitionedTable {
 		return fmt.Errorf("%s is not a table", r.QualifiedName())
 	}
-	for _, other := range b.cat.Relations() {
-		if !other.Partition && slices.Contains(other.Parents, r.OID) {
-			return fmt.Errorf("%s inherits from %s: not supported", other.QualifiedName(), r.QualifiedName())
-		}
-	}
 	b.graph.key = []string{s.Key}
 	if slices.Contains(r.PrimaryKey, r.ColumnIndex(s.Key)) && len(r.PrimaryKey) > 1 {
 		b.graph.key = columnNames(r, r.PrimaryKey)
 	}
 	b.add(r, r.QualifiedName())
+	for _, heir := range b.heirs(r) {
+		t := b.add(heir, heir.QualifiedName())
+		t.heir, t.in = true, []*Link{{From: heir, To: r}}
+	}
 	return nil
 }
 
@@ -214,12 +217,12 @@ func (b *builder) elsewhere(l *Link, parent *Table) string {
 	}
 	kind, isSubject := b.kinds[from]
 	switch {
-	case from == parent.Relation && parent.index == 0:
-		return "leads to another " + b.graph.Subject.Name
-	case from == parent.Relation:
-		return "a table that refers to itself: the rows may be of others"
+	case isSubject && kind == b.graph.Subject.Name && (parent.index == 0 || parent.heir):
+		return "leads to another " + kind
 	case isSubject:
 		return "leads to another subject: " + kind
+	case from == parent.Relation && !l.Confirmed:
+		return "a table that refers to itself: the rows may be of others"
 	}
 	return ""
 }
@@ -282,6 +285,9 @@ func (b *builder) order() {
 func (b *builder) comparable() error {
 	for _, e := range b.graph.links {
 		for _, name := range e.Columns {
+			if e.Many() {
+				continue // compared as text
+			}
 			c, ok := e.From.Column(name)
 			if ok && c.Type.Kind == 'd' && c.Type.BaseSchema != "pg_catalog" {
 				return fmt.Errorf("%s.%s is of a domain over %s: not supported", e.From.QualifiedName(), name, c.Type.Base)

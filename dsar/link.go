@@ -15,19 +15,47 @@ type Link struct {
 	Columns, RefColumns []string          // of From and To, one for one
 	Declared            bool              // by the policy: no constraint stands behind it
 	Loose               bool              // ON DELETE SET NULL or SET DEFAULT: the row lives on without what it refers to
+	Confirmed           bool              // the policy says that what refers by it is the subject's, though it is a table that refers to itself
+
+	by *policy.Reference // of a declared one
 }
 
-// String names the columns that refer: crm.orders.customer_id.
+// String names the columns that refer: crm.orders.customer_id. Of a reference
+// that holds for some rows, or lies within JSON, it says so.
 func (l *Link) String() string {
+	name := l.From.QualifiedName() + ".(" + strings.Join(l.Columns, ", ") + ")"
 	if len(l.Columns) == 1 {
-		return l.From.QualifiedName() + "." + l.Columns[0]
+		name = l.From.QualifiedName() + "." + l.Columns[0]
 	}
-	return l.From.QualifiedName() + ".(" + strings.Join(l.Columns, ", ") + ")"
+	if l.by == nil {
+		return name
+	}
+	if l.by.Path != nil {
+		name += ":" + strings.Join(l.by.Path, ".")
+	}
+	for i, w := range l.by.Where {
+		word := " where "
+		if i > 0 {
+			word = " and "
+		}
+		name += word + w.Column + " is " + strings.Join(w.Values, " or ")
+	}
+	return name
 }
+
+// Many tells whether one row may refer to several by it: an array, or JSON.
+// Such a reference is not ended by NULL, which would end those to others too.
+func (l *Link) Many() bool { return l.by != nil && l.by.Many() }
+
+// sometimes tells whether only some rows have the reference.
+func (l *Link) sometimes() bool { return l.by != nil && l.by.Where != nil }
 
 // nullable gives the columns that can be set null to end the reference.
 func (l *Link) nullable() []string {
 	var found []string
+	if l.Many() {
+		return nil
+	}
 	for _, name := range l.Columns {
 		if c, ok := l.From.Column(name); ok && !c.NotNull && !c.Generated {
 			found = append(found, name)
@@ -37,7 +65,7 @@ func (l *Link) nullable() []string {
 }
 
 // mandatory tells whether no row is without the reference.
-func (l *Link) mandatory() bool { return len(l.nullable()) == 0 }
+func (l *Link) mandatory() bool { return !l.Many() && !l.sometimes() && len(l.nullable()) == 0 }
 
 // allLinks gives every reference between governed relations, in the order of the
 // relations' names.
@@ -58,23 +86,40 @@ func (b *builder) allLinks() []*Link {
 		}
 	}
 	for _, s := range b.set.Subjects() {
-		for _, ref := range s.References {
-			links = b.declare(links, s, ref)
+		for i := range s.References {
+			links = b.declare(links, &s.References[i])
 		}
 	}
 	return links
 }
 
-// declare adds a reference of the policy, unless it repeats a foreign key.
-func (b *builder) declare(links []*Link, s policy.Subject, ref policy.Reference) []*Link {
-	l := &Link{From: ref.Relation, To: s.Relation, Columns: []string{ref.Column}, RefColumns: []string{s.Key}, Declared: true}
-	known := slices.ContainsFunc(links, func(k *Link) bool {
-		return k.From == l.From && k.To == l.To && slices.Equal(k.Columns, l.Columns)
-	})
-	if known {
+// declare adds a reference of the policy, and where it leads to a table that
+// others inherit from one to each of those: a constraint would hold for the
+// table's own rows only. One that repeats a foreign key confirms it.
+func (b *builder) declare(links []*Link, ref *policy.Reference) []*Link {
+	repeats := func(k *Link) bool {
+		return k.From == ref.Relation && k.To == ref.To && slices.Equal(k.Columns, ref.Columns) && slices.Equal(k.RefColumns, ref.ToColumns)
+	}
+	if i := slices.IndexFunc(links, repeats); i >= 0 && ref.Plain() && (links[i].by == nil || links[i].by.Plain()) {
+		links[i].Confirmed = true
 		return links
 	}
-	return append(links, l)
+	for _, to := range append([]*catalog.Relation{ref.To}, b.heirs(ref.To)...) {
+		links = append(links, &Link{From: ref.Relation, To: to, Columns: ref.Columns, RefColumns: ref.ToColumns, Declared: true, Confirmed: true, by: ref})
+	}
+	return links
+}
+
+// heirs gives the tables that inherit from one, near and far, other than as its
+// partitions.
+func (b *builder) heirs(of *catalog.Relation) []*catalog.Relation {
+	var found []*catalog.Relation
+	for _, r := range b.cat.Relations() {
+		if r != of && !r.Partition && slices.Contains(b.ancestry(r), of) {
+			found = append(found, r)
+		}
+	}
+	return found
 }
 
 // ancestry gives a relation and what it inherits from other than as a

@@ -91,7 +91,8 @@ func (g *Graph) find(ctx context.Context, tx pgx.Tx, key privacy.Key) (subject, 
 		values[i] = v
 	}
 	var s subject
-	var matches, namesakes int64
+	var matches int64
+	var namesakes []int64
 	err = tx.QueryRow(ctx, g.lookup(columns), values...).Scan(&s.table, &s.tuple, &s.key, &s.now, &matches, &namesakes)
 	var refused *pgconn.PgError
 	switch {
@@ -103,11 +104,8 @@ func (g *Graph) find(ctx context.Context, tx pgx.Tx, key privacy.Key) (subject, 
 		return subject{}, fmt.Errorf("finding the %s: %w", g.Subject.Name, err)
 	case matches > 1:
 		return subject{}, privacy.Fail(privacy.Ambiguous, "ask for one by "+strings.Join(g.key, ", "), "%d of kind %q match", matches, g.Subject.Name)
-	case namesakes > 1 && g.declared():
-		return subject{}, privacy.Fail(privacy.Ambiguous, "", "%d of kind %q have this %s, and some references name them by it alone",
-			namesakes, g.Subject.Name, g.Subject.Key)
 	}
-	return s, nil
+	return s, g.alone(namesakes)
 }
 
 // columns gives those that a key has values for.
@@ -142,18 +140,8 @@ func (g *Graph) lookup(columns []string) string {
 		value := cast(fmt.Sprintf("$%d::text", i+1), column.Type)
 		where = append(where, fmt.Sprintf("c.%s OPERATOR(%s.=) %s", quote(name), quote(operatorSchema(column.Type)), value))
 	}
-	namesakes := "1::bigint"
-	if len(g.key) > 1 {
-		k := quote(g.Subject.Key)
-		namesakes = fmt.Sprintf("(SELECT count(*) FROM %s WHERE n.%s = c.%s)", as(root, "n"), k, k)
-	}
 	return fmt.Sprintf("SELECT c.tableoid, c.ctid, jsonb_build_object(%s)::text, now(), count(*) OVER (), %s FROM %s WHERE %s LIMIT 1",
-		strings.Join(key, ", "), namesakes, as(root, "c"), strings.Join(where, " AND "))
-}
-
-// declared tells whether some reference names a subject by the policy's key.
-func (g *Graph) declared() bool {
-	return slices.ContainsFunc(g.links, func(e edge) bool { return e.Declared && e.parent == 0 })
+		strings.Join(key, ", "), g.namesakes("c"), g.family("c"), strings.Join(where, " AND "))
 }
 
 // typed names columns with their types.

@@ -95,8 +95,8 @@ type KeyColumns struct {
 // subject's own table its key, of others the end of every shortest way along
 // foreign keys and declared references, to each kind of subject. There are
 // none where no way leads to one. ok is false where it cannot be said whose a
-// row is: the ways are too many, or the rows are those of a view, which may
-// repeat them.
+// row is: the ways are too many, a reference names several or is one that only
+// some rows have, or the rows are those of a view, which may repeat them.
 func (a *Access) SubjectKeys(r *catalog.Relation) (keys []SubjectKey, ok bool) {
 	if a.decisions == nil {
 		return nil, false
@@ -119,7 +119,7 @@ func (s *Set) SubjectKeys(r *catalog.Relation) (keys []SubjectKey, ok bool) {
 		chains = chains[i : i+1] // a subject's own table: its rows are about nobody else
 	}
 	for _, c := range chains {
-		if c.ways > maxWays {
+		if c.ways > maxWays || c.vague || c.partial {
 			return nil, false
 		}
 		keys = append(keys, s.keysAlong(c, consentAlias, 1)...)
@@ -139,17 +139,13 @@ func (s *Set) keysAlong(c chain, alias string, depth int) (keys []SubjectKey) {
 			keys = append(keys, SubjectKey{Kind: c.subject.Name, SQL: alias + "." + quoteName(way.columns[i]), Columns: way.columns[i : i+1]})
 			continue
 		}
-		var conditions []string
-		for i, column := range way.columns {
-			conditions = append(conditions, equal(way.to, way.refs[i], inner, alias+"."+quoteName(column)))
-		}
 		next := c
 		if way.to != c.subject.Relation {
 			next = chainTo(s.belongs[way.to], c.subject.Name)
 		}
 		for _, key := range s.keysAlong(next, inner, depth+1) {
 			sql := fmt.Sprintf("(SELECT %s FROM %s.%s AS %s WHERE %s)",
-				key.SQL, quoteName(way.to.Schema), quoteName(way.to.Name), inner, strings.Join(conditions, " AND "))
+				key.SQL, quoteName(way.to.Schema), quoteName(way.to.Name), inner, strings.Join(way.refers(alias, inner), " AND "))
 			between := KeyColumns{way.to, slices.Concat(way.refs, key.Columns)}
 			keys = append(keys, SubjectKey{Kind: c.subject.Name, SQL: sql, Columns: way.columns, Through: append(slices.Clone(key.Through), between)})
 		}

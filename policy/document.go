@@ -83,7 +83,7 @@ type subject struct {
 	findBy     []pattern
 	consent    *consentColumns
 	ledger     bool // pgveil itself keeps consents, restrictions and objections
-	references []pattern
+	references []reference
 	erase      []handling
 }
 

@@ -51,7 +51,7 @@ func TestSetDescribesItself(t *testing.T) {
 	s := docsSet(t)
 	subjects := s.Subjects()
 	if len(subjects) != 1 || subjects[0].Relation.Name != "customers" || subjects[0].Key != "id" ||
-		subjects[0].Consent.Given != "given_at" || subjects[0].References[0].Column != "customer_ref" {
+		subjects[0].Consent.Given != "given_at" || subjects[0].References[0].Columns[0] != "customer_ref" {
 		t.Errorf("Subjects() = %+v", subjects)
 	}
 	class, ok := s.Class(subjects[0].Relation, "ssn")

@@ -58,14 +58,6 @@ func (r *reader) consent(n *yaml.Node) *consentColumns {
 	return c
 }
 
-func (r *reader) reference(n *yaml.Node) pattern {
-	var p pattern
-	r.fields(n, "a reference", keys{
-		"from": func(n *yaml.Node) { p = r.name(n, "a column", 3) },
-	}, "from")
-	return p
-}
-
 // class reads the short form, a list of columns, or the long form.
 func (r *reader) class(name word, n *yaml.Node) {
 	r.naming(name, "class")

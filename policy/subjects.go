@@ -18,7 +18,7 @@ type Subject struct {
 	FindBy     []string      // columns by which one may be looked up
 	Consent    *ConsentTable // nil when the database records no consents
 	Ledger     *Ledger       // nil when pgveil keeps none
-	References []Reference   // columns that hold Key without a foreign key
+	References []Reference   // what refers to it, or to rows that are its, without a foreign key
 	Erase      []Handling    // of relations that say so; rows of all others are deleted
 }
 
@@ -26,12 +26,6 @@ type Subject struct {
 type ConsentTable struct {
 	Relation                           *catalog.Relation
 	Subject, Purpose, Given, Withdrawn string
-}
-
-// Reference is a column that refers to a subject though no constraint says so.
-type Reference struct {
-	Relation *catalog.Relation
-	Column   string
 }
 
 // subjects resolves the subjects.
@@ -46,11 +40,7 @@ func (c *compiler) subjects() {
 		for _, p := range s.findBy {
 			subject.FindBy = append(subject.FindBy, c.column(r, p))
 		}
-		for _, p := range s.references {
-			for _, key := range c.columns(p) {
-				subject.References = append(subject.References, Reference{key.relation, key.relation.Columns[key.index].Name})
-			}
-		}
+		subject.References = c.references(s, subject)
 		subject.Erase = c.handlings(s)
 		if s.ledger {
 			subject.Ledger = c.ledger(s, r)
@@ -96,7 +86,34 @@ func (c *compiler) moment(r *catalog.Relation, p pattern) {
 // step leads from a relation to one that its rows belong to.
 type step struct {
 	to            *catalog.Relation
-	columns, refs []string // columns equal refs, one for one
+	columns, refs []string   // columns equal refs, one for one
+	by            *Reference // of the policy; nil for a foreign key
+}
+
+// sometimes tells whether only some rows have the step.
+func (s step) sometimes() bool { return s.by != nil && s.by.Where != nil }
+
+// holdsKey tells whether what the columns hold can stand for what they refer to.
+func (s step) holdsKey() bool {
+	if s.by == nil {
+		return true
+	}
+	from, _ := s.by.Relation.Column(s.columns[0])
+	to, _ := s.to.Column(s.refs[0])
+	return !s.by.Many() && !s.by.FoldCase && from.Type.Base == to.Type.Base
+}
+
+// refers gives the conditions under which the row alias takes the step to the row
+// inner.
+func (s step) refers(alias, inner string) []string {
+	if s.by != nil {
+		return []string{s.by.Refers(alias, inner)}
+	}
+	var conditions []string
+	for i, column := range s.columns {
+		conditions = append(conditions, equal(s.to, s.refs[i], inner, alias+"."+quoteName(column)))
+	}
+	return conditions
 }
 
 // chain is the way from a relation to a subject: nothing when it is the
@@ -105,7 +122,9 @@ type step struct {
 type chain struct {
 	subject *Subject
 	steps   []step
-	ways    int // how many chains there are in all, up to maxWays+1
+	ways    int  // how many chains there are in all, up to maxWays+1
+	vague   bool // one row may lead to several subjects by one step, or to none though it has the step
+	partial bool // some step is one that only some rows have
 }
 
 // maxWays bounds the chains that one consent filter, or the search for whose a
@@ -126,25 +145,44 @@ func reach(governed []*table, subjects []Subject) map[*catalog.Relation][]chain 
 		subject := &subjects[i]
 		steps := stepsTo(governed, subject)
 		distance := distances(steps, partsOf(governed, subject.Relation))
-		ways := map[*catalog.Relation]int{}
+		found := map[*catalog.Relation]chain{}
 		for _, r := range nearestFirst(distance) {
-			d := distance[r]
-			c := chain{subject: subject, ways: 1}
-			if d > 0 {
-				c.steps = slices.DeleteFunc(slices.Clone(steps[r]), func(s step) bool {
-					to, reached := distance[s.to]
-					return !reached || to != d-1
-				})
-				c.ways = 0
-			}
-			for _, s := range c.steps {
-				c.ways = min(c.ways+ways[s.to], maxWays+1)
-			}
-			ways[r] = c.ways
-			chains[r] = append(chains[r], c)
+			found[r] = newChain(subject, r, steps[r], distance, found)
+			chains[r] = append(chains[r], found[r])
 		}
 	}
 	return chains
+}
+
+// newChain gives the chain of a relation, of which those of all nearer ones are
+// known. Steps that only some rows have count beside the shortest.
+func newChain(subject *Subject, r *catalog.Relation, all []step, distance map[*catalog.Relation]int, known map[*catalog.Relation]chain) chain {
+	c := chain{subject: subject}
+	if distance[r] == 0 {
+		c.ways = 1
+		return c
+	}
+	nearest := distance[r]
+	for _, s := range all {
+		if to, reached := distance[s.to]; reached && !s.sometimes() {
+			nearest = min(nearest, to)
+		}
+	}
+	for _, s := range all {
+		to, reached := distance[s.to]
+		switch {
+		case !reached || s.to == r || !s.sometimes() && to > nearest:
+		case to >= distance[r]:
+			c.ways = maxWays + 1 // round in a circle: nobody can say whose the row is
+		default:
+			next := known[s.to]
+			c.steps = append(c.steps, s)
+			c.ways = min(c.ways+next.ways, maxWays+1)
+			c.vague = c.vague || next.vague || s.by != nil && (s.by.Many() || !s.by.unique(subject))
+			c.partial = c.partial || next.partial || s.sometimes()
+		}
+	}
+	return c
 }
 
 func nearestFirst(distance map[*catalog.Relation]int) []*catalog.Relation {
@@ -184,13 +222,14 @@ func stepsTo(governed []*table, subject *Subject) map[*catalog.Relation][]step {
 			for _, fk := range from.ForeignKeys {
 				to := named[catalog.Name{Schema: fk.RefSchema, Name: fk.RefTable}]
 				if to != nil {
-					steps[t.relation] = append(steps[t.relation], step{to, fk.Columns, fk.RefColumns})
+					steps[t.relation] = append(steps[t.relation], step{to, fk.Columns, fk.RefColumns, nil})
 				}
 			}
 		}
 	}
-	for _, ref := range subject.References {
-		steps[ref.Relation] = append(steps[ref.Relation], step{subject.Relation, []string{ref.Column}, []string{subject.Key}})
+	for i := range subject.References {
+		ref := &subject.References[i]
+		steps[ref.Relation] = append(steps[ref.Relation], step{ref.To, ref.Columns, ref.ToColumns, ref})
 	}
 	return steps
 }
@@ -209,28 +248,45 @@ func ancestry(r *catalog.Relation, byOID map[uint32]*catalog.Relation) []*catalo
 	return line
 }
 
-// distances gives how many steps each relation is from the nearest goal.
+// distances gives how many steps each relation is from the nearest goal. One with
+// steps that only some of its rows have is farther than all that those lead to,
+// so that none of them is left out for another that is shorter.
 func distances(steps map[*catalog.Relation][]step, goals []*catalog.Relation) map[*catalog.Relation]int {
-	distance := map[*catalog.Relation]int{}
+	return rounds(steps, goals, rounds(steps, goals, nil))
+}
+
+// rounds gives in which round each relation is reached from the goals.
+func rounds(steps map[*catalog.Relation][]step, goals []*catalog.Relation, awaited map[*catalog.Relation]int) map[*catalog.Relation]int {
+	round := map[*catalog.Relation]int{}
 	for _, goal := range goals {
-		distance[goal] = 0
+		round[goal] = 0
 	}
-	for frontier := 1; ; frontier++ {
-		var next []*catalog.Relation
-		for r, ways := range steps {
-			_, reached := distance[r]
-			near := slices.ContainsFunc(ways, func(s step) bool { d, ok := distance[s.to]; return ok && d == frontier-1 })
-			if !reached && near {
-				next = append(next, r)
-			}
+	for n := 1; ; n++ {
+		next := nextRound(steps, round, awaited)
+		if next == nil {
+			next = nextRound(steps, round, nil) // those that are left wait for each other
 		}
-		if len(next) == 0 {
-			return distance
+		if next == nil {
+			return round
 		}
 		for _, r := range next {
-			distance[r] = frontier
+			round[r] = n
 		}
 	}
+}
+
+// nextRound gives the relations with a step to one that is reached, but those
+// that wait for another.
+func nextRound(steps map[*catalog.Relation][]step, round, awaited map[*catalog.Relation]int) (next []*catalog.Relation) {
+	in := func(m map[*catalog.Relation]int, r *catalog.Relation) bool { _, ok := m[r]; return ok }
+	for r, ways := range steps {
+		near := slices.ContainsFunc(ways, func(s step) bool { return s.to != r && in(round, s.to) })
+		waits := slices.ContainsFunc(ways, func(s step) bool { return s.sometimes() && s.to != r && in(awaited, s.to) && !in(round, s.to) })
+		if near && !waits && !in(round, r) {
+			next = append(next, r)
+		}
+	}
+	return next
 }
 
 // consentAlias is the name by which a consent filter calls the relation that
@@ -244,7 +300,7 @@ const consentAlias = "pgveil_t"
 func (s *Set) consent(r *catalog.Relation, p *purpose, f form) string {
 	var all []string
 	for _, c := range s.reach[r] {
-		if c.ways > maxWays {
+		if c.ways > maxWays || c.vague {
 			return "false"
 		}
 		if c.subject.Ledger != nil {
@@ -262,25 +318,39 @@ func (s *Set) via(c chain, alias string, depth int, and string, f form, whose fu
 	if len(c.steps) == 0 {
 		return whose(alias + "." + quoteName(c.subject.Key))
 	}
-	var all []string
+	var all, some []string
 	for _, way := range c.steps {
-		next := chainTo(s.belongs[way.to], c.subject.Name)
-		if i := slices.Index(way.refs, c.subject.Key); c.subject.Ledger != nil && len(next.steps) == 0 && i >= 0 {
-			all = append(all, whose(alias+"."+quoteName(way.columns[i]))) // it holds the key itself
-			continue
+		condition := s.along(c, way, alias, depth, and, f, whose)
+		if way.sometimes() {
+			applies := way.by.Applies(alias)
+			some = append(some, applies)
+			if and == " OR " {
+				condition = "(" + applies + " AND " + condition + ")"
+			} else {
+				condition = "(NOT " + applies + " OR " + condition + ")"
+			}
 		}
-		inner := fmt.Sprintf("pgveil_%d", depth)
-		conditions := make([]string, 0, len(way.columns)+1)
-		for i, column := range way.columns {
-			conditions = append(conditions, equal(way.to, way.refs[i], inner, alias+"."+quoteName(column)))
-		}
-		conditions = append(conditions, s.via(next, inner, depth+1, and, f, whose))
-		all = append(all, exists(way.to, inner, conditions, f.fence()))
+		all = append(all, condition)
+	}
+	if and != " OR " && len(some) == len(all) {
+		all = append(all, "("+strings.Join(some, " OR ")+")") // what belongs to nobody is as what has no key
 	}
 	if and == " OR " && len(all) > 1 {
 		return "(" + strings.Join(all, and) + ")"
 	}
 	return strings.Join(all, and)
+}
+
+// along follows one step of a chain.
+func (s *Set) along(c chain, way step, alias string, depth int, and string, f form, whose func(value string) string) string {
+	next := chainTo(s.belongs[way.to], c.subject.Name)
+	i := slices.Index(way.refs, c.subject.Key)
+	if c.subject.Ledger != nil && len(next.steps) == 0 && i >= 0 && way.holdsKey() {
+		return whose(alias + "." + quoteName(way.columns[i])) // it holds the key itself
+	}
+	inner := fmt.Sprintf("pgveil_%d", depth)
+	conditions := append(way.refers(alias, inner), s.via(next, inner, depth+1, and, f, whose))
+	return exists(way.to, inner, conditions, f.fence())
 }
 
 // chainTo gives, of a relation's chains, the one to a kind of subject.
