@@ -66,6 +66,9 @@ func (s *Service) Run(ctx context.Context, cmd privacy.Command, who string, emit
 			return err
 		})
 	case privacy.VerbErase:
+		if !cmd.DryRun {
+			return "", privacy.Fail(privacy.NotAvailable, "use DRY RUN to see what it would do", "to erase takes a request")
+		}
 		return cmd.Verb.Tag(), s.with(ctx, cmd, func(conn *pgx.Conn, g *Graph) error {
 			report, err := DryRun(ctx, conn, g, cmd.Key)
 			if err != nil {

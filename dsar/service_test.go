@@ -73,7 +73,7 @@ func TestService(t *testing.T) {
 		}
 	}
 	for sql, code := range map[string]privacy.Code{
-		"PRIVACY ERASE customer 1":                     privacy.NotAvailable,
+		"PRIVACY ERASE customer 1 BECAUSE 'x'":         privacy.NotAvailable,
 		"PRIVACY EXPORT customer 99":                   privacy.NotFound,
 		"PRIVACY EXPORT custmer 1":                     privacy.NoSubject,
 		"PRIVACY EXPORT customer 'x'":                  privacy.BadKey,
