@@ -128,6 +128,11 @@ var layers = map[string]may{
 		why: "follows foreign keys on a connection that it is given; proxy and cmd are faces of it",
 	},
 
+	"erasures": {
+		ours: list("audit catalog policy report"), modules: list(pgx, "golang.org/x/sys", "golang.org/x/mod/sumdb/note"),
+		why: "a file and what it says of a database, on a connection that it is given; who erases is an argument; sys for a lock and for room, note for signatures",
+	},
+
 	"harden": {modules: list(pgx), why: "asks a server and says what to change, on a connection that it is given: it knows no policy and no configuration"},
 
 	"honey": {

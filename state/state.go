@@ -22,10 +22,13 @@ var subjectsSchema string
 //go:embed habits.sql
 var habitsSchema string
 
+//go:embed erasures.sql
+var erasuresSchema string
+
 // Schema gives the statements that make pgveil's own tables, or what is missing
 // of them, those of ledgers included.
 func Schema(ledgers ...Ledger) string {
-	all := base + subjectsSchema + habitsSchema + honeySchema + doorsSchema + holdsSchema + requestsSchema
+	all := base + subjectsSchema + habitsSchema + honeySchema + doorsSchema + holdsSchema + requestsSchema + erasuresSchema
 	if len(ledgers) == 0 {
 		return all
 	}
