@@ -125,8 +125,8 @@ type Place struct {
 
 // NewCertificate fills in the proofs of records, checks that the certificate is
 // whole and says nothing of whom it is about, and signs it. Among the records must
-// be that of the ledger's outcome, as Entry.Record gives it, and all must be under
-// a signed checkpoint. secrets are what the subject was known by. What is given
+// be one whose Event is the digest of the ledger's outcome, and all must be under a
+// signed checkpoint. secrets are what the subject was known by. What is given
 // back is the certificate as a file.
 func NewCertificate(c Certificate, by Issuer, records []Place, secrets ...string) ([]byte, error) {
 	signed, err := c.issue(by, records, secrets)

@@ -2,10 +2,10 @@
 // so that it can be proved years later and done again after a restore.
 //
 //	ledger, err := erasures.Open(path, erasures.NewKey(secret), erasures.Options{})
-//	person, err := erasures.Find(ctx, conn, subject, "42") // before a row is touched
+//	person, err := erasures.Find(ctx, conn, subject, name) // dsar.Resolved.Name, before a row is touched
 //	where, err := erasures.Locate(ctx, conn)
 //	begun, err := ledger.Intend(erasures.Intention{Request: 17, Person: person, Plan: plan.Hash(), Database: where})
-//	seq, err := log.Append(begun.Record())
+//	… a record of the access log, whose Event is begun.Digest.String() …
 //	… the erasure …
 //	err = erasures.See(ctx, conn, begun) // the database knows
 //	done, err := ledger.Done(begun.Seq, erasures.Outcome{Database: where})
@@ -14,7 +14,8 @@
 //	file, err := erasures.NewCertificate(erasures.Certificate{Request: 17, …, Ledger: erasures.Reference(begun, done)},
 //		erasures.Issuer{Key: key}, []erasures.Place{{Dir: dir, Seq: seq}}, append(person.Identifiers, person.Key)...)
 //
-// Each step may be done again by who goes on after a crash, in this order: Intend
+// The records let the ledger and the log vouch for each other: neither can be cut
+// back unseen while the other one is whole. Each step may be done again by who goes on after a crash, in this order: Intend
 // and Done give the entry that there is, See notes it once.
 //
 // # The ledger

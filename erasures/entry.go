@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/pgveil/pgveil/audit"
 )
 
 // State is what an entry says. The zero State is none.
@@ -135,13 +133,4 @@ func marshal(v any) ([]byte, error) {
 	e.SetEscapeHTML(false)
 	err := e.Encode(v)
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
-}
-
-// Record gives what the access log is to say of an entry, so that each vouches
-// for the other: the ledger cannot be cut back unseen while the log is whole.
-func (e Entry) Record() *audit.Record {
-	return &audit.Record{
-		Kind: audit.KindPrivacy, Command: "ERASE", Event: e.Digest.String(),
-		Message: fmt.Sprintf("ledger of erasures: entry %d, %s, request %d", e.Seq, e.State, e.Request),
-	}
 }
