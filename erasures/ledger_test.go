@@ -98,20 +98,20 @@ func TestLedger(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger")
 	l, _ := opened(t, path, key)
 	entry := must[erasures.Entry](t)
-	ada := entry(l.Intend(intention(17, "42", "Ada@Example.com", "+49 30 1234567")))
+	ada := entry(l.Intend(intention(17, "42", "Lovelace@Example.com", "+49 30 1234567")))
 	if again := entry(l.Intend(intention(17, "42"))); again.Seq != ada.Seq {
 		t.Errorf("the same erasure begun again is entry %d, not %d", again.Seq, ada.Seq)
 	}
-	if yes, err := l.Erased("customer", "ada@example.com"); yes || err != nil {
+	if yes, err := l.Erased("customer", "lovelace@example.com"); yes || err != nil {
 		t.Errorf("before it is done: %v, %v", yes, err)
 	}
 	done := entry(l.Done(ada.Seq, erasures.Outcome{Database: place}))
 	if again := entry(l.Done(ada.Seq, erasures.Outcome{})); again.Digest != done.Digest {
 		t.Error("done again is another entry")
 	}
-	bob := entry(l.Intend(intention(18, "43", "bob@example.com")))
+	bob := entry(l.Intend(intention(18, "43", "marlow@example.com")))
 	entry(l.Fail(bob.Seq, erasures.Outcome{Note: "a hold"}))
-	anew := entry(l.Intend(intention(19, "42", "ada@example.com")))
+	anew := entry(l.Intend(intention(19, "42", "lovelace@example.com")))
 	entry(l.Fail(anew.Seq, erasures.Outcome{Note: "a hold"}))
 	again, _ := opened(t, path, other, key)
 	for _, tt := range []struct {
@@ -119,11 +119,11 @@ func TestLedger(t *testing.T) {
 		erased   bool
 	}{
 		{"customer", "42", true},
-		{"customer", "ADA@example.com ", true},
+		{"customer", "LOVELACE@example.com ", true},
 		{"customer", "0049 (30) 123-4567", true},
 		{"customer", "43", false}, // it was given up
-		{"customer", "bob@example.com", false},
-		{"lead", "ada@example.com", false},
+		{"customer", "marlow@example.com", false},
+		{"lead", "lovelace@example.com", false},
 		{"customer", "", false},
 	} {
 		for name, l := range map[string]*erasures.Ledger{"who wrote it": l, "another key's": again} {
@@ -140,7 +140,7 @@ func TestLedger(t *testing.T) {
 		t.Errorf("Summary = %+v, %v", s, err)
 	}
 	text := must[[]byte](t)(os.ReadFile(path))
-	for _, secret := range []string{"ada", "bob", "1234567", `"42"`} {
+	for _, secret := range []string{"lovelace", "marlow", "1234567", `"42"`} {
 		if strings.Contains(strings.ToLower(string(text)), secret) {
 			t.Errorf("%q is in the file", secret)
 		}
@@ -185,7 +185,7 @@ func written(t *testing.T) []byte {
 	path := filepath.Join(t.TempDir(), "ledger")
 	l, _ := opened(t, path, key)
 	entry := must[erasures.Entry](t)
-	first := entry(l.Intend(intention(1, "42", "ada@example.com")))
+	first := entry(l.Intend(intention(1, "42", "lovelace@example.com")))
 	entry(l.Done(first.Seq, erasures.Outcome{}))
 	return must[[]byte](t)(os.ReadFile(path))
 }
@@ -262,9 +262,11 @@ func TestEveryByte(t *testing.T) {
 // cut it back: what was durable may be missing.
 func TestReplaced(t *testing.T) {
 	for name, act := range map[string]func(path string) error{
-		"cut":      func(path string) error { return os.Truncate(path, 0) },
-		"replaced": func(path string) error { return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, nil, 0o600)) },
-		"removed":  os.Remove,
+		"cut": func(path string) error { return os.Truncate(path, 0) },
+		"replaced": func(path string) error {
+			return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, nil, 0o600))
+		},
+		"removed": os.Remove,
 	} {
 		path := filepath.Join(t.TempDir(), "ledger")
 		l, _ := opened(t, path, key)
@@ -368,7 +370,7 @@ func FuzzRead(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	begun, err := l.Intend(intention(1, "42", "ada@example.com"))
+	begun, err := l.Intend(intention(1, "42", "lovelace@example.com"))
 	if err == nil {
 		_, err = l.Done(begun.Seq, erasures.Outcome{Note: "<&>\u2028"})
 	}
