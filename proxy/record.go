@@ -17,6 +17,9 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 	if durably && s.hurriedC {
 		return errWaits
 	}
+	if err := s.refuseRestored(f, p); err != nil {
+		return err
+	}
 	if len(p.Signs) > 0 {
 		if err := s.stopInjected(f.by, p); err != nil {
 			return err

@@ -69,6 +69,8 @@ type Options struct {
 	Counters *limits.Book // counts what limits are of; nil: nothing is limited
 	CountKey []byte       // by which data subjects are known there
 
+	Held func() string // why statements on governed data are refused now; "": they are not; nil: never
+
 	Watcher *detect.Detector // watches what people do; nil: nobody does
 	Habits  *state.Store     // keeps what it is to remember of them; nil: nothing is
 
@@ -109,6 +111,7 @@ type Server struct {
 	waiting   chan struct{} // one for each connection that is not logged in
 	slowed    chan struct{} // one for each login that has to wait
 	turnstile turnstile
+	held      func() string
 	book      *limits.Book
 	countKey  []byte
 	masked    atomic.Uint64 // counts the limits that were reached at which values are hidden
@@ -159,7 +162,7 @@ func New(o Options) (*Server, error) {
 		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		guard: o.Guard, suspect: o.Suspect, slowed: make(chan struct{}, max(1, o.MaxUnauthorized/4)),
 		turnstile: turnstile{most: o.MaxPerAddress, inside: map[netip.Prefix]int{}},
-		book:      o.Counters, countKey: o.CountKey,
+		book:      o.Counters, countKey: o.CountKey, held: o.Held,
 		quarantines: o.Quarantines, name: strings.TrimSpace(o.Name + " " + newID()[:8]),
 		watcher: o.Watcher, habits: o.Habits,
 		alerts: o.Alerts, log: o.Log, metrics: newMetrics(o.Metrics), now: o.Now, sessions: map[*session]struct{}{},
