@@ -166,7 +166,7 @@ func (c *compiler) columnsOfOne(all []pattern, own *catalog.Relation) (r *catalo
 		last := p.parts[len(p.parts)-1].text
 		switch {
 		case of.ColumnIndex(last) < 0:
-			c.unknown(p.pos, "column of "+of.QualifiedName(), p.text, columnNames(of))
+			c.unknown(p.pos, "column of "+of.QualifiedName(), last, columnNames(of))
 			return nil, nil
 		case r != nil && of != r:
 			c.add(p.pos, "the columns of a reference are all of one table: %s is not of %s", p.text, r.QualifiedName())
