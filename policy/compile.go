@@ -84,6 +84,7 @@ func Compile(d *Document, cat *catalog.Snapshot, options ...Option) (*Set, error
 	c.subjects()
 	c.roles()
 	c.rules()
+	c.erasings()
 	c.users()
 	c.elevations()
 	c.factor()

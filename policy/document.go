@@ -100,6 +100,7 @@ type class struct {
 	seal    string
 	about   string
 	scan    scan
+	erase   erasing
 }
 
 type role struct {

@@ -52,7 +52,7 @@ func (d *Document) Classes() []Class {
 	var list []Class
 	for _, name := range slices.Sorted(maps.Keys(d.classes)) {
 		c := d.classes[name]
-		list = append(list, Class{name, c.special, c.seal, c.about})
+		list = append(list, Class{name, c.special, c.seal, c.about, c.erase.Erasing})
 	}
 	return list
 }

@@ -17,6 +17,7 @@ type Class struct {
 	Special bool   // a special category (GDPR, Article 9)
 	Seal    string // randomized, deterministic, or "" for a column that is not sealed
 	About   string
+	Erase   Erasing // what an erasure makes of its values in rows that stay
 }
 
 // Open tells whether everybody who reaches a table sees the class.
@@ -49,7 +50,7 @@ func (s *Set) Class(r *catalog.Relation, column string) (class Class, ok bool) {
 		return Class{}, false
 	}
 	c := s.doc.classes[t.classes[i]]
-	return Class{c.name.text, c.special, c.seal, c.about}, true
+	return Class{c.name.text, c.special, c.seal, c.about, c.erase.Erasing}, true
 }
 
 // Users gives the users by name.

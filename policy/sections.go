@@ -78,6 +78,7 @@ func (r *reader) class(name word, n *yaml.Node) {
 		"seal":    func(n *yaml.Node) { c.seal = seals[r.oneOf(n, "seal", seals[1:]...)+1] },
 		"about":   func(n *yaml.Node) { c.about = r.text(n, "a text").text },
 		"scan":    func(n *yaml.Node) { c.scan = r.scan(n, "scan", scanWords) },
+		"erase":   func(n *yaml.Node) { c.erase = r.erasing(n) },
 	}, "columns")
 	if name.text == openClass && (c.special || c.seal != "") {
 		r.add(name.pos, "open columns are shown to everybody: they are neither special nor sealed")
