@@ -7,7 +7,7 @@ import (
 	"github.com/pgveil/pgveil/catalog"
 )
 
-func parseAndCompile(text string, cat *catalog.Snapshot) (*Set, error) {
+func compiledWith(text string, cat *catalog.Snapshot) (*Set, error) {
 	d, err := Parse(File{"p.yaml", text})
 	if err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func TestErasing(t *testing.T) {
 	} {
 		text := "version: 1\nmode: enforce\nclasses:\n  open: [\"crm.*.*\"]\n  name: {columns: [crm.customers.first_name], erase: \"" + tt.written + "\"}\n"
 		cat := crm()
-		set, err := parseAndCompile(text, cat)
+		set, err := compiledWith(text, cat)
 		if tt.problem != "" {
 			if err == nil || !strings.Contains(err.Error(), tt.problem) {
 				t.Errorf("erase: %s gives %v, want an error with %q", tt.written, err, tt.problem)
