@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -30,9 +31,10 @@ func club(t testing.TB) (f *front, database string, own *pgx.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f = start(t, database, string(doc), func(o *proxy.Options) {
+	store, remember := remembers(t, database, new(atomic.Int64))
+	f = start(t, database, string(doc), remember, func(o *proxy.Options) {
 		enforcer := o.Enforcer
-		o.Privacy = &requests.Service{Data: &dsar.Service{
+		o.Privacy = &requests.Service{Store: store, Tokens: store.SubjectTokens, Data: &dsar.Service{
 			Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, dsn) },
 			Current: func() (*policy.Set, *catalog.Snapshot) {
 				e := enforcer.Engine()
