@@ -13,6 +13,7 @@ type DSAR struct {
 	Recipient string `yaml:"recipient"` // whom those are encrypted to, as age writes it; absent: they are not
 
 	Ledger           string `yaml:"ledger"`             // file of who was erased; absent: erasures.ledger in audit.dir
+	KeyBefore        string `yaml:"key_before"`         // of the ledger: the key file before the one in key
 	HoldAfterRestore bool   `yaml:"hold_after_restore"` // statements are refused from when a restore is noticed until its erasures were done again
 }
 
@@ -33,7 +34,7 @@ func (c *Config) ErasuresLedger() string {
 	return filepath.Join(c.Audit.Dir, "erasures.ledger")
 }
 
-func (d *DSAR) paths() []*string { return []*string{&d.Packages, &d.Ledger} }
+func (d *DSAR) paths() []*string { return []*string{&d.Packages, &d.Ledger, &d.KeyBefore} }
 
 func (d *DSAR) validate(bad func(key, format string, args ...any)) {
 	if most := 16 * runtime.NumCPU(); d.Running() < 0 || d.Running() > most {

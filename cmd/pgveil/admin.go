@@ -41,8 +41,8 @@ func (p *process) serveAdmin(ctx context.Context, ln net.Listener) error {
 	return nil
 }
 
-// ready tells whether statements can be served: the server answers, and the
-// access log takes records.
+// ready tells whether statements can be served: the server answers, the access
+// log takes records, and the database is not held after a restore.
 func (p *process) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -53,6 +53,10 @@ func (p *process) ready(w http.ResponseWriter, r *http.Request) {
 	if _, err := p.enforcer.Look(ctx); err != nil {
 		p.log.Warn("not ready", "err", err)
 		http.Error(w, "server or policy: see pgveil's log", http.StatusServiceUnavailable)
+		return
+	}
+	if why := p.restored.held(); why != "" {
+		http.Error(w, why+": run pgveil dsar replay", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ready")

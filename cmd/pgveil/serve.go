@@ -114,8 +114,9 @@ type process struct {
 	users       atomic.Pointer[auth.Users]       // of the users file
 	revocations atomic.Pointer[auth.Revocations] // of certificates; nil: there are no lists
 	logins      serverLogins
-	issuers     *issuers   // of tokens
-	doorWatch   *doorWatch // of connections around pgveil; nil: nobody looks for them
+	issuers     *issuers      // of tokens
+	doorWatch   *doorWatch    // of connections around pgveil; nil: nobody looks for them
+	restored    *restoreWatch // compares the database with the ledger of erasures
 	enforcer    *proxy.Enforcer
 	privacy     *requests.Service // what is about data subjects
 	server      *proxy.Server
@@ -192,6 +193,9 @@ func (p *process) start(ctx context.Context) (err error) {
 	if p.counters, err = openCounters(p.cfg, derive(key, "counters"), p.alerts, p.registry); err != nil {
 		return err
 	}
+	if p.restored, err = newRestoreWatch(ctx, p, key); err != nil {
+		return err
+	}
 	p.privacy = p.privacyService(key)
 	options, err := p.options(key)
 	if err != nil {
@@ -211,7 +215,7 @@ func (p *process) start(ctx context.Context) (err error) {
 }
 
 func (p *process) close() error {
-	errs := []error{p.doorWatch.close()} // it needs memory
+	errs := []error{p.doorWatch.close(), p.restored.close()} // the former needs memory
 	if p.verify != nil {
 		errs = append(errs, p.verify.Close(context.Background()))
 	}
@@ -281,6 +285,7 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 		MockKey: derive(key, "mock salts"), LoginTimeout: p.cfg.Limits.LoginTimeout,
 		MaxUnauthorized: p.cfg.Limits.Unauthenticated, KeepAfter: p.cfg.Server.Keep, Loops: p.cfg.Limits.Loops, Alerts: p.alerts, Log: p.log, Metrics: p.registry,
 	}
+	o.Held = p.restored.held
 	o.Counters, o.CountKey = p.counters, derive(key, "counted subjects")
 	if p.names != nil {
 		o.Names = (&state.Store{Use: p.names.use}).SubjectTokens
@@ -357,6 +362,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	tasks.Go(func() { p.keepContained(sessions) })
 	tasks.Go(func() { p.hearOthers(sessions) })
 	tasks.Go(func() { p.keepHoney(accepting) })
+	tasks.Go(func() { p.restored.run(accepting) })
 	p.doorWatch.run(accepting, &tasks)
 	tasks.Go(func() { p.destroySealed(accepting) })
 	tasks.Go(func() { p.keepRoles(accepting) })

@@ -105,7 +105,7 @@ const (
 )
 
 func (p *process) troubles() []*trouble {
-	list := p.auditTroubles()
+	list := append(p.auditTroubles(), p.restored.troubles()...)
 	list = append(list,
 		&trouble{Event: alert.Event{Name: "reload_failed", Severity: alert.Warning, Message: "policy or catalog could not be reloaded: what was in force stays in force"}, wrong: p.failing.reload.Load},
 		&trouble{Event: alert.Event{Name: "catalog_unseen", Severity: alert.Warning, Message: "it cannot be seen whether the schema has changed"}, after: p.cfg.Limits.Refresh + brief, wrong: p.failing.look.Load},
