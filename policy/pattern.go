@@ -200,3 +200,21 @@ func Tables(text string, cat *catalog.Snapshot) (tables []*catalog.Relation, err
 	}
 	return tables, nil
 }
+
+// Exists tells whether a pattern, schema.table or schema.table.column, of which
+// each part may hold *, names anything that a policy could speak of.
+func Exists(text string, cat *catalog.Snapshot) (bool, error) {
+	p, err := parsePattern(text)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range cat.Relations() {
+		if !r.Governed() || !hasRows(r.Kind) || r.Schema == OwnSchema {
+			continue
+		}
+		if p.matches(r.Schema, r.Name) || len(p.parts) == 3 && matchColumns(nil, r, p) != nil {
+			return true, nil
+		}
+	}
+	return false, nil
+}
