@@ -82,17 +82,12 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000Z
 
 // list lists requests.
 func (s *Service) list(ctx context.Context, cmd privacy.Command, by By, emit func([]string) error) error {
-	states := []state.RequestState{state.RequestOpen, state.RequestReady, state.RequestQueued, state.RequestRunning, state.RequestErased, state.RequestReview, state.RequestFailed}
-	switch cmd.Request.Format {
-	case "FAILED":
-		states = []state.RequestState{state.RequestFailed, state.RequestReview}
-	case "DONE":
-		states = []state.RequestState{state.RequestCompleted, state.RequestDenied, state.RequestCancelled}
-	case "ALL":
-		states = nil
+	states, err := listed(cmd.Request.Format)
+	if err != nil {
+		return err
 	}
 	var rows [][]string
-	err := s.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
+	err = s.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
 		found, err := state.Requests(ctx, tx, maxShown, states...)
 		if err != nil {
 			return err

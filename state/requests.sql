@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS pgveil.requests (
 COMMENT ON TABLE pgveil.requests IS 'What data subjects asked for, and how it was answered. The keys of those who were erased are not kept.';
 CREATE INDEX IF NOT EXISTS requests_by_state ON pgveil.requests (due_on, id) WHERE ended_at IS NULL;
 CREATE INDEX IF NOT EXISTS requests_by_subject ON pgveil.requests (kind, token);
+CREATE INDEX IF NOT EXISTS requests_by_channel ON pgveil.requests (channel) WHERE channel <> '';
 
 CREATE TABLE IF NOT EXISTS pgveil.request_events (
     request bigint NOT NULL REFERENCES pgveil.requests ON DELETE CASCADE,
