@@ -100,8 +100,10 @@ func (r *reader) retention(n *yaml.Node) {
 			withdrawn = true
 			then("consent_withdrawn")(n)
 		},
-		"where":   func(n *yaml.Node) { t.where = r.filter(n) },
-		"unless":  func(n *yaml.Node) { r.items(n, "tables", func(n *yaml.Node) { t.unless = append(t.unless, r.newer(n)) }) },
+		"where": func(n *yaml.Node) { t.where = r.filter(n) },
+		"unless": func(n *yaml.Node) {
+			r.items(n, "tables", func(n *yaml.Node) { t.unless = append(t.unless, r.newer(n)) })
+		},
 		"because": func(n *yaml.Node) { t.because = r.text(n, "a text").text },
 	})
 	r.retentionForm(n, t, withdrawn)
