@@ -77,3 +77,5 @@ func (t *Table) own() {
 		t.counterparts[i].owner = binds(c) && (!mandatory || c.mandatory())
 	}
 }
+
+func (c counterpart) hides(column string) bool { return slices.Contains(c.hidden, column) }

@@ -17,6 +17,7 @@ import (
 type ExportOptions struct {
 	Pretty     bool   // rows are indented
 	PreparedBy string // who asked for it
+	Portable   bool   // only what the subject provided, under consent or a contract (GDPR, Article 20)
 }
 
 // header is how a document begins.
@@ -26,6 +27,7 @@ type header struct {
 	GeneratedAt time.Time       `json:"generated_at"`
 	PreparedBy  string          `json:"prepared_by,omitempty"`
 	Policy      string          `json:"policy"`
+	Portable    bool            `json:"portable,omitempty"`
 	NotFollowed []Note          `json:"not_followed,omitempty"`
 	References  []Note          `json:"references,omitempty"`
 	Redacted    []redaction     `json:"redacted,omitempty"`
@@ -53,14 +55,8 @@ func Export(ctx context.Context, conn *pgx.Conn, g *Graph, key privacy.Key, o Ex
 		if err != nil {
 			return err
 		}
-		d := newDocument(yield)
-		if err := d.begin(g.header(s, o)); err != nil {
-			return err
-		}
-		if rows, err = g.writeTables(ctx, tx, s, o, d); err != nil {
-			return err
-		}
-		return d.finish()
+		rows, err = g.write(ctx, tx, s, o, newDocument(yield))
+		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("exporting a %s: %w", g.Subject.Name, err)
@@ -68,27 +64,47 @@ func Export(ctx context.Context, conn *pgx.Conn, g *Graph, key privacy.Key, o Ex
 	return rows, nil
 }
 
-func (g *Graph) header(s subject, o ExportOptions) header {
+// write writes the document on a subject that was found.
+func (g *Graph) write(ctx context.Context, tx pgx.Tx, s subject, o ExportOptions, d *document) (int64, error) {
+	shown, err := g.shown(o.Portable)
+	if err != nil {
+		return 0, err
+	}
+	if err := d.begin(g.header(s, o, shown)); err != nil {
+		return 0, err
+	}
+	rows, err := g.writeTables(ctx, tx, s, o, shown, d)
+	if err != nil {
+		return 0, err
+	}
+	return rows, d.finish()
+}
+
+func (g *Graph) header(s subject, o ExportOptions, shown []shown) header {
 	h := header{
 		Subject:     g.Subject.Name,
 		Key:         json.RawMessage(s.key),
 		GeneratedAt: s.now.UTC(),
 		PreparedBy:  o.PreparedBy,
 		Policy:      g.Generation,
-		NotFollowed: g.NotFollowed,
-		References:  g.References,
+		Portable:    o.Portable,
 	}
-	for _, t := range g.Tables {
+	if !o.Portable {
+		h.NotFollowed, h.References = g.NotFollowed, g.References
+	}
+	for _, t := range shown {
 		for _, c := range t.counterparts {
-			h.Redacted = append(h.Redacted, redaction{t.Relation.QualifiedName(), c.hidden, "where " + c.String() + " names " + c.other()})
+			if hidden := t.among(c.hidden); len(hidden) > 0 {
+				h.Redacted = append(h.Redacted, redaction{t.Relation.QualifiedName(), hidden, "where " + c.String() + " names " + c.other()})
+			}
 		}
 	}
 	return h
 }
 
 // writeTables writes the rows of every table as the server sends them.
-func (g *Graph) writeTables(ctx context.Context, tx pgx.Tx, s subject, o ExportOptions, d *document) (int64, error) {
-	rows, err := tx.Query(ctx, g.exportSQL(o.Pretty), s.table, s.tuple)
+func (g *Graph) writeTables(ctx context.Context, tx pgx.Tx, s subject, o ExportOptions, shown []shown, d *document) (int64, error) {
+	rows, err := tx.Query(ctx, g.exportSQL(o.Pretty, shown), s.table, s.tuple)
 	if err != nil {
 		return 0, err
 	}
@@ -97,7 +113,7 @@ func (g *Graph) writeTables(ctx context.Context, tx pgx.Tx, s subject, o ExportO
 	table := -1 // the one that was begun last
 	begin := func(to int) error {
 		for ; table < to; table++ {
-			if err := d.table(g.Tables[table+1].Relation.QualifiedName()); err != nil {
+			if err := d.table(shown[table+1].Relation.QualifiedName()); err != nil {
 				return err
 			}
 		}
@@ -108,7 +124,7 @@ func (g *Graph) writeTables(ctx context.Context, tx pgx.Tx, s subject, o ExportO
 		if err := rows.Scan(&at, nil); err != nil {
 			return 0, err
 		}
-		if at < table || at >= len(g.Tables) {
+		if at < table || at >= len(shown) {
 			return 0, fmt.Errorf("internal error: a row of table %d after those of table %d", at, table)
 		}
 		if err := begin(at); err != nil {
@@ -124,27 +140,27 @@ func (g *Graph) writeTables(ctx context.Context, tx pgx.Tx, s subject, o ExportO
 	if err := rows.Err(); err != nil {
 		return 0, err
 	}
-	return total, begin(len(g.Tables) - 1)
+	return total, begin(len(shown) - 1)
 }
 
 // exportSQL is the statement that gives every row of a subject, with the index
 // of its table, table by table.
-func (g *Graph) exportSQL(pretty bool) string {
+func (g *Graph) exportSQL(pretty bool, shown []shown) string {
 	show := "CAST(%s AS text)"
 	if pretty {
 		show = "jsonb_pretty(%s)"
 	}
-	selects := make([]string, len(g.Tables))
-	for i, t := range g.Tables {
+	selects := make([]string, len(shown))
+	for i, t := range shown {
 		selects[i] = fmt.Sprintf("(SELECT %d, "+show+" FROM %s AS s JOIN %s ON %s ORDER BY %s)",
-			i, t.value(), g.found(i), as(t.Relation, "c"), samePlace("c"), t.sortKey())
+			i, t.value(), g.found(t.index), as(t.Relation, "c"), samePlace("c"), t.sortKey())
 	}
 	return g.closure() + "\n" + strings.Join(selects, "\nUNION ALL ")
 }
 
 // value is the expression for a row c as JSON, in which what tells of a
-// counterpart is replaced.
-func (t *Table) value() string {
+// counterpart is replaced, and without what is not shown.
+func (t shown) value() string {
 	value := "to_jsonb(c.*)"
 	for _, c := range t.counterparts {
 		names := make([]string, len(c.hidden))
@@ -154,6 +170,9 @@ func (t *Table) value() string {
 		marks := fmt.Sprintf("(SELECT jsonb_object_agg(n, jsonb_build_object('redacted', %s)) FROM unnest(ARRAY[%s]) AS n)",
 			literal(c.other()), strings.Join(names, ", "))
 		value += fmt.Sprintf(" || CASE WHEN %s THEN %s ELSE jsonb '{}' END", namesOther(c, "c"), marks)
+	}
+	if left := t.left(); left != nil {
+		value = fmt.Sprintf("(%s) - ARRAY[%s]", value, strings.Join(left, ", "))
 	}
 	return value
 }

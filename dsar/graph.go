@@ -24,6 +24,7 @@ type Graph struct {
 	links    []edge   // between Tables, followed or not
 	groups   [][]int  // indexes of Tables, each after those that lead to it; those in a group lead to each other
 	deletion [][]int  // indexes of Tables in the order in which rows can go; those in a group go at once
+	set      *policy.Set
 	watched  []uint32 // OIDs of Tables and their partitions
 	known    map[definition]bool
 }
@@ -67,7 +68,7 @@ func NewGraph(set *policy.Set, cat *catalog.Snapshot, subject string) (*Graph, e
 	b := builder{
 		cat:        cat,
 		set:        set,
-		graph:      &Graph{Subject: s, Generation: set.Generation()},
+		graph:      &Graph{Subject: s, Generation: set.Generation(), set: set},
 		byRelation: map[*catalog.Relation]*Table{},
 		kinds:      map[*catalog.Relation]string{},
 	}
@@ -313,4 +314,15 @@ func columnNames(r *catalog.Relation, indexes []int) []string {
 		names[i] = r.Columns[at].Name
 	}
 	return names
+}
+
+// tableOf gives the table that a relation is; nil where it
+// holds no rows of the subject.
+func (g *Graph) tableOf(r *catalog.Relation) *Table {
+	for _, t := range g.Tables {
+		if t.Relation == r {
+			return t
+		}
+	}
+	return nil
 }

@@ -101,6 +101,8 @@ type class struct {
 	about   string
 	scan    scan
 	erase   erasing
+
+	provided bool // by the subjects themselves
 }
 
 type role struct {

@@ -51,10 +51,13 @@ func (s *Set) Processing() Processing {
 func (d *Document) Classes() []Class {
 	var list []Class
 	for _, name := range slices.Sorted(maps.Keys(d.classes)) {
-		c := d.classes[name]
-		list = append(list, Class{name, c.special, c.seal, c.about, c.erase.Erasing})
+		list = append(list, d.classes[name].compiled())
 	}
 	return list
+}
+
+func (c *class) compiled() Class {
+	return Class{Name: c.name.text, Special: c.special, Seal: c.seal, About: c.about, Erase: c.erase.Erasing, Provided: c.provided}
 }
 
 // String writes a time to keep as a policy does, or as several parts.

@@ -18,6 +18,8 @@ type Class struct {
 	Seal    string // randomized, deterministic, or "" for a column that is not sealed
 	About   string
 	Erase   Erasing // what an erasure makes of its values in rows that stay
+
+	Provided bool // subjects give it themselves: theirs to take along (GDPR, Article 20)
 }
 
 // Open tells whether everybody who reaches a table sees the class.
@@ -50,7 +52,7 @@ func (s *Set) Class(r *catalog.Relation, column string) (class Class, ok bool) {
 		return Class{}, false
 	}
 	c := s.doc.classes[t.classes[i]]
-	return Class{c.name.text, c.special, c.seal, c.about, c.erase.Erasing}, true
+	return c.compiled(), true
 }
 
 // Users gives the users by name.

@@ -79,6 +79,8 @@ func (r *reader) class(name word, n *yaml.Node) {
 		"about":   func(n *yaml.Node) { c.about = r.text(n, "a text").text },
 		"scan":    func(n *yaml.Node) { c.scan = r.scan(n, "scan", scanWords) },
 		"erase":   func(n *yaml.Node) { c.erase = r.erasing(n) },
+
+		"provided": func(n *yaml.Node) { c.provided = r.truth(n) },
 	}, "columns")
 	if name.text == openClass && (c.special || c.seal != "") {
 		r.add(name.pos, "open columns are shown to everybody: they are neither special nor sealed")

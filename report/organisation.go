@@ -26,6 +26,9 @@ type Organisation struct {
 	Transfers  []Transfer        `yaml:"transfers" json:"transfers,omitempty"`
 	Measures   []string          `yaml:"measures" json:"measures,omitempty"`
 	Erasure    []string          `yaml:"erasure" json:"erasure,omitempty"` // time limits that the policy does not know
+
+	Sources   []string `yaml:"sources" json:"sources,omitempty"`                         // of data that its subjects did not provide
+	Automated string   `yaml:"automated_decisions" json:"automated_decisions,omitempty"` // whether there are any, how they are made and what follows
 }
 
 // Person is somebody to ask.

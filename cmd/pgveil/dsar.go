@@ -9,7 +9,9 @@ import (
 
 // dsarVerbs are what "pgveil dsar" does, each in a file of its own.
 func dsarVerbs() []verb {
-	return []verb{}
+	return []verb{
+		{"export", "write all that is held on a data subject into a package", runDsarExport},
+	}
 }
 
 // runDsar runs "pgveil dsar".
