@@ -11,6 +11,8 @@ import (
 func dsarVerbs() []verb {
 	return []verb{
 		{"export", "write all that is held on a data subject into a package", runDsarExport},
+		{"certificate", "check certificates of erasure, and show them", runDsarCertificate},
+		{"ledger", "check the ledger of erasures, and the database by it", runDsarLedger},
 	}
 }
 
