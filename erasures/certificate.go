@@ -156,8 +156,10 @@ func (c *Certificate) issue(by Issuer, records []Place, secrets []string) ([]byt
 		return nil, err
 	}
 	// Whoever reads it checks it as strictly: better now than years later.
-	_, err = VerifyCertificate(signed, append([]audit.PublicKey{by.Key.Public()}, by.Keys...))
-	return signed, err
+	if _, err = VerifyCertificate(signed, append([]audit.PublicKey{by.Key.Public()}, by.Keys...)); err != nil {
+		return nil, err
+	}
+	return signed, nil
 }
 
 // silent makes sure that nothing that the subject was known by is in the
@@ -223,14 +225,19 @@ type file struct {
 // that no checkpoint is taken for a certificate.
 const noteTitle = "pgveil certificate of erasure"
 
-// noteText is what is signed: a title, and SHA-256 of the certificate's JSON.
+// NoteText gives what is signed of a certificate's JSON, without white space
+// between its tokens: a title, and the SHA-256.
+func NoteText(certificate []byte) string {
+	sum := sha256.Sum256(certificate)
+	return fmt.Sprintf("%s\n%s\n", noteTitle, base64.StdEncoding.EncodeToString(sum[:]))
+}
+
 func (c *Certificate) noteText() (string, error) {
 	body, err := marshal(c)
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(body)
-	return fmt.Sprintf("%s\n%s\n", noteTitle, base64.StdEncoding.EncodeToString(sum[:])), nil
+	return NoteText(body), nil
 }
 
 func (c *Certificate) sign(key audit.Key) ([]byte, error) {

@@ -1,0 +1,261 @@
+package erasures_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/catalog/pgload"
+	"github.com/pgveil/pgveil/erasures"
+	"github.com/pgveil/pgveil/internal/pgserver"
+	"github.com/pgveil/pgveil/internal/pgtest"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/state"
+)
+
+const customers = `CREATE SCHEMA crm;
+CREATE TABLE crm.customers (id bigint PRIMARY KEY, email text, phone text);
+INSERT INTO crm.customers SELECT g, 'Customer' || g || '@example.com', CASE WHEN g % 2 = 0 THEN '+49 30 5550' || g END FROM generate_series(1, 200) AS g;
+`
+
+// office is a database whose customers are erased, and the ledger of that.
+type office struct {
+	*erasures.Ledger
+	path string
+	conn *pgx.Conn
+}
+
+func query(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// newOffice makes the tables and a ledger.
+func newOffice(t *testing.T, conn *pgx.Conn) *office {
+	t.Helper()
+	query(t, conn, customers+state.Schema())
+	o := &office{path: filepath.Join(t.TempDir(), "ledger"), conn: conn}
+	o.Ledger, _ = opened(t, o.path, key)
+	must[bool](t)(o.Observe(must[erasures.Database](t)(erasures.Locate(t.Context(), conn))))
+	return o
+}
+
+// kinds gives the kinds of subject, as a policy has them.
+func kinds(t *testing.T, conn *pgx.Conn) []policy.Subject {
+	t.Helper()
+	cat, err := pgload.Load(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, ok := cat.Relation(nil, "crm", "customers")
+	if !ok {
+		t.Fatal("there is no table of customers")
+	}
+	return []policy.Subject{{Name: "customer", Relation: r, Key: "id", FindBy: []string{"email", "phone"}}}
+}
+
+// erase erases a customer as a request does.
+func (o *office) erase(t *testing.T, id int, stays bool) {
+	t.Helper()
+	ctx := t.Context()
+	person, err := erasures.Find(ctx, o.conn, kinds(t, o.conn)[0], strconv.Itoa(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	where := must[erasures.Database](t)(erasures.Locate(ctx, o.conn))
+	begun := must[erasures.Entry](t)(o.Intend(erasures.Intention{Request: int64(id), Person: person, Database: where}))
+	if stays {
+		query(t, o.conn, "UPDATE crm.customers SET email = NULL, phone = NULL WHERE id = $1", id)
+	} else {
+		query(t, o.conn, "DELETE FROM crm.customers WHERE id = $1", id)
+	}
+	if err := erasures.See(ctx, o.conn, begun); err != nil {
+		t.Fatal(err)
+	}
+	must[erasures.Entry](t)(o.Done(begun.Seq, erasures.Outcome{Stays: stays, Database: where}))
+}
+
+// stands holds how a database stands to the ledger to what it should.
+func (o *office) stands(t *testing.T, conn *pgx.Conn, what string, missing int, moved bool) erasures.Standing {
+	t.Helper()
+	s, err := o.Compare(t.Context(), conn)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	if len(s.Missing) != missing || s.Moved() != moved || len(s.Unknown) != 0 {
+		t.Errorf("%s: %+v, want %d missing, moved %v", what, s, missing, moved)
+	}
+	return s
+}
+
+// replay erases again who was erased, and holds it to who that must be.
+func (o *office) replay(t *testing.T, find, conn *pgx.Conn, want ...int) {
+	t.Helper()
+	subjects := kinds(t, conn)
+	dry, err := o.Replay(t.Context(), find, erasures.Replaying{Subjects: subjects})
+	if err != nil || dry.Found["customer"] != int64(len(want)) || dry.Erased != 0 || dry.Complete() != (len(want) == 0) {
+		t.Errorf("dry run: %+v, %v, want %d found", dry, err, len(want))
+	}
+	var got []int
+	again, err := o.Replay(t.Context(), find, erasures.Replaying{Subjects: subjects, Erase: func(ctx context.Context, kind, key string, e erasures.Entry) error {
+		id, err := strconv.Atoi(key)
+		if err != nil || kind != "customer" || e.Request != int64(id) {
+			return fmt.Errorf("asked to erase %s %s by request %d", kind, key, e.Request)
+		}
+		got = append(got, id)
+		_, err = conn.Exec(ctx, "DELETE FROM crm.customers WHERE id = $1", id)
+		return err
+	}})
+	slices.Sort(got)
+	if err != nil || !slices.Equal(got, want) || !again.Complete() {
+		t.Errorf("replayed %v, %+v, %v, want %v", got, again, err, want)
+	}
+}
+
+// own starts a server of the test's own.
+func own(t *testing.T, o pgserver.Options) *pgserver.Server {
+	t.Helper()
+	o.FastUnsafe = true
+	s, err := pgserver.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// tool runs one of PostgreSQL's programs as the server's user.
+func tool(t *testing.T, s *pgserver.Server, name string, args ...string) {
+	t.Helper()
+	bin := os.Getenv(pgtest.EnvBin)
+	if bin == "" {
+		var err error
+		if bin, err = pgserver.Find(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(name, "/") {
+		name = filepath.Join(bin, name)
+	}
+	if out, err := s.Command(t.Context(), s.SocketDir(), name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", name, err, out)
+	}
+}
+
+// TestDump restores a dump of before some erasures over the database.
+func TestDump(t *testing.T) {
+	s := pgtest.Server(t)
+	database := pgtest.Database(t, "")
+	dsn := s.DSN(database, pgserver.Superuser)
+	o := newOffice(t, pgtest.Connect(t, dsn))
+	o.erase(t, 7, false)
+	o.stands(t, o.conn, "at first", 0, false)
+	dump := filepath.Join(s.SocketDir(), database+".dump")
+	tool(t, s, "pg_dump", "-Fc", "-f", dump, "-d", dsn)
+	t.Cleanup(func() { _ = os.Remove(dump) }) // its folder goes with the server
+	o.erase(t, 8, false)
+	o.erase(t, 9, true)
+	o.stands(t, o.conn, "before the restore", 0, false)
+	o.replay(t, pgtest.Connect(t, dsn), o.conn)
+	tool(t, s, "pg_restore", "--clean", "--if-exists", "-d", dsn, dump)
+	found := o.stands(t, o.conn, "restored", 2, false)
+	o.replay(t, pgtest.Connect(t, dsn), o.conn, 8, 9)
+	if err := o.Settle(t.Context(), o.conn, found, erasures.Replayed, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	o.stands(t, o.conn, "replayed", 0, false)
+	o.replay(t, pgtest.Connect(t, dsn), o.conn)
+	query(t, o.conn, "DROP SCHEMA pgveil CASCADE")
+	o.stands(t, o.conn, "without pgveil's tables", 3, false)
+}
+
+// TestFiles copies a data directory and puts it back, in place and as a standby
+// that is promoted, and recovers it to a moment between two erasures.
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the server's user must get there
+		t.Fatal(err)
+	}
+	data, archive := filepath.Join(dir, "data"), filepath.Join(dir, "archive")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	keeping := map[string]string{"archive_mode": "on", "archive_command": "cp %p " + archive + "/%f", "wal_level": "replica", "fsync": "on"}
+	serve := func(dir string, o pgserver.Options) (*pgserver.Server, *pgx.Conn) {
+		o.Dir = dir
+		s := own(t, o)
+		return s, pgtest.Connect(t, s.DSN("postgres", pgserver.Superuser))
+	}
+	copied := func(to string) string {
+		to = filepath.Join(dir, to)
+		if err := errors.Join(os.CopyFS(to, os.DirFS(data)), os.Chmod(to, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		return to
+	}
+	stop := func(s *pgserver.Server, conn *pgx.Conn) {
+		tool(t, s, "pg_ctl", "stop", "-D", data, "-m", "fast")
+		if err := errors.Join(conn.Close(t.Context()), s.Stop()); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	s, conn := serve(data, pgserver.Options{Settings: keeping})
+	if err := s.Own(archive); err != nil {
+		t.Fatal(err)
+	}
+	o := newOffice(t, conn)
+	stop(s, conn)
+	cold := copied("cold")
+	between := copied("between")
+	s, o.conn = serve(data, pgserver.Options{Settings: keeping})
+	o.erase(t, 7, false)
+	query(t, o.conn, "SELECT pg_create_restore_point('between')")
+	o.erase(t, 8, false)
+	query(t, o.conn, "SELECT pg_switch_wal()")
+	o.stands(t, o.conn, "started again", 0, false)
+	stop(s, o.conn)
+
+	standby := copied("standby")
+	promoted, conn := serve(standby, pgserver.Options{Standby: true})
+	if _, err := o.Compare(t.Context(), conn); !errors.Is(err, erasures.ErrStandby) {
+		t.Errorf("a standby: %v", err)
+	}
+	query(t, conn, "SELECT pg_promote()")
+	o.stands(t, conn, "a promoted standby", 0, true)
+	o.replay(t, pgtest.Connect(t, promoted.DSN("postgres", pgserver.Superuser)), conn)
+
+	if err := os.WriteFile(filepath.Join(between, "recovery.signal"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	recovered, conn := serve(between, pgserver.Options{Settings: map[string]string{
+		"restore_command": "cp " + archive + "/%f %p", "recovery_target_name": "between", "recovery_target_action": "promote", "hot_standby": "off",
+	}})
+	found := o.stands(t, conn, "recovered to between", 1, true)
+	o.replay(t, pgtest.Connect(t, recovered.DSN("postgres", pgserver.Superuser)), conn, 8)
+	if err := o.Settle(t.Context(), conn, found, erasures.Accepted, "", "it is only a test"); err == nil {
+		t.Error("nobody accepted a restored database")
+	}
+	if err := o.Settle(t.Context(), conn, found, erasures.Accepted, "olga", "it is only a test"); err != nil {
+		t.Fatal(err)
+	}
+	o.stands(t, conn, "accepted", 0, false)
+
+	back, conn := serve(cold, pgserver.Options{})
+	o.stands(t, conn, "put back", 2, true) // the copy before was on another timeline
+	o.replay(t, pgtest.Connect(t, back.DSN("postgres", pgserver.Superuser)), conn, 7, 8)
+}
