@@ -26,7 +26,7 @@ type Config struct {
 	Overlap  bool     `yaml:"overlap"`     // another process may start with the same file while this one ends
 	TLS      *TLS     `yaml:"tls"`         // towards clients; absent: in clear
 	Admin    string   `yaml:"admin"`       // host:port of metrics and health; absent: none
-	API      *API     `yaml:"api"`         // consents and the like over HTTP; absent: none
+	API      *API     `yaml:"api"`         // commands about data subjects and sessions over HTTP; absent: none
 	Pprof    bool     `yaml:"pprof"`       // profiles on the admin address; they hold what is in memory
 	Database string   `yaml:"database"`    // the database that the policy is for
 	Policy   string   `yaml:"policy"`      // folder or file
@@ -155,6 +155,7 @@ func (c *Config) takeEmpty(text []byte) {
 	var raw struct {
 		Auth map[string]any `yaml:"auth"`
 		TLS  map[string]any `yaml:"tls"`
+		API  map[string]any `yaml:"api"`
 	}
 	var top map[string]any
 	if err := errors.Join(yaml.Load(text, &raw), yaml.Load(text, &top)); err != nil {
@@ -168,6 +169,9 @@ func (c *Config) takeEmpty(text []byte) {
 	}
 	if _, says := raw.TLS["cert_users"]; says && c.TLS.CertUsers == nil {
 		c.TLS.CertUsers = []CertUser{}
+	}
+	if _, says := raw.API["cert_users"]; says && c.API.CertUsers == nil {
+		c.API.CertUsers = []CertUser{}
 	}
 }
 
@@ -185,7 +189,7 @@ func (c *Config) resolve(dir string) {
 		}
 	}
 	if c.API != nil {
-		paths = append(paths, &c.API.Cert, &c.API.Key, &c.API.Tokens)
+		paths = append(paths, c.API.paths()...)
 	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {

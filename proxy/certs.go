@@ -105,6 +105,31 @@ func (d *doors) owns(cert *x509.Certificate, login string) bool {
 	})
 }
 
+// OwnerOf gives the user whose a certificate is, by its common name or, where
+// there is a list of who is who, by its names on that: "" where it is nobody's, or
+// the list says so of several.
+func OwnerOf(cert *x509.Certificate, users []CertUser) (owner string) {
+	names := certNames(cert)
+	if users == nil {
+		for _, n := range names {
+			if n.Kind == CommonName {
+				return n.Name
+			}
+		}
+		return ""
+	}
+	for _, u := range users {
+		if !slices.Contains(names, u.CertName) || u.User == owner {
+			continue
+		}
+		if owner != "" {
+			return ""
+		}
+		owner = u.User
+	}
+	return owner
+}
+
 var (
 	oidCommonName = asn1.ObjectIdentifier{2, 5, 4, 3}
 	oidAltNames   = asn1.ObjectIdentifier{2, 5, 29, 17}

@@ -4,6 +4,11 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -263,4 +268,23 @@ func listed(word string) ([]state.RequestState, error) {
 	default:
 		return nil, privacy.Fail(privacy.Syntax, "open, due, failed, done, all, or a state", "no requests are called that")
 	}
+}
+
+// PackageName is what the answer to a request for access or portability is
+// called in the folder of packages; encrypted, .age follows.
+func PackageName(id int64) string { return fmt.Sprintf("request-%d.zip", id) }
+
+// OpenPackage opens the answer to a request for access or portability, which the
+// caller closes. Whether the caller may have it is looked at before.
+func (s *Service) OpenPackage(id int64) (*os.File, error) {
+	if s.Packages == "" {
+		return nil, privacy.Fail(privacy.NotAvailable, "set dsar.packages", "no packages are made here")
+	}
+	for _, suffix := range []string{"", ".age"} {
+		f, err := os.Open(filepath.Join(s.Packages, PackageName(id)+suffix))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+	}
+	return nil, privacy.Fail(privacy.NotFound, "it may have been removed, or lie on the machine of the worker that made it", "there is no package of the request here")
 }

@@ -31,16 +31,19 @@ import (
 	"github.com/pgveil/pgveil/state"
 )
 
-// api serves over HTTP what PRIVACY commands do to ledgers and sessions. Who asks is known by
-// a token, and may do what the policy's user may.
+// api serves over HTTP what PRIVACY commands do about data subjects and sessions.
+// Who asks is known by a token or a certificate, and may do what the policy's user
+// may.
 type api struct {
 	service  *requests.Service
 	server   *proxy.Server // whose sessions are contained; nil: none are
 	log      *slog.Logger
 	audit    *audit.Log
 	database string
-	tokens   string        // the file
-	turns    chan struct{} // as many requests are served at once as it has room
+	tokens   string           // the file; "": nobody has one
+	certs    []proxy.CertUser // whose certificates are; nil: whom the common name says
+	turns    chan struct{}    // as many requests are served at once as it has room
+	streams  chan struct{}    // and as many answers of any length
 }
 
 // What one request may take up.
@@ -58,7 +61,7 @@ func (p *process) privacyService(key []byte) *requests.Service {
 		return e.Policy, e.Catalog
 	}}
 	store := &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Alerts: p.alerts}
-	return &requests.Service{Data: data, Store: store, Tokens: store.SubjectTokens}
+	return &requests.Service{Data: data, Store: store, Tokens: store.SubjectTokens, Packages: p.cfg.DSAR.Packages}
 }
 
 // startAPI serves requests until the context ends, where any are to be served.
@@ -76,20 +79,23 @@ func (p *process) startAPI(ctx context.Context, tasks *sync.WaitGroup, failed ch
 
 // openAPI listens for requests. What it gives serves them until its context ends.
 func (p *process) openAPI() (func(context.Context) error, error) {
-	a := &api{service: p.privacy, server: p.server, log: p.log, audit: p.audit, database: p.cfg.Database, tokens: p.cfg.API.Tokens, turns: make(chan struct{}, maxAPIRequests)}
-	if _, err := a.user(""); err != nil && !errors.Is(err, errNoToken) {
+	a := &api{
+		service: p.privacy, server: p.server, log: p.log, audit: p.audit, database: p.cfg.Database, tokens: p.cfg.API.Tokens,
+		turns: make(chan struct{}, maxAPIRequests), streams: make(chan struct{}, maxStreams),
+	}
+	var err error
+	if a.certs, err = apiCertUsers(p.cfg.API); err != nil {
+		return nil, err
+	}
+	if _, err := tokenUser(a.tokens, ""); err != nil && !errors.Is(err, errNoToken) {
 		return nil, err
 	}
 	s := &http.Server{
 		Handler: a.handler(), MaxHeaderBytes: maxAPIHeader, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute,
 	}
-	if p.cfg.API.Cert != "" {
-		cert, err := tls.LoadX509KeyPair(p.cfg.API.Cert, p.cfg.API.Key)
-		if err != nil {
-			return nil, err
-		}
-		s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	if s.TLSConfig, err = p.apiTLS(); err != nil {
+		return nil, err
 	}
 	d, err := open(p.cfg.API.Listen, 0, p.cfg.Overlap)
 	if err != nil {
@@ -130,8 +136,13 @@ func (a *api) handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(docs.OpenAPI) // whoever went away gets none
 	})
-	for pattern, verbs := range routes {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, verbs) })
+	for _, table := range []map[string]privacy.Verb{routes, requestRoutes} {
+		for pattern, verb := range table {
+			mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, verb) })
+		}
+	}
+	for pattern, st := range streams {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serveStream(w, r, st) })
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuseHTTP(w, http.StatusNotFound, privacy.Fail("42704", "see /v1/openapi.json", "there is no such address, or not by this method"))
@@ -144,7 +155,7 @@ func (a *api) handler() http.Handler {
 // another subject's, and what stands behind a question mark means nothing here.
 func exactly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := r.URL.EscapedPath(); p != path.Clean(p) || r.URL.RawQuery != "" {
+		if p := r.URL.EscapedPath(); p != path.Clean(p) || r.URL.RawQuery != "" && !asks(r) {
 			refuseHTTP(w, http.StatusNotFound, privacy.Fail("42704", "a key with / in it is written with %2F; see /v1/openapi.json", "there is no such address"))
 			return
 		}
@@ -152,13 +163,22 @@ func exactly(next http.Handler) http.Handler {
 	})
 }
 
+// asks tells whether something may stand behind the question mark of a request.
+func asks(r *http.Request) bool {
+	p := r.URL.EscapedPath()
+	return r.Method == http.MethodGet && (p == "/v1/requests" || strings.HasPrefix(p, "/v1/subjects/") && strings.HasSuffix(p, "/explain") && strings.Count(p, "/") == 4)
+}
+
 // errNoToken says that a request has no token that is known.
 var errNoToken = errors.New("no token, or one that nobody has")
 
-// user gives the policy's user of a token. The file is read each time, so that a
-// token that is taken out of it is one no more. Every line is compared.
-func (a *api) user(token string) (string, error) {
-	f, err := os.Open(a.tokens)
+// tokenUser gives the policy's user of a token. The file is read each time, so
+// that a token that is taken out of it is one no more. Every line is compared.
+func tokenUser(file, token string) (string, error) {
+	if file == "" {
+		return "", errNoToken
+	}
+	f, err := os.Open(file)
 	if err != nil {
 		return "", fmt.Errorf("tokens_file: %w", err)
 	}
@@ -189,13 +209,31 @@ func (a *api) user(token string) (string, error) {
 	return found, nil
 }
 
+// user gives the policy's user who asks: whose the token is and, where there is
+// one, the certificate.
+func (a *api) user(r *http.Request) (string, error) {
+	owner, shown := a.certUser(r.TLS)
+	header := r.Header.Get("Authorization")
+	if header == "" && shown {
+		if owner == "" {
+			return "", errNoToken
+		}
+		return owner, nil
+	}
+	token, ok := strings.CutPrefix(header, "Bearer ")
+	if !ok {
+		return "", errNoToken
+	}
+	user, err := tokenUser(a.tokens, token)
+	if err == nil && shown && user != owner {
+		return "", errNoToken
+	}
+	return user, err
+}
+
 // caller gives who asks.
 func (a *api) caller(r *http.Request) (by proxy.Officer, err error) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		return by, errNoToken
-	}
-	user, err := a.user(token)
+	user, err := a.user(r)
 	if err != nil {
 		return by, err
 	}
@@ -208,7 +246,7 @@ func (a *api) caller(r *http.Request) (by proxy.Officer, err error) {
 	by.Access, err = set.Decide(policy.Claim{Login: user, From: by.From})
 	var unknown *policy.UnknownLoginError
 	if errors.As(err, &unknown) {
-		a.log.Error("api: the tokens' file names a user that the policy does not have", "user", user)
+		a.log.Error("api: a token or a certificate is of a user that the policy does not have", "user", user)
 		return by, errNoToken
 	}
 	return by, err

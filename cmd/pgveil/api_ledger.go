@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -54,8 +55,11 @@ type ledgerBody struct {
 
 // requested reads a request as the command that it is.
 func requested(w http.ResponseWriter, r *http.Request, verb privacy.Verb) (privacy.Command, error) {
-	if proxy.ContainmentColumns(verb) != nil {
+	switch {
+	case proxy.ContainmentColumns(verb) != nil:
 		return requestedContainment(w, r, verb)
+	case !ledgerVerb(verb):
+		return requestedRequest(w, r, verb)
 	}
 	cmd := privacy.Command{Verb: verb, Subject: r.PathValue("kind"), Key: privacy.Key{Values: []string{r.PathValue("key")}}}
 	if !cmd.Changes() {
@@ -80,6 +84,17 @@ func requested(w http.ResponseWriter, r *http.Request, verb privacy.Verb) (priva
 		return cmd, privacy.Fail(privacy.Syntax, "an objection is to a purpose", "the purpose is missing")
 	}
 	return cmd, nil
+}
+
+// ledgerVerb tells whether a command is about what data subjects said.
+func ledgerVerb(verb privacy.Verb) bool {
+	switch verb {
+	case privacy.VerbConsent, privacy.VerbConsents, privacy.VerbRestrict, privacy.VerbObject, privacy.VerbLiftRestriction,
+		privacy.VerbLiftObjection, privacy.VerbRestrictions:
+		return true
+	default:
+		return false
+	}
 }
 
 // readStrictly reads JSON that means one thing to all who read it: text, each name
@@ -107,46 +122,54 @@ func readStrictly[T any](text []byte, into *T) error {
 	return nil
 }
 
-// serve answers one request: nothing is done, and nothing told, without a
-// durable record of it.
-func (a *api) serve(w http.ResponseWriter, r *http.Request, verb privacy.Verb) {
+// admit gives who asks. Where that is nobody, it has said so.
+func (a *api) admit(w http.ResponseWriter, r *http.Request) (by proxy.Officer, ok bool) {
 	by, err := a.caller(r)
 	if errors.Is(err, errNoToken) {
 		a.log.Info("api: refused", "client", r.RemoteAddr, "err", err)
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		refuseHTTP(w, http.StatusUnauthorized, privacy.Fail("28000", "", "a token that is known is needed"))
-		return
+		return by, false
 	}
 	if err != nil {
 		a.failed(w, err)
+		return by, false
+	}
+	return by, true
+}
+
+// record is what the access log has of a command.
+func (a *api) record(r *http.Request, by proxy.Officer, cmd privacy.Command) audit.Record {
+	access := by.Access
+	return audit.Record{
+		Kind: audit.KindPrivacy, Login: access.Login, User: access.User, Roles: access.Roles, Client: r.RemoteAddr, App: "api",
+		Database: a.database, Command: "PRIVACY", Shape: cmd.Shape(),
+	}
+}
+
+// serve answers one request: nothing is done, and nothing told, without a
+// durable record of it.
+func (a *api) serve(w http.ResponseWriter, r *http.Request, verb privacy.Verb) {
+	by, ok := a.admit(w, r)
+	if !ok {
 		return
 	}
-	access := by.Access
 	cmd, err := requested(w, r, verb)
 	if err == nil {
 		err = a.mayAsk(by, cmd)
 	}
-	record := audit.Record{
-		Kind: audit.KindPrivacy, Login: access.Login, User: access.User, Roles: access.Roles, Client: r.RemoteAddr, App: "api",
-		Database: a.database, Command: "PRIVACY", Shape: cmd.Shape(),
-	}
+	record := a.record(r, by, cmd)
 	select { // from here on nobody waits for the client
 	case a.turns <- struct{}{}:
 		defer func() { <-a.turns }()
 	case <-r.Context().Done():
 		return
 	}
-	var rows [][]string
+	var body any
 	if err == nil {
-		rows, err = a.run(r.Context(), cmd, record, by)
+		body, record.Rows, err = a.run(r.Context(), cmd, record, by)
 	}
-	var said *privacy.Error
-	record.Message, record.Rows = "done", int64(len(rows))
-	if errors.As(err, &said) {
-		record.Message, record.SQLState = said.Message, string(said.Code)
-	} else if err != nil {
-		record.Message = "failed"
-	}
+	said := a.close(&record, err)
 	if logged := a.witness(r.Context(), record); logged != nil {
 		a.failed(w, errors.Join(err, logged))
 		return
@@ -156,11 +179,20 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, verb privacy.Verb) {
 		refuseHTTP(w, statusOf(said.Code), said)
 	case err != nil:
 		a.failed(w, err)
-	case cmd.Changes():
-		answerHTTP(w, http.StatusOK, named(cmd, rows)[0])
 	default:
-		answerHTTP(w, http.StatusOK, map[string]any{"rows": named(cmd, rows)})
+		answered(w, verb, body)
 	}
+}
+
+// answered answers what went well. A request that was opened has an address.
+func answered(w http.ResponseWriter, verb privacy.Verb, body any) {
+	v, is := body.(requests.View)
+	if is && (verb == privacy.VerbOpen || verb == privacy.VerbRectify) {
+		w.Header().Set("Location", "/v1/requests/"+v.RequestID)
+		answerHTTP(w, http.StatusCreated, body)
+		return
+	}
+	answerHTTP(w, http.StatusOK, body)
 }
 
 func (a *api) mayAsk(by proxy.Officer, cmd privacy.Command) error {
@@ -171,6 +203,9 @@ func (a *api) mayAsk(by proxy.Officer, cmd privacy.Command) error {
 		}
 	}
 	if cmd.Numbered() {
+		if !servesAny(access) {
+			return privacy.Fail(privacy.NotAllowed, "ask for a role with rights under privacy", "the token's user may not serve data subjects")
+		}
 		return nil // which right it needs depends on what was asked for: asker
 	}
 	return mayBy(access, cmd.Right())
@@ -191,24 +226,39 @@ func asker(by proxy.Officer) requests.By {
 	return requests.By{User: by.Access.User, Proven: true, May: func(right string) error { return mayBy(by.Access, right) }}
 }
 
-// run runs a command once its record is durable.
-func (a *api) run(ctx context.Context, cmd privacy.Command, record audit.Record, by proxy.Officer) (rows [][]string, err error) {
+// run runs a command once its record is durable, and gives what is answered and
+// how many rows that is.
+func (a *api) run(ctx context.Context, cmd privacy.Command, record audit.Record, by proxy.Officer) (body any, n int64, err error) {
+	var rows [][]string
 	if cmd.Changes() {
 		record.Message = "to be written"
-		return a.service.Change(ctx, cmd, asker(by), func(ctx context.Context, digest string) error {
+		rows, err = a.service.Change(ctx, cmd, asker(by), func(ctx context.Context, digest string) error {
 			record.Event = digest
 			return a.witness(ctx, record)
 		})
+		if err != nil {
+			return nil, 0, err
+		}
+		body, err = a.answer(context.WithoutCancel(ctx), cmd, rows, by)
+		return body, int64(len(rows)), err
 	}
 	record.Message = "begun"
 	if err := a.witness(ctx, record); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if proxy.ContainmentColumns(cmd.Verb) != nil {
-		return a.contain(ctx, cmd, by)
+	switch {
+	case cmd.Verb == privacy.VerbShowRequest, cmd.Verb == privacy.VerbShowRequests:
+		return a.show(ctx, cmd, by)
+	case proxy.ContainmentColumns(cmd.Verb) != nil:
+		rows, err = a.contain(ctx, cmd, by)
+	default:
+		_, err = a.service.Run(ctx, cmd, asker(by), func(row []string) error { rows = append(rows, slices.Clone(row)); return nil })
 	}
-	_, err = a.service.Run(ctx, cmd, asker(by), func(row []string) error { rows = append(rows, row); return nil })
-	return rows, err
+	if err != nil {
+		return nil, 0, err
+	}
+	body, err = a.answer(ctx, cmd, rows, by)
+	return body, int64(len(rows)), err
 }
 
 // witness writes a record durably.

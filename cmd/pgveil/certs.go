@@ -27,6 +27,9 @@ func (p *process) reloadTLS() {
 		p.log.Error("certificates not reloaded: those in force stay in force", "err", err)
 		return
 	}
+	if err := p.reloadAPI(); err != nil {
+		p.log.Error("certificates of the api not reloaded: those in force stay in force", "err", err)
+	}
 	p.own.setTLS(servers)
 	p.server.SetTLS(clients, servers)
 	p.log.Info("certificates in force")
@@ -55,7 +58,7 @@ func (p *process) clientsTLS(t *config.TLS) (*tls.Config, error) {
 	if len(t.CRL) == 0 {
 		return c, nil
 	}
-	revoked, err := readRevocations(t.CRL, authorities)
+	revoked, err := readRevocations("tls.crl", t.CRL, authorities)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +68,7 @@ func (p *process) clientsTLS(t *config.TLS) (*tls.Config, error) {
 	return c, nil
 }
 
-func readRevocations(files []string, authorities []*x509.Certificate) (*auth.Revocations, error) {
+func readRevocations(key string, files []string, authorities []*x509.Certificate) (*auth.Revocations, error) {
 	revoked := &auth.Revocations{}
 	for _, path := range files {
 		file, err := os.ReadFile(path)
@@ -73,7 +76,7 @@ func readRevocations(files []string, authorities []*x509.Certificate) (*auth.Rev
 			err = revoked.Add(file, authorities)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("tls.crl: %s: %w", path, err)
+			return nil, fmt.Errorf("%s: %s: %w", key, path, err)
 		}
 	}
 	return revoked, nil
@@ -88,13 +91,18 @@ func certUsers(t *config.TLS) ([]proxy.CertUser, error) {
 	if t == nil {
 		return nil, nil
 	}
-	var all []proxy.CertUser
-	for i := range t.CertUsers {
-		kind, name, err := t.CertUsers[i].Name()
+	return certOwners("tls", t.CertUsers)
+}
+
+// certOwners reads a list of whose certificates are, which stands under a key of
+// the configuration.
+func certOwners(under string, list []config.CertUser) (all []proxy.CertUser, err error) {
+	for i := range list {
+		kind, name, err := list[i].Name()
 		if err != nil {
-			return nil, fmt.Errorf("tls.cert_users[%d].match: %w", i, err)
+			return nil, fmt.Errorf("%s.cert_users[%d].match: %w", under, i, err)
 		}
-		all = append(all, proxy.CertUser{CertName: proxy.CertName{Kind: certKinds[kind], Name: name}, User: t.CertUsers[i].User})
+		all = append(all, proxy.CertUser{CertName: proxy.CertName{Kind: certKinds[kind], Name: name}, User: list[i].User})
 	}
 	return all, nil
 }

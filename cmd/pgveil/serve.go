@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -113,6 +114,7 @@ type process struct {
 	verify      *auth.AuthQuery
 	users       atomic.Pointer[auth.Users]       // of the users file
 	revocations atomic.Pointer[auth.Revocations] // of certificates; nil: there are no lists
+	apiCerts    atomic.Pointer[tls.Config]       // of the api
 	logins      serverLogins
 	issuers     *issuers      // of tokens
 	doorWatch   *doorWatch    // of connections around pgveil; nil: nobody looks for them
