@@ -33,9 +33,10 @@ type Deed struct {
 // of the worker's own session, which is gone the moment the worker is.
 type Worker struct {
 	Service *Service
-	Name    string                                                    // as requests say who did it
-	Record  func(ctx context.Context, d Deed) (seq uint64, err error) // durable when it returns
-	Alerts  alert.Raiser                                              // nil: nobody hears
+	Name    string                                                                     // as requests say who did it
+	Record  func(ctx context.Context, d Deed) (seq uint64, err error)                  // durable when it returns
+	Package func(ctx context.Context, conn *pgx.Conn, r state.Request) (Packed, error) // answers a request for access; nil: nowhere to put it
+	Alerts  alert.Raiser                                                               // nil: nobody hears
 	Log     *slog.Logger
 }
 
@@ -100,18 +101,30 @@ func (w *Worker) Step(ctx context.Context, conn *pgx.Conn) (busy bool, err error
 
 // try runs a request, unless another worker has it.
 func (w *Worker) try(ctx context.Context, conn *pgx.Conn, id int64) (done bool, err error) {
-	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, $2)", lockClass, int32(id)).Scan(&done); err != nil || !done {
+	return w.exclusively(ctx, conn, id, func() (bool, error) {
+		r, ok, err := w.take(ctx, id)
+		if !ok || err != nil {
+			return false, err
+		}
+		run := w.answer(ctx, conn, &r)
+		return true, w.finish(ctx, r, run)
+	})
+}
+
+// exclusively calls f while nobody else has the number; done is false where
+// somebody has.
+func (w *Worker) exclusively(ctx context.Context, conn *pgx.Conn, id int64, f func() (bool, error)) (done bool, err error) {
+	if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_lock($1, $2)", lockClass, int32(id)).Scan(&done); err != nil || !done {
 		return false, err
 	}
 	defer func() {
-		_, unlocked := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1, $2)", lockClass, int32(id))
+		if conn.IsClosed() {
+			return // and the lock with it
+		}
+		_, unlocked := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_catalog.pg_advisory_unlock($1, $2)", lockClass, int32(id))
 		err = errors.Join(err, unlocked)
 	}()
-	r, ok, err := w.take(ctx, id)
-	if !ok || err != nil {
-		return false, err
-	}
-	return true, w.finish(ctx, r, w.answer(ctx, conn, &r))
+	return f()
 }
 
 // take makes a request that may be run one that runs.
@@ -152,6 +165,8 @@ func (w *Worker) answer(ctx context.Context, conn *pgx.Conn, r *state.Request) e
 	switch what {
 	case policy.Restriction, policy.Objection:
 		return w.restrain(ctx, r)
+	case policy.AccessRequest, policy.Portability:
+		return w.pack(ctx, conn, r)
 	default:
 		return privacy.Fail(privacy.NotAvailable, "", "requests for %s cannot be run yet", r.What)
 	}

@@ -10,17 +10,29 @@ import (
 )
 
 // startWorkers works on requests of data subjects until the context ends.
-func (p *process) startWorkers(ctx context.Context, tasks *sync.WaitGroup) {
+func (p *process) startWorkers(ctx context.Context, tasks *sync.WaitGroup) error {
 	for i := range p.cfg.DSAR.Running() {
-		w := p.worker(fmt.Sprintf("worker %d of %s", i+1, proxyName()))
+		w, err := p.worker(fmt.Sprintf("worker %d of %s", i+1, proxyName()))
+		if err != nil {
+			return err
+		}
 		tasks.Go(func() { w.Work(ctx) })
 	}
-	w := p.worker("clock of " + proxyName())
+	w, err := p.worker("clock of " + proxyName())
+	if err != nil {
+		return err
+	}
 	tasks.Go(func() { w.Watch(ctx) })
+	return nil
 }
 
-func (p *process) worker(name string) *requests.Worker {
-	return &requests.Worker{Service: p.privacy, Name: name, Record: p.recordDeed, Alerts: p.alerts, Log: p.log}
+func (p *process) worker(name string) (*requests.Worker, error) {
+	w := &requests.Worker{Service: p.privacy, Name: name, Record: p.recordDeed, Alerts: p.alerts, Log: p.log}
+	var err error
+	if w.Package, err = p.packer(); err != nil {
+		return nil, fmt.Errorf("dsar.packages: %w", err)
+	}
+	return w, nil
 }
 
 // recordDeed writes what is done about a request into the access log, durably.

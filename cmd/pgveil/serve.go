@@ -358,7 +358,9 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	})
 	p.table.run(sessions, &tasks)
 	tasks.Go(func() { p.keepElevations(accepting) })
-	p.startWorkers(accepting, &tasks)
+	if err := p.startWorkers(accepting, &tasks); err != nil {
+		return err
+	}
 	tasks.Go(func() { p.keepHabits(sessions) })
 	tasks.Go(func() { keepCounters(sessions, p.counters, p.log) })
 	tasks.Go(func() { p.keepContained(sessions) })
