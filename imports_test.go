@@ -119,12 +119,16 @@ var layers = map[string]may{
 		ours: list("alert detect policy privacy"), modules: list(pgx, "github.com/pquerna/otp"),
 		why: "what is remembered in the database, on a connection that it is given: it decides nothing but whether a code is right; policy says what auditors read",
 	},
+	"sweep": {
+		ours: list("catalog"), modules: list(pgx, "golang.org/x/text"),
+		why: "reads a whole database and says where values are, on a connection that it is given: whose they are, it is told; text to fold what people type",
+	},
 	"requests": {
 		ours: list("alert dsar policy privacy regime state"), modules: list(pgx),
 		why: "what becomes of requests, from receipt to certificate; dsar does what is done to rows, and knows no requests",
 	},
 	"dsar": {
-		ours: list("audit catalog policy privacy state"), modules: list(pgx, "filippo.io/age"),
+		ours: list("audit catalog policy privacy state sweep"), modules: list(pgx, "filippo.io/age"),
 		why: "follows foreign keys on a connection that it is given; proxy and cmd are faces of it; audit for the form of what rows were and became, age to encrypt what leaves the house",
 	},
 
