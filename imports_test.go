@@ -137,6 +137,11 @@ var layers = map[string]may{
 		why: "a file and what it says of a database, on a connection that it is given; who erases is an argument; sys for a lock and for room, note for signatures",
 	},
 
+	"retention": {
+		ours: list("catalog policy state"), modules: list(pgx),
+		why: "removes rows on a connection that it is given; cmd gives it the access log, and what erases subjects",
+	},
+
 	"harden": {modules: list(pgx), why: "asks a server and says what to change, on a connection that it is given: it knows no policy and no configuration"},
 
 	"honey": {

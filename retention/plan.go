@@ -1,0 +1,209 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/state"
+)
+
+// Plan says what a run would do.
+type Plan struct {
+	AsOf       time.Time  `json:"as_of"` // by the server's clock
+	Generation string     `json:"generation"`
+	Rules      []RulePlan `json:"rules"` // in the order in which they are carried out
+}
+
+// RulePlan is what a run would do by one rule.
+type RulePlan struct {
+	Rule     string    `json:"rule"`
+	Place    string    `json:"place"`
+	Table    string    `json:"table"`
+	Then     string    `json:"then"`
+	Because  string    `json:"because,omitempty"`
+	Before   string    `json:"before"`           // the moment that rows must be older than, in UTC
+	Due      int64     `json:"due"`              // rows whose time is over
+	Held     int64     `json:"held"`             // of those, by holds
+	Awaiting int64     `json:"awaiting"`         // of those not held: that rows refer to which do not go with them
+	Undated  int64     `json:"undated"`          // rows without a date, which are never due
+	Oldest   string    `json:"oldest,omitempty"` // the date of the oldest row that is due
+	Hanging  []Hanging `json:"hanging"`
+	Refused  []string  `json:"refused"` // why it is not carried out, and what to do
+	Warnings []string  `json:"warnings"`
+}
+
+// Free is how many rows a run would take.
+func (p RulePlan) Free() int64 { return p.Due - p.Held - p.Awaiting }
+
+// Hanging says what becomes of rows that refer to those that are due and not held.
+type Hanging struct {
+	Table string `json:"table"`
+	By    string `json:"by"`   // the columns that refer
+	Does  string `json:"does"` // goes, loosens, waits or blocks
+	Rows  int64  `json:"rows"`
+}
+
+// Able says what can be done besides deleting rows.
+type Able struct {
+	Anonymise Anonymise // nil: rows cannot be anonymised
+	Erase     Erase     // nil: whole subjects cannot be erased
+}
+
+// Anonymise gives what makes a row of a table, under the name alias, tell of
+// nobody: the assignments of an UPDATE, and the condition that it does already.
+type Anonymise func(r *catalog.Relation, alias string) (assignments, done string, err error)
+
+// Erase erases one subject, or makes its rows tell of nobody, and gives how many
+// rows it took. It does nothing and gives false where a hold or a duty keeps some.
+type Erase func(ctx context.Context, conn *pgx.Conn, subject policy.Subject, key, then string) (rows int64, done bool, err error)
+
+// NewPlan finds out what a run would do, and changes nothing. The catalog is that
+// which the policy was compiled with.
+func NewPlan(ctx context.Context, conn *pgx.Conn, set *policy.Set, cat *catalog.Snapshot, able Able) (Plan, error) {
+	plan := Plan{Generation: set.Generation(), Rules: []RulePlan{}}
+	err := pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		if _, err := tx.Exec(ctx, settings); err != nil {
+			return err
+		}
+		if plan.AsOf, err = serverTime(ctx, tx); err != nil {
+			return err
+		}
+		for _, r := range newRules(set, cat) {
+			p, err := r.plan(ctx, tx, plan.AsOf, able)
+			if err != nil {
+				return err
+			}
+			plan.Rules = append(plan.Rules, p)
+		}
+		return nil
+	})
+	if err != nil {
+		return Plan{}, state.Explain("planning retention", withoutValues(err))
+	}
+	return plan, nil
+}
+
+// plan is NewPlan for one rule. What the server says against its statements makes
+// it one that is refused.
+func (r *rule) plan(ctx context.Context, tx pgx.Tx, now time.Time, able Able) (RulePlan, error) {
+	p := RulePlan{Rule: r.name, Place: r.Place, Table: r.Relation.QualifiedName(), Then: r.Then, Because: r.Because, Hanging: []Hanging{}, Refused: []string{}, Warnings: []string{}}
+	if err := r.at(ctx, tx, now); err != nil {
+		return p, err
+	}
+	p.Before = r.cut.moment
+	obstacles, err := r.obstacles(ctx, tx)
+	if err != nil {
+		return p, err
+	}
+	p.Refused = append(append(p.Refused, r.beyond(able)...), obstacles...)
+	if len(obstacles) > 0 {
+		return p, nil // its rows cannot be counted
+	}
+	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return r.count(ctx, tx, &p, able) })
+	var said interface{ SQLState() string }
+	if errors.As(err, &said) && ctx.Err() == nil && !coded(err, "3F000", "42P01") {
+		p.Refused = append(p.Refused, fmt.Sprintf("its rows cannot be counted: %v", withoutValues(err)))
+		return p, nil
+	}
+	if err == nil {
+		p.Warnings, err = r.warnings(ctx, tx)
+	}
+	return p, err
+}
+
+// beyond says what a rule asks for that cannot be done here.
+func (r *rule) beyond(able Able) []string {
+	switch {
+	case r.Subject != "" && able.Erase == nil:
+		return []string{"erasing whole subjects is not available here"}
+	case r.Subject == "" && r.Then == "anonymise" && able.Anonymise == nil:
+		return []string{"anonymising rows is not available here: say \"then: delete\", or wait"}
+	case r.Subject == "" && r.Then == "anonymise":
+		if _, _, err := able.Anonymise(r.Relation, row); err != nil {
+			return []string{err.Error()}
+		}
+	}
+	return nil
+}
+
+// todo is the condition that a rule has something to do with a row: it is due,
+// and not anonymised yet.
+func (r *rule) todo(able Able) (string, error) {
+	if r.Subject != "" || r.Then == "delete" || able.Anonymise == nil {
+		return r.due(), nil
+	}
+	_, done, err := able.Anonymise(r.Relation, row)
+	return and([]string{r.due(), "(" + done + ") IS NOT TRUE"}), err
+}
+
+func (r *rule) count(ctx context.Context, tx pgx.Tx, p *RulePlan, able Able) error {
+	due, err := r.todo(able)
+	if err != nil {
+		p.Refused = append(p.Refused, err.Error())
+		due = r.due()
+	}
+	oldest := "NULL::pg_catalog.text"
+	if r.After != "" {
+		oldest = "pg_catalog.min(" + row + "." + ident(r.After) + ")::pg_catalog.text"
+	}
+	sql := fmt.Sprintf(`SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE k.pgveil_held), pg_catalog.count(*) FILTER (WHERE k.pgveil_awaited AND NOT k.pgveil_held), coalesce(%s, '')
+		FROM %s CROSS JOIN LATERAL (SELECT %s AS pgveil_held, %s AS pgveil_awaited) AS k WHERE %s`, oldest, from(r.Relation, row), r.held(), r.awaited(), due)
+	if err := tx.QueryRow(ctx, sql).Scan(&p.Due, &p.Held, &p.Awaiting, &p.Oldest); err != nil {
+		return err
+	}
+	if r.After != "" {
+		sql := "SELECT pg_catalog.count(*) FROM " + from(r.Relation, row) + " WHERE " + r.undated()
+		if err := tx.QueryRow(ctx, sql).Scan(&p.Undated); err != nil {
+			return err
+		}
+	}
+	return r.countHanging(ctx, tx, p, due)
+}
+
+// countHanging counts the rows that refer to rows that are due and not held. Those
+// that nothing takes refuse the rule.
+func (r *rule) countHanging(ctx context.Context, tx pgx.Tx, p *RulePlan, due string) (err error) {
+	r.each(func(h *hang, path []*hang) {
+		if err != nil {
+			return
+		}
+		line := Hanging{Table: h.child.QualifiedName(), By: h.String(), Does: h.fate.String()}
+		sql := "SELECT pg_catalog.count(*) FROM " + from(h.child, "pgveil_x") + " WHERE " + r.hangsOn(append(path, h), "pgveil_x", and([]string{due, "NOT " + r.held()}))
+		if err = tx.QueryRow(ctx, sql).Scan(&line.Rows); err != nil {
+			return
+		}
+		p.Hanging = append(p.Hanging, line)
+		if h.fate == blocks && line.Rows > 0 {
+			p.Refused = append(p.Refused, r.unblock(h, line.Rows))
+		}
+	})
+	return err
+}
+
+// hangsOn is the condition that a row of the last of a path hangs on a row of the
+// rule's of which a condition holds.
+func (r *rule) hangsOn(path []*hang, alias, of string) string {
+	h := path[len(path)-1]
+	if len(path) == 1 {
+		return exists(from(r.Relation, row), h.refers(alias, row), of)
+	}
+	inner := fmt.Sprintf("pgveil_x%d", len(path))
+	return exists(from(path[len(path)-2].child, inner), h.refers(alias, inner), r.hangsOn(path[:len(path)-1], inner, of))
+}
+
+// unblock says what to do about rows that keep those of a rule.
+func (r *rule) unblock(h *hang, n int64) string {
+	table := whole(r.cat, h.child).QualifiedName()
+	ways := []string{fmt.Sprintf("\"with: [%s]\" lets them go too", table), "a rule for " + table + " takes them when their own time is over", "ON DELETE SET NULL lets them stay without"}
+	if h.apart {
+		ways = []string{"refer to the whole table"}
+	}
+	return fmt.Sprintf("%d rows of %s refer to rows that are due, by %s, and nothing takes them: %s", n, table, h, strings.Join(ways, "; "))
+}

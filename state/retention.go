@@ -1,0 +1,6 @@
+package state
+
+import _ "embed"
+
+//go:embed retention.sql
+var retentionSchema string

@@ -1,0 +1,27 @@
+CREATE TABLE IF NOT EXISTS pgveil.retention_runs (
+    run        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    state      text NOT NULL CHECK (state IN ('asked', 'running', 'done', 'failed', 'stopped', 'broken off')),
+    asked_by   text NOT NULL,
+    scheduled  boolean NOT NULL,
+    asked_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    began_at   timestamptz,
+    ended_at   timestamptz,
+    generation text,
+    note       text
+);
+COMMENT ON TABLE pgveil.retention_runs IS 'When rows whose time was over were removed, and at whose wish.';
+CREATE INDEX IF NOT EXISTS retention_runs_open ON pgveil.retention_runs (run) WHERE state IN ('asked', 'running');
+
+CREATE TABLE IF NOT EXISTS pgveil.retention_batches (
+    run      bigint NOT NULL REFERENCES pgveil.retention_runs,
+    batch    bigint NOT NULL,
+    part     integer NOT NULL,
+    rule     text NOT NULL,
+    relation text NOT NULL,
+    action   text NOT NULL CHECK (action IN ('delete', 'anonymise', 'erase')),
+    rows     bigint NOT NULL CHECK (rows >= 0),
+    digest   bytea NOT NULL,
+    done_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (run, batch, part)
+);
+COMMENT ON TABLE pgveil.retention_batches IS 'What each batch of a run took, in the transaction that took it. The digest is over the rows'' keys, by a secret key.';
