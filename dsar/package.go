@@ -92,7 +92,7 @@ func Package(ctx context.Context, conn *pgx.Conn, g *Graph, key privacy.Key, o P
 		if err := p.begin(s, w); err != nil {
 			return err
 		}
-		if err := p.pack(ctx, tx, key); err != nil {
+		if err := p.pack(ctx, tx); err != nil {
 			return err
 		}
 		return p.zip.Close()
@@ -136,8 +136,8 @@ func (p *packer) begin(s subject, w io.Writer) (err error) {
 	return nil
 }
 
-func (p *packer) pack(ctx context.Context, tx pgx.Tx, key privacy.Key) error {
-	about, err := p.about(ctx, tx, key)
+func (p *packer) pack(ctx context.Context, tx pgx.Tx) error {
+	about, err := p.about(ctx, tx)
 	if err != nil {
 		return err
 	}

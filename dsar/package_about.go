@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/policy"
-	"github.com/pgveil/pgveil/privacy"
 )
 
 // Controller is what neither the policy nor the database knows of what a subject
@@ -80,12 +79,12 @@ type TimeLimit struct {
 }
 
 // about gathers what a subject must be told.
-func (p *packer) about(ctx context.Context, tx pgx.Tx, key privacy.Key) (About, error) {
+func (p *packer) about(ctx context.Context, tx pgx.Tx) (About, error) {
 	if p.options.Portable {
 		return About{}, nil
 	}
 	g := p.graph
-	seen, err := p.seen(ctx, tx, key)
+	seen, err := p.seen(ctx, tx)
 	if err != nil {
 		return About{}, err
 	}

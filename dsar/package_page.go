@@ -53,7 +53,7 @@ func (v *preview) add(values [][]byte) {
 func visible(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\n' || r == '\t':
+		case r == '\n' || r == '\t' || r == '\r':
 			return r
 		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r):
 			return utf8.RuneError

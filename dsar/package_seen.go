@@ -46,8 +46,8 @@ const seenBy = `SELECT array_to_string(roles, ', '),
 // known.
 const seenSince = `SELECT min(at) FROM pgveil.access_log`
 
-func (p *packer) seen(ctx context.Context, tx pgx.Tx, key privacy.Key) (Seen, error) {
-	text, err := keyOf(ctx, tx, p.graph.Subject, key)
+func (p *packer) seen(ctx context.Context, tx pgx.Tx) (Seen, error) {
+	text, err := p.graph.keyText(ctx, tx, p.subject)
 	if err != nil {
 		return Seen{}, err
 	}
@@ -84,11 +84,21 @@ func (p *packer) seen(ctx context.Context, tx pgx.Tx, key privacy.Key) (Seen, er
 // KeyText gives a subject's key as the access log's table of tokens has it.
 func (g *Graph) KeyText(ctx context.Context, conn *pgx.Conn, key privacy.Key) (text string, err error) {
 	err = inSnapshot(ctx, conn, func(tx pgx.Tx) error {
-		text, err = keyOf(ctx, tx, g.Subject, key)
+		s, err := g.find(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		text, err = g.keyText(ctx, tx, s)
 		return err
 	})
 	if err != nil {
 		return "", fmt.Errorf("finding a %s: %w", g.Subject.Name, err)
 	}
 	return text, nil
+}
+
+func (g *Graph) keyText(ctx context.Context, tx pgx.Tx, s subject) (text string, err error) {
+	err = tx.QueryRow(ctx, fmt.Sprintf("SELECT CAST(c.%s AS text) FROM %s WHERE c.tableoid = $1 AND c.ctid = $2",
+		quote(g.Subject.Key), as(g.Tables[0].Relation, "c")), s.table, s.tuple).Scan(&text)
+	return text, err
 }
