@@ -107,10 +107,10 @@ func (g *hanger) references(r *catalog.Relation) []*hang {
 	}
 	for _, s := range g.set.Subjects() {
 		for _, ref := range s.References {
-			if s.Relation != r {
+			if ref.To != r || ref.Many() {
 				continue
 			}
-			h := &hang{child: ref.Relation, parent: r, columns: []string{ref.Column}, refs: []string{s.Key}}
+			h := &hang{child: ref.Relation, parent: r, columns: ref.Columns, refs: ref.ToColumns}
 			if !slices.ContainsFunc(all, func(k *hang) bool { return k.child == h.child && slices.Equal(k.columns, h.columns) }) {
 				all = append(all, h)
 			}
