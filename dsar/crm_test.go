@@ -272,14 +272,6 @@ func sizes(t *testing.T, conn *pgx.Conn) map[string]int64 {
 	return sizes
 }
 
-// The steps can be taken in their order with every constraint in force.
-func TestStepsCanBeTaken(t *testing.T) {
-	conn, g := crm(t, "crm")
-	for _, id := range query[string](t, conn, "SELECT id::text FROM crm.customers") {
-		take(t, conn, g, id)
-	}
-}
-
 func TestFindBy(t *testing.T) {
 	conn, g := crm(t, "crm")
 	for column, value := range map[string]string{

@@ -2,9 +2,12 @@ package dsar
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,36 +19,100 @@ type Action uint8
 
 // The actions.
 const (
-	Refuse  Action = iota + 1 // the erasure cannot happen
-	SetNull                   // the reference to a row that goes is taken out of a row that stays
-	Delete                    // the row goes
+	Refuse    Action = iota + 1 // the erasure cannot happen
+	SetNull                     // the reference to a row that goes is taken out of a row that stays
+	Delete                      // the row goes
+	Anonymise                   // the row stays, and tells of nobody any more
+	Keep                        // the row stays as it is
 )
 
+var actionNames = []string{"none", "refuse", "set null", "delete", "anonymise", "keep"}
+
 func (a Action) String() string {
-	switch a {
-	case Refuse:
-		return "refuse"
-	case SetNull:
-		return "set null"
-	case Delete:
-		return "delete"
-	default:
-		return "none"
+	if int(a) >= len(actionNames) {
+		return actionNames[0]
 	}
+	return actionNames[a]
+}
+
+// MarshalText gives the action's name.
+func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText reads it. The name of none is none.
+func (a *Action) UnmarshalText(text []byte) error {
+	i := slices.Index(actionNames, string(text))
+	if i < 1 {
+		return fmt.Errorf("no action is called %q", text)
+	}
+	*a = Action(i)
+	return nil
 }
 
 // Step is one thing that an erasure does.
 type Step struct {
-	Table  string
-	Rows   int64
-	Action Action
-	Path   string // the references by which the rows are found
-	Reason string
+	Table   string     `json:"table"`
+	Rows    int64      `json:"rows"`
+	Action  Action     `json:"action"`
+	Path    string     `json:"path,omitempty"` // the references by which the rows are found
+	Reason  string     `json:"reason,omitempty"`
+	Until   *time.Time `json:"until,omitempty"`   // of Keep: when the last of the rows need no longer be kept
+	Columns []Becomes  `json:"columns,omitempty"` // of Anonymise and SetNull: what changes
 }
 
-// Report is what an erasure would do, in the order in which it would: what
-// makes it impossible, references taken out, rows deleted. Every table in
-// which rows are looked for is in it, be it with none.
+// Becomes is what a column holds after a row was anonymised.
+type Becomes struct {
+	Column string `json:"column"`
+	Value  string `json:"value"` // in words
+}
+
+// ErasurePlan is what erasing a subject does, in the order in which it is
+// done: what makes it impossible, what stays, references taken out, rows
+// anonymised and deleted. It names no subject and holds no value of a row.
+type ErasurePlan struct {
+	Subject  string   `json:"subject"` // the kind
+	Steps    []Step   `json:"steps"`
+	Warnings []string `json:"warnings,omitempty"`
+
+	// Scheme is what will be done to whichever rows are there: the fate of
+	// each table in reach, each reference that is taken out, what triggers
+	// write elsewhere. Rows that come later meet it too.
+	Scheme []string `json:"scheme"`
+}
+
+// Hash names what will be done, whatever the number of rows is: who approves a
+// plan approves that. New rows leave it as it is; another schema, policy or
+// hold does not.
+func (p ErasurePlan) Hash() string {
+	sum := sha256.Sum256([]byte("pgveil erasure plan\n" + p.Subject + "\n" + strings.Join(p.Scheme, "\n")))
+	return hex.EncodeToString(sum[:])
+}
+
+// Refused tells whether something makes the erasure impossible.
+func (p ErasurePlan) Refused() bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Action == Refuse })
+}
+
+// Rows counts the rows that would be written.
+func (p ErasurePlan) Rows() (n int64) {
+	for _, s := range p.Steps {
+		if s.Action == SetNull || s.Action == Delete || s.Action == Anonymise {
+			n += s.Rows
+		}
+	}
+	return n
+}
+
+// refusal is the error of a plan that cannot be carried out.
+func (p ErasurePlan) refusal() error {
+	for _, s := range p.Steps {
+		if s.Action == Refuse {
+			return privacy.Fail(privacy.NotAllowed, "", "%d rows of %s: %s", s.Rows, s.Table, s.Reason)
+		}
+	}
+	return nil
+}
+
+// Report is a plan's steps.
 type Report struct {
 	Steps []Step
 }
@@ -55,130 +122,14 @@ func (r Report) Refused() bool {
 	return len(r.Steps) > 0 && r.Steps[0].Action == Refuse
 }
 
-// DryRun finds out what erasing a subject would do, and changes nothing. Once
-// ctx has ended, conn is of no use any more.
+// DryRun finds out what erasing a subject would do, and changes nothing.
 func DryRun(ctx context.Context, conn *pgx.Conn, g *Graph, key privacy.Key) (Report, error) {
-	plan := g.plan()
-	var report Report
-	err := inSnapshot(ctx, conn, func(tx pgx.Tx) error {
-		s, err := g.find(ctx, tx, key)
-		if err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, g.countSQL(plan), s.table, s.tuple)
-		if err != nil {
-			return err
-		}
-		var at int
-		var n int64
-		_, err = pgx.ForEachRow(rows, []any{&at, &n}, func() error {
-			plan[at].Rows = n
-			return nil
-		})
-		return err
-	})
-	if err != nil {
-		return Report{}, fmt.Errorf("planning to erase a %s: %w", g.Subject.Name, err)
-	}
-	for _, p := range plan {
-		if p.Rows > 0 || p.always {
-			report.Steps = append(report.Steps, p.Step)
-		}
-	}
-	return report, nil
-}
-
-// planned is a Step whose rows are still to be counted.
-type planned struct {
-	Step
-	from   string // the FROM clause, after closure, of the rows
-	always bool   // reported even when there are none
-}
-
-// plan gives every step that an erasure may take.
-func (g *Graph) plan() []planned {
-	var refusals, nulls, deletions []planned
-	for _, e := range g.links {
-		p, ok := g.detach(e)
-		switch {
-		case !ok:
-		case p.Action == SetNull:
-			nulls = append(nulls, p)
-		default:
-			refusals = append(refusals, p)
-		}
-	}
-	for _, group := range g.deletion {
-		for _, i := range group {
-			if g.owns(i) {
-				deletions = append(deletions, g.remove(i, group))
-			}
-		}
-	}
-	return append(append(refusals, nulls...), deletions...)
+	plan, err := PlanErasure(ctx, conn, g, key)
+	return Report{plan.Steps}, err
 }
 
 // owns tells whether a table may hold rows that belong to the subject, rather
 // than rows that refer to it loosely.
 func (g *Graph) owns(table int) bool {
 	return table == 0 || slices.ContainsFunc(g.Tables[table].in, func(l *Link) bool { return !l.Loose })
-}
-
-// remove plans the deletion of a table's rows that are the subject's alone.
-func (g *Graph) remove(table int, group []int) planned {
-	t := g.Tables[table]
-	var with []string
-	for _, i := range group {
-		if i != table && g.owns(i) {
-			with = append(with, g.Tables[i].Relation.QualifiedName())
-		}
-	}
-	reason := ""
-	if with != nil {
-		reason = "in one statement with " + strings.Join(with, ", ") + ": they refer to each other"
-	}
-	return planned{
-		Step: Step{Table: t.Relation.QualifiedName(), Action: Delete, Path: t.Path, Reason: reason},
-		from: fmt.Sprintf("r%d AS s JOIN %s ON %s WHERE %s",
-			table, as(t.Relation, "c"), samePlace("c"), g.notShared(table, "c")),
-		always: true,
-	}
-}
-
-// detach plans for the rows that refer to rows that go and stay themselves;
-// ok is false where there can be none.
-func (g *Graph) detach(e edge) (p planned, ok bool) {
-	child := g.Tables[e.child]
-	stays := fmt.Sprintf("NOT EXISTS (SELECT FROM r%d AS x WHERE x.o = c.tableoid AND x.c = c.ctid)", e.child)
-	if mine := g.notShared(e.child, "c"); mine != "true" {
-		stays = fmt.Sprintf("(%s OR NOT (%s))", stays, mine)
-	} else if e.follows() {
-		return planned{}, false // the row goes too
-	}
-	p = planned{
-		Step: Step{Table: child.Relation.QualifiedName(), Path: e.String() + " -> " + g.Tables[e.parent].nearest},
-		from: fmt.Sprintf("r%d AS s JOIN %s ON %s JOIN %s ON %s WHERE %s AND %s",
-			e.parent, as(e.To, "p"), samePlace("p"), as(e.From, "c"), refers(e.Link), g.notShared(e.parent, "p"), stays),
-	}
-	columns := e.nullable()
-	switch {
-	case columns == nil:
-		p.Action, p.Reason = Refuse, "rows that stay refer by "+strings.Join(e.Columns, ", ")+", which cannot be null"
-	case e.finds && e.Loose:
-		p.Action, p.always = SetNull, true
-		p.Reason = fmt.Sprintf("the schema lets the row live on without %s; the rest of it may still tell of the %s",
-			strings.Join(columns, ", "), g.Subject.Name)
-	default:
-		p.Action, p.Reason = SetNull, "rows of others refer by "+strings.Join(columns, ", ")
-	}
-	return p, true
-}
-
-// countSQL is the statement that counts the rows of every step.
-func (g *Graph) countSQL(plan []planned) string {
-	counts := make([]string, len(plan))
-	for i, p := range plan {
-		counts[i] = fmt.Sprintf("SELECT %d, count(*) FROM %s", i, p.from)
-	}
-	return g.closure() + "\n" + strings.Join(counts, "\nUNION ALL ")
 }

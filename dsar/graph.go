@@ -20,6 +20,7 @@ type Graph struct {
 	References   []Note   // what the subject's rows refer to, and which is not the subject's
 	Unclassified []string // columns in reach that nobody classified: no export until somebody does
 
+	catalog  *catalog.Snapshot
 	key      []string // what identifies a subject: the policy's key, or the primary key that it is part of
 	links    []edge   // between Tables, followed or not
 	groups   [][]int  // indexes of Tables, each after those that lead to it; those in a group lead to each other
@@ -68,7 +69,7 @@ func NewGraph(set *policy.Set, cat *catalog.Snapshot, subject string) (*Graph, e
 	b := builder{
 		cat:        cat,
 		set:        set,
-		graph:      &Graph{Subject: s, Generation: set.Generation(), set: set},
+		graph:      &Graph{Subject: s, Generation: set.Generation(), set: set, catalog: cat},
 		byRelation: map[*catalog.Relation]*Table{},
 		kinds:      map[*catalog.Relation]string{},
 	}

@@ -31,12 +31,19 @@ func (g *Graph) resolve(ctx context.Context, conn *pgx.Conn, key privacy.Key) (f
 		if err != nil {
 			return err
 		}
-		columns := make([]string, len(g.key))
-		for i, name := range g.key {
-			columns[i] = fmt.Sprintf("CAST(c.%s AS text)", quote(name))
-		}
-		return tx.QueryRow(ctx, fmt.Sprintf("SELECT ARRAY[%s], CAST(c.%s AS text) FROM %s WHERE c.tableoid = $1 AND c.ctid = $2",
-			strings.Join(columns, ", "), quote(g.Subject.Key), as(g.Tables[0].Relation, "c")), s.table, s.tuple).Scan(&found.Key, &found.Name)
+		found, err = g.named(ctx, tx, s)
+		return err
 	})
+	return found, err
+}
+
+// named gives what a subject is known by.
+func (g *Graph) named(ctx context.Context, tx pgx.Tx, s subject) (found Resolved, err error) {
+	columns := make([]string, len(g.key))
+	for i, name := range g.key {
+		columns[i] = fmt.Sprintf("CAST(c.%s AS text)", quote(name))
+	}
+	err = tx.QueryRow(ctx, fmt.Sprintf("SELECT ARRAY[%s], CAST(c.%s AS text) FROM %s WHERE c.tableoid = $1 AND c.ctid = $2",
+		strings.Join(columns, ", "), quote(g.Subject.Key), as(g.Tables[0].Relation, "c")), s.table, s.tuple).Scan(&found.Key, &found.Name)
 	return found, err
 }

@@ -28,7 +28,7 @@ var erasuresSchema string
 // Schema gives the statements that make pgveil's own tables, or what is missing
 // of them, those of ledgers included.
 func Schema(ledgers ...Ledger) string {
-	all := base + subjectsSchema + habitsSchema + honeySchema + doorsSchema + holdsSchema + requestsSchema + erasuresSchema + retentionSchema
+	all := base + subjectsSchema + habitsSchema + honeySchema + doorsSchema + holdsSchema + journalSchema + requestsSchema + erasuresSchema + retentionSchema
 	if len(ledgers) == 0 {
 		return all
 	}

@@ -1,0 +1,476 @@
+package dsar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/privacy"
+	"github.com/pgveil/pgveil/state"
+)
+
+// What an erasure does where nothing else is said.
+const (
+	defaultBatch       = 10_000
+	defaultLockWait    = 2 * time.Second
+	defaultStatement   = 5 * time.Minute
+	maxAttempts        = 5  // at a transaction that others are in the way of
+	maxRounds          = 64 // of finding rows again: who adds more than that does not stop
+	maxIdlePasses      = 3
+	changesElsewhere   = "triggers change rows of "
+	rowsThatComeBack   = "rows of the %s come back as fast as they are erased: look for a trigger, or for who writes them"
+	holdsHaveChanged   = "holds were made or released since the plan was made"
+	schemeHasChanged   = "what would be done is no longer what the plan says"
+	somebodyErasesThis = "somebody else is erasing this %s"
+)
+
+// EraseOptions say what to erase, and how.
+type EraseOptions struct {
+	Request int64       // names the erasure in its journal: the same number goes on with it
+	Key     privacy.Key // of the subject
+	Plan    ErasurePlan // that was approved
+
+	Batch     int           // rows of one transaction; 0: 10,000. A subject with no more than that goes at once, or not at all
+	LockWait  time.Duration // for a lock that somebody else has; 0: two seconds
+	Statement time.Duration // for one statement; 0: five minutes
+
+	// Record is told of each step before its transaction ends: an error undoes
+	// the step, and a step may be told of twice after a crash, but never not at
+	// all. It must not use the connection.
+	Record   func(ctx context.Context, s ErasureStep) error
+	Progress func(done, of int64) // after each transaction; rows that come meanwhile make of grow
+
+	// LaterTidy leaves dead rows and statistics behind: the caller calls Tidy,
+	// once for many subjects.
+	LaterTidy bool
+}
+
+// Erased is what an erasure has done.
+type Erased struct {
+	Steps     []Step   `json:"steps"` // what was done, of all runs of the request, and what is kept
+	Rows      int64    `json:"rows"`  // that were written
+	Batches   int64    `json:"batches"`
+	Plan      string   `json:"plan"`   // the hash
+	Digest    string   `json:"digest"` // of the journal
+	Tidied    Tidied   `json:"tidied"`
+	Relations []string `json:"relations"` // that were written: what Tidy wants
+}
+
+// eraser is an erasure at work.
+type eraser struct {
+	conn *pgx.Conn
+	g    *Graph
+	o    EraseOptions
+	key  privacy.Key // that the subject keeps until it is gone
+	name string      // what holds know it by
+	work *work
+	j    *journal
+	done int64
+}
+
+// Erase erases a subject, as a plan says that was made for it. It may be
+// interrupted at any moment, and goes on from its journal when it is called
+// again for the same request; once it is over it gives its outcome again. Each
+// step is done and written down in one transaction, the subject's own row goes
+// last, and what was added meanwhile goes too. Whatever is not as the plan says
+// stops it: a changed schema, a new hold, a trigger that keeps rows. conn is
+// its own while it runs, and of no use any more once ctx has ended.
+func Erase(ctx context.Context, conn *pgx.Conn, g *Graph, o EraseOptions) (Erased, error) {
+	if err := o.Plan.refusal(); err != nil {
+		return Erased{}, err
+	}
+	e := &eraser{conn: conn, g: g, o: o.defaults()}
+	done, err := e.run(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return Erased{}, fmt.Errorf("erasing a %s: %w", g.Subject.Name, withoutValues(err))
+	}
+	return done, nil
+}
+
+func (o EraseOptions) defaults() EraseOptions {
+	if o.Batch <= 0 {
+		o.Batch = defaultBatch
+	}
+	if o.LockWait <= 0 {
+		o.LockWait = defaultLockWait
+	}
+	if o.Statement <= 0 {
+		o.Statement = defaultStatement
+	}
+	return o
+}
+
+func (e *eraser) run(ctx context.Context) (Erased, error) {
+	var err error
+	if e.j, err = openJournal(ctx, e.conn, e.o.Request, e.o.Plan.Hash()); err != nil {
+		return Erased{}, err
+	}
+	if !e.j.finished() {
+		if err := e.alone(ctx, e.passes); err != nil {
+			return Erased{}, err
+		}
+	}
+	return e.outcome(ctx)
+}
+
+// alone calls f while nobody else erases the subject.
+func (e *eraser) alone(ctx context.Context, f func(context.Context) error) (err error) {
+	found, err := e.g.resolve(ctx, e.conn, e.o.Key)
+	if err != nil {
+		return err
+	}
+	e.key, e.name = privacy.Key{Values: found.Key}, found.Name
+	const lock = "hashtextextended('pgveil erases ' || $1::text || ' ' || $2::text, 0)"
+	err = inWriting(ctx, e.conn, e.o.LockWait, e.o.Statement, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "SELECT pg_advisory_lock("+lock+")", e.g.Subject.Name, e.name)
+		return err
+	})
+	if again(err) {
+		return privacy.Fail(privacy.NotAvailable, "wait until that is over", somebodyErasesThis, e.g.Subject.Name)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if ctx.Err() == nil && !e.conn.IsClosed() {
+			_, failed := e.conn.Exec(ctx, "SELECT pg_catalog.pg_advisory_unlock(pg_catalog."+lock+")", e.g.Subject.Name, e.name)
+			err = errors.Join(err, failed)
+		}
+	}()
+	return f(ctx)
+}
+
+// passes find what is to be done and do it, until nothing is left.
+func (e *eraser) passes(ctx context.Context) error {
+	idle := 0
+	for {
+		before := e.done
+		big, err := e.pass(ctx)
+		if err != nil || !big {
+			return err
+		}
+		if err := e.batches(ctx); err != nil {
+			return err
+		}
+		if idle++; e.done > before {
+			idle = 0
+		}
+		if idle == maxIdlePasses {
+			return privacy.Fail(privacy.NotAllowed, "", rowsThatComeBack, e.g.Subject.Name)
+		}
+	}
+}
+
+// pass lists what is to be done. Where that is no more than a batch it does it,
+// the subject's own row included; else big is true.
+func (e *eraser) pass(ctx context.Context) (big bool, err error) {
+	err = e.transaction(ctx, func(tx pgx.Tx) error {
+		if err := e.prepare(ctx, tx); err != nil {
+			return err
+		}
+		if err := e.work.fill(ctx, tx); err != nil {
+			return err
+		}
+		if err := e.work.refusal(); err != nil {
+			return err
+		}
+		if big = e.work.left() > int64(e.o.Batch); big {
+			return nil
+		}
+		done, err := e.work.finish(ctx, tx, e.o.Record)
+		e.done += done
+		return err
+	})
+	if err == nil {
+		e.progress()
+	}
+	return big, err
+}
+
+// prepare finds the subject, and makes sure that what would be done to it is
+// what the plan says.
+func (e *eraser) prepare(ctx context.Context, tx pgx.Tx) error {
+	if err := state.LockHolds(ctx, tx); err != nil {
+		return state.Explain("keeping new holds out", err)
+	}
+	found, err := e.g.find(ctx, tx, e.key)
+	if err != nil {
+		return err
+	}
+	holds, err := state.HoldsOver(ctx, tx, e.g.Subject.Name, e.name)
+	if err != nil {
+		return err
+	}
+	s, err := e.g.scheme(ctx, tx, holds)
+	if err != nil {
+		return err
+	}
+	planned := slices.DeleteFunc(slices.Clone(e.o.Plan.Scheme), func(l string) bool { return strings.HasPrefix(l, changesElsewhere) })
+	if !slices.Equal(planned, s.lines()) || e.o.Plan.Subject != e.g.Subject.Name {
+		return privacy.Fail(privacy.SchemaChanged, "make a new plan and have it approved", schemeHasChanged)
+	}
+	if s.refusals != nil {
+		return ErasurePlan{Steps: s.refusals}.refusal()
+	}
+	e.work = &work{scheme: s, j: e.j, place: found.place}
+	return nil
+}
+
+// transaction runs f, again when others were in the way, and makes sure that
+// nothing was written but what the plan says.
+func (e *eraser) transaction(ctx context.Context, f func(pgx.Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		mark, done := e.j.mark(), e.done
+		err := inWriting(ctx, e.conn, e.o.LockWait, e.o.Statement, func(tx pgx.Tx) error {
+			before, err := writes(ctx, tx)
+			if err != nil {
+				return err
+			}
+			e.j.batch++
+			if err := f(tx); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+				return stepError(err, e.g.Subject.Name)
+			}
+			return e.expected(ctx, tx, before)
+		})
+		if err == nil {
+			return nil
+		}
+		*e.j, e.done = mark, done
+		if !again(err) || attempt == maxAttempts {
+			return err
+		}
+	}
+}
+
+// expected gives an error when triggers have written what the plan does not say.
+func (e *eraser) expected(ctx context.Context, tx pgx.Tx, before map[uint32]written) error {
+	now, err := e.work.since(ctx, tx, before)
+	if err != nil {
+		return err
+	}
+	for _, table := range now.inserts {
+		return insertsElsewhere(table)
+	}
+	for _, table := range now.changes {
+		if !slices.Contains(e.o.Plan.Scheme, changesElsewhere+table) {
+			return privacy.Fail(privacy.NotAllowed, "make a new plan and have it approved", "triggers change rows of %s, of which the plan says nothing", table)
+		}
+	}
+	return nil
+}
+
+func insertsElsewhere(table string) error {
+	return privacy.Fail(privacy.NotAllowed, "keep the trigger from running for the login of pgveil, as in WHEN (current_user <> 'pgveil')",
+		"a trigger puts rows into %s, which may hold what is erased", table)
+}
+
+// batches does what the last pass listed, each batch in a transaction of its
+// own. References are taken out first, for where one row has several, the
+// others have to be found again.
+func (e *eraser) batches(ctx context.Context) error {
+	units := e.work.units(SetNull)
+	if units == nil {
+		units = append(e.work.units(Anonymise), e.work.units(Delete)...)
+	}
+	for _, u := range units {
+		for _, parts := range u.parts(int64(e.o.Batch)) {
+			err := e.batch(ctx, parts)
+			var broken *refused
+			if errors.As(err, &broken) && broken.code == "23503" {
+				return nil // somebody has added what refers to it: find it
+			}
+			if err != nil {
+				return err
+			}
+			e.progress()
+		}
+	}
+	return nil
+}
+
+func (e *eraser) batch(ctx context.Context, parts []part) error {
+	return e.transaction(ctx, func(tx pgx.Tx) error {
+		if err := state.LockHolds(ctx, tx); err != nil {
+			return state.Explain("keeping new holds out", err)
+		}
+		holds, err := state.HoldsOver(ctx, tx, e.g.Subject.Name, e.name)
+		if err != nil {
+			return err
+		}
+		if !slices.EqualFunc(holds, e.work.holds, func(a, b state.Hold) bool { return a.ID == b.ID }) {
+			return privacy.Fail(privacy.SchemaChanged, "make a new plan and have it approved", holdsHaveChanged)
+		}
+		if err := e.g.current(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, byPlace); err != nil {
+			return err
+		}
+		n, err := e.work.do(ctx, tx, parts, e.o.Record)
+		e.done += n
+		return err
+	})
+}
+
+// parts divides the rows of a unit.
+func (u unit) parts(most int64) [][]part {
+	if u.whole {
+		return [][]part{u.all()}
+	}
+	var all [][]part
+	for _, j := range u.jobs {
+		for from := int64(0); from < j.rows; from += most {
+			all = append(all, []part{{j, from, min(from+most, j.rows)}})
+		}
+	}
+	return all
+}
+
+func (u unit) all() []part {
+	var parts []part
+	for _, j := range u.jobs {
+		parts = append(parts, part{j, 0, j.rows})
+	}
+	return parts
+}
+
+func (e *eraser) progress() {
+	if e.o.Progress != nil {
+		e.o.Progress(e.done, max(e.done, e.o.Plan.Rows()))
+	}
+}
+
+// refusal is the error of rows that refer to what would go.
+func (w *work) refusal() error {
+	var steps []Step
+	for _, j := range w.jobs {
+		if j.action == Refuse {
+			steps = append(steps, Step{Table: w.table(j), Rows: j.rows, Action: Refuse, Reason: w.why(w.ties[j.of])})
+		}
+	}
+	return ErasurePlan{Steps: steps}.refusal()
+}
+
+// left counts the rows to be written before the last ones.
+func (w *work) left() int64 {
+	n := w.rows(SetNull, Anonymise, Delete)
+	for _, u := range w.last() {
+		for _, j := range u.jobs {
+			n -= j.rows
+		}
+	}
+	return n
+}
+
+// finish does what is left, in one transaction: it locks the rows, finds them
+// again until nobody has added to them, and does what there is to do until
+// nothing but the subject's own row is left, and then that.
+func (w *work) finish(ctx context.Context, tx pgx.Tx, record func(context.Context, ErasureStep) error) (done int64, err error) {
+	if err := w.lockRoot(ctx, tx); err != nil {
+		return 0, err
+	}
+	locked := int64(-1)
+	for range maxRounds {
+		if _, err := tx.Exec(ctx, byCost); err != nil {
+			return done, err
+		}
+		if err := w.fill(ctx, tx); err != nil {
+			return done, err
+		}
+		if err := w.refusal(); err != nil {
+			return done, err
+		}
+		if _, err := tx.Exec(ctx, byPlace); err != nil {
+			return done, err
+		}
+		if total := w.rows(SetNull, Anonymise, Delete); total != locked {
+			if locked, err = w.lockAll(ctx, tx); err != nil {
+				return done, err
+			}
+			continue
+		}
+		units, over := w.next()
+		for _, u := range units {
+			n, err := w.do(ctx, tx, u.all(), record)
+			if err != nil {
+				return done, err
+			}
+			done += n
+		}
+		locked = -1
+		if over {
+			return done, w.close(ctx, tx, record)
+		}
+	}
+	return done, privacy.Fail(privacy.NotAllowed, "", rowsThatComeBack, w.g.Subject.Name)
+}
+
+// next gives what can be done with what was found, and whether nothing will be
+// left then.
+func (w *work) next() (units []unit, over bool) {
+	if nulls := w.units(SetNull); nulls != nil {
+		return nulls, false
+	}
+	if w.left() == 0 {
+		return w.last(), true
+	}
+	return append(w.units(Anonymise), w.units(Delete)...), false
+}
+
+// close writes down what is kept, and ends the journal.
+func (w *work) close(ctx context.Context, tx pgx.Tx, record func(context.Context, ErasureStep) error) error {
+	note := func(action, table string, rows int64) error {
+		step, err := w.j.write(ctx, tx, action, table, rows)
+		if err == nil && record != nil {
+			err = record(ctx, step)
+		}
+		return err
+	}
+	for i, t := range w.g.Tables {
+		if n := w.count(Keep, i); n > 0 {
+			if err := note(Keep.String(), t.Relation.QualifiedName(), n); err != nil {
+				return err
+			}
+		}
+	}
+	return note(doneAction, "", 0)
+}
+
+// lockRoot keeps rows with a foreign key to the subject from being added.
+func (w *work) lockRoot(ctx context.Context, tx pgx.Tx) error {
+	tag, err := tx.Exec(ctx, fmt.Sprintf("SELECT FROM %s WHERE c.tableoid = $1 AND c.ctid = $2 FOR UPDATE", as(w.g.Tables[0].Relation, "c")), w.place.table, w.place.tuple)
+	if err == nil && tag.RowsAffected() != 1 {
+		return &refused{"40001", "the subject's row was changed meanwhile"}
+	}
+	return err
+}
+
+// lockAll locks what was listed; the number is -1 when some of it was changed.
+func (w *work) lockAll(ctx context.Context, tx pgx.Tx) (int64, error) {
+	var total int64
+	for _, j := range w.jobs {
+		if j.action == Refuse || j.action == Keep {
+			continue
+		}
+		n, err := w.lock(ctx, tx, j)
+		if err != nil {
+			return 0, err
+		}
+		if n != j.rows {
+			return -1, nil
+		}
+		total += n
+	}
+	return total, nil
+}

@@ -1,0 +1,326 @@
+package dsar
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/privacy"
+	"github.com/pgveil/pgveil/state"
+)
+
+// scheme is what an erasure does to whichever rows it finds.
+type scheme struct {
+	g        *Graph
+	fates    []fate // of the graph's Tables
+	ties     []*tie
+	holds    []state.Hold
+	refusals []Step // whatever the rows are
+	warnings []string
+	touched  map[string]bool // tables that pgveil may write, as schema.table
+}
+
+// fate is what happens to the subject's rows of one table.
+type fate struct {
+	do     Action
+	said   bool   // by the policy: it is the fate of rows that refer loosely, too
+	reason string // of Keep
+	held   bool
+	lasts  policy.Keep // of Keep: rows older than that are deleted
+	after  string
+	set    []becomes
+}
+
+// deletes tells whether rows of the table may go.
+func (f fate) deletes() bool { return f.do == Delete || f.do == Keep && f.after != "" }
+
+// scheme finds out what happens to a subject's rows, from the policy, the
+// holds in force and the schema as a transaction sees them.
+func (g *Graph) scheme(ctx context.Context, tx pgx.Tx, holds []state.Hold) (*scheme, error) {
+	s := &scheme{g: g, holds: holds, fates: make([]fate, len(g.Tables)), touched: map[string]bool{}}
+	for i := range g.Tables {
+		if err := s.fate(ctx, tx, i); err != nil {
+			return nil, err
+		}
+	}
+	s.misplaced()
+	if err := s.tie(ctx, tx); err != nil {
+		return nil, fmt.Errorf("reading foreign keys: %w", err)
+	}
+	found, err := hooks(ctx, tx, s.written())
+	if err != nil {
+		return nil, fmt.Errorf("reading triggers and rules: %w", err)
+	}
+	s.hook(found)
+	return s, nil
+}
+
+// fate decides about one table. A hold is stronger than the policy.
+func (s *scheme) fate(ctx context.Context, tx pgx.Tx, table int) error {
+	r := s.g.Tables[table].Relation
+	f := &s.fates[table]
+	f.do = Delete
+	for _, h := range s.g.Subject.Erase {
+		if h.Relation == r {
+			f.do, f.said = actionOf(h.Do), true
+			f.reason, f.lasts, f.after = h.Because, h.For, h.After
+		}
+	}
+	if matter := s.matter(r.QualifiedName()); matter != "" {
+		*f = fate{do: Keep, said: true, held: true, reason: "held: " + matter}
+	}
+	s.touched[r.QualifiedName()] = f.do != Keep || f.deletes()
+	if f.do != Anonymise {
+		return nil
+	}
+	facts, err := s.facts(ctx, tx, r)
+	if err != nil {
+		return fmt.Errorf("reading the columns of %s: %w", r.QualifiedName(), err)
+	}
+	for _, c := range facts {
+		if s.loses(table, c.name) {
+			c.refers = false
+		}
+		class, _ := s.g.set.Class(r, c.name)
+		b, ok, err := c.becomes(r, class)
+		if err != nil {
+			s.refuse(r.QualifiedName(), err.Error())
+		}
+		if ok {
+			f.set = append(f.set, b)
+		}
+	}
+	return nil
+}
+
+func actionOf(f policy.Fate) Action {
+	switch f {
+	case policy.FateDelete:
+		return Delete
+	case policy.FateAnonymise:
+		return Anonymise
+	case policy.FateKeep:
+		return Keep
+	default:
+		return Refuse
+	}
+}
+
+// loses tells whether a column holds the key of the subject without a
+// constraint, and the subject goes: then it is data as any other.
+func (s *scheme) loses(table int, column string) bool {
+	root := fateSaid(s.g, 0)
+	return root == Delete && slices.ContainsFunc(s.g.links, func(e edge) bool {
+		return e.child == table && e.parent == 0 && e.Declared && slices.Contains(e.Columns, column)
+	})
+}
+
+func fateSaid(g *Graph, table int) Action {
+	for _, h := range g.Subject.Erase {
+		if h.Relation == g.Tables[table].Relation {
+			return actionOf(h.Do)
+		}
+	}
+	return Delete
+}
+
+// matter gives why rows of a relation are held; "" when they are not.
+func (s *scheme) matter(relation string) string {
+	var matters []string
+	for _, h := range s.holds {
+		if h.Relation == "" || h.Relation == relation {
+			matters = append(matters, h.Matter)
+		}
+	}
+	return strings.Join(matters, "; ")
+}
+
+func (s *scheme) refuse(table, reason string) {
+	s.refusals = append(s.refusals, Step{Table: table, Action: Refuse, Reason: reason})
+}
+
+func (s *scheme) warn(format string, args ...any) {
+	s.warnings = append(s.warnings, fmt.Sprintf(format, args...))
+}
+
+// facts gives the facts about a relation's columns, with their classes.
+func (s *scheme) facts(ctx context.Context, tx pgx.Tx, r *catalog.Relation) ([]fact, error) {
+	facts, err := columnFacts(ctx, tx, r.OID)
+	for i := range facts {
+		class, _ := s.g.set.Class(r, facts[i].name)
+		facts[i].class, facts[i].reference = class.Name, r.QualifiedName()+"."+facts[i].name
+	}
+	return facts, err
+}
+
+// misplaced refuses what the policy says of relations that nobody looks at
+// here: whoever wrote it believes that it holds.
+func (s *scheme) misplaced() {
+	for _, h := range s.g.Subject.Erase {
+		known := slices.ContainsFunc(s.g.Tables, func(t *Table) bool { return t.Relation == h.Relation })
+		if !known {
+			s.refuse(h.Relation.QualifiedName(), fmt.Sprintf(
+				`the policy says what an erasure does with it, but no rows of a %s are found there: name the table itself, not a partition, or declare a reference`, s.g.Subject.Name))
+		}
+	}
+}
+
+// tie collects the references to rows that may go.
+func (s *scheme) tie(ctx context.Context, tx pgx.Tx) error {
+	ties, err := s.g.foreignKeys(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, e := range s.g.links {
+		if e.Declared && e.parent == 0 {
+			ties = append(ties, &tie{child: e.From.QualifiedName(), parent: e.To.QualifiedName(), childOID: e.From.OID, parentOID: e.To.OID,
+				columns: e.Columns, refs: e.RefColumns, nullable: e.nullable(), condition: refers(e.Link), indexed: true})
+		}
+	}
+	for _, t := range ties {
+		if err := s.attach(ctx, tx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attach adds a tie where it matters: where rows that it refers to may go, or
+// where the row beside it tells of the subject.
+func (s *scheme) attach(ctx context.Context, tx pgx.Tx, t *tie) error {
+	t.table = s.tableOf(t.parentOID)
+	if t.table < 0 {
+		return fmt.Errorf("internal error: %s is no table of the graph", t.parent)
+	}
+	child := s.tableOf(t.childOID)
+	if t.table == 0 && (child < 0 || s.fates[child].do != Keep) {
+		if err := s.hide(ctx, tx, t); err != nil {
+			return err
+		}
+	}
+	goes := s.fates[t.table].deletes()
+	if !goes && (t.hidden == nil || s.fates[t.table].do != Anonymise) {
+		return nil
+	}
+	if goes && !t.indexed {
+		s.warn("%s has no index: each row of %s that goes reads all of %s", t, t.parent, t.child)
+	}
+	if goes && t.onDelete == 'c' && child < 0 {
+		s.warn("%s deletes rows that are not the subject's when what they refer to goes (ON DELETE CASCADE): they are kept from that", t)
+	}
+	s.ties = append(s.ties, t)
+	return nil
+}
+
+// hide notes which columns beside a reference to the subject tell of it, in
+// rows that are somebody else's.
+func (s *scheme) hide(ctx context.Context, tx pgx.Tx, t *tie) error {
+	r, ok := s.g.catalog.RelationByOID(t.childOID)
+	if !ok {
+		return privacy.Fail(privacy.SchemaChanged, "try again shortly", "the schema has changed since it was read")
+	}
+	var others []string
+	for _, fk := range r.ForeignKeys {
+		if !slices.Equal(fk.Columns, t.columns) {
+			others = append(others, fk.Columns...)
+		}
+	}
+	names := slices.DeleteFunc(slices.Clone(hidden(r, t.columns, others)), func(c string) bool { return slices.Contains(t.columns, c) })
+	if len(names) == 0 {
+		return nil
+	}
+	facts, err := s.facts(ctx, tx, r)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if f, ok := factOf(facts, name); ok && !f.fixed && !f.key {
+			if b := f.fit(); b.value != "" {
+				t.hidden = append(t.hidden, b)
+				continue
+			}
+		}
+		s.warn("%s.%s tells of the subject in rows that stay, and is left as it is", t.child, name)
+	}
+	return nil
+}
+
+// tableOf gives the index of the table that a relation is, or is a partition
+// of; -1 when the graph has none.
+func (s *scheme) tableOf(oid uint32) int {
+	r, ok := s.g.catalog.RelationByOID(oid)
+	for ok && r.Partition {
+		r, ok = s.g.catalog.RelationByOID(r.Parents[0])
+	}
+	if !ok {
+		return -1
+	}
+	return slices.IndexFunc(s.g.Tables, func(t *Table) bool { return t.Relation == r })
+}
+
+// written gives the OIDs of the relations that may be written, with their partitions.
+func (s *scheme) written() []uint32 {
+	all := slices.Clone(s.g.watched)
+	for _, t := range s.ties {
+		all = append(all, t.childOID)
+		s.touched[t.child] = true
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// hook refuses rules, under which the server does something else than it is
+// told, and warns of triggers.
+func (s *scheme) hook(found []hook) {
+	for _, h := range found {
+		if h.rule {
+			s.refuse(h.table, fmt.Sprintf("the rule %s changes what ON %s does: drop or disable it, or write a trigger", h.name, strings.ToUpper(h.event)))
+			continue
+		}
+		s.warn("the trigger %s of %s runs on %s", h.name, h.table, h.event)
+	}
+}
+
+// lines gives the scheme as text, the same for the same: what a plan's hash is of.
+func (s *scheme) lines() []string {
+	var lines []string
+	for i, t := range s.g.Tables {
+		f := s.fates[i]
+		line := fmt.Sprintf("%s of %s by %s", f.do, t.Relation.QualifiedName(), t.Path)
+		if f.reason != "" {
+			line += fmt.Sprintf(" because %q", f.reason)
+		}
+		if f.after != "" {
+			line += fmt.Sprintf(" for %s after %s, then delete", f.lasts, f.after)
+		}
+		lines = append(lines, line+inWords(f.set))
+	}
+	for _, t := range s.ties {
+		lines = append(lines, fmt.Sprintf("set null %s of %s -> %s%s", strings.Join(t.nullable, ", "), t, t.parent, inWords(t.hidden)))
+	}
+	return lines
+}
+
+func inWords(set []becomes) string {
+	words := make([]string, len(set))
+	for i, b := range set {
+		words[i] = fmt.Sprintf("%s: %s", b.column, b.how)
+	}
+	if words == nil {
+		return ""
+	}
+	return " {" + strings.Join(words, ", ") + "}"
+}
+
+func columns(set []becomes) []Becomes {
+	var all []Becomes
+	for _, b := range set {
+		all = append(all, Becomes{b.column, b.how})
+	}
+	return all
+}

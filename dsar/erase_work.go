@@ -1,0 +1,267 @@
+package dsar
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// makeWork makes the list of what is to be done, which outlives transactions
+// and belongs to the connection: for each row the action a, what it is for t
+// (a table or tie), its place and xmin, and its number among its like. A place
+// together with its xmin is one version of one row for good: should anybody
+// else change the row, or should another come to lie there, it is not the one
+// that was listed, and nothing is done to it before it is found again.
+const makeWork = `
+	CREATE TEMPORARY TABLE IF NOT EXISTS pgveil_work (a int, t int, o oid, c tid, x xid, n bigint);
+	CREATE INDEX IF NOT EXISTS pgveil_work_n ON pg_temp.pgveil_work (a, t, o, n);
+	TRUNCATE pg_temp.pgveil_work`
+
+const addWork = "INSERT INTO pg_temp.pgveil_work (a, t, o, c, x, n) SELECT q.a, q.t, q.o, q.c, q.x, row_number() OVER (PARTITION BY q.a, q.t, q.o) FROM (%s) AS q"
+
+// analyzeFrom is the number of rows from which the server is told how many
+// there are: to a temporary table it comes by no other way.
+const analyzeFrom = 1000
+
+// job is rows of one relation, a partition perhaps, that are treated alike.
+type job struct {
+	action Action
+	of     int    // the index of a table; of SetNull that of a tie; from len(Tables) on, of Anonymise, a tie too
+	oid    uint32 // of the relation
+	name   string // of the relation, as SQL
+	rows   int64
+}
+
+// work is a subject's rows as they are to be treated, found in one transaction.
+type work struct {
+	*scheme
+	j     *journal
+	jobs  []job
+	place place // of the subject's own row
+}
+
+// fill finds the rows anew, and lists them.
+func (w *work) fill(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, makeWork); err != nil {
+		return err
+	}
+	tag, err := tx.Exec(ctx, w.g.closure()+"\n"+fmt.Sprintf(addWork, w.rowsSQL()), w.place.table, w.place.tuple)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() > analyzeFrom {
+		if _, err := tx.Exec(ctx, "ANALYZE pg_temp.pgveil_work"); err != nil {
+			return err
+		}
+	}
+	for i, t := range w.ties {
+		for _, sql := range w.tieSQL(i, t) {
+			if _, err := tx.Exec(ctx, fmt.Sprintf(addWork, sql)); err != nil {
+				return fmt.Errorf("following %s: %w", t, err)
+			}
+		}
+	}
+	rows, err := tx.Query(ctx, "SELECT a, t, o, CAST(CAST(o AS regclass) AS text) AS name, count(*) FROM pg_temp.pgveil_work GROUP BY a, t, o ORDER BY a, t, o")
+	if err != nil {
+		return err
+	}
+	w.jobs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (j job, err error) {
+		err = row.Scan(&j.action, &j.of, &j.oid, &j.name, &j.rows)
+		return j, err
+	})
+	return err
+}
+
+// rowsSQL is the SELECT of the subject's rows with their fates. What is
+// somebody else's as well is not among them; what refers loosely only where
+// the policy says what becomes of it.
+func (w *work) rowsSQL() string {
+	var selects []string
+	for i, t := range w.g.Tables {
+		f := w.fates[i]
+		where := w.g.notShared(i, "c")
+		if f.do == Anonymise {
+			where += " AND NOT " + w.j.settled("c")
+		}
+		from := fmt.Sprintf("r%d", i)
+		if f.said {
+			from = w.g.found(i)
+		}
+		selects = append(selects, fmt.Sprintf("SELECT %s AS a, %d AS t, c.tableoid AS o, c.ctid AS c, c.xmin AS x FROM %s AS s JOIN %s ON %s WHERE %s",
+			f.action(), i, from, as(t.Relation, "c"), samePlace("c"), where))
+	}
+	return strings.Join(selects, " UNION ALL ")
+}
+
+// action is the expression for what happens to the row c. Who has a duty to
+// keep it until some time after a moment keeps it also when that is not known.
+func (f fate) action() string {
+	if f.after == "" {
+		return fmt.Sprint(int(f.do))
+	}
+	return fmt.Sprintf("CASE WHEN %s <= now() THEN %d ELSE %d END", f.over(), Delete, Keep)
+}
+
+// over is the expression for when the row c need no longer be kept.
+func (f fate) over() string {
+	return fmt.Sprintf("CAST(c.%s AS timestamptz) + make_interval(years => %d, months => %d, days => %d)", quote(f.after), f.lasts.Years, f.lasts.Months, f.lasts.Days)
+}
+
+// tieSQL gives the SELECTs of the rows that stay though they refer to rows that
+// go, and of those that refer to a subject that stays, where columns beside
+// the reference tell of it.
+func (w *work) tieSQL(index int, t *tie) []string {
+	child := w.tableOf(t.childOID)
+	const unlisted = "NOT EXISTS (SELECT FROM pg_temp.pgveil_work AS x WHERE x.o = c.tableoid AND x.c = c.ctid AND x.a %s)"
+	var selects []string
+	if w.fates[t.table].deletes() {
+		listed := fmt.Sprintf("= %d", Delete)
+		if t.onDelete == 0 { // nothing holds what refers without a constraint: the row's own fate does
+			listed = fmt.Sprintf("IN (%d, %d, %d)", Delete, Anonymise, Keep)
+		}
+		selects = append(selects, fmt.Sprintf(`SELECT %d AS a, %d AS t, c.tableoid AS o, c.ctid AS c, c.xmin AS x
+			FROM pg_temp.pgveil_work AS s JOIN %s ON %s JOIN %s ON %s WHERE s.a = %d AND s.t = %d AND `+unlisted,
+			w.ends(t), index, w.source(t.parentOID, t.parent, "p"), samePlace("p"), w.source(t.childOID, t.child, "c"), t.condition, Delete, t.table, listed))
+	}
+	if t.table == 0 && w.fates[0].do == Anonymise && t.hidden != nil && (child < 0 || w.fates[child].do != Anonymise) {
+		selects = append(selects, fmt.Sprintf(`SELECT %d AS a, %d AS t, c.tableoid AS o, c.ctid AS c, c.xmin AS x
+			FROM %s JOIN %s ON %s WHERE p.tableoid = %d AND p.ctid = %s AND NOT %s AND `+unlisted,
+			Anonymise, len(w.g.Tables)+index, w.source(t.parentOID, t.parent, "p"), w.source(t.childOID, t.child, "c"), t.condition,
+			w.place.table, tid(w.place), w.j.settled("c"), "IS NOT NULL"))
+	}
+	return selects
+}
+
+// ends gives how a tie to a row that goes ends: what is held is not changed
+// either.
+func (w *work) ends(t *tie) Action {
+	if len(t.nullable) == 0 || w.matter(t.child) != "" {
+		return Refuse
+	}
+	return SetNull
+}
+
+// source names a relation in FROM.
+func (w *work) source(oid uint32, name, alias string) string {
+	if r, ok := w.g.catalog.RelationByOID(oid); ok {
+		return as(r, alias)
+	}
+	schema, table, _ := strings.Cut(name, ".")
+	return "ONLY " + pgx.Identifier{schema, table}.Sanitize() + " AS " + alias
+}
+
+func tid(p place) string {
+	return fmt.Sprintf("'(%d,%d)'::tid", p.tuple.BlockNumber, p.tuple.OffsetNumber)
+}
+
+// rows counts those of jobs of some actions.
+func (w *work) rows(of ...Action) (n int64) {
+	for _, j := range w.jobs {
+		if slices.Contains(of, j.action) {
+			n += j.rows
+		}
+	}
+	return n
+}
+
+// root tells whether a job is for the subject's own row.
+func (j job) root() bool { return j.of == 0 && (j.action == Delete || j.action == Anonymise) }
+
+// table names the table that a job is about, as a policy does.
+func (w *work) table(j job) string {
+	switch {
+	case j.action == SetNull, j.action == Refuse:
+		return w.ties[j.of].child
+	case j.of >= len(w.g.Tables):
+		return w.ties[j.of-len(w.g.Tables)].child
+	default:
+		return w.g.Tables[j.of].Relation.QualifiedName()
+	}
+}
+
+// set gives what the rows of a job become.
+func (w *work) set(j job) []becomes {
+	switch {
+	case j.action == SetNull:
+		t := w.ties[j.of]
+		var set []becomes
+		for _, c := range t.nullable {
+			set = append(set, becomes{c, "null", "NULL"})
+		}
+		return append(set, t.hidden...)
+	case j.of >= len(w.g.Tables):
+		return w.ties[j.of-len(w.g.Tables)].hidden
+	default:
+		return w.fates[j.of].set
+	}
+}
+
+// unit is jobs that one statement does, all at once where tables refer to each
+// other, and else in batches.
+type unit struct {
+	jobs  []job
+	whole bool
+}
+
+// units gives the jobs of some action in the order in which they can be done.
+// Only deletions have one: what refers goes before what it refers to.
+func (w *work) units(action Action) []unit {
+	var all []unit
+	if action != Delete {
+		for _, j := range w.jobs {
+			if j.action == action && !j.root() {
+				all = append(all, unit{jobs: []job{j}})
+			}
+		}
+		return all
+	}
+	for _, group := range w.g.deletion {
+		if w.tangled(group) {
+			all = append(all, unit{w.deletions(group), true})
+			continue
+		}
+		for _, j := range w.deletions(group) {
+			all = append(all, unit{jobs: []job{j}})
+		}
+	}
+	return slices.DeleteFunc(all, func(u unit) bool { return len(u.jobs) == 0 || slices.ContainsFunc(u.jobs, job.root) })
+}
+
+func (w *work) deletions(group []int) []job {
+	var found []job
+	for _, j := range w.jobs {
+		if j.action == Delete && slices.Contains(group, j.of) {
+			found = append(found, j)
+		}
+	}
+	return found
+}
+
+// tangled tells whether rows of tables may refer to each other, so that no
+// order of deleting one after the other need exist.
+func (w *work) tangled(group []int) bool {
+	return len(group) > 1 || slices.ContainsFunc(w.ties, func(t *tie) bool {
+		return t.onDelete != 0 && t.table == group[0] && w.tableOf(t.childOID) == group[0]
+	})
+}
+
+// last gives what is done when nothing else is left: the subject's own row,
+// and those that go with it.
+func (w *work) last() []unit {
+	for _, group := range w.g.deletion {
+		if slices.Contains(group, 0) {
+			if jobs := w.deletions(group); len(jobs) > 0 {
+				return []unit{{jobs, true}}
+			}
+		}
+	}
+	for _, j := range w.jobs {
+		if j.root() {
+			return []unit{{jobs: []job{j}}}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,6 @@
+package state
+
+import _ "embed"
+
+//go:embed journal.sql
+var journalSchema string

@@ -1,0 +1,14 @@
+CREATE TABLE IF NOT EXISTS pgveil.erasure_steps (
+    request  bigint NOT NULL,
+    step     bigint NOT NULL CHECK (step > 0),
+    batch    bigint NOT NULL CHECK (batch > 0),
+    action   text NOT NULL CHECK (action IN ('set null', 'anonymise', 'delete', 'keep', 'done')),
+    relation text NOT NULL,
+    rows     bigint NOT NULL CHECK (rows >= 0),
+    plan     text NOT NULL,
+    digest   bytea NOT NULL,
+    done_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (request, step)
+);
+COMMENT ON TABLE pgveil.erasure_steps IS 'What erasures have done, each step written in the transaction that did it. A row of another table with the xmin of an anonymising step is what that step left.';
+REVOKE ALL ON pgveil.erasure_steps FROM PUBLIC;
