@@ -158,7 +158,7 @@ func (w *work) path(t *tie) string { return t.String() + " -> " + w.g.Tables[t.t
 func (w *work) tied(a Action, index int) []Step {
 	t := w.ties[index]
 	n := w.count(a, index)
-	always := a == SetNull && (t.onDelete == 'n' || t.onDelete == 'd') && w.ends(t) == SetNull && w.fates[t.table].deletes()
+	always := a == SetNull && (t.onDelete == 'n' || t.onDelete == 'd') && w.ends(t) == SetNull && w.goes(t.table)
 	if n == 0 && !always {
 		return nil
 	}

@@ -39,6 +39,12 @@ type fate struct {
 // deletes tells whether rows of the table may go.
 func (f fate) deletes() bool { return f.do == Delete || f.do == Keep && f.after != "" }
 
+// goes tells whether rows of a table may go. Those that refer loosely live on,
+// unless the policy says what becomes of them.
+func (s *scheme) goes(table int) bool {
+	return s.fates[table].deletes() && (s.g.owns(table) || s.fates[table].said)
+}
+
 // scheme finds out what happens to a subject's rows, from the policy, the
 // holds in force and the schema as a transaction sees them.
 func (g *Graph) scheme(ctx context.Context, tx pgx.Tx, holds []state.Hold) (*scheme, error) {
@@ -203,7 +209,7 @@ func (s *scheme) attach(ctx context.Context, tx pgx.Tx, t *tie) error {
 			return err
 		}
 	}
-	goes := s.fates[t.table].deletes()
+	goes := s.goes(t.table)
 	if !goes && (t.hidden == nil || s.fates[t.table].do != Anonymise) {
 		return nil
 	}

@@ -117,7 +117,7 @@ func (w *work) tieSQL(index int, t *tie) []string {
 	child := w.tableOf(t.childOID)
 	const unlisted = "NOT EXISTS (SELECT FROM pg_temp.pgveil_work AS x WHERE x.o = c.tableoid AND x.c = c.ctid AND x.a %s)"
 	var selects []string
-	if w.fates[t.table].deletes() {
+	if w.goes(t.table) {
 		listed := fmt.Sprintf("= %d", Delete)
 		if t.onDelete == 0 { // nothing holds what refers without a constraint: the row's own fate does
 			listed = fmt.Sprintf("IN (%d, %d, %d)", Delete, Anonymise, Keep)
