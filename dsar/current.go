@@ -39,7 +39,7 @@ const definitionsSQL = `
 // server has no rows whose place is known.
 func (b *builder) watch() error {
 	g := b.graph
-	g.known = map[definition]bool{}
+	g.known, g.parts = map[definition]bool{}, map[*catalog.Relation][]*catalog.Relation{}
 	for _, r := range b.cat.Relations() {
 		for _, fk := range r.ForeignKeys {
 			g.known[definition{r.OID, ">" + fk.Name}] = true
@@ -54,6 +54,7 @@ func (b *builder) watch() error {
 			return fmt.Errorf("%s is on another server: not supported", r.QualifiedName())
 		}
 		g.watched = append(g.watched, r.OID)
+		g.parts[b.whole(r)] = append(g.parts[b.whole(r)], r)
 		for _, c := range r.Columns {
 			g.known[definition{r.OID, c.Name}] = true
 		}

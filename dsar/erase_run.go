@@ -449,7 +449,7 @@ func (w *work) close(ctx context.Context, tx pgx.Tx, record func(context.Context
 
 // lockRoot keeps rows with a foreign key to the subject from being added.
 func (w *work) lockRoot(ctx context.Context, tx pgx.Tx) error {
-	tag, err := tx.Exec(ctx, fmt.Sprintf("SELECT FROM %s WHERE c.tableoid = $1 AND c.ctid = $2 FOR UPDATE", as(w.g.Tables[0].Relation, "c")), w.place.table, w.place.tuple)
+	tag, err := tx.Exec(ctx, fmt.Sprintf("SELECT FROM %s WHERE c.tableoid = $1 AND c.ctid = $2 FOR UPDATE", w.g.family("c")), w.place.table, w.place.tuple)
 	if err == nil && tag.RowsAffected() != 1 {
 		return &refused{"40001", "the subject's row was changed meanwhile"}
 	}

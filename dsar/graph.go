@@ -26,7 +26,8 @@ type Graph struct {
 	groups   [][]int  // indexes of Tables, each after those that lead to it; those in a group lead to each other
 	deletion [][]int  // indexes of Tables in the order in which rows can go; those in a group go at once
 	set      *policy.Set
-	watched  []uint32 // OIDs of Tables and their partitions
+	watched  []uint32                                  // OIDs of Tables and their partitions
+	parts    map[*catalog.Relation][]*catalog.Relation // of Tables: themselves and their partitions
 	known    map[definition]bool
 }
 

@@ -99,6 +99,6 @@ func (g *Graph) KeyText(ctx context.Context, conn *pgx.Conn, key privacy.Key) (t
 
 func (g *Graph) keyText(ctx context.Context, tx pgx.Tx, s subject) (text string, err error) {
 	err = tx.QueryRow(ctx, fmt.Sprintf("SELECT CAST(c.%s AS text) FROM %s WHERE c.tableoid = $1 AND c.ctid = $2",
-		quote(g.Subject.Key), as(g.Tables[0].Relation, "c")), s.table, s.tuple).Scan(&text)
+		quote(g.Subject.Key), g.family("c")), s.table, s.tuple).Scan(&text)
 	return text, err
 }

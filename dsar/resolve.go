@@ -44,6 +44,6 @@ func (g *Graph) named(ctx context.Context, tx pgx.Tx, s subject) (found Resolved
 		columns[i] = fmt.Sprintf("CAST(c.%s AS text)", quote(name))
 	}
 	err = tx.QueryRow(ctx, fmt.Sprintf("SELECT ARRAY[%s], CAST(c.%s AS text) FROM %s WHERE c.tableoid = $1 AND c.ctid = $2",
-		strings.Join(columns, ", "), quote(g.Subject.Key), as(g.Tables[0].Relation, "c")), s.table, s.tuple).Scan(&found.Key, &found.Name)
+		strings.Join(columns, ", "), quote(g.Subject.Key), g.family("c")), s.table, s.tuple).Scan(&found.Key, &found.Name)
 	return found, err
 }

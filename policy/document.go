@@ -98,6 +98,7 @@ type class struct {
 	columns []pattern
 	special bool
 	seal    string
+	known   bool // its values are what a subject is known by
 	about   string
 	scan    scan
 	erase   erasing

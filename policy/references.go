@@ -277,6 +277,21 @@ func (r Reference) Others(from string, own []string) string {
 	return "((" + strings.Join(all, " AND ") + ") IS NOT TRUE)"
 }
 
+// Value is an expression for what a row refers by, as text: null where it does
+// not, several with commas between where it may refer to several. i is the
+// column.
+func (r Reference) Value(from string, i int) string {
+	value := asText(from + "." + quoteName(r.Columns[i]))
+	if r.Many() {
+		column, _, _ := r.compared(from, i, "NULL")
+		value = "pg_catalog.array_to_string(" + column + ", ',')"
+	}
+	if r.Where == nil {
+		return value
+	}
+	return "CASE WHEN " + r.Applies(from) + " THEN " + value + " END"
+}
+
 // compared gives what to compare: the i-th column, an array of texts where it may
 // hold many, and the value that it would refer to, both in the type that is
 // given. A column of text is compared as it is, so that an index on it serves.
@@ -335,4 +350,11 @@ func operatorSchema(t catalog.Type) string {
 		return t.Schema
 	}
 	return "pg_catalog"
+}
+
+// Identifies tells whether the values of a column are what a subject is known by:
+// its class says so.
+func (s *Set) Identifies(r *catalog.Relation, column string) bool {
+	t, i := s.tables[r], r.ColumnIndex(column)
+	return t != nil && i >= 0 && t.classes[i] != "" && s.doc.classes[t.classes[i]].known
 }

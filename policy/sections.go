@@ -80,8 +80,12 @@ func (r *reader) class(name word, n *yaml.Node) {
 		"scan":    func(n *yaml.Node) { c.scan = r.scan(n, "scan", scanWords) },
 		"erase":   func(n *yaml.Node) { c.erase = r.erasing(n) },
 
-		"provided": func(n *yaml.Node) { c.provided = r.truth(n) },
+		"provided":   func(n *yaml.Node) { c.provided = r.truth(n) },
+		"identifies": func(n *yaml.Node) { c.known = r.truth(n) },
 	}, "columns")
+	if name.text == openClass && c.known {
+		r.add(name.pos, "open columns are shown to everybody: they identify nobody")
+	}
 	if name.text == openClass && (c.special || c.seal != "") {
 		r.add(name.pos, "open columns are shown to everybody: they are neither special nor sealed")
 	}

@@ -74,7 +74,9 @@ func TestDatabase(t *testing.T) {
 		{Name: "mail", Value: "ada@b.co"},
 		{Name: "phone", Value: "+49 151 1234-5678"},
 		{Name: "uid", Value: "1C1E3DD0-9531-4f30-b24a-c021ca3b95b8"},
-		{Name: "id", Value: "42", In: []Column{{"public.e_refs", "owner_id"}, {"public.e_refs", "others"}, {"public.e_refs", "payload"}}},
+		{Name: "id", Value: "42", In: []Column{{Relation: "public.e_refs", Name: "owner_id"}, {Relation: "public.e_refs", Name: "others"}, {Relation: "public.e_refs", Name: "payload"}}},
+		{Name: "order", Value: "420", In: []Column{{Relation: "public.e_refs", Name: "owner_id", SQL: "CASE WHEN c.owner_type = 'order' THEN c.owner_id::text END"}}},
+		{Name: "other", Value: "420", In: []Column{{Relation: "public.e_refs", Name: "owner_id", SQL: "CASE WHEN c.owner_type = 'customer' THEN c.owner_id::text END"}}},
 		{Name: "absent", Value: "nobody@b.co"},
 	}
 	var last Progress
@@ -90,14 +92,14 @@ func TestDatabase(t *testing.T) {
 		"mail b_others.tv 1 a=1, b=1c1e3dd0-9531-4f30-b24a-c021ca3b95b8", "mail b_others.x 1 a=1, b=1c1e3dd0-9531-4f30-b24a-c021ca3b95b8",
 		"mail c_heirs.extra 1 ctid (0,1)", "mail c_parts_25.mail 1 ctid (0,1)", "mail c_parts_26.mail 1 ctid (0,1)",
 		"phone d_numbers.id 1 ctid (0,1)", "phone d_numbers.phone 1 ctid (0,1)",
-		"phone e_refs.body 1 ctid (0,1)", "id e_refs.others 1 ctid (0,1)", "id e_refs.owner_id 1 ctid (0,1)", "id e_refs.payload 1 ctid (0,1)",
+		"phone e_refs.body 1 ctid (0,1)", "id e_refs.others 1 ctid (0,1)", "id e_refs.owner_id 1 ctid (0,1)", "order e_refs.owner_id 1 ctid (0,2)", "id e_refs.payload 1 ctid (0,1)",
 		`mail f " 'odd'.c " ' 1 ctid (0,1)`,
 		"mail g_view.mail 2 ctid (0,1); ctid (0,3)",
 	}
 	if diff := cmp.Diff(want, lines(report)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"id: too short to be looked for in all texts"}, report.NotSearched); diff != "" {
+	if diff := cmp.Diff([]string{"id: too short to be looked for in all texts", "order: too short to be looked for in all texts", "other: too short to be looked for in all texts"}, report.NotSearched); diff != "" {
 		t.Error(diff)
 	}
 	if report.Rows != 14 || report.Relations != 9 || report.Bytes == 0 || last.Done != last.Of || last.Of == 0 {
@@ -120,7 +122,7 @@ func TestStatistics(t *testing.T) {
 		INSERT INTO mails SELECT 'other@example.com', 'x', 7 FROM generate_series(1, 50);
 		ANALYZE mails;
 		DELETE FROM mails WHERE owner = 42`)
-	needles := []Needle{{Name: "mail", Value: "Ada@example.com"}, {Name: "id", Value: "42", In: []Column{{"public.mails", "owner"}}}}
+	needles := []Needle{{Name: "mail", Value: "Ada@example.com"}, {Name: "id", Value: "42", In: []Column{{Relation: "public.mails", Name: "owner"}}}}
 	for _, tt := range []struct {
 		before string
 		except []string

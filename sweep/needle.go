@@ -16,6 +16,7 @@ type Needle struct {
 type Column struct {
 	Relation string // schema.name
 	Name     string
+	SQL      string // in Needle.In: the part of a row c to look at, as text, where that is not the column itself
 }
 
 // Bounds of what is looked for in any text, in characters.

@@ -46,7 +46,7 @@ func TestScan(t *testing.T) {
 }
 
 func TestReferences(t *testing.T) {
-	in := Column{"crm.notes", "owner"}
+	in := Column{Relation: "crm.notes", Name: "owner"}
 	s, vague := newScanner([]Needle{{Name: "key", Value: "42", In: []Column{in}}, {Name: "id", Value: "a-b", In: []Column{in}}})
 	if fmt.Sprint(vague) != "[key id]" {
 		t.Errorf("too short are %v", vague)
@@ -60,7 +60,7 @@ func TestReferences(t *testing.T) {
 		if fmt.Sprint(found) != want {
 			t.Errorf("%q: %v, want %v", text, found, want)
 		}
-		s.references(Column{"crm.notes", "body"}, []byte(text), func(int) { t.Errorf("%q is found in a column without references", text) })
+		s.references(Column{Relation: "crm.notes", Name: "body"}, []byte(text), func(int) { t.Errorf("%q is found in a column without references", text) })
 	}
 }
 

@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"sort"
 	"unicode"
@@ -164,6 +165,18 @@ func (s *scanner) references(c Column, text []byte, found func(needle int)) {
 	}
 }
 
+// partsOf gives what of a table's rows is looked at beside its columns.
+func (s *scanner) partsOf(relation string) []Column {
+	var parts []Column
+	for c := range s.words {
+		if c.Relation == relation && c.SQL != "" {
+			parts = append(parts, c)
+		}
+	}
+	slices.SortFunc(parts, func(a, b Column) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.SQL, b.SQL)) })
+	return parts
+}
+
 // Hit says that a needle stands in a column, in how many rows, and which the first
 // of them are.
 type Hit struct {
@@ -194,6 +207,7 @@ func (h *hits) begin() { h.seen = h.seen[:0] }
 
 // add notes that a needle is in the row.
 func (h *hits) add(p place, row string) {
+	p.column.SQL = ""
 	if slices.Contains(h.seen, p) {
 		return
 	}

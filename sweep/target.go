@@ -100,13 +100,17 @@ func newTarget(r *catalog.Relation, s *scanner) target {
 	t := target{name: r.QualifiedName()}
 	var values []string
 	for _, c := range r.Columns {
-		column := Column{t.name, c.Name}
+		column := Column{Relation: t.name, Name: c.Name}
 		refers := s.words[column] != nil
 		if !refers && !mayHoldText(c.Type) {
 			continue
 		}
 		t.columns, t.refers = append(t.columns, column), t.refers || refers
 		values = append(values, asText("c."+quote(c.Name), c.Type))
+	}
+	for _, column := range s.partsOf(t.name) {
+		t.columns, t.refers = append(t.columns, column), true
+		values = append(values, column.SQL)
 	}
 	key := "c.ctid"
 	if t.key = tellsNothing(r); t.key != nil {
