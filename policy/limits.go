@@ -229,6 +229,9 @@ type Keep struct{ Years, Months, Days int }
 // Before gives the moment that a row must be older than to be due at now.
 func (k Keep) Before(now time.Time) time.Time { return now.AddDate(-k.Years, -k.Months, -k.Days) }
 
+// After gives the moment until which something is kept from a moment on.
+func (k Keep) After(from time.Time) time.Time { return from.AddDate(k.Years, k.Months, k.Days) }
+
 // parseKeep reads "3y", "18m", "6w", "90d".
 func parseKeep(text string) (Keep, error) {
 	bad := fmt.Errorf("%q is not a time to keep: a number and y, m, w or d, as in 3y", text)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,7 +18,7 @@ import (
 
 // Plan is what answering a request would do, and what is approved.
 type Plan struct {
-	Hash string // of what would be done to which tables and how; equal for plans that differ in numbers of rows alone
+	Hash string // of what would be done to which tables and how; equal for plans that differ in numbers of rows alone; "" where it cannot be done
 	JSON json.RawMessage
 	Todo int64 // rows
 	rows [][]string
@@ -65,7 +66,11 @@ func adopt(ctx context.Context, tx pgx.Tx, r *state.Request, p *Plan, who string
 	if r.State == state.RequestFailed {
 		r.State = state.RequestOpen
 	}
-	return note(ctx, tx, *r, who, "planned", p.Hash, witness)
+	what := "planned"
+	if p.Hash == "" {
+		what, r.Failure = "planned: it cannot be done", "what stands against it is in the plan: PRIVACY PLAN REQUEST "+strconv.FormatInt(r.ID, 10)
+	}
+	return note(ctx, tx, *r, who, what, "", witness)
 }
 
 // makePlan finds out what answering a request would do, and changes nothing.
@@ -88,19 +93,17 @@ func (s *Service) makePlan(ctx context.Context, r state.Request) (*Plan, error) 
 func (s *Service) planErasure(ctx context.Context, r state.Request) (*Plan, error) {
 	p := &Plan{}
 	err := s.Data.With(ctx, r.Kind, func(conn *pgx.Conn, g *dsar.Graph) error {
-		report, err := dsar.DryRun(ctx, conn, g, privacy.Key{Values: r.Key})
+		plan, err := dsar.PlanErasure(ctx, conn, g, privacy.Key{Values: r.Key})
 		if err != nil {
 			return err
 		}
-		for _, step := range report.Steps {
-			p.Todo += step.Rows
+		if p.Todo = plan.Rows(); !plan.Refused() {
+			p.Hash = plan.Hash()
 		}
-		if p.JSON, err = json.Marshal(report); err != nil {
+		if p.JSON, err = json.Marshal(plan); err != nil {
 			return err
 		}
-		sum := sha256.Sum256(p.JSON)
-		p.Hash = hex.EncodeToString(sum[:])
-		return dsar.EmitSteps(report, func(row []string) error { p.rows = append(p.rows, row); return nil })
+		return dsar.EmitSteps(dsar.Report{Steps: plan.Steps}, func(row []string) error { p.rows = append(p.rows, row); return nil })
 	})
 	return p, err
 }

@@ -5,16 +5,20 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/alert"
+	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/catalog/pgload"
 	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/erasures"
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/policy"
@@ -69,9 +73,11 @@ type scene struct {
 	service *requests.Service
 	worker  *requests.Worker
 	log     bytes.Buffer
+	dir     string // of the access log
 
-	mu      sync.Mutex
-	deeds   []requests.Deed
+	audit   *audit.Log
+	key     audit.Key
+	ledger  *erasures.Ledger
 	digests []string
 }
 
@@ -92,6 +98,9 @@ func newScene(t *testing.T, policyText string) *scene {
 	store := &state.Store{Key: bytes.Repeat([]byte{7}, 32), Use: func(_ context.Context, f func(*pgx.Conn) error) error {
 		one.Lock()
 		defer one.Unlock()
+		if own.IsClosed() { // by a context that ended
+			own = pgtest.Connect(t, s.dsn)
+		}
 		return f(own)
 	}}
 	s.service = &requests.Service{
@@ -101,15 +110,63 @@ func newScene(t *testing.T, policyText string) *scene {
 		},
 		Store: store, Tokens: store.SubjectTokens,
 	}
-	log := slog.New(slog.NewTextHandler(&s.log, nil))
-	s.worker = &requests.Worker{Service: s.service, Name: "worker", Log: log, Alerts: alert.Logger{Log: log},
-		Record: func(_ context.Context, d requests.Deed) (uint64, error) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.deeds = append(s.deeds, d)
-			return uint64(len(s.deeds)), nil
-		}}
+	s.remember(t)
+	s.worker = s.newWorker("worker")
 	return s
+}
+
+// remember opens an access log that is signed, and a ledger of erasures.
+func (s *scene) remember(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	var err error
+	if s.key, _, err = audit.NewKey("shop.example/log"); err != nil {
+		t.Fatal(err)
+	}
+	if s.audit, err = audit.Open(filepath.Join(dir, "log"), audit.Options{Key: &s.key, CheckpointEvery: 10 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.audit.Close() })
+	if s.ledger, err = erasures.Open(filepath.Join(dir, "ledger"), erasures.NewKey(bytes.Repeat([]byte{8}, 32)), erasures.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.ledger.Close() })
+	s.dir = filepath.Join(dir, "log")
+}
+
+// newWorker gives one that writes down what it does.
+func (s *scene) newWorker(name string) *requests.Worker {
+	log := slog.New(slog.NewTextHandler(&s.log, nil))
+	record := func(ctx context.Context, r *audit.Record) (uint64, error) {
+		seq, err := s.audit.Append(r)
+		if err != nil {
+			return 0, err
+		}
+		return seq, s.audit.Sync(ctx, seq)
+	}
+	return &requests.Worker{
+		Service: s.service, Name: name, Log: log, Alerts: alert.Logger{Log: log},
+		Record: func(ctx context.Context, d requests.Deed) (uint64, error) {
+			return record(ctx, &audit.Record{Kind: audit.KindPrivacy, Shape: d.What, Event: d.Digest, Relation: d.Table, Rows: d.Rows})
+		},
+		Notary: &requests.Notary{
+			Ledger: s.ledger,
+			Record: func(ctx context.Context, e erasures.Entry) (uint64, error) {
+				return record(ctx, &audit.Record{Kind: audit.KindPrivacy, Event: e.Digest.String()})
+			},
+			Certify: func(ctx context.Context, c erasures.Certificate, records []uint64, secrets []string) ([]byte, error) {
+				var places []erasures.Place
+				for _, seq := range records {
+					for s.audit.Stats().Signed <= seq {
+						time.Sleep(time.Millisecond)
+					}
+					places = append(places, erasures.Place{Dir: s.dir, Seq: seq})
+				}
+				c.Policy, c.Issued = "generation", time.Now()
+				return erasures.NewCertificate(c, erasures.Issuer{Key: s.key}, places, secrets...)
+			},
+		},
+	}
 }
 
 func (s *scene) compiled(t *testing.T, doc *policy.Document, ahead bool) (*policy.Set, *catalog.Snapshot) {
@@ -226,3 +283,6 @@ func (s *scene) state(t *testing.T, id string) string {
 	t.Helper()
 	return s.one(t, "SELECT state || coalesce(': ' || nullif(failure, ''), '') FROM pgveil.requests WHERE id = "+id)
 }
+
+// quiet is a log that nobody reads: the scene's is for one worker at a time.
+func (s *scene) quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -36,6 +36,7 @@ type Worker struct {
 	Name    string                                                                     // as requests say who did it
 	Record  func(ctx context.Context, d Deed) (seq uint64, err error)                  // durable when it returns
 	Package func(ctx context.Context, conn *pgx.Conn, r state.Request) (Packed, error) // answers a request for access; nil: nowhere to put it
+	Notary  *Notary                                                                    // of erasures; nil: none is carried out
 	Alerts  alert.Raiser                                                               // nil: nobody hears
 	Log     *slog.Logger
 }
@@ -96,7 +97,7 @@ func (w *Worker) Step(ctx context.Context, conn *pgx.Conn) (busy bool, err error
 			return done, err
 		}
 	}
-	return false, nil
+	return w.Search(ctx, conn)
 }
 
 // try runs a request, unless another worker has it.
@@ -165,6 +166,8 @@ func (w *Worker) answer(ctx context.Context, conn *pgx.Conn, r *state.Request) e
 	switch what {
 	case policy.Restriction, policy.Objection:
 		return w.restrain(ctx, r)
+	case policy.Erasure:
+		return w.erase(ctx, conn, r)
 	case policy.AccessRequest, policy.Portability:
 		return w.pack(ctx, conn, r)
 	default:

@@ -135,6 +135,12 @@ func SaveRequest(ctx context.Context, tx pgx.Tx, r Request) error {
 	return err
 }
 
+// SaveProgress writes down how many rows of a request are done.
+func SaveProgress(ctx context.Context, tx pgx.Tx, id, done, of int64) error {
+	_, err := tx.Exec(ctx, "UPDATE pgveil.requests SET done = $2, todo = $3 WHERE id = $1", id, done, of)
+	return err
+}
+
 // PutOff keeps a request from being run for a while.
 func PutOff(ctx context.Context, tx pgx.Tx, id int64, wait time.Duration) error {
 	_, err := tx.Exec(ctx, "UPDATE pgveil.requests SET run_after = clock_timestamp() + $2 WHERE id = $1", id, wait)

@@ -29,6 +29,9 @@ func (p *process) startWorkers(ctx context.Context, tasks *sync.WaitGroup) error
 func (p *process) worker(name string) (*requests.Worker, error) {
 	w := &requests.Worker{Service: p.privacy, Name: name, Record: p.recordDeed, Alerts: p.alerts, Log: p.log}
 	var err error
+	if w.Notary, err = p.notary(p.restored.ledger, p.logDir); err != nil {
+		return nil, err
+	}
 	if w.Package, err = p.packer(); err != nil {
 		return nil, fmt.Errorf("dsar.packages: %w", err)
 	}

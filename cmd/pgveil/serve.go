@@ -99,6 +99,7 @@ type process struct {
 	registry    *prometheus.Registry
 	alerts      *alert.Centre
 	audit       *audit.Log
+	logDir      string        // of the chain that this process writes
 	sealer      *audit.Sealer // nil: no contents are sealed
 	anchors     *anchors
 	ship        *ship.Shipper
@@ -153,6 +154,7 @@ func (p *process) start(ctx context.Context) (err error) {
 	if p.audit, dir, other, err = p.openLog(); err != nil {
 		return err
 	}
+	p.logDir = dir
 	p.tellLog(dir)
 	if err := p.startShip(dir); err != nil {
 		return err

@@ -1,0 +1,247 @@
+package requests
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/alert"
+	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/erasures"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/state"
+	"github.com/pgveil/pgveil/sweep"
+)
+
+// searchAfter is how long an erasure waits for others, so that one search serves
+// all of them.
+const searchAfter = 10 * time.Minute
+
+// searching is the lock of whoever searches the database: no request has this number.
+const searching = 0
+
+// Search looks once through the whole database for what is left of those who were
+// erased, and ends their requests. busy tells whether there was something to do.
+func (w *Worker) Search(ctx context.Context, conn *pgx.Conn) (busy bool, err error) {
+	var all []state.Request
+	err = w.Service.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
+		all, err = state.Requests(ctx, tx, maxShown, state.RequestErased)
+		return err
+	})
+	if err != nil || len(all) == 0 {
+		return false, err
+	}
+	return w.exclusively(ctx, conn, searching, func() (bool, error) { return true, w.search(ctx, conn, all) })
+}
+
+// sought is an erasure whose remains are searched for.
+type sought struct {
+	request state.Request
+	known   known
+	outcome outcome
+	left    []erasures.Left
+}
+
+func (w *Worker) search(ctx context.Context, conn *pgx.Conn, all []state.Request) error {
+	var needles []sweep.Needle
+	people := make([]*sought, len(all))
+	for i, r := range all {
+		s := &sought{request: r}
+		var err error
+		if s.known, err = w.unseal(&r); err == nil {
+			err = json.Unmarshal(r.Outcome, &s.outcome)
+		}
+		if err != nil {
+			return fmt.Errorf("request %d: %w", r.ID, err)
+		}
+		people[i] = s
+		for _, n := range s.known.Needles {
+			n.Name = strconv.Itoa(i) + " " + n.Name
+			needles = append(needles, n)
+		}
+	}
+	if err := w.tidy(ctx, conn, people); err != nil {
+		return err
+	}
+	_, cat := w.Service.Data.Current()
+	at := time.Now()
+	found, err := sweep.Database(ctx, conn, cat, needles, sweep.Options{})
+	if err != nil {
+		return err
+	}
+	for _, h := range found.Hits {
+		of, _, _ := strings.Cut(h.Needle, " ")
+		i, err := strconv.Atoi(of)
+		if err != nil || i >= len(people) {
+			return fmt.Errorf("internal error: a hit of %q", h.Needle)
+		}
+		people[i].left = append(people[i].left, erasures.Left{Table: h.Relation, Column: h.Column, Rows: h.Rows, Because: people[i].why(h)})
+	}
+	for _, s := range people {
+		swept := erasures.Sweep{At: at, Tables: int64(found.Relations), Rows: found.Rows, Needles: int64(len(s.known.Needles)), Left: s.left}
+		if err := w.conclude(ctx, conn, s, swept); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tidy takes dead rows and statistics away, once for all. Where that is not
+// allowed, it is noted as left.
+func (w *Worker) tidy(ctx context.Context, conn *pgx.Conn, people []*sought) error {
+	set, cat := w.Service.Data.Current()
+	relations := map[string][]string{} // by kind of subject
+	for _, s := range people {
+		for _, r := range s.outcome.Erased.Relations {
+			if kind := s.request.Kind; !slices.Contains(relations[kind], r) {
+				relations[kind] = append(relations[kind], r)
+			}
+		}
+	}
+	for kind, names := range relations {
+		g, err := dsar.NewGraph(set, cat, kind)
+		if err != nil {
+			return err
+		}
+		done, err := dsar.Tidy(ctx, conn, g, names)
+		if err != nil {
+			return err
+		}
+		for _, s := range people {
+			if s.request.Kind == kind {
+				s.outcome.Erased.Tidied = done
+			}
+		}
+	}
+	return nil
+}
+
+// why says why something may be left: in a table that the plan keeps rows of, or
+// because an officer said so. "" is no reason.
+func (s *sought) why(h sweep.Hit) string {
+	for _, step := range s.outcome.Erased.Steps {
+		if step.Table == h.Relation && step.Action == dsar.Keep && step.Rows > 0 {
+			return step.Reason
+		}
+	}
+	return s.request.Despite
+}
+
+// conclude ends an erasure of which nothing is left but what may be, and has
+// people look at every other.
+func (w *Worker) conclude(ctx context.Context, conn *pgx.Conn, s *sought, swept erasures.Sweep) error {
+	var unexplained []string
+	for _, l := range s.left {
+		if l.Because == "" {
+			unexplained = append(unexplained, fmt.Sprintf("%s.%s (%d rows)", l.Table, l.Column, l.Rows))
+		}
+	}
+	r := s.request
+	if unexplained != nil {
+		r.State, r.Failure = state.RequestReview, "what the subject was known by is still in "+strings.Join(unexplained, ", ")
+		w.raise(r, alert.Event{Name: "request_review", Severity: alert.Warning, Message: "something of an erased data subject is left"})
+		return w.save(ctx, r, "searched: something is left")
+	}
+	proof, err := w.certify(ctx, conn, s, swept)
+	if err != nil {
+		return err
+	}
+	r.State, r.Proof, r.Needles, r.Failure = state.RequestCompleted, proof, nil, ""
+	return w.save(ctx, r, "completed")
+}
+
+func (w *Worker) save(ctx context.Context, r state.Request, what string) error {
+	return w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
+		if err := note(ctx, tx, r, w.Name, what, r.Failure, w.witness(r, what)); err != nil {
+			return err
+		}
+		return state.SaveRequest(ctx, tx, r)
+	})
+}
+
+// certify writes the end of an erasure into the ledger, and makes its
+// certificate, where something signs it.
+func (w *Worker) certify(ctx context.Context, conn *pgx.Conn, s *sought, swept erasures.Sweep) ([]byte, error) {
+	where, err := erasures.Locate(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	done, err := w.Notary.Ledger.Done(s.known.Intent, erasures.Outcome{Stays: s.stays(), Database: where})
+	if err != nil {
+		return nil, err
+	}
+	seq, err := w.Notary.Record(ctx, done)
+	if err != nil || w.Notary.Certify == nil {
+		return nil, err
+	}
+	begun, _, _, err := w.Notary.Ledger.Entry(s.known.Intent)
+	if err != nil {
+		return nil, err
+	}
+	r := s.request
+	c := erasures.Certificate{
+		Request: r.ID, Regime: r.Regime, Kind: r.Kind, Token: r.Token, Received: r.Received, Completed: s.outcome.Completed, Plan: r.PlanHash,
+		Tables: tables(s.outcome.Erased), Sweep: swept, Remains: w.remains(s.outcome), Ledger: erasures.Reference(begun, done),
+	}
+	if r.Verified != nil && r.Verified.After(r.Received) {
+		c.Verified = *r.Verified
+	}
+	return w.Notary.Certify(ctx, c, append(s.known.Records, seq), append(s.known.Person.Identifiers, s.known.Person.Key))
+}
+
+// stays tells whether the subject's own row is there still, without what told of
+// the subject.
+func (s *sought) stays() bool {
+	return slices.ContainsFunc(s.outcome.Erased.Steps, func(step dsar.Step) bool {
+		return step.Table == s.outcome.Own && step.Rows > 0 && (step.Action == dsar.Anonymise || step.Action == dsar.Keep)
+	})
+}
+
+// tables sums the steps of an erasure up, table by table.
+func tables(e dsar.Erased) []erasures.Table {
+	var all []erasures.Table
+	at := map[string]int{}
+	for _, step := range e.Steps {
+		i, seen := at[step.Table]
+		if !seen {
+			i = len(all)
+			at[step.Table], all = i, append(all, erasures.Table{Table: step.Table})
+		}
+		t := &all[i]
+		switch step.Action {
+		case dsar.Delete:
+			t.Deleted += step.Rows
+		case dsar.Anonymise:
+			t.Anonymised += step.Rows
+		case dsar.SetNull:
+			t.Unlinked += step.Rows
+		case dsar.Keep:
+			t.Kept += step.Rows
+			t.Because = step.Reason
+			if step.Until != nil {
+				t.Until = *step.Until
+			}
+		}
+	}
+	return all
+}
+
+// remains are the places that an erasure does not reach.
+func (w *Worker) remains(o outcome) []erasures.Rest {
+	var rest []erasures.Rest
+	for _, what := range o.Erased.Tidied.Left {
+		rest = append(rest, erasures.Rest{What: what, Because: "an erasure does not reach it"})
+	}
+	set, _ := w.Service.Data.Current()
+	backups := erasures.Rest{What: "backups", Because: "backups are not changed; after a restore the ledger of erasures is replayed"}
+	if keep := set.Requests().Backups; keep != (policy.Keep{}) {
+		backups.Until = keep.After(o.Completed)
+	}
+	return append(rest, backups)
+}
