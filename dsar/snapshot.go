@@ -35,17 +35,22 @@ const settings = `
 	SET LOCAL max_parallel_workers_per_gather = 0;
 	SET LOCAL jit = off`
 
-// inSnapshot runs f in a read-only transaction that sees one state of the
-// database. When ctx ends first the server is told to stop as well: closing
-// the connection alone lets it work on until it next has something to send.
-func inSnapshot(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
-	stop := context.AfterFunc(ctx, func() {
+// cancelling tells the server to stop as well when ctx ends: closing the
+// connection alone lets it work on until it next has something to send.
+func cancelling(ctx context.Context, conn *pgx.Conn) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
 		wait, done := context.WithTimeout(context.WithoutCancel(ctx), cancelWait)
 		defer done()
 		// Whoever waits gets the error of ctx; if the server cannot be
 		// reached to be told, it has lost the connection too.
 		_ = conn.PgConn().CancelRequest(wait)
 	})
+}
+
+// inSnapshot runs f in a read-only transaction that sees one state of the
+// database.
+func inSnapshot(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
+	stop := cancelling(ctx, conn)
 	defer stop()
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
