@@ -17,8 +17,10 @@
 // transaction's snapshot lasts. The server thus keeps track of what was
 // visited and this process holds one row at a time, however many there are.
 //
-// The package only reads. Erasing, and a ledger of what was asked, will stand
-// on the same Graph; until then a command to erase answers NotAvailable.
+// Package makes files of the same rows, for a person to be handed, and
+// VerifyPackage checks them. Rectify changes values in a subject's own rows; all
+// else only reads. Erasing will stand on the same Graph; until then a command to
+// erase answers NotAvailable.
 //
 // Whoever misses rows in an export should look at NotFollowed in the document
 // first, then at Graph.Tables, and last at the statement of closure.go.

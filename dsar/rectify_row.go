@@ -43,7 +43,7 @@ func (g *Graph) sortChanges(changes []Change) ([]*rowChange, error) {
 	var rows []*rowChange
 	for i := range changes {
 		c := &changes[i]
-		t, err := g.named(c.Table)
+		t, err := g.tableNamed(c.Table)
 		if err != nil {
 			return nil, err
 		}
@@ -72,8 +72,8 @@ func (g *Graph) sortChanges(changes []Change) ([]*rowChange, error) {
 	return rows, nil
 }
 
-// named gives the table of a name.
-func (g *Graph) named(name string) (*Table, error) {
+// tableNamed gives the table of a name.
+func (g *Graph) tableNamed(name string) (*Table, error) {
 	var known []string
 	for _, t := range g.Tables {
 		if t.Relation.QualifiedName() == name {
