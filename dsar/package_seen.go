@@ -47,18 +47,18 @@ const seenBy = `SELECT array_to_string(roles, ', '),
 const seenSince = `SELECT min(at) FROM pgveil.access_log`
 
 func (p *packer) seen(ctx context.Context, tx pgx.Tx) (Seen, error) {
-	text, err := p.graph.keyText(ctx, tx, p.subject)
+	is, err := p.graph.named(ctx, tx, p.subject)
 	if err != nil {
 		return Seen{}, err
 	}
 	if p.options.Seen != nil {
-		return p.options.Seen(ctx, p.graph.Subject.Name, text)
+		return p.options.Seen(ctx, p.graph.Subject.Name, is.Name)
 	}
 	seen := Seen{By: []SeenBy{}}
 	if err := tx.QueryRow(ctx, seenThere).Scan(&seen.Recorded); err != nil || !seen.Recorded {
 		return seen, err
 	}
-	rows, err := tx.Query(ctx, seenBy, p.graph.Subject.Name, text)
+	rows, err := tx.Query(ctx, seenBy, p.graph.Subject.Name, is.Name)
 	if err != nil {
 		return seen, err
 	}
@@ -82,23 +82,10 @@ func (p *packer) seen(ctx context.Context, tx pgx.Tx) (Seen, error) {
 }
 
 // KeyText gives a subject's key as the access log's table of tokens has it.
-func (g *Graph) KeyText(ctx context.Context, conn *pgx.Conn, key privacy.Key) (text string, err error) {
-	err = inSnapshot(ctx, conn, func(tx pgx.Tx) error {
-		s, err := g.find(ctx, tx, key)
-		if err != nil {
-			return err
-		}
-		text, err = g.keyText(ctx, tx, s)
-		return err
-	})
+func (g *Graph) KeyText(ctx context.Context, conn *pgx.Conn, key privacy.Key) (string, error) {
+	found, err := g.resolve(ctx, conn, key)
 	if err != nil {
 		return "", fmt.Errorf("finding a %s: %w", g.Subject.Name, err)
 	}
-	return text, nil
-}
-
-func (g *Graph) keyText(ctx context.Context, tx pgx.Tx, s subject) (text string, err error) {
-	err = tx.QueryRow(ctx, fmt.Sprintf("SELECT CAST(c.%s AS text) FROM %s WHERE c.tableoid = $1 AND c.ctid = $2",
-		quote(g.Subject.Key), g.family("c")), s.table, s.tuple).Scan(&text)
-	return text, err
+	return found.Name, nil
 }

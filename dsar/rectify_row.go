@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
 )
 
@@ -99,7 +100,7 @@ func (g *Graph) changeable(t *Table, name string) (*catalog.Column, error) {
 		why = "is computed by the server"
 	case c.Identity == 'a':
 		why = "is numbered by the server"
-	case slices.Contains(r.PrimaryKey, r.ColumnIndex(name)) || t.index == 0 && name == g.Subject.Key:
+	case slices.Contains(r.PrimaryKey, r.ColumnIndex(name)) || (t.index == 0 || t.heir) && name == g.Subject.Key:
 		why = "is part of a key"
 	case g.refers(t, name):
 		why = "says to which other row this one belongs, or is what others refer to"
@@ -109,7 +110,8 @@ func (g *Graph) changeable(t *Table, name string) (*catalog.Column, error) {
 	return nil, privacy.Fail(privacy.NotAllowed, "", "%s.%s cannot be rectified: it %s", r.QualifiedName(), name, why)
 }
 
-// refers tells whether a column is one end of a reference.
+// refers tells whether a column is one end of a reference, or says whether there
+// is one.
 func (g *Graph) refers(t *Table, column string) bool {
 	for _, fk := range t.Relation.ForeignKeys {
 		if slices.Contains(fk.Columns, column) {
@@ -117,8 +119,14 @@ func (g *Graph) refers(t *Table, column string) bool {
 		}
 	}
 	return slices.ContainsFunc(g.links, func(e edge) bool {
-		return e.child == t.index && slices.Contains(e.Columns, column) || e.parent == t.index && slices.Contains(e.RefColumns, column)
+		return e.child == t.index && (slices.Contains(e.Columns, column) || e.dependsOn(column)) || e.parent == t.index && slices.Contains(e.RefColumns, column)
 	})
+}
+
+// dependsOn tells whether a reference holds for some rows alone, by what a column
+// of theirs says.
+func (l *Link) dependsOn(column string) bool {
+	return l.sometimes() && slices.ContainsFunc(l.by.Where, func(w policy.When) bool { return w.Column == column })
 }
 
 // prepare finds the row, locks it, and fits the values to their types.

@@ -32,6 +32,8 @@ const rectifyScript = `
 	CREATE RULE no AS ON UPDATE TO ruled DO INSTEAD NOTHING;
 	CREATE TABLE parted (id int, customer_id int NOT NULL REFERENCES customers, note text, PRIMARY KEY (id)) PARTITION BY LIST (id);
 	CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
+	CREATE TABLE notes (id int PRIMARY KEY, owner_type text, owner_id int, note text);
+	INSERT INTO notes VALUES (1, 'customer', 1, 'a'), (2, 'company', 1, 'b');
 	INSERT INTO customers VALUES (1, 'ada@example.com', '555', '1990-01-01', 1, 'Ada'), (2, 'bob@example.com', '556', NULL, 2, 'Bob');
 	INSERT INTO contacts VALUES (1, 1, '555', '{}'), (2, 1, '777', NULL), (3, 2, '555', NULL);
 	INSERT INTO transfers VALUES (1, 1, 2, 'x'), (2, 1, 1, 'y');
@@ -40,7 +42,7 @@ const rectifyScript = `
 
 const rectifyPolicy = `version: 1
 mode: enforce
-subjects: {customer: {table: public.customers, key: id, find_by: [email]}}
+subjects: {customer: {table: public.customers, key: id, find_by: [email], references: [{from: public.notes.owner_id, where: {owner_type: customer}}]}}
 classes:
   open: ["public.*.*"]
   phone: ["public.*.phone"]
@@ -145,6 +147,8 @@ func TestRectifyRefuses(t *testing.T) {
 		{"a key", "part of a key", customers("id", "9")},
 		{"a generated column", "computed by the server", customers("upper_name", "x")},
 		{"a reference", "to which other row", []Change{{Table: "public.contacts", Row: byKey("1"), Column: "customer_id", Value: "2"}}},
+		{"what says whose a row is", "to which other row", []Change{{Table: "public.notes", Row: byKey("1"), Column: "owner_type", Value: "company"}}},
+		{"a row of another kind", "no such row", []Change{{Table: "public.notes", Row: byKey("2"), Column: "note", Value: "x"}}},
 		{"twice", "changed twice", append(customers("phone", "1"), customers("phone", "2")...)},
 		{"a wrong type", "does not fit public.customers.born, which is date", customers("born", "secret-day")},
 		{"not of the domain", "does not fit public.customers.email", customers("email", "secret")},
