@@ -13,6 +13,7 @@ type Intention struct {
 	Database Database // see Locate
 	Log      uint64   // seq of the access log's record that it follows
 	By       string   // who let it happen
+	Note     string   // never a value of a row
 }
 
 // Person is a data subject as the database knows them.
@@ -40,7 +41,7 @@ func (l *Ledger) Intend(i Intention) (e Entry, err error) {
 	}
 	e = Entry{
 		State: Intended, Request: i.Request, Kind: i.Kind, Subject: l.key.subject(i.Kind, i.Key), Key: l.key.id,
-		Plan: i.Plan, Database: i.Database, Log: i.Log, By: i.By,
+		Plan: i.Plan, Database: i.Database, Log: i.Log, By: i.By, Note: i.Note,
 	}
 	for _, v := range i.Identifiers {
 		if v != "" {

@@ -202,6 +202,9 @@ func (k *known) match(s policy.Subject, key string, identifiers []*string) (seq 
 	}
 }
 
+// ErrNobody says that there is no subject with a key.
+var ErrNobody = errors.New("there is none with this key")
+
 // Find gives a subject as Intend takes one, from its row: by the very statement
 // by which Replay will look for it.
 func Find(ctx context.Context, conn *pgx.Conn, s policy.Subject, key string) (p Person, err error) {
@@ -218,7 +221,7 @@ func Find(ctx context.Context, conn *pgx.Conn, s policy.Subject, key string) (p 
 		return nil
 	})
 	if err == nil && matches == 0 {
-		err = errors.New("there is none with this key")
+		err = ErrNobody
 	}
 	if err != nil {
 		return Person{}, fmt.Errorf("reading by what a %s is known: %w", s.Name, err)
