@@ -64,6 +64,7 @@ type Entry struct {
 	Time    time.Time `json:"time"`
 	State   State     `json:"state"`
 	Of      uint64    `json:"of,omitempty"`      // of an outcome: the seq of the intention
+	Again   uint64    `json:"again,omitempty"`   // of an intention: the seq of the one that a restore has undone
 	Request int64     `json:"request,omitempty"` // the number of the data subject request
 	Kind    string    `json:"kind,omitempty"`    // of data subject
 

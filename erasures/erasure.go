@@ -1,8 +1,10 @@
 package erasures
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Intention is an erasure that is about to begin.
@@ -13,7 +15,7 @@ type Intention struct {
 	Database Database // see Locate
 	Log      uint64   // seq of the access log's record that it follows
 	By       string   // who let it happen
-	Note     string   // never a value of a row
+	Again    uint64   // the seq of the intention that it repeats after a restore; 0: it is the first
 }
 
 // Person is a data subject as the database knows them.
@@ -41,7 +43,7 @@ func (l *Ledger) Intend(i Intention) (e Entry, err error) {
 	}
 	e = Entry{
 		State: Intended, Request: i.Request, Kind: i.Kind, Subject: l.key.subject(i.Kind, i.Key), Key: l.key.id,
-		Plan: i.Plan, Database: i.Database, Log: i.Log, By: i.By, Note: i.Note,
+		Plan: i.Plan, Database: i.Database, Log: i.Log, By: i.By, Again: i.Again,
 	}
 	for _, v := range i.Identifiers {
 		if v != "" {
@@ -127,6 +129,18 @@ func (l *Ledger) Entry(seq uint64) (begun, done Entry, ok bool, err error) {
 		return nil
 	})
 	return begun, done, ok, err
+}
+
+// Open gives the intentions without an outcome, in order.
+func (l *Ledger) Open() (all []Entry, err error) {
+	err = l.locked(func() error {
+		for seq := range l.open {
+			all = append(all, l.begun[seq])
+		}
+		return nil
+	})
+	slices.SortFunc(all, func(a, b Entry) int { return cmp.Compare(a.Seq, b.Seq) })
+	return all, err
 }
 
 // Summary is what a ledger holds.

@@ -13,6 +13,7 @@ func dsarVerbs() []verb {
 		{"export", "write all that is held on a data subject into a package", runDsarExport},
 		{"certificate", "check certificates of erasure, and show them", runDsarCertificate},
 		{"ledger", "check the ledger of erasures, and the database by it", runDsarLedger},
+		{"replay", "erase again whom a restore brought back", runDsarReplay},
 	}
 }
 
