@@ -81,7 +81,7 @@ func (c *Certificate) evidence() report.Section {
 	for _, r := range c.Records {
 		row := []string{strconv.FormatUint(r.Seq, 10), "-", "-", "its proof cannot be read"}
 		if p, err := audit.ReadProof([]byte(r.Proof)); err == nil {
-			row = []string{row[0], p.Checkpoint.Origin, moment(p.Record.Time), p.Record.Message}
+			row = []string{row[0], p.Checkpoint.Origin, moment(p.Record.Time), saying(p.Record)}
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -92,4 +92,16 @@ func (c *Certificate) evidence() report.Section {
 		}},
 		{Table: t},
 	}}
+}
+
+// saying puts a record into words.
+func saying(r audit.Record) string {
+	said := r.Message
+	if r.Shape != "" {
+		said = r.Shape
+	}
+	if r.Relation != "" {
+		said += fmt.Sprintf(", %d rows of %s", r.Rows, r.Relation)
+	}
+	return said
 }

@@ -105,24 +105,24 @@ func (e *Entry) encode() ([]byte, error) {
 	return line, nil
 }
 
-// decode reads a line without its end. It is an error unless it is, byte for
-// byte, what encode made of the entry.
-func decode(line []byte) (Entry, error) {
+// decode reads a line without its end. It is an error unless the digest is that of
+// the very bytes before it.
+func decode(line []byte) (e Entry, err error) {
 	at := bytes.LastIndex(line, []byte(digestMember))
 	if at < 0 {
 		return Entry{}, errors.New("it has no digest")
 	}
-	var e Entry
-	body := append(bytes.Clone(line[:at]), '}')
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&e); err != nil {
-		return Entry{}, errors.New("it is no entry")
-	}
-	again, err := e.encode()
-	if err != nil || !bytes.Equal(again, append(bytes.Clone(line), '\n')) {
+	body := append(line[:at:at], '}')
+	sum := Digest(sha256.Sum256(body))
+	if string(line[at:]) != digestMember+sum.String()+`"}` {
 		return Entry{}, errors.New("it is not as it was written")
 	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&e); err != nil || d.InputOffset() != int64(len(body)) {
+		return Entry{}, errors.New("it is no entry")
+	}
+	e.Digest = sum
 	return e, nil
 }
 

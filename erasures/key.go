@@ -5,19 +5,21 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"hash"
 	"strings"
+	"sync"
 	"unicode"
 )
 
 // Key makes the hashes by which the ledger knows data subjects.
 type Key struct {
-	secret []byte
-	id     string
+	macs *sync.Pool // of hash.Hash: what is costly is to make one
+	id   string
 }
 
 // NewKey makes a key of a secret.
 func NewKey(secret []byte) Key {
-	k := Key{secret: secret}
+	k := Key{macs: &sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}}
 	id := k.hash("id")
 	k.id = hex.EncodeToString(id[:8])
 	return k
@@ -31,7 +33,9 @@ func (k Key) identifier(kind, value string) Hash { return k.hash("identifier", k
 
 // hash is HMAC-SHA256 of words, each behind its length.
 func (k Key) hash(words ...string) (h Hash) {
-	mac := hmac.New(sha256.New, k.secret)
+	mac := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(mac)
+	mac.Reset()
 	for _, w := range words {
 		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(w))))
 		mac.Write([]byte(w))

@@ -91,11 +91,11 @@ func (l *Ledger) Compare(ctx context.Context, conn *pgx.Conn) (s Standing, err e
 		return s, err
 	}
 	// What is done now was seen before, so it must be found in what is read after.
-	var must []Entry
+	must := map[uint64]Digest{}
 	err = l.locked(func() error {
 		s.Before = l.copyOf
 		for seq := range l.done {
-			must = append(must, l.begun[seq])
+			must[seq] = l.begun[seq].Digest
 		}
 		return nil
 	})
@@ -106,9 +106,9 @@ func (l *Ledger) Compare(ctx context.Context, conn *pgx.Conn) (s Standing, err e
 	if err != nil {
 		return s, fmt.Errorf("comparing the database with the ledger of erasures: %w", err)
 	}
-	for _, e := range must {
-		if _, ok := seen[e.Digest]; !ok {
-			s.Missing = append(s.Missing, e.Seq)
+	for seq, digest := range must {
+		if _, ok := seen[digest]; !ok {
+			s.Missing = append(s.Missing, seq)
 		}
 	}
 	// And what was seen was begun before, so it must be in the ledger by now.

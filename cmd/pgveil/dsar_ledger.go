@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,6 +21,7 @@ func runDsarLedger(ctx context.Context, args []string, stdout, stderr io.Writer)
 	verbs := []verb{
 		{"verify", "follow the chain of the ledger of erasures", runLedgerVerify},
 		{"status", "compare the database with it", runLedgerStatus},
+		{"erased", "tell which lines of a file are of persons who were erased", runLedgerErased},
 	}
 	if len(args) > 0 {
 		for _, v := range verbs {
@@ -162,4 +166,60 @@ func (s ledgerStatus) print(stdout io.Writer) {
 	if len(s.Unknown) > 0 {
 		fmt.Fprintf(stdout, "THE LEDGER HAS LOST ENTRIES: the database has %d erasures that it does not have; put a copy of the file in its place\n", len(s.Unknown))
 	}
+}
+
+func runLedgerErased(_ context.Context, args []string, stdout, stderr io.Writer) int {
+	c := newCommand("dsar ledger erased", "KIND FILE",
+		"Reads keys, e-mail addresses, telephone numbers and the like of a kind of subject, one\na line, and prints the numbers of the lines whose persons were erased: before they\nare imported again. Exit status 1 means that there are some.",
+		"pgveil dsar ledger erased customer addresses.txt --config /etc/pgveil/pgveil.yaml")
+	var path string
+	c.flags.StringVar(&path, "config", "pgveil.yaml", "the `file` that serve is started with")
+	if done, code := c.parse(args, stdout, stderr); done {
+		return code
+	}
+	if len(c.args) != 2 {
+		return c.misused(stderr, "give a kind of subject and a file")
+	}
+	found, err := erasedLines(path, c.args[0], c.args[1], stdout, stderr)
+	if err != nil {
+		return c.failed(stderr, err)
+	}
+	if found > 0 {
+		return 1
+	}
+	return 0
+}
+
+// erasedLines prints the numbers of lines, and tells how many there are.
+func erasedLines(path, kind, list string, stdout, stderr io.Writer) (found int, err error) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return 0, err
+	}
+	key, err := readKey(cfg.Key)
+	if err != nil {
+		return 0, err
+	}
+	file, err := os.Open(list)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	l, err := openErasures(cfg, key, func(s string) { fmt.Fprintln(stderr, s) })
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	lines := bufio.NewScanner(file)
+	for n := 1; lines.Scan(); n++ {
+		erased, err := l.Erased(kind, strings.TrimSpace(lines.Text()))
+		if err != nil {
+			return found, err
+		}
+		if erased {
+			found++
+			fmt.Fprintln(stdout, n)
+		}
+	}
+	return found, lines.Err()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -174,12 +175,26 @@ func TestRestore(t *testing.T) {
 		t.Errorf("at first: %d %s", code, said)
 	}
 	conn := pgtest.Connect(t, dsn)
+	var mail string
+	if err := conn.QueryRow(t.Context(), "SELECT email FROM customers WHERE id = 1").Scan(&mail); err != nil {
+		t.Fatal(err)
+	}
 	s.eraseByLedger(t, conn, "1")
 	after := s.answered(t, r, all)
 	if s.verb(t, 0, "dsar", "ledger", "status"); after == before {
 		t.Fatalf("there are %s customers before and after", before)
 	}
 	s.verb(t, 0, "dsar", "replay", "--dry-run")
+	var mails []string
+	if err := conn.QueryRow(t.Context(), "SELECT array_agg(upper(email) ORDER BY id) FROM customers").Scan(&mails); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "import"), []byte(strings.Join(append(mails, "1", " "+strings.ToUpper(mail)), "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if said, want := s.verb(t, 1, "dsar", "ledger", "erased", "customer", "import"), fmt.Sprintf("%d\n%d\n", len(mails)+1, len(mails)+2); said != want {
+		t.Errorf("to be imported are %q, want %q", said, want)
+	}
 
 	restore()
 	r.until(t, "it was restored from a backup", 1)
