@@ -42,6 +42,8 @@ type Config struct {
 
 	DSAR DSAR `yaml:"dsar"` // requests of data subjects
 
+	Retention *Retention `yaml:"retention_schedule"` // absent: nothing is removed but by who asks for it
+
 	Doors *SideDoors `yaml:"side_doors"` // connections around pgveil; absent: nobody looks for them
 
 	File string `yaml:"-"` // where it was read from
@@ -164,6 +166,9 @@ func (c *Config) takeEmpty(text []byte) {
 	if _, says := top["side_doors"]; says && c.Doors == nil {
 		c.Doors = &SideDoors{}
 	}
+	if _, says := top["retention_schedule"]; says && c.Retention == nil {
+		c.Retention = &Retention{}
+	}
 	if _, says := raw.Auth["rules"]; says && c.Auth.Rules == nil {
 		c.Auth.Rules = []Rule{}
 	}
@@ -253,6 +258,7 @@ func (c *Config) validate() error {
 	c.Counters.validate(bad)
 	c.Alerts.validate(bad)
 	c.DSAR.validate(bad)
+	c.validateRetention(bad)
 	oneOf("audit.durability", c.Audit.Durability, "intent", "relaxed")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")

@@ -192,3 +192,33 @@ func (s *Set) showing(r *compiledRole, p *purpose, class string) []string {
 	}
 	return found
 }
+
+// ClassifiedColumn is a column with data that not everybody sees.
+type ClassifiedColumn struct {
+	Column string // schema.table.column
+	Class  string
+}
+
+// Classified gives the columns of tables that are in a class other than open.
+// Those of views are columns of tables.
+func (s *Set) Classified() []ClassifiedColumn {
+	var all []ClassifiedColumn
+	for _, t := range s.governed {
+		for i, class := range t.classes {
+			if class != "" && class != openClass && stores(t.relation) {
+				all = append(all, ClassifiedColumn{t.relation.QualifiedName() + "." + t.relation.Columns[i].Name, class})
+			}
+		}
+	}
+	return all
+}
+
+// Stores tells whether a name is that of a table whose rows are its own: no view,
+// and no partition.
+func (s *Set) Stores(name string) bool {
+	return slices.ContainsFunc(s.governed, func(t *table) bool { return t.relation.QualifiedName() == name && stores(t.relation) })
+}
+
+func stores(r *catalog.Relation) bool {
+	return (r.Kind == catalog.Table || r.Kind == catalog.PartitionedTable) && !r.Partition
+}

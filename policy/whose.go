@@ -52,11 +52,7 @@ func (w *owners) from(r *catalog.Relation, alias string, path []*catalog.Relatio
 		}
 		inner := fmt.Sprintf("pgveil_w%d", len(path))
 		if then := w.from(step.to, inner, path); then != "" {
-			var conditions []string
-			for i, column := range step.columns {
-				conditions = append(conditions, equal(step.to, step.refs[i], inner, alias+"."+quoteName(column)))
-			}
-			any = append(any, exists(step.to, inner, append(conditions, then), ""))
+			any = append(any, exists(step.to, inner, append(step.refers(alias, inner), then), ""))
 		}
 	}
 	if len(any) > 1 {

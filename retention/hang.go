@@ -1,6 +1,7 @@
 package retention
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 
@@ -27,6 +28,7 @@ type hang struct {
 	child         *catalog.Relation // perhaps a partition
 	parent        *catalog.Relation // as a whole
 	columns, refs []string          // of child and parent, one for one
+	by            *policy.Reference // that the policy declares; nil for a foreign key
 	apart         bool              // it refers to one partition of the parent: equal values in others are not meant
 	fate          fate
 	on            []*hang // what hangs on the child's rows, where those go
@@ -40,12 +42,21 @@ func (h *hang) String() string {
 	return h.child.QualifiedName() + ".(" + strings.Join(h.columns, ", ") + ")"
 }
 
+// several tells whether a row may refer to several others at once: it is not one
+// of them that it goes with.
+func (h *hang) several() bool { return h.by != nil && h.by.Many() }
+
 // refers is the condition under which a row of the child refers to one of the
 // parent.
 func (h *hang) refers(child, parent string) string {
 	var conditions []string
 	for i, c := range h.columns {
-		conditions = append(conditions, equal(h.child, c, child, parent+"."+ident(h.refs[i])))
+		if h.by == nil {
+			conditions = append(conditions, equal(h.child, c, child, parent+"."+ident(h.refs[i])))
+		}
+	}
+	if h.by != nil {
+		conditions = append(conditions, h.by.Refers(child, parent))
 	}
 	if h.child == h.parent { // a row that refers to itself is in nobody's way
 		conditions = append(conditions, "("+child+".ctid OPERATOR(pg_catalog.<>) "+parent+".ctid OR "+child+".tableoid OPERATOR(pg_catalog.<>) "+parent+".tableoid)")
@@ -69,7 +80,7 @@ func (g *hanger) on(r *catalog.Relation, path []*catalog.Relation) []*hang {
 	all := g.references(r)
 	for _, h := range all {
 		table := whole(g.cat, h.child)
-		back, with := slices.Contains(path, table), slices.Contains(g.with, table)
+		back, with := slices.Contains(path, table), slices.Contains(g.with, table) && !h.several()
 		switch {
 		case h.apart:
 			h.fate = blocks
@@ -106,12 +117,16 @@ func (g *hanger) references(r *catalog.Relation) []*hang {
 		}
 	}
 	for _, s := range g.set.Subjects() {
-		for _, ref := range s.References {
-			if ref.To != r || ref.Many() {
+		for i := range s.References {
+			ref := &s.References[i]
+			if whole(g.cat, ref.To) != r {
 				continue
 			}
-			h := &hang{child: ref.Relation, parent: r, columns: ref.Columns, refs: ref.ToColumns}
-			if !slices.ContainsFunc(all, func(k *hang) bool { return k.child == h.child && slices.Equal(k.columns, h.columns) }) {
+			h := &hang{child: ref.Relation, parent: r, columns: ref.Columns, refs: ref.ToColumns, by: ref, apart: ref.To != r}
+			known := func(k *hang) bool {
+				return k.child == h.child && slices.Equal(k.columns, h.columns) && (k.by == nil && ref.Plain() || k.by != nil && reflect.DeepEqual(*k.by, *ref))
+			}
+			if !slices.ContainsFunc(all, known) {
 				all = append(all, h)
 			}
 		}

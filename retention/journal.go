@@ -3,10 +3,11 @@ package retention
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/state"
 )
 
 // ErrRunning says that another run is under way.
@@ -35,7 +36,6 @@ func unlock(ctx context.Context, conn *pgx.Conn) error {
 
 // The states of a run.
 const (
-	Asked     = "asked"
 	Running   = "running"
 	Done      = "done"
 	Failed    = "failed"
@@ -44,7 +44,7 @@ const (
 )
 
 // begin writes down that a run begins, and that those before it which did not say
-// that they ended are over. An order becomes the run that it asked for.
+// that they ended are over.
 func (o Options) begin(ctx context.Context, conn *pgx.Conn) (run int64, broken []int64, err error) {
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `UPDATE pgveil.retention_runs SET state = 'broken off', ended_at = pg_catalog.clock_timestamp() WHERE state = 'running' RETURNING run`)
@@ -54,16 +54,8 @@ func (o Options) begin(ctx context.Context, conn *pgx.Conn) (run int64, broken [
 		if broken, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
 			return err
 		}
-		if o.Order == 0 {
-			return tx.QueryRow(ctx, `INSERT INTO pgveil.retention_runs (state, asked_by, scheduled, began_at, generation)
-				VALUES ('running', $1, $2, pg_catalog.clock_timestamp(), $3) RETURNING run`, o.By, o.Scheduled, o.Set.Generation()).Scan(&run)
-		}
-		err = tx.QueryRow(ctx, `UPDATE pgveil.retention_runs SET state = 'running', began_at = pg_catalog.clock_timestamp(), generation = $2
-			WHERE run = $1 AND state = 'asked' RETURNING run`, o.Order, o.Set.Generation()).Scan(&run)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return fmt.Errorf("run %d is not asked for any more", o.Order)
-		}
-		return err
+		return tx.QueryRow(ctx, `INSERT INTO pgveil.retention_runs (state, asked_by, scheduled, generation) VALUES ('running', $1, $2, $3) RETURNING run`,
+			o.By, o.Scheduled, o.Set.Generation()).Scan(&run)
 	})
 	return run, broken, err
 }
@@ -85,58 +77,40 @@ func (b Batch) write(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// Order asks those who serve for a run, and gives its number.
-func Order(ctx context.Context, conn *pgx.Conn, by string) (run int64, err error) {
-	err = conn.QueryRow(ctx, `INSERT INTO pgveil.retention_runs (state, asked_by, scheduled) VALUES ('asked', $1, false) RETURNING run`, by).Scan(&run)
-	return run, err
-}
-
-// Withdraw takes an order back that nobody has begun.
-func Withdraw(ctx context.Context, conn *pgx.Conn, run int64) error {
-	return end(ctx, conn, run, Stopped, "taken back")
-}
-
-// Ordered gives the oldest order that nobody has begun; 0 for none.
-func Ordered(ctx context.Context, conn *pgx.Conn) (run int64, by string, err error) {
-	err = conn.QueryRow(ctx, `SELECT run, asked_by FROM pgveil.retention_runs WHERE state = 'asked' ORDER BY run LIMIT 1`).Scan(&run, &by)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, "", nil
-	}
-	return run, by, err
-}
-
 // Status is how a run stands.
 type Status struct {
 	Run       int64     `json:"run"`
 	State     string    `json:"state"`
 	By        string    `json:"by"`
 	Scheduled bool      `json:"scheduled"`
-	Began     time.Time `json:"began,omitzero"`
+	Began     time.Time `json:"began"`
 	Ended     time.Time `json:"ended,omitzero"`
 	Batches   int64     `json:"batches"`
 	Rows      int64     `json:"rows"`
 	Note      string    `json:"note,omitempty"`
 }
 
-const statusSQL = `SELECT r.run, r.state, r.asked_by, r.scheduled, coalesce(r.began_at, '0001-01-01Z'), coalesce(r.ended_at, '0001-01-01Z'),
+const statusSQL = `SELECT r.run, r.state, r.asked_by, r.scheduled, r.began_at, coalesce(r.ended_at, '0001-01-01Z'),
 	(SELECT pg_catalog.count(DISTINCT b.batch) FROM pgveil.retention_batches AS b WHERE b.run = r.run),
 	coalesce((SELECT pg_catalog.sum(b.rows)::bigint FROM pgveil.retention_batches AS b WHERE b.run = r.run), 0), coalesce(r.note, '')
 	FROM pgveil.retention_runs AS r `
 
-// Look gives how a run stands.
-func Look(ctx context.Context, conn *pgx.Conn, run int64) (Status, error) {
-	rows, err := conn.Query(ctx, statusSQL+"WHERE r.run = $1", run)
-	if err != nil {
-		return Status{}, err
-	}
-	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Status])
-}
-
-// Lately gives the last runs that have begun, the newest first.
+// Lately gives the last runs, the newest first.
 func Lately(ctx context.Context, conn *pgx.Conn, n int) ([]Status, error) {
-	rows, err := conn.Query(ctx, statusSQL+"WHERE r.began_at IS NOT NULL ORDER BY r.run DESC LIMIT $1", n)
+	rows, err := conn.Query(ctx, statusSQL+"ORDER BY r.run DESC LIMIT $1", n)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Status])
+}
+
+// Scheduled gives the server's time, and when the last scheduled run began; zero
+// for none.
+func Scheduled(ctx context.Context, conn *pgx.Conn) (now, last time.Time, err error) {
+	var began *time.Time
+	err = conn.QueryRow(ctx, "SELECT pg_catalog.clock_timestamp(), (SELECT pg_catalog.max(r.began_at) FROM pgveil.retention_runs AS r WHERE r.scheduled)").Scan(&now, &began)
+	if began != nil {
+		last = *began
+	}
+	return now, last, state.Explain("looking when retention is due", err)
 }

@@ -22,7 +22,6 @@ type Options struct {
 	Key       []byte        // of digests; not empty
 	By        string        // who wants it
 	Scheduled bool          // nobody asked for it: it is time
-	Order     int64         // the run that somebody ordered; 0: none
 	Batch     int           // rows of a rule's table
 	Pause     time.Duration // after each batch
 	LockWait  time.Duration // for a lock that others have; 0: two seconds

@@ -1,16 +1,14 @@
 CREATE TABLE IF NOT EXISTS pgveil.retention_runs (
     run        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    state      text NOT NULL CHECK (state IN ('asked', 'running', 'done', 'failed', 'stopped', 'broken off')),
+    state      text NOT NULL CHECK (state IN ('running', 'done', 'failed', 'stopped', 'broken off')),
     asked_by   text NOT NULL,
     scheduled  boolean NOT NULL,
-    asked_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    began_at   timestamptz,
-    ended_at   timestamptz,
-    generation text,
+    generation text NOT NULL,
+    began_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    ended_at   timestamptz CHECK ((state = 'running') = (ended_at IS NULL)),
     note       text
 );
 COMMENT ON TABLE pgveil.retention_runs IS 'When rows whose time was over were removed, and at whose wish.';
-CREATE INDEX IF NOT EXISTS retention_runs_open ON pgveil.retention_runs (run) WHERE state IN ('asked', 'running');
 
 CREATE TABLE IF NOT EXISTS pgveil.retention_batches (
     run      bigint NOT NULL REFERENCES pgveil.retention_runs,

@@ -36,6 +36,7 @@ func verbs() []verb {
 		{"schema", "make the tables in which pgveil remembers", runSchema},
 		{"doors", "list connections that go around pgveil", runDoors},
 		{"harden", "find ways around pgveil in the server, and close them", runHarden},
+		{"retention", "remove rows whose time is over", runRetention},
 		{"honey", "plant records that nobody has a reason to touch", runHoney},
 		{"keygen", "make the secret that keyed masks need", runKeygen},
 		{"token", "make and check signed tokens of end users", runToken},

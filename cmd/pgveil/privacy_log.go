@@ -10,14 +10,14 @@ import (
 	"github.com/pgveil/pgveil/config"
 )
 
-// recordPrivacy writes a record of a command that shows or changes what is held
+// recordPrivacy writes records of a command that shows or changes what is held
 // on a data subject, durably. A command lets go of the log at once: a process
 // that starts meanwhile must find it free. Where one serves, the record goes
 // into the chain that it does not write.
-func recordPrivacy(ctx context.Context, a config.Audit, r *audit.Record) error {
-	err := recordIn(ctx, a, false, r)
+func recordPrivacy(ctx context.Context, a config.Audit, list ...*audit.Record) error {
+	err := recordIn(ctx, a, false, list)
 	if errors.Is(err, audit.ErrInUse) {
-		err = recordIn(ctx, a, true, r)
+		err = recordIn(ctx, a, true, list)
 	}
 	if errors.Is(err, audit.ErrInUse) {
 		err = fmt.Errorf("%w, and so is the chain beside it: a restart goes on; try again when it is over", err)
@@ -28,7 +28,7 @@ func recordPrivacy(ctx context.Context, a config.Audit, r *audit.Record) error {
 	return nil
 }
 
-func recordIn(ctx context.Context, a config.Audit, beside bool, r *audit.Record) (err error) {
+func recordIn(ctx context.Context, a config.Audit, beside bool, list []*audit.Record) (err error) {
 	o, err := logOptions(a)
 	if err != nil {
 		return err
@@ -47,9 +47,15 @@ func recordIn(ctx context.Context, a config.Audit, beside bool, r *audit.Record)
 	if _, err := log.Append(&audit.Record{Kind: audit.KindSystem, Message: started(other)}); err != nil {
 		return err
 	}
-	seq, err := log.Append(r)
-	if err != nil {
-		return err
+	return appendAll(ctx, log, list)
+}
+
+// appendAll adds records, and returns when they are durable.
+func appendAll(ctx context.Context, log *audit.Log, list []*audit.Record) error {
+	for _, r := range list {
+		if _, err := log.Append(r); err != nil {
+			return err
+		}
 	}
-	return log.Sync(ctx, seq)
+	return log.Sync(ctx, list[len(list)-1].Seq)
 }

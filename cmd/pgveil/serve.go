@@ -363,6 +363,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	if err := p.startWorkers(accepting, &tasks); err != nil {
 		return err
 	}
+	tasks.Go(func() { p.keepRetention(accepting) })
 	tasks.Go(func() { p.keepHabits(sessions) })
 	tasks.Go(func() { keepCounters(sessions, p.counters, p.log) })
 	tasks.Go(func() { p.keepContained(sessions) })
