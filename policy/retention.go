@@ -129,6 +129,9 @@ func (r *reader) retentionForm(n *yaml.Node, t retention, withdrawn bool) {
 	case withdrawn:
 		form, needs, refuses = "a rule about consent", []string{"on", "purpose"}, []string{"after", "then", "subject", "unless"}
 	case says["subject"]:
+		if t.then == "anonymise" {
+			r.add(t.pos, `a subject goes as its "erase" says, table by table: say "then: delete" here, and "do: anonymise" there`)
+		}
 		form, needs, refuses = "a rule about subjects", []string{"keep", "after", "then"}, []string{"on", "with", "purpose"}
 	}
 	for _, key := range needs {

@@ -81,11 +81,7 @@ func (w *runner) lockRows(ctx context.Context, tx pgx.Tx, r *rule) (rows places,
 	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pgveil.holds AS h WHERE "+state.HoldsInForce+")").Scan(&holds); err != nil {
 		return rows, 0, err
 	}
-	due, err := r.todo(w.Able)
-	if err != nil {
-		return rows, 0, err
-	}
-	free := []string{due}
+	free := []string{r.todo()}
 	if awaited := r.awaited(); awaited != "false" {
 		free = append(free, "NOT "+awaited)
 	}
@@ -135,12 +131,12 @@ func placesOf(ctx context.Context, tx pgx.Tx, sql string, args ...any) (p places
 // remove deletes what hangs on the rows, from the leaves up, and then the rows, or
 // makes them tell of nobody.
 func (w *runner) remove(ctx context.Context, tx pgx.Tx, r *rule, rows places) (all []Took, err error) {
-	if r.Then == "anonymise" {
-		assignments, _, err := w.Anonymise(r.Relation, row)
+	if r.anonymises() {
+		assignments, err := w.Anonymise(ctx, tx, r.Relation)
 		if err != nil {
 			return nil, err
 		}
-		t, err := w.change(ctx, tx, r.Relation, "anonymise", row, "UPDATE "+from(r.Relation, row)+" SET "+assignments+" WHERE "+rows.in(r.Relation, row), rows)
+		t, err := w.change(ctx, tx, r.Relation, "anonymise", "o", "UPDATE "+from(r.Relation, "o")+" SET "+assignments+" WHERE "+rows.in(r.Relation, "o"), rows)
 		return []Took{t}, rows.all(t, err)
 	}
 	for _, path := range r.goings() {

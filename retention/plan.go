@@ -56,13 +56,14 @@ type Able struct {
 	Erase     Erase     // nil: whole subjects cannot be erased
 }
 
-// Anonymise gives what makes a row of a table, under the name alias, tell of
-// nobody: the assignments of an UPDATE, and the condition that it does already.
-type Anonymise func(r *catalog.Relation, alias string) (assignments, done string, err error)
+// Anonymise gives the assignments of an UPDATE that make a row of a table, under
+// the name o, tell of nobody.
+type Anonymise func(ctx context.Context, tx pgx.Tx, r *catalog.Relation) (assignments string, err error)
 
-// Erase erases one subject, or makes its rows tell of nobody, and gives how many
-// rows it took. It does nothing and gives false where a hold or a duty keeps some.
-type Erase func(ctx context.Context, conn *pgx.Conn, subject policy.Subject, key, then string) (rows int64, done bool, err error)
+// Erase erases one subject, by its key as text, and gives how many rows it wrote:
+// none where everything is kept, by a duty say. The number names the erasure, and is
+// below 0, as those of requests are above.
+type Erase func(ctx context.Context, conn *pgx.Conn, subject, key string, number int64) (rows int64, err error)
 
 // NewPlan finds out what a run would do, and changes nothing. The catalog is that
 // which the policy was compiled with.
@@ -102,11 +103,11 @@ func (r *rule) plan(ctx context.Context, tx pgx.Tx, now time.Time, able Able) (R
 	if err != nil {
 		return p, err
 	}
-	p.Refused = append(append(p.Refused, r.beyond(able)...), obstacles...)
+	p.Refused = append(append(p.Refused, r.beyond(ctx, tx, able)...), obstacles...)
 	if len(obstacles) > 0 {
 		return p, nil // its rows cannot be counted
 	}
-	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return r.count(ctx, tx, &p, able) })
+	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return r.count(ctx, tx, &p) })
 	var said interface{ SQLState() string }
 	if errors.As(err, &said) && ctx.Err() == nil && !coded(err, "3F000", "42P01") {
 		p.Refused = append(p.Refused, fmt.Sprintf("its rows cannot be counted: %v", withoutValues(err)))
@@ -119,36 +120,41 @@ func (r *rule) plan(ctx context.Context, tx pgx.Tx, now time.Time, able Able) (R
 }
 
 // beyond says what a rule asks for that cannot be done here.
-func (r *rule) beyond(able Able) []string {
+func (r *rule) beyond(ctx context.Context, tx pgx.Tx, able Able) []string {
 	switch {
 	case r.Subject != "" && able.Erase == nil:
 		return []string{"erasing whole subjects is not available here"}
-	case r.Subject == "" && r.Then == "anonymise" && able.Anonymise == nil:
-		return []string{"anonymising rows is not available here: say \"then: delete\", or wait"}
-	case r.Subject == "" && r.Then == "anonymise":
-		if _, _, err := able.Anonymise(r.Relation, row); err != nil {
-			return []string{err.Error()}
+	case r.anonymises() && able.Anonymise == nil:
+		return []string{"anonymising rows is not available here"}
+	case r.anonymises():
+		if _, err := able.Anonymise(ctx, tx, r.Relation); err != nil {
+			return []string{withoutValues(err).Error()}
 		}
 	}
 	return nil
 }
 
-// todo is the condition that a rule has something to do with a row: it is due,
-// and not anonymised yet.
-func (r *rule) todo(able Able) (string, error) {
-	if r.Subject != "" || r.Then == "delete" || able.Anonymise == nil {
-		return r.due(), nil
+func (r *rule) anonymises() bool { return r.Subject == "" && r.Then == "anonymise" }
+
+// todo is the condition that there is something to do about a row: it is due, and
+// not as an anonymisation has left it. What that wrote has the xmin of what was
+// written down about it, in the same transaction; a row that somebody has changed
+// since is to be anonymised again.
+func (r *rule) todo() string {
+	journal := ""
+	switch {
+	case r.Subject != "":
+		journal = "pgveil.erasure_steps AS j WHERE j.action = 'anonymise'"
+	case r.anonymises():
+		journal = "pgveil.retention_batches AS j WHERE j.action = 'anonymise' AND j.relation = " + literal(r.Relation.QualifiedName())
+	default:
+		return r.due()
 	}
-	_, done, err := able.Anonymise(r.Relation, row)
-	return and([]string{r.due(), "(" + done + ") IS NOT TRUE"}), err
+	return and([]string{r.due(), "NOT (" + row + ".xmin OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT j.xmin FROM " + journal + ")))"})
 }
 
-func (r *rule) count(ctx context.Context, tx pgx.Tx, p *RulePlan, able Able) error {
-	due, err := r.todo(able)
-	if err != nil {
-		p.Refused = append(p.Refused, err.Error())
-		due = r.due()
-	}
+func (r *rule) count(ctx context.Context, tx pgx.Tx, p *RulePlan) error {
+	due := r.todo()
 	oldest := "NULL::pg_catalog.text"
 	if r.After != "" {
 		oldest = "pg_catalog.min(" + row + "." + ident(r.After) + ")::pg_catalog.text"

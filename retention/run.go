@@ -95,10 +95,11 @@ const endWithin = 30 * time.Second
 // runner is one run.
 type runner struct {
 	Options
-	conn  *pgx.Conn
-	run   int64
-	now   time.Time // by the server's clock, when the run began
-	batch int64
+	conn     *pgx.Conn
+	run      int64
+	now      time.Time // by the server's clock, when the run began
+	batch    int64
+	erasures int64
 }
 
 // Run carries the rules out. When ctx ends it stops after the batch that it is at,
@@ -210,7 +211,11 @@ func (w *runner) rule(ctx context.Context, r *rule) (result RuleResult, err erro
 // tidy takes out of the tables what the rows that went have left there: dead rows,
 // and values in statistics.
 func (w *runner) tidy(ctx context.Context, r *rule) error {
-	for _, t := range r.tables {
+	tables := r.tables
+	if r.Subject != "" {
+		tables = slices.DeleteFunc(r.set.Reaching(r.Subject), func(t *catalog.Relation) bool { return !r.set.Stores(t.QualifiedName()) })
+	}
+	for _, t := range tables {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -269,10 +274,13 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
+// numbers is how many erasures a run has numbers for.
+const numbers = 1_000_000_000
+
 // subjects erases the subjects of a rule that are due, one by one.
 func (w *runner) subjects(ctx context.Context, r *rule, result *RuleResult) error {
 	key := "CAST(" + row + "." + ident(r.subject().Key) + " AS pg_catalog.text)"
-	sql := fmt.Sprintf(`SELECT %s FROM %s WHERE %s AND NOT %s AND %[1]s COLLATE "C" > $1 ORDER BY %[1]s COLLATE "C" LIMIT $2`, key, from(r.Relation, row), r.due(), r.held())
+	sql := fmt.Sprintf(`SELECT %s FROM %s WHERE %s AND NOT %s AND %[1]s COLLATE "C" > $1 ORDER BY %[1]s COLLATE "C" LIMIT $2`, key, from(r.Relation, row), r.todo(), r.held())
 	var errs []error
 	for last := ""; ctx.Err() == nil; {
 		keys, err := w.keys(ctx, sql, last)
@@ -284,14 +292,14 @@ func (w *runner) subjects(ctx context.Context, r *rule, result *RuleResult) erro
 				return ctx.Err()
 			}
 			last = k
-			rows, done, err := w.Erase(ctx, w.conn, r.subject(), k, r.Then)
+			rows, err := w.Erase(ctx, w.conn, r.Subject, k, w.number())
 			if err != nil && len(errs) < mostTries {
 				errs = append(errs, withoutValues(err))
 			}
 			if w.conn.IsClosed() {
 				return errors.Join(errs...)
 			}
-			if err != nil || !done {
+			if err != nil || rows == 0 {
 				continue
 			}
 			if err := w.erased(ctx, r, k, rows); err != nil {
@@ -302,6 +310,12 @@ func (w *runner) subjects(ctx context.Context, r *rule, result *RuleResult) erro
 		}
 	}
 	return ctx.Err()
+}
+
+// number gives the next erasure's: the same never again.
+func (w *runner) number() int64 {
+	w.erasures++
+	return -(w.run*numbers + w.erasures)
 }
 
 func (w *runner) keys(ctx context.Context, sql, last string) (keys []string, err error) {

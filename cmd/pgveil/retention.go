@@ -130,7 +130,7 @@ rule would not be carried out.`,
 var errRefusedRules = errors.New("some rules are refused: the plan says why")
 
 func (r *retaining) plan(ctx context.Context, g governed) error {
-	plan, err := retention.NewPlan(ctx, g.conn, g.engine.Policy, g.engine.Catalog, ableHere())
+	plan, err := retention.NewPlan(ctx, g.conn, g.engine.Policy, g.engine.Catalog, ableTo(g.engine, retentionRecords{}))
 	if err != nil {
 		return err
 	}
@@ -186,18 +186,16 @@ it. Exit status 1 says that some rule was not carried out, or not to its end.`,
 }
 
 func (r *retaining) run(ctx context.Context, g governed) error {
-	o := retentionOptions(g.cfg, g.key, g.engine)
-	o.By = operator()
+	records := retentionRecords{cfg: g.cfg, by: operator(), app: "pgveil retention", generation: g.engine.Policy.Generation(), write: func(ctx context.Context, list ...*audit.Record) error {
+		return recordPrivacy(ctx, g.cfg.Audit, list...)
+	}}
+	o := records.options(g.key, g.engine)
 	if r.batch > 0 {
 		o.Batch = r.batch
 	}
 	if r.pause >= 0 {
 		o.Pause = r.pause
 	}
-	records := retentionRecords{cfg: g.cfg, by: o.By, app: "pgveil retention", generation: g.engine.Policy.Generation(), write: func(ctx context.Context, list ...*audit.Record) error {
-		return recordPrivacy(ctx, g.cfg.Audit, list...)
-	}}
-	o.Record = records.batch
 	meter := progressMeter{w: r.stderr, terminal: isTerminal(r.stderr)}
 	o.Progress = meter.batch
 	result, err := records.run(ctx, g.conn, o)
@@ -208,20 +206,19 @@ func (r *retaining) run(ctx context.Context, g governed) error {
 	return errors.Join(r.print(result, func(w io.Writer) error { return printRetentionResult(w, result) }), err)
 }
 
-// retentionOptions gives what runs have in common, whoever begins them.
-func retentionOptions(cfg *config.Config, key []byte, e *rewrite.Engine) retention.Options {
-	s, _ := cfg.Schedule()
-	return retention.Options{Set: e.Policy, Cat: e.Catalog, Able: ableHere(), Key: derive(key, "retention digests"), Batch: s.Batch, Pause: s.Pause}
-}
-
-// ableHere says what retention can do besides deleting rows.
-func ableHere() retention.Able { return retention.Able{} }
-
 // retentionRecords writes into the access log what runs do.
 type retentionRecords struct {
 	cfg                 *config.Config
 	by, app, generation string
 	write               func(ctx context.Context, list ...*audit.Record) error
+}
+
+// options gives what runs have in common, whoever begins them.
+func (l retentionRecords) options(key []byte, e *rewrite.Engine) retention.Options {
+	s, _ := l.cfg.Schedule()
+	return retention.Options{
+		Set: e.Policy, Cat: e.Catalog, Able: ableTo(e, l), Key: derive(key, "retention digests"), By: l.by, Batch: s.Batch, Pause: s.Pause, Record: l.batch,
+	}
 }
 
 func (l retentionRecords) record(shape, message string) *audit.Record {

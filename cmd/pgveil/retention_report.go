@@ -53,7 +53,7 @@ func (r *retaining) report(ctx context.Context, g governed, log reportLog, outpu
 	made := m.Retention()
 	made.Made, made.Evidence = now, evidence
 	made.Notes = append(report.Lacking(evidence, from), made.Notes...)
-	if made.Plan, err = retention.NewPlan(ctx, g.conn, g.engine.Policy, g.engine.Catalog, ableHere()); err != nil {
+	if made.Plan, err = retention.NewPlan(ctx, g.conn, g.engine.Policy, g.engine.Catalog, ableTo(g.engine, retentionRecords{})); err != nil {
 		return err
 	}
 	if made.Runs, err = retention.Lately(ctx, g.conn, listedRuns); err != nil {

@@ -121,12 +121,11 @@ func (p *process) retainNow(ctx context.Context, conn *pgx.Conn) (retention.Resu
 		return retention.Result{}, err
 	}
 	engine := p.enforcer.Engine()
-	o := retentionOptions(p.cfg, key, engine)
-	o.By, o.Scheduled = "schedule of "+proxyName(), true
-	l := retentionRecords{cfg: p.cfg, by: o.By, app: "pgveil serve", generation: engine.Policy.Generation(), write: func(ctx context.Context, list ...*audit.Record) error {
+	l := retentionRecords{cfg: p.cfg, by: "schedule of " + proxyName(), app: "pgveil serve", generation: engine.Policy.Generation(), write: func(ctx context.Context, list ...*audit.Record) error {
 		return appendAll(ctx, p.audit, list)
 	}}
-	o.Record = l.batch
+	o := l.options(key, engine)
+	o.Scheduled = true
 	return l.run(ctx, conn, o)
 }
 
