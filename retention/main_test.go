@@ -142,5 +142,3 @@ const (
 
 	customers = "subjects: {customer: {table: crm.customers, key: id}}\n"
 )
-
-func victim(dsn string) {}
