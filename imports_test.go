@@ -142,6 +142,11 @@ var layers = map[string]may{
 		why: "removes rows on a connection that it is given; cmd gives it the access log, and what erases subjects",
 	},
 
+	"datamap": {
+		ours: list("catalog policy recognise"), modules: list(pgx),
+		why: "looks at samples on a connection that it is given, and proposes: it decides nothing, and changes nothing",
+	},
+
 	"harden": {modules: list(pgx), why: "asks a server and says what to change, on a connection that it is given: it knows no policy and no configuration"},
 
 	"honey": {

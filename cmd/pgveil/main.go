@@ -37,6 +37,7 @@ func verbs() []verb {
 		{"doors", "list connections that go around pgveil", runDoors},
 		{"harden", "find ways around pgveil in the server, and close them", runHarden},
 		{"retention", "remove rows whose time is over", runRetention},
+		{"scan", "find personal data in a database, and compare a policy with it", runScan},
 		{"honey", "plant records that nobody has a reason to touch", runHoney},
 		{"keygen", "make the secret that keyed masks need", runKeygen},
 		{"token", "make and check signed tokens of end users", runToken},
