@@ -38,8 +38,7 @@ type Column struct {
 	Samples    int        `json:"samples"` // values looked at
 	Evidence   []Evidence `json:"evidence,omitempty"`
 
-	harmless bool // nothing says what it holds, and it is open all the same
-	byValue  bool // some evidence is of values
+	byValue bool // some evidence for the class is of values
 }
 
 // Unread is a table, or some of its columns, that could not be sampled. It is
@@ -175,15 +174,19 @@ func (j *judge) decide(refers bool) Column {
 	class, confidence := j.verdict()
 	c.byValue = slices.ContainsFunc(j.evidence[j.ofName:], func(e Evidence) bool { return e.Class == class })
 	c.Evidence = j.evidence
+	open := 1 - confidence
+	if c.Samples < few {
+		open = min(open, byTypeAlone)
+	}
 	switch {
 	case confidence >= enough:
 		c.Class, c.Confidence = class, confidence
 	case confidence >= doubt:
 		c.Class, c.Confidence = Undecided, confidence
 	case j.form.harmless(), refers && j.form == formText:
-		c.Class, c.Confidence, c.harmless = Open, 1-confidence, true
+		c.Class, c.Confidence = Open, open
 	case j.p != nil && j.p.values >= few && j.form != formBytes && j.form != formUnknown:
-		c.Class, c.Confidence, c.harmless = Open, 1-confidence, true
+		c.Class, c.Confidence = Open, open
 	}
 	return c
 }

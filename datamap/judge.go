@@ -20,10 +20,11 @@ type Evidence struct {
 
 // Confidences that decide.
 const (
-	enough  = 0.5 // from here on a column gets the class
-	doubt   = 0.3 // from here on it is not called open
-	few     = 20  // so many values must have been looked at before nothing in them means anything
-	certain = 0.8 // from here on a class contradicts a policy that says otherwise
+	enough      = 0.5 // from here on a column gets the class
+	doubt       = 0.3 // from here on it is not called open
+	few         = 20  // so many values must have been looked at before nothing in them means anything
+	byTypeAlone = 0.6 // how surely a column is open of which too little was looked at
+	certain     = 0.8 // from here on a class contradicts a policy that says otherwise
 )
 
 // judge collects evidence on one column.
@@ -98,7 +99,9 @@ func (j *judge) byName() {
 		weight, but = weight*cutOff, ", but "+j.column.Type.SQL+" does not hold it"
 	case !h.strong && h.class == Name:
 		weight, but = j.bareName(weight)
-	case !h.strong && h.class == FreeText && !j.table.personal:
+	case !h.strong && h.class == FreeText && j.table.personal:
+		weight += 0.1
+	case !h.strong && h.class == FreeText:
 		weight *= 0.5
 	}
 	if less, why := j.contradicted(h.class); why != "" {

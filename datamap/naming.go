@@ -2,6 +2,7 @@ package datamap
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -54,7 +55,7 @@ func named(column string) hint {
 func phrase(joined string) (called, bool) {
 	c, ok := words().phrases[joined]
 	if !ok {
-		c, ok = words().phrases[umlauts.Replace(joined)]
+		c, ok = words().phrases[umlauts.ReplaceAllString(joined, "$1$2")]
 	}
 	if one, plural := strings.CutSuffix(joined, "s"); !ok && plural && len(one) > 3 {
 		c, ok = words().phrases[one]
@@ -62,7 +63,9 @@ func phrase(joined string) (called, bool) {
 	return c, ok
 }
 
-var umlauts = strings.NewReplacer("ae", "a", "oe", "o", "ue", "u")
+// umlauts are vowels with an e behind them, but for those at a word's end, as in
+// revenue.
+var umlauts = regexp.MustCompile(`([aou])e([b-df-hj-np-tv-z])`)
 
 // qualify weighs what stands around the phrase.
 func (h *hint) qualify(before, after []string) {

@@ -173,9 +173,11 @@ const rolesHead = `# Who may see what is for people to say. Until they do, nobod
 # roles show open columns alone: no rule shows any class.
 version: 1
 
+# Each legal basis is a guess, since a policy has to say one: whoever answers for
+# the processing has to say which it is.
 purposes:
-  operations: {about: "What the application is for. To be said: the purposes, each with its legal basis"}
-  analysis:   {about: "What is learned from many, never about one. To be said: the legal basis"}
+  operations: {basis: contract, about: "What the application is for"}
+  analysis:   {basis: legitimate_interest, about: "What is learned from many, never about one"}
 `
 
 // roles gives a role for each purpose, which reads the tables that hold what is

@@ -28,20 +28,20 @@ func (s *scanning) print(m *datamap.Map) error {
 			if c.Class == datamap.Open && !s.all {
 				continue
 			}
-			fmt.Fprintf(&lines, "  %-24s %-12s %4.2f  %s\n", inLine(c.Name), shownClass(c), c.Confidence, evidence(c))
+			fmt.Fprintf(&lines, "  %-24s %-12s %4.2f  %s\n", printable(c.Name), shownClass(c), c.Confidence, evidence(c))
 		}
 		for _, n := range t.Notes {
 			fmt.Fprintf(&lines, "  note: %s\n", n)
 		}
 		if lines.Len() > 0 {
-			fmt.Fprintf(&b, "%s%s\n%s", inLine(t.Name), size(t), lines.String())
+			fmt.Fprintf(&b, "%s%s\n%s", printable(t.Name), size(t), lines.String())
 		}
 	}
 	for _, x := range m.Subjects {
-		fmt.Fprintf(&b, "subject %s: %s by %s, %.2f: %s\n", x.Name, inLine(x.Table), inLine(x.Key), x.Confidence, strings.Join(x.Why, "; "))
+		fmt.Fprintf(&b, "subject %s: %s by %s, %.2f: %s\n", x.Name, printable(x.Table), printable(x.Key), x.Confidence, strings.Join(x.Why, "; "))
 	}
 	for _, r := range m.References {
-		fmt.Fprintf(&b, "reference to %s: %s.%s, %.2f: %s\n", r.Subject, inLine(r.Table), inLine(r.Column), r.Confidence, r.Why)
+		fmt.Fprintf(&b, "reference to %s: %s.%s, %.2f: %s\n", r.Subject, printable(r.Table), printable(r.Column), r.Confidence, r.Why)
 	}
 	fmt.Fprintf(&b, "%d columns of %d tables: %d open, %d undecided, %d in some other class\n",
 		columns, len(m.Tables), counts[string(datamap.Open)], counts[undecided], columns-counts[string(datamap.Open)]-counts[undecided])
@@ -80,19 +80,11 @@ func evidence(c datamap.Column) string {
 	return strings.Join(says, "; ")
 }
 
-// inLine makes a name one that stands in a line.
-func inLine(name string) string {
-	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return fmt.Sprintf("%q", name)
-	}
-	return name
-}
-
 func unread(u datamap.Unread) string {
 	if u.Columns == nil {
-		return fmt.Sprintf("%s was not read: %s", inLine(u.Table), u.Why)
+		return fmt.Sprintf("%s was not read: %s", printable(u.Table), u.Why)
 	}
-	return fmt.Sprintf("%s: %s were not read: %s", inLine(u.Table), inLine(strings.Join(u.Columns, ", ")), u.Why)
+	return fmt.Sprintf("%s: %s were not read: %s", printable(u.Table), printable(strings.Join(u.Columns, ", ")), u.Why)
 }
 
 // printDiff prints differences, as people or as a build's annotations read them.
@@ -121,7 +113,7 @@ func text(d *datamap.Difference) string {
 	}
 	fmt.Fprintf(&b, "%s: ", d.Kind)
 	if d.Table != "" {
-		fmt.Fprintf(&b, "%s ", inLine(d.Name()))
+		fmt.Fprintf(&b, "%s ", printable(d.Name()))
 	}
 	b.WriteString(d.Says)
 	return b.String()
