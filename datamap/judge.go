@@ -265,6 +265,9 @@ func (j *judge) persons() {
 // words mean other things as well: alone they make no class but where hardly
 // anything else could be meant.
 func (j *judge) byWords() {
+	if !slices.Contains([]form{formText, formEnum, formComposite}, j.form) {
+		return
+	}
 	for _, w := range []struct {
 		class  Class
 		sign   sign

@@ -248,8 +248,9 @@ func (s *sampling) query(ctx context.Context, tx pgx.Tx, sql string) (n int, err
 }
 
 // statement reads some rows. Of a big table only some blocks are read, chosen
-// over its whole length; of those, and of a small table, every so many rows. The
-// same rows are chosen again while the table does not change.
+// over its whole length; of those, and of a smaller table, so many rows as are
+// wanted, by chance and not the first. The same rows are chosen again while the
+// table does not change.
 func (s *sampling) statement(p part, limit int) string {
 	var b strings.Builder
 	b.WriteString("SELECT ")
@@ -265,11 +266,11 @@ func (s *sampling) statement(p part, limit int) string {
 		fmt.Fprintf(&b, " TABLESAMPLE SYSTEM (%.9f) REPEATABLE (1)", 100*sampleBlocks/blocks)
 		blocks, rows = sampleBlocks, rows*sampleBlocks/blocks
 	}
-	if rows <= 0 {
+	if rows <= 0 && blocks > sampleBlocks/4 {
 		rows = blocks * 60 // as many as there may be, where nobody has counted
 	}
-	if of := int(rows / float64(2*limit)); of > 1 {
-		fmt.Fprintf(&b, " WHERE pg_catalog.mod(pg_catalog.hashtext(t.ctid::pg_catalog.text), %d) = 0", of)
+	if share := float64(limit) / rows; rows > 0 && share < 1 {
+		fmt.Fprintf(&b, " WHERE pg_catalog.hashtext(t.ctid::pg_catalog.text) & 65535 < %d", max(1, int(share*65536)))
 	}
 	fmt.Fprintf(&b, " LIMIT %d", limit)
 	return b.String()
