@@ -22,7 +22,7 @@ type Fitted struct {
 // Fit gives the files of a policy for a database in whose schema the application
 // has its tables. They compile against its catalog.
 func (p *Preset) Fit(cat *catalog.Snapshot, schema string) (*Fitted, error) {
-	f := &fitter{cat: cat, from: p.Schema + ".", to: quoted(schema) + ".", gone: map[string]bool{}}
+	f := &fitter{cat: cat, from: p.Schema + ".", to: quoted(schema) + ".", gone: map[string]bool{}, known: map[string]bool{}}
 	roots, err := f.roots(p.Files)
 	if err != nil {
 		return nil, fmt.Errorf("preset %s: %w", p.Name, err)
@@ -52,26 +52,25 @@ func (p *Preset) Fit(cat *catalog.Snapshot, schema string) (*Fitted, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preset %s does not fit this database: %w", p.Name, err)
 	}
-	fitted.look(set, cat, schema)
+	fitted.look(set, cat, schema, f.known)
 	return fitted, nil
 }
 
-// look finds what the database has and the policy does not speak of.
-func (f *Fitted) look(set *policy.Set, cat *catalog.Snapshot, schema string) {
+// look finds what the database has and the policy does not speak of. Columns
+// that only a pattern catches are those of tables that the preset does not know.
+func (f *Fitted) look(set *policy.Set, cat *catalog.Snapshot, schema string, known map[string]bool) {
 	for _, r := range cat.Relations() {
-		if r.Schema != schema || r.Kind == catalog.Sequence || r.Kind == catalog.CompositeType {
+		switch {
+		case r.Schema != schema || r.Kind == catalog.Sequence || r.Kind == catalog.CompositeType || r.Partition:
+			continue
+		case !known[r.Name]:
+			f.Unknown = append(f.Unknown, r.QualifiedName())
 			continue
 		}
-		var without []string
 		for _, c := range r.Columns {
 			if _, ok := set.Class(r, c.Name); !ok {
-				without = append(without, r.QualifiedName()+"."+c.Name)
+				f.Unclassified = append(f.Unclassified, r.QualifiedName()+"."+c.Name)
 			}
-		}
-		if granted := slices.ContainsFunc(set.Inventory().Grants, func(g policy.GrantItem) bool { return g.Relation == r }); !granted && 2*len(without) > len(r.Columns) {
-			f.Unknown = append(f.Unknown, r.QualifiedName())
-		} else {
-			f.Unclassified = append(f.Unclassified, without...)
 		}
 	}
 	slices.Sort(f.Unknown)
@@ -100,7 +99,7 @@ func dump(root *yaml.Node) (string, error) {
 	var b strings.Builder
 	before := ""
 	for line := range strings.Lines(string(text)) {
-		if section(line) && before != "" && before[0] != '#' {
+		if section(line) && before != "" && before[0] != '#' && before[0] != '\n' {
 			b.WriteByte('\n')
 		}
 		b.WriteString(line)

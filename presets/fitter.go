@@ -17,6 +17,7 @@ type fitter struct {
 	cat      *catalog.Snapshot
 	from, to string          // the schema's name in the preset and in the database, with a dot
 	gone     map[string]bool // classes of which no column is left
+	known    map[string]bool // tables of which some column is in a class by its name
 	subjects int             // that are left
 	dropped  []string
 }
@@ -77,7 +78,13 @@ func (f *fitter) handling(subject string, n *yaml.Node) bool {
 }
 
 func (f *fitter) class(name string, n *yaml.Node) bool {
-	has := func(c *yaml.Node) bool { return f.has("class "+name, c, "") }
+	has := func(c *yaml.Node) bool {
+		found := f.has("class "+name, c, "")
+		if found && !strings.Contains(c.Value, "*") {
+			f.known[plain(tableOf(c.Value))] = true
+		}
+		return found
+	}
 	left := false
 	if n.Kind == yaml.MappingNode {
 		left = f.listOf(n, "columns", has)
@@ -188,6 +195,11 @@ func list(n *yaml.Node) []*yaml.Node {
 		return n.Content
 	}
 	return []*yaml.Node{n}
+}
+
+// plain gives the last part of a table's whole name without its quotes.
+func plain(table string) string {
+	return strings.Trim(table[strings.LastIndexByte(table, '.')+1:], `"`)
 }
 
 // tableOf gives the table of a column's whole name.
