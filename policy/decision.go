@@ -65,6 +65,14 @@ const (
 // matchNames stand in the order of Match.
 var matchNames = []string{"refuse", "masked", "equality"}
 
+// String gives the match as a policy writes it.
+func (m Match) String() string {
+	if int(m) >= len(matchNames) {
+		return matchNames[MatchRefuse]
+	}
+	return matchNames[m]
+}
+
 // Treatment is the decision for one column: what is shown, and why.
 type Treatment struct {
 	Show    Show

@@ -30,6 +30,7 @@ type RoleItem struct {
 	Unrestricted bool
 	Held         bool     // some user, group or login may have it
 	Privacy      []string // the rights of data subjects that it serves
+	Limits       Limits   // of those who have it
 	Permits      []string // the purposes that it serves without an elevation, sorted
 }
 
@@ -65,6 +66,19 @@ type ElevationItem struct {
 	Gives             []string // the purposes that the role serves by it alone
 }
 
+// Governed gives the relations that the policy speaks of, in the order of their
+// names.
+func (s *Set) Governed() []*catalog.Relation {
+	all := make([]*catalog.Relation, len(s.governed))
+	for i, t := range s.governed {
+		all[i] = t.relation
+	}
+	return all
+}
+
+// Limits gives what bounds everybody.
+func (s *Set) Limits() Limits { return s.doc.limits }
+
 // Inventory lists what the policy grants now.
 func (s *Set) Inventory() Inventory {
 	var inv Inventory
@@ -79,7 +93,7 @@ func (s *Set) Inventory() Inventory {
 		if r.state == drafted {
 			continue
 		}
-		inv.Roles = append(inv.Roles, RoleItem{r.name.item(), r.unrestricted, s.held(name), slices.Clone(r.privacy), slices.Clone(r.permits)})
+		inv.Roles = append(inv.Roles, RoleItem{r.name.item(), r.unrestricted, s.held(name), slices.Clone(r.privacy), r.limits, slices.Clone(r.permits)})
 		inv.Grants = append(inv.Grants, s.grantItems(r)...)
 		inv.Rights = append(inv.Rights, s.rights(r)...)
 	}

@@ -144,6 +144,21 @@ type Limits struct {
 	RefuseUnfiltered bool // reading a governed table without an effective filter is refused
 }
 
+// Texts gives the limits as a policy says them.
+func (l Limits) Texts() []string {
+	var texts []string
+	for _, limit := range l.Each {
+		texts = append(texts, limit.String())
+	}
+	if l.RefuseCopy {
+		texts = append(texts, "no COPY")
+	}
+	if l.RefuseUnfiltered {
+		texts = append(texts, "nothing without a filter")
+	}
+	return texts
+}
+
 // and gives the limits under which both hold. Roles add rights, never quota:
 // whoever holds two roles stays within the narrower of their limits.
 func (l Limits) and(m Limits) Limits {

@@ -20,6 +20,7 @@ type PurposeItem struct {
 	Named
 	Within, Basis, Consent, About, Means string // what it does not say itself it has from what it is within
 	DirectMarketing                      bool
+	Limits                               Limits // of those who act for it
 }
 
 // Processing gives what the policy says of the processing.
@@ -28,7 +29,7 @@ func (s *Set) Processing() Processing {
 	p := Processing{Classes: s.doc.Classes(), Kinds: map[string][]string{}, Factor: len(f.roles)+len(f.classes)+len(f.privacy) > 0}
 	for _, name := range slices.Sorted(maps.Keys(s.doc.purposes)) {
 		u := s.doc.purposes[name]
-		item := PurposeItem{Named: u.name.item(), Within: u.within.text, Consent: u.consent, About: u.about, Means: u.means.text, DirectMarketing: u.directMarketing}
+		item := PurposeItem{Named: u.name.item(), Within: u.within.text, Consent: u.consent, About: u.about, Means: u.means.text, DirectMarketing: u.directMarketing, Limits: u.limits}
 		if u.basis > 0 {
 			item.Basis = basisNames[u.basis-1]
 		}

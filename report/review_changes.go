@@ -40,7 +40,11 @@ func ParseReview(text []byte) (*Review, error) {
 
 // since lists what is not as it was in another review: what is new first.
 func (r *Review) since(last *Review) []Change {
-	was, is := last.granted(), r.granted()
+	return changesFrom(last.granted(), r.granted())
+}
+
+// changesFrom lists what is not as it was, by what it is of.
+func changesFrom(was, is map[string]string) []Change {
 	changes := []Change{}
 	for what, now := range is {
 		if before, ok := was[what]; !ok {

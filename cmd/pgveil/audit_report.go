@@ -32,7 +32,7 @@ func (o *reportOutput) flags(c *command, forms ...string) {
 }
 
 // extensions are those of the forms of a report.
-var extensions = map[string]string{"markdown": ".md", "html": ".html", "json": ".json", "csv": ".csv"}
+var extensions = map[string]string{"markdown": ".md", "html": ".html", "json": ".json", "csv": ".csv", "yaml": ".yaml"}
 
 // misuse says what makes no sense in the flags; "" when nothing does.
 func (o *reportOutput) misuse() string {

@@ -39,6 +39,8 @@ func verbs() []verb {
 		{"retention", "remove rows whose time is over", runRetention},
 		{"scan", "find personal data in a database, and compare a policy with it", runScan},
 		{"honey", "plant records that nobody has a reason to touch", runHoney},
+		{"preset", "begin a policy for a CRM application that is known", runPreset},
+		{"inventory", "list every column: what it is, whose, and who sees it", runInventory},
 		{"keygen", "make the secret that keyed masks need", runKeygen},
 		{"token", "make and check signed tokens of end users", runToken},
 		{"health", "ask a running pgveil how it is", runHealth},
