@@ -19,6 +19,9 @@ type Inventory struct {
 	Rights     []Right
 	Rules      []RuleItem
 	Elevations []ElevationItem
+
+	Unclassified Treatment // of columns in no class, in the tables that a role reads
+	Observing    bool      // nothing is enforced: everybody sees everything
 }
 
 // Named is a name and the line that it is defined at.
@@ -81,7 +84,7 @@ func (s *Set) Limits() Limits { return s.doc.limits }
 
 // Inventory lists what the policy grants now.
 func (s *Set) Inventory() Inventory {
-	var inv Inventory
+	inv := Inventory{Unclassified: s.doc.unclassified, Observing: s.doc.observe}
 	for _, name := range slices.Sorted(maps.Keys(s.doc.purposes)) {
 		inv.Purposes = append(inv.Purposes, s.doc.purposes[name].name.item())
 	}

@@ -54,7 +54,8 @@ type InventoryRole struct {
 type InventoryTable struct {
 	Table     string             `json:"table"`
 	Kind      string             `json:"kind"`
-	Subjects  []string           `json:"subjects"` // kinds of people whose rows it holds
+	Subjects  []string           `json:"subjects"`           // kinds of people whose rows it holds
+	Mentions  []string           `json:"mentions,omitempty"` // further kinds: its rows live on without them
 	Grants    []InventoryGrant   `json:"grants"`
 	Retention []string           `json:"retention"`
 	Erasure   []InventoryErasure `json:"erasure"`
@@ -106,7 +107,7 @@ type InventorySeen struct {
 
 // TakeInventory lists what a policy governs.
 func TakeInventory(set *policy.Set) Inventory {
-	t := taker{set: set, granted: set.Inventory(), declared: set.Processing(), seen: map[string][]InventorySeen{}, grants: map[*catalog.Relation][]policy.GrantItem{}}
+	t := taker{set: set, granted: set.Inventory(), declared: set.Processing(), seen: map[string][]InventorySeen{}, grants: map[*catalog.Relation][]policy.GrantItem{}, owned: ownedRelations(set)}
 	t.look()
 	v := Inventory{Schema: InventorySchema, Policy: set.Generation(), Limits: append([]string{}, set.Limits().Texts()...), Tables: []InventoryTable{}}
 	for _, p := range t.declared.Purposes {
@@ -119,6 +120,9 @@ func TakeInventory(set *policy.Set) Inventory {
 		v.Tables = append(v.Tables, t.table(r))
 	}
 	v.Notes = v.notes()
+	if t.granted.Observing {
+		v.Notes = append([]string{"The policy has mode: observe. Nothing of it is enforced: everybody sees everything"}, v.Notes...)
+	}
 	return v
 }
 
@@ -129,6 +133,7 @@ type taker struct {
 	declared policy.Processing
 	seen     map[string][]InventorySeen // by the whole names of columns
 	grants   map[*catalog.Relation][]policy.GrantItem
+	owned    map[string]map[*catalog.Relation]bool // by kind of subject
 }
 
 // look sorts what the policy grants by what it grants it of.
@@ -154,7 +159,7 @@ func (t *taker) look() {
 func (t *taker) table(r *catalog.Relation) InventoryTable {
 	name := r.QualifiedName()
 	table := InventoryTable{
-		Table: name, Kind: relationKind(r.Kind), Subjects: append([]string{}, t.declared.Kinds[name]...),
+		Table: name, Kind: relationKind(r.Kind), Subjects: []string{},
 		Grants: []InventoryGrant{}, Retention: []string{}, Erasure: []InventoryErasure{}, Columns: []InventoryColumn{},
 	}
 	for _, g := range t.grants[r] {
@@ -166,8 +171,17 @@ func (t *taker) table(r *catalog.Relation) InventoryTable {
 		}
 	}
 	for _, s := range t.set.Subjects() {
-		if slices.Contains(table.Subjects, s.Name) && r.Kind != catalog.View && r.Kind != catalog.MaterializedView {
-			table.Erasure = append(table.Erasure, erasureOf(s, r))
+		owned := t.owned[s.Name][r]
+		switch {
+		case owned:
+			table.Subjects = append(table.Subjects, s.Name)
+		case slices.Contains(t.declared.Kinds[name], s.Name):
+			table.Mentions = append(table.Mentions, s.Name)
+		default:
+			continue
+		}
+		if r.Kind != catalog.View && r.Kind != catalog.MaterializedView {
+			table.Erasure = append(table.Erasure, erasureOf(s, r, owned))
 		}
 	}
 	for i := range r.Columns {
@@ -193,13 +207,16 @@ func relationKind(k catalog.RelKind) string {
 	}
 }
 
-// erasureOf gives what becomes of a subject's rows: they go unless the policy
-// says otherwise.
-func erasureOf(s policy.Subject, r *catalog.Relation) InventoryErasure {
+// erasureOf gives what becomes of a subject's rows where the policy says so, and
+// what becomes of them where it does not.
+func erasureOf(s policy.Subject, r *catalog.Relation, owned bool) InventoryErasure {
 	for _, h := range s.Erase {
 		if h.Relation == r {
 			return InventoryErasure{s.Name, h.Do.String(), h.Because, h.For.String(), h.After}
 		}
+	}
+	if !owned {
+		return InventoryErasure{Subject: s.Name, Do: "take the reference out"}
 	}
 	return InventoryErasure{Subject: s.Name, Do: policy.FateDelete.String()}
 }
@@ -208,6 +225,9 @@ func (t *taker) column(r *catalog.Relation, c *catalog.Column) InventoryColumn {
 	col := InventoryColumn{Column: c.Name, Type: c.Type.SQL, Origin: t.origin(r, c), Seen: []InventorySeen{}}
 	class, classified := t.set.Class(r, c.Name)
 	if !classified {
+		if u := t.granted.Unclassified; u.Show == policy.ShowMasked && u.Mask.Applies(c.Type) == nil {
+			col.Seen = t.readers(r, u.Shown())
+		}
 		return col
 	}
 	col.Class, col.About, col.Special, col.Sealed = class.Name, class.About, class.Special, class.Seal
@@ -217,12 +237,19 @@ func (t *taker) column(r *catalog.Relation, c *catalog.Column) InventoryColumn {
 		col.Seen = append(col.Seen, t.seen[r.QualifiedName()+"."+c.Name]...)
 		return col
 	}
+	col.Seen = t.readers(r, shownClear)
+	return col
+}
+
+// readers gives the roles that read a relation, who all see something alike.
+func (t *taker) readers(r *catalog.Relation, shown string) []InventorySeen {
+	all := []InventorySeen{}
 	for _, g := range t.grants[r] {
 		if g.Ops.Has(policy.Select) {
-			col.Seen = append(col.Seen, InventorySeen{Role: g.Role, Shown: shownClear})
+			all = append(all, InventorySeen{Role: g.Role, Shown: shown})
 		}
 	}
-	return col
+	return all
 }
 
 // limitsOn lists the limits on how many values of a class anybody gets.

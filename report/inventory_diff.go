@@ -106,6 +106,7 @@ func (v *Inventory) facts() map[string]string {
 		t := &v.Tables[i]
 		all["table "+t.Table] = t.Kind
 		all["table "+t.Table+": rows of"] = strings.Join(t.Subjects, ", ")
+		all["table "+t.Table+": mentions"] = strings.Join(t.Mentions, ", ")
 		all["table "+t.Table+": kept"] = strings.Join(t.Retention, "; ")
 		all["table "+t.Table+": on erasure"] = t.fates()
 		for _, c := range t.Columns {

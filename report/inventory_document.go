@@ -28,10 +28,7 @@ func (v *Inventory) notes() []string {
 	}
 	sums := v.sums()
 	if sums.unclassified > 0 {
-		notes = append(notes, count(sums.unclassified, "column")+" in no class: nobody said what they hold, and requests of data subjects whose rows have them are refused")
-	}
-	if slices.ContainsFunc(v.Tables, func(t InventoryTable) bool { return len(t.Erasure) > 0 }) {
-		notes = append(notes, `"delete" is what an erasure does where the policy says nothing else; rows that the schema lets live on without their subject only lose the reference`)
+		notes = append(notes, "Columns in no class: "+number(sums.unclassified)+". Nobody said what they hold, and requests of data subjects whose rows have them are refused")
 	}
 	return notes
 }
@@ -134,11 +131,15 @@ func (v *Inventory) tablesSection() Section {
 	for i := range v.Tables {
 		t := &v.Tables[i]
 		s := t.sums()
-		rows = append(rows, []string{t.Table, t.Kind, strings.Join(t.Subjects, ", "), number(s.columns), number(s.personal), number(s.special),
-			number(s.unclassified), number(s.unseen), t.fates()})
+		name := t.Table
+		if t.Kind != "table" {
+			name += " (" + t.Kind + ")"
+		}
+		rows = append(rows, []string{name, strings.Join(t.Subjects, ", "), number(s.columns), number(s.personal), number(s.special),
+			number(s.unclassified), number(s.unseen)})
 	}
 	return section("Tables", table("All tables and views", []string{
-		"Table", "Kind", "Rows of", "#Columns", "#Classified", "#Special", "#In no class", "#Seen by nobody", "On erasure"}, rows))
+		"Table", "Rows of", "#Columns", "#Classified", "#Special", "#In no class", "#Seen by nobody"}, rows))
 }
 
 // fates says what an erasure does with the table's rows.
@@ -181,6 +182,7 @@ func (t *InventoryTable) section() Section {
 	return section(t.Table,
 		fields(
 			Field{Name: "Rows of", Value: cmp.Or(strings.Join(t.Subjects, ", "), "no data subject")},
+			Field{Name: "Mentions", Value: cmp.Or(strings.Join(t.Mentions, ", "), "nobody else")},
 			Field{Name: "Kept", Value: cmp.Or(strings.Join(t.Retention, "; "), "no time limit")},
 			Field{Name: "On erasure", Value: cmp.Or(t.fates(), "not concerned")}),
 		table("Columns", []string{"Column", "Type", "Class", "What it is", "Seen by"}, columns),
@@ -207,6 +209,11 @@ func (c *InventoryColumn) what() string {
 
 // seenBy says in words who sees a column, purpose by purpose.
 func (c *InventoryColumn) seenBy() string {
+	if c.Class == openClass && len(c.Seen) > 0 {
+		return "whoever reads the table"
+	} else if c.Class == "" && len(c.Seen) > 0 {
+		return "whoever reads the table: " + c.Seen[0].Shown
+	}
 	var texts []string
 	for _, s := range c.Seen {
 		texts = append(texts, s.String())
