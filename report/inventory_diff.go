@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -110,7 +111,7 @@ func (v *Inventory) facts() map[string]string {
 		all["table "+t.Table+": kept"] = strings.Join(t.Retention, "; ")
 		all["table "+t.Table+": on erasure"] = t.fates()
 		for _, c := range t.Columns {
-			all["column "+t.Table+"."+c.Column] = phrases(c.Type, "class "+c.Class, when(c.Special, "special category"), c.what())
+			all["column "+t.Table+"."+c.Column] = phrases(c.Type, cmp.Or(c.Class, "in no class"), when(c.Special, "special category"), c.what())
 		}
 	}
 	for what, is := range all {

@@ -160,10 +160,10 @@ func TestInventorySince(t *testing.T) {
 		"--",
 		"removed crm.customers.card by agent for support: last(4), match equality → ",
 		"--",
-		"added column crm.customers.email:  → text; class email",
+		"added column crm.customers.email:  → text; email",
 		"changed purpose support: Answer a customer's request; contract; 10 values of card/day per purpose support → Answer a customer's request; legal_obligation; 10 values of card/day per purpose support",
 		"changed table crm.tickets: kept: crm.tickets: delete 18m after closed_at → crm.tickets: delete 6m after closed_at",
-		"removed column crm.customers.shoe_size: integer; class  → ",
+		"removed column crm.customers.shoe_size: integer; in no class → ",
 		"--",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
