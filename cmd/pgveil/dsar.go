@@ -9,12 +9,17 @@ import (
 
 // dsarVerbs are what "pgveil dsar" does, each in a file of its own.
 func dsarVerbs() []verb {
-	return []verb{
+	return append(officeVerbs(), []verb{
+		{"list", "list requests", runDsarList},
+		{"show", "show a request, or its certificate", runDsarShow},
+		{"holds", "list what is held", runDsarHolds},
+		{"batch", "open many requests from a file", runDsarBatch},
+		{"report", "how many requests there were, and how long they took", runDsarReport},
 		{"export", "write all that is held on a data subject into a package", runDsarExport},
 		{"certificate", "check certificates of erasure, and show them", runDsarCertificate},
 		{"ledger", "check the ledger of erasures, and the database by it", runDsarLedger},
 		{"replay", "erase again whom a restore brought back", runDsarReplay},
-	}
+	}...)
 }
 
 // runDsar runs "pgveil dsar".
