@@ -33,6 +33,7 @@ func verbs() []verb {
 		{"alert", "try out where alerts go, and list which there are", runAlert},
 		{"quarantine", "keep users, logins and addresses out", runQuarantine},
 		{"dsar", "answer data subjects", runDsar},
+		{"worker", "work on requests of data subjects beside serve", runWorker},
 		{"schema", "make the tables in which pgveil remembers", runSchema},
 		{"doors", "list connections that go around pgveil", runDoors},
 		{"harden", "find ways around pgveil in the server, and close them", runHarden},

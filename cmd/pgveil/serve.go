@@ -143,32 +143,32 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 	return p.run(ctx, listeners)
 }
 
-func (p *process) start(ctx context.Context) (err error) {
+// startCore brings up what serve and worker have in common, and gives pgveil's key
+// and the folder of the chain of the access log that this process does not write.
+func (p *process) startCore(ctx context.Context) (key []byte, other string, err error) {
 	if err := p.startAlerts(); err != nil {
-		return err
+		return nil, "", err
 	}
-	var dir, other string
+	var dir string
 	if p.anchors, err = newAnchors(p.cfg.Audit.Anchors, p.log); err != nil {
-		return err
+		return nil, "", err
 	}
 	if p.audit, dir, other, err = p.openLog(); err != nil {
-		return err
+		return nil, "", err
 	}
 	p.logDir = dir
 	p.tellLog(dir)
 	if err := p.startShip(dir); err != nil {
-		return err
+		return nil, "", err
 	}
-	key, err := readKey(p.cfg.Key)
-	if err != nil {
-		return err
+	if key, err = readKey(p.cfg.Key); err != nil {
+		return nil, "", err
 	}
 	if p.own, err = newDialer(p.cfg); err != nil {
-		return err
+		return nil, "", err
 	}
 	p.own.announce = "" // its watch does
-	p.catalog, p.memory, p.contain = newConnection(p.own.open), newConnection(p.own.openBrief), newConnection(p.own.openBrief)
-	p.habits = newConnection(p.own.openBrief)
+	p.catalog, p.memory = newConnection(p.own.open), newConnection(p.own.openBrief)
 	if p.cfg.Audit.Subjects {
 		p.names = newConnection(p.own.openBrief)
 	}
@@ -178,11 +178,25 @@ func (p *process) start(ctx context.Context) (err error) {
 		return version, err
 	})
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	for _, line := range p.enforcer.Engine().Policy.Ahead() {
 		p.log.Warn("policy: " + line)
 	}
+	p.gauges()
+	if p.restored, err = newRestoreWatch(ctx, p, key); err != nil {
+		return nil, "", err
+	}
+	p.privacy = p.privacyService(key)
+	return key, other, nil
+}
+
+func (p *process) start(ctx context.Context) error {
+	key, other, err := p.startCore(ctx)
+	if err != nil {
+		return err
+	}
+	p.contain, p.habits = newConnection(p.own.openBrief), newConnection(p.own.openBrief)
 	if p.logins, err = newServerLogins(ctx, p.cfg.Server.Logins); err != nil {
 		return err
 	}
@@ -193,14 +207,9 @@ func (p *process) start(ctx context.Context) (err error) {
 		return err
 	}
 	p.issuers.first(ctx, p.log)
-	p.gauges()
 	if p.counters, err = openCounters(p.cfg, derive(key, "counters"), p.alerts, p.registry); err != nil {
 		return err
 	}
-	if p.restored, err = newRestoreWatch(ctx, p, key); err != nil {
-		return err
-	}
-	p.privacy = p.privacyService(key)
 	options, err := p.options(key)
 	if err != nil {
 		return err
@@ -373,7 +382,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	p.doorWatch.run(accepting, &tasks)
 	tasks.Go(func() { p.destroySealed(accepting) })
 	tasks.Go(func() { p.keepRoles(accepting) })
-	tasks.Go(func() { p.watchTroubles(accepting) })
+	tasks.Go(func() { p.watchTroubles(accepting, p.troubles()) })
 	if file := p.cfg.Auth.Users; file != "" {
 		tasks.Go(func() { config.Watch(accepting, 2*time.Second, p.reloadUsers, file) })
 	}
@@ -406,7 +415,9 @@ func (p *process) reload(ctx context.Context, why string) {
 	p.reloaded(true)
 	generation := p.enforcer.Engine().Policy.Generation()
 	p.log.Info("reloaded", "why", why, "generation", generation)
-	p.server.Expel()
+	if p.server != nil {
+		p.server.Expel()
+	}
 	if _, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: "reload: " + why, Generation: generation}); err != nil {
 		p.log.Error("recording the reload", "err", err)
 	}

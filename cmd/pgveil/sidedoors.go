@@ -60,8 +60,11 @@ func placeOf(h config.Host) string {
 
 // ours gives the connections to the server that this process has or had lately.
 func (p *process) ours() ([]state.Backend, int64) {
-	sessions, n := p.server.Backends()
 	own, m := p.own.backends()
+	if p.server == nil {
+		return own, m
+	}
+	sessions, n := p.server.Backends()
 	return append(sessions, own...), n + m
 }
 

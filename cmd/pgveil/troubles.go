@@ -77,8 +77,7 @@ func (p *process) retained(err error, what string) {
 }
 
 // watchTroubles tells of troubles until the context is done.
-func (p *process) watchTroubles(ctx context.Context) {
-	list := p.troubles()
+func (p *process) watchTroubles(ctx context.Context, list []*trouble) {
 	tick := time.NewTicker(troublesEvery)
 	defer tick.Stop()
 	for {
