@@ -196,7 +196,7 @@ func protocolStatus(r state.Request, identified bool) (status, reason string) {
 	case state.RequestOpen:
 		level, _ := policy.IdentityNamed(r.Identity)
 		switch {
-		case level == 0 && r.PlanHash == "":
+		case level == 0: // nobody has looked at who asks
 			return "open", ""
 		case !identified:
 			return "in_progress", "need_user_verification"
