@@ -22,6 +22,7 @@ import (
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/config"
 	"github.com/pgveil/pgveil/docs"
 	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/policy"
@@ -74,6 +75,9 @@ func (p *process) startAPI(ctx context.Context, tasks *sync.WaitGroup, failed ch
 		return fmt.Errorf("api: %w", err)
 	}
 	tasks.Go(func() { failed <- serve(ctx) })
+	if lists := p.cfg.API.CRL; len(lists) > 0 {
+		tasks.Go(func() { config.Watch(ctx, 2*time.Second, p.reloadTLS, lists...) })
+	}
 	return nil
 }
 

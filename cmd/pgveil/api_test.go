@@ -1,20 +1,26 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,6 +32,7 @@ import (
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/requests"
 	"github.com/pgveil/pgveil/state"
 )
@@ -33,6 +40,7 @@ import (
 const (
 	petrasToken = "0123456789abcdef0123456789abcdef"
 	edsToken    = "fedcba9876543210fedcba9876543210"
+	ritasToken  = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
 )
 
 // clubAPI serves the API over a copy of the fixture with ledgers.
@@ -40,7 +48,11 @@ func clubAPI(t *testing.T) (url string, a *api, auditDir string, conn *pgx.Conn)
 	t.Helper()
 	dsn := pgtest.Server(t).DSN(pgtest.Database(t, "ledger"), pgserver.Superuser)
 	conn = pgtest.Connect(t, dsn)
-	doc, err := policy.Load(filepath.Join(pgtest.Fixture(t, "ledger"), "policy.yaml"))
+	text, err := os.ReadFile(filepath.Join(pgtest.Fixture(t, "ledger"), "policy.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := policy.Parse(policy.File{Name: "policy.yaml", Text: clubRights.Replace(string(text))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,25 +73,32 @@ func clubAPI(t *testing.T) (url string, a *api, auditDir string, conn *pgx.Conn)
 		t.Fatal(err)
 	}
 	tokens := "# who may ask\n"
-	for user, token := range map[string]string{"petra": petrasToken, "ed": edsToken, "nobody": strings.Repeat("n", 32)} {
+	for user, token := range map[string]string{"petra": petrasToken, "paul": paulsToken, "rita": ritasToken, "ed": edsToken, "nobody": strings.Repeat("n", 32)} {
 		digest := sha256.Sum256([]byte(token))
 		tokens += user + " " + hex.EncodeToString(digest[:]) + "\n"
 	}
+	connect := func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, dsn) }
+	memory := newConnection(connect)
+	store := &state.Store{Use: memory.use, Key: bytes.Repeat([]byte{7}, 32)}
 	a = &api{
-		service: &requests.Service{Data: &dsar.Service{
-			Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, dsn) },
-			Current: func() (*policy.Set, *catalog.Snapshot) { return set, cat },
-		}},
+		service: &requests.Service{
+			Data:  &dsar.Service{Connect: connect, Current: func() (*policy.Set, *catalog.Snapshot) { return set, cat }},
+			Store: store, Tokens: store.SubjectTokens, Packages: t.TempDir(),
+		},
 		log: slog.New(slog.NewTextHandler(io.Discard, nil)), audit: log, database: "club",
-		tokens: filepath.Join(t.TempDir(), "tokens"), turns: make(chan struct{}, maxAPIRequests),
+		tokens: filepath.Join(t.TempDir(), "tokens"), turns: make(chan struct{}, maxAPIRequests), streams: make(chan struct{}, maxStreams),
 	}
 	if err := os.WriteFile(a.tokens, []byte(tokens), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(a.handler())
+	s := httptest.NewUnstartedServer(a.handler())
+	// What goes on for longer than this has deadlines of its own.
+	s.Config.ReadTimeout, s.Config.WriteTimeout = time.Second, time.Second
+	s.Config.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelError)
+	s.Start()
 	t.Cleanup(func() {
 		s.Close()
-		if err := log.Close(); err != nil {
+		if err := errors.Join(memory.close(), log.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -200,10 +219,17 @@ func TestAPITokens(t *testing.T) {
 	}
 }
 
-// The document describes every request that is served, and no other.
+// The document describes every request that is served, and no other, with the
+// fields that are read and answered.
 func TestOpenAPI(t *testing.T) {
+	type schema struct {
+		Properties map[string]json.RawMessage `json:"properties"`
+	}
 	var doc struct {
-		Paths map[string]map[string]json.RawMessage `json:"paths"`
+		Paths      map[string]map[string]json.RawMessage `json:"paths"`
+		Components struct {
+			Schemas map[string]schema `json:"schemas"`
+		} `json:"components"`
 	}
 	if err := json.Unmarshal(docs.OpenAPI, &doc); err != nil {
 		t.Fatal(err)
@@ -216,16 +242,43 @@ func TestOpenAPI(t *testing.T) {
 			}
 		}
 	}
-	for pattern := range routes {
+	served := slices.Concat(slices.Collect(maps.Keys(routes)), slices.Collect(maps.Keys(requestRoutes)), slices.Collect(maps.Keys(streams)), []string{"GET /v1/openapi.json"})
+	for _, pattern := range served {
 		if !described[pattern] {
 			t.Errorf("%s is not described", pattern)
 		}
 		delete(described, pattern)
 	}
-	delete(described, "GET /v1/openapi.json")
 	for pattern := range described {
 		t.Errorf("%s is described, and not served", pattern)
 	}
+	fields := map[string][]string{"Request": fieldsOfType(requests.View{}), "RequestEvent": fieldsOfType(requests.EventView{}), "Hold": requests.Columns(privacy.Command{Verb: privacy.VerbHold})}
+	for name, verb := range map[string]privacy.Verb{
+		"Open": privacy.VerbOpen, "Rectify": privacy.VerbRectify, "Verify": privacy.VerbVerify, "Deny": privacy.VerbDenyRequest,
+		"Because": privacy.VerbCancelRequest, "Run": privacy.VerbRunRequest, "MakeHold": privacy.VerbHold,
+	} {
+		fields[name] = fieldsOf(verb)
+	}
+	for name, want := range fields {
+		got := slices.Sorted(maps.Keys(doc.Components.Schemas[name].Properties))
+		if slices.Sort(want); !slices.Equal(got, want) {
+			t.Errorf("%s is described with %q, and has %q", name, got, want)
+		}
+	}
+	for _, name := range regexp.MustCompile(`#/components/schemas/(\w+)`).FindAllStringSubmatch(string(docs.OpenAPI), -1) {
+		if _, ok := doc.Components.Schemas[name[1]]; !ok {
+			t.Errorf("there is no schema %s", name[1])
+		}
+	}
+}
+
+// fieldsOfType names the fields that a struct has as JSON.
+func fieldsOfType(v any) (names []string) {
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
 }
 
 // TestAPIServes starts pgveil with the API, and asks it with no token that is
