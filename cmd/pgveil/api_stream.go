@@ -87,10 +87,6 @@ func (a *api) serveStream(w http.ResponseWriter, r *http.Request, st stream) {
 		return
 	}
 	out := &slowly{w: w, c: http.NewResponseController(w)}
-	// Whoever is being answered need not send anything.
-	if err == nil {
-		err = out.c.SetReadDeadline(time.Time{})
-	}
 	if err == nil {
 		record.Message = "begun"
 		err = a.witness(r.Context(), record)

@@ -69,19 +69,19 @@ func TestWorker(t *testing.T) {
 	}
 	waiting := "SELECT count(*)::text FROM pg_locks WHERE NOT granted AND relation = 'pgveil.member_restrictions'::regclass"
 
-	const running = "SELECT string_agg(state, ' ' ORDER BY id) FROM pgveil.requests"
+	const states = "SELECT string_agg(state, ' ' ORDER BY id) FROM pgveil.requests"
 
 	tx := lock()
 	r := o.worker(t, "--workers", "2")
 	o.until(t, waiting, "1") // the other one waits for this one
-	o.until(t, running, "running running queued")
+	o.until(t, states, "running running queued")
 	if err := r.cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	<-r.exited
 	free(tx)
 	o.until(t, waiting, "0")
-	if got := o.one(t, running); got != "running running queued" {
+	if got := o.one(t, states); got != "running running queued" {
 		t.Errorf("after the kill: %s", got)
 	}
 
@@ -98,7 +98,7 @@ func TestWorker(t *testing.T) {
 	if !strings.Contains(got, "queued_or_running=0") {
 		t.Errorf("the last worker says\n%s", got)
 	}
-	if got := o.one(t, running); got != "completed completed completed" {
+	if got := o.one(t, states); got != "completed completed completed" {
 		t.Errorf("at the end: %s", got)
 	}
 	if got := o.one(t, inForce); got != "1 2 3" {
