@@ -122,7 +122,7 @@ func actionOf(f policy.Fate) Action {
 func (s *scheme) loses(table int, column string) bool {
 	root := fateSaid(s.g, 0)
 	return root == Delete && slices.ContainsFunc(s.g.links, func(e edge) bool {
-		return e.child == table && e.parent == 0 && e.Declared && slices.Contains(e.Columns, column)
+		return e.child == table && s.g.isRoot(e.parent) && e.Declared && slices.Contains(e.Columns, column)
 	})
 }
 
@@ -183,7 +183,7 @@ func (s *scheme) tie(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	for _, e := range s.g.links {
-		if e.Declared && e.parent == 0 {
+		if e.Declared && s.g.isRoot(e.parent) {
 			ties = append(ties, &tie{child: e.From.QualifiedName(), parent: e.To.QualifiedName(), childOID: e.From.OID, parentOID: e.To.OID,
 				columns: e.Columns, refs: e.RefColumns, nullable: e.nullable(), condition: refers(e.Link), indexed: true})
 		}
@@ -204,7 +204,7 @@ func (s *scheme) attach(ctx context.Context, tx pgx.Tx, t *tie) error {
 		return fmt.Errorf("internal error: %s is no table of the graph", t.parent)
 	}
 	child := s.tableOf(t.childOID)
-	if t.table == 0 && (child < 0 || s.fates[child].do != Keep) {
+	if s.g.isRoot(t.table) && (child < 0 || s.fates[child].do != Keep) {
 		if err := s.hide(ctx, tx, t); err != nil {
 			return err
 		}

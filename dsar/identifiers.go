@@ -83,7 +83,7 @@ func (g *Graph) identifiers() []knownBy {
 	for i, t := range g.Tables {
 		for _, c := range t.Relation.Columns {
 			id := knownBy{table: i, column: c.Name}
-			if i == 0 || t.heir {
+			if g.isRoot(i) {
 				id.in = g.referringTo(i, c.Name)
 			}
 			if scalar(c.Type) && (id.in != nil || g.identifies(i, c.Name)) {
@@ -102,8 +102,7 @@ func scalar(t catalog.Type) bool {
 // key is known to many: a tenant's number.
 func (g *Graph) identifies(table int, column string) bool {
 	t := g.Tables[table]
-	own := table == 0 || t.heir
-	return own && (column == g.Subject.Key && len(g.key) == 1 || slices.Contains(g.Subject.FindBy, column)) || g.set.Identifies(t.Relation, column)
+	return g.isRoot(table) && (column == g.Subject.Key && len(g.key) == 1 || slices.Contains(g.Subject.FindBy, column)) || g.set.Identifies(t.Relation, column)
 }
 
 // referringTo gives the columns that name the subject by one of its columns and

@@ -17,6 +17,9 @@ func (g *Graph) family(alias string) string {
 	return pgx.Identifier{root.Schema, root.Name}.Sanitize() + " AS " + alias
 }
 
+// isRoot tells whether the subject's own row may lie in a table.
+func (g *Graph) isRoot(table int) bool { return table == 0 || g.Tables[table].heir }
+
 // shared gives the declared references to the subject's own table that may mean
 // several of its rows: those to less than its primary key, and all where other
 // tables inherit from it, for then no key holds for all rows.
