@@ -46,7 +46,7 @@ func (f fact) becomes(rel *catalog.Relation, class policy.Class) (b becomes, ok 
 		c, _ := rel.Column(f.name)
 		b.value, err = mask.Expr(said, class.Name, rel, c, "o."+quote(f.name))
 		return b, err == nil, err
-	case class.Open(), f.refers:
+	case class.Open() && !f.dangling, f.refers:
 		return b, false, nil
 	case f.key:
 		return b, false, f.unfit(class, "it is a key")

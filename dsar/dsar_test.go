@@ -3,6 +3,7 @@ package dsar
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,7 +17,12 @@ import (
 	"github.com/pgveil/pgveil/privacy"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	if dsn := os.Getenv(killedDSN); dsn != "" {
+		eraseAndDie(dsn)
+	}
+	pgtest.Main(m)
+}
 
 // database connects to a database of the test's own and runs a script in it.
 func database(t testing.TB, fixture, script string) *pgx.Conn {

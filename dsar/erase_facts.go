@@ -92,6 +92,7 @@ type fact struct {
 	label            string // the first of an enum
 	attributes       int    // of a composite type
 	fixed            bool   // the server alone writes it
+	dangling         bool   // it refers to rows that go
 	reference, class string // the column as a policy writes it, and its class
 }
 

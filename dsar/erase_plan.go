@@ -96,7 +96,10 @@ func (g *Graph) survey(ctx context.Context, tx pgx.Tx, key privacy.Key) (*work, 
 	if _, err := tx.Exec(ctx, makeRehearsal); err != nil {
 		return nil, err
 	}
-	w := &work{scheme: scheme, place: s.place, j: &journal{table: rehearsalTable, batch: 1}}
+	w, err := scheme.work(&journal{table: rehearsalTable, batch: 1}, s.place)
+	if err != nil {
+		return nil, err
+	}
 	return w, w.fill(ctx, tx)
 }
 
@@ -293,7 +296,7 @@ func (w *work) sample(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, byPlace); err != nil {
 		return err
 	}
-	for _, u := range slices.Concat(w.units(SetNull), w.units(Anonymise), w.units(Delete)) {
+	for _, u := range append(w.anonymising(), w.removing()...) {
 		j := u.jobs[0]
 		if u.whole || j.action == Delete && w.referred(j) {
 			continue

@@ -182,6 +182,9 @@ func (e *eraser) pass(ctx context.Context) (big bool, err error) {
 		if err := e.work.refusal(); err != nil {
 			return err
 		}
+		if err := e.work.note(ctx, tx, e.o.Record); err != nil {
+			return err
+		}
 		if big = e.work.left() > int64(e.o.Batch); big {
 			return nil
 		}
@@ -220,8 +223,8 @@ func (e *eraser) prepare(ctx context.Context, tx pgx.Tx) error {
 	if s.refusals != nil {
 		return ErasurePlan{Steps: s.refusals}.refusal()
 	}
-	e.work = &work{scheme: s, j: e.j, place: found.place}
-	return nil
+	e.work, err = s.work(e.j, found.place)
+	return err
 }
 
 // transaction runs f, again when others were in the way, and makes sure that
@@ -276,16 +279,12 @@ func insertsElsewhere(table string) error {
 }
 
 // batches does what the last pass listed, each batch in a transaction of its
-// own. References are taken out first, for where one row has several, the
-// others have to be found again.
+// own. It stops where rows have to be found again: those that somebody changed,
+// and those of which another reference was just taken out.
 func (e *eraser) batches(ctx context.Context) error {
-	units := e.work.units(SetNull)
-	if units == nil {
-		units = append(e.work.units(Anonymise), e.work.units(Delete)...)
-	}
-	for _, u := range units {
+	for _, u := range e.work.units() {
 		for _, parts := range u.parts(int64(e.o.Batch)) {
-			err := e.batch(ctx, parts)
+			all, err := e.batch(ctx, parts)
 			var broken *refused
 			if errors.As(err, &broken) && broken.code == "23503" {
 				return nil // somebody has added what refers to it: find it
@@ -294,13 +293,18 @@ func (e *eraser) batches(ctx context.Context) error {
 				return err
 			}
 			e.progress()
+			if !all {
+				return nil
+			}
 		}
 	}
 	return nil
 }
 
-func (e *eraser) batch(ctx context.Context, parts []part) error {
-	return e.transaction(ctx, func(tx pgx.Tx) error {
+// batch does parts in a transaction of their own, and tells whether all of
+// their rows were as they were listed.
+func (e *eraser) batch(ctx context.Context, parts []part) (all bool, err error) {
+	err = e.transaction(ctx, func(tx pgx.Tx) error {
 		if err := state.LockHolds(ctx, tx); err != nil {
 			return state.Explain("keeping new holds out", err)
 		}
@@ -319,8 +323,17 @@ func (e *eraser) batch(ctx context.Context, parts []part) error {
 		}
 		n, err := e.work.do(ctx, tx, parts, e.o.Record)
 		e.done += n
+		all = n == rowsOf(parts)
 		return err
 	})
+	return all, err
+}
+
+func rowsOf(parts []part) (n int64) {
+	for _, p := range parts {
+		n += p.to - p.from
+	}
+	return n
 }
 
 // parts divides the rows of a unit.
@@ -400,56 +413,55 @@ func (w *work) finish(ctx context.Context, tx pgx.Tx, record func(context.Contex
 			}
 			continue
 		}
-		units, over := w.next()
+		units, over := w.units(), w.left() == 0
+		if over {
+			units = w.last()
+		}
 		for _, u := range units {
 			n, err := w.do(ctx, tx, u.all(), record)
 			if err != nil {
 				return done, err
 			}
-			done += n
+			if done += n; n < rowsOf(u.all()) {
+				break
+			}
 		}
 		locked = -1
 		if over {
-			return done, w.close(ctx, tx, record)
+			return done, w.add(ctx, tx, doneAction, "", 0, record)
 		}
 	}
 	return done, privacy.Fail(privacy.NotAllowed, "", rowsThatComeBack, w.g.Subject.Name)
 }
 
-// next gives what can be done with what was found, and whether nothing will be
-// left then.
-func (w *work) next() (units []unit, over bool) {
-	if nulls := w.units(SetNull); nulls != nil {
-		return nulls, false
-	}
-	if w.left() == 0 {
-		return w.last(), true
-	}
-	return append(w.units(Anonymise), w.units(Delete)...), false
-}
-
-// close writes down what is kept, and ends the journal.
-func (w *work) close(ctx context.Context, tx pgx.Tx, record func(context.Context, ErasureStep) error) error {
-	note := func(action, table string, rows int64) error {
-		step, err := w.j.write(ctx, tx, action, table, rows)
-		if err == nil && record != nil {
-			err = record(ctx, step)
-		}
-		return err
+// note writes down what is kept, when an erasure begins: later it may no longer
+// be known whose it was.
+func (w *work) note(ctx context.Context, tx pgx.Tx, record func(context.Context, ErasureStep) error) error {
+	if w.j.last.Step > 0 {
+		return nil
 	}
 	for i, t := range w.g.Tables {
 		if n := w.count(Keep, i); n > 0 {
-			if err := note(Keep.String(), t.Relation.QualifiedName(), n); err != nil {
+			if err := w.add(ctx, tx, Keep.String(), t.Relation.QualifiedName(), n, record); err != nil {
 				return err
 			}
 		}
 	}
-	return note(doneAction, "", 0)
+	return nil
+}
+
+// add writes a step that changes no rows.
+func (w *work) add(ctx context.Context, tx pgx.Tx, action, table string, rows int64, record func(context.Context, ErasureStep) error) error {
+	step, err := w.j.write(ctx, tx, action, table, rows)
+	if err == nil && record != nil {
+		err = record(ctx, step)
+	}
+	return err
 }
 
 // lockRoot keeps rows with a foreign key to the subject from being added.
 func (w *work) lockRoot(ctx context.Context, tx pgx.Tx) error {
-	tag, err := tx.Exec(ctx, fmt.Sprintf("SELECT FROM %s WHERE c.tableoid = $1 AND c.ctid = $2 FOR UPDATE", w.g.family("c")), w.place.table, w.place.tuple)
+	tag, err := tx.Exec(ctx, fmt.Sprintf("SELECT FROM %s WHERE c.tableoid = $1 AND c.ctid = $2 FOR UPDATE", as(w.g.Tables[w.home].Relation, "c")), w.place.table, w.place.tuple)
 	if err == nil && tag.RowsAffected() != 1 {
 		return &refused{"40001", "the subject's row was changed meanwhile"}
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/policy"
-	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/state"
 )
 
@@ -22,15 +21,13 @@ type scheme struct {
 	holds    []state.Hold
 	refusals []Step // whatever the rows are
 	warnings []string
-	touched  map[string]bool // tables that pgveil may write, as schema.table
 }
 
 // fate is what happens to the subject's rows of one table.
 type fate struct {
 	do     Action
-	said   bool   // by the policy: it is the fate of rows that refer loosely, too
-	reason string // of Keep
-	held   bool
+	said   bool        // it is the fate of rows that refer loosely, too
+	reason string      // of Keep
 	lasts  policy.Keep // of Keep: rows older than that are deleted
 	after  string
 	set    []becomes
@@ -48,9 +45,12 @@ func (s *scheme) goes(table int) bool {
 // scheme finds out what happens to a subject's rows, from the policy, the
 // holds in force and the schema as a transaction sees them.
 func (g *Graph) scheme(ctx context.Context, tx pgx.Tx, holds []state.Hold) (*scheme, error) {
-	s := &scheme{g: g, holds: holds, fates: make([]fate, len(g.Tables)), touched: map[string]bool{}}
+	s := &scheme{g: g, holds: holds, fates: make([]fate, len(g.Tables))}
 	for i := range g.Tables {
-		if err := s.fate(ctx, tx, i); err != nil {
+		s.decide(i)
+	}
+	for i := range g.Tables {
+		if err := s.values(ctx, tx, i); err != nil {
 			return nil, err
 		}
 	}
@@ -63,24 +63,32 @@ func (g *Graph) scheme(ctx context.Context, tx pgx.Tx, holds []state.Hold) (*sch
 		return nil, fmt.Errorf("reading triggers and rules: %w", err)
 	}
 	s.hook(found)
+	s.knots()
 	return s, nil
 }
 
-// fate decides about one table. A hold is stronger than the policy.
-func (s *scheme) fate(ctx context.Context, tx pgx.Tx, table int) error {
-	r := s.g.Tables[table].Relation
-	f := &s.fates[table]
+// decide finds the fate of one table. A hold is stronger than the policy; what
+// inherits from the subject's table has its fate, unless it has one of its own.
+func (s *scheme) decide(table int) {
+	t, f := s.g.Tables[table], &s.fates[table]
 	f.do = Delete
+	if t.heir {
+		*f = s.fates[0]
+	}
 	for _, h := range s.g.Subject.Erase {
-		if h.Relation == r {
-			f.do, f.said = actionOf(h.Do), true
-			f.reason, f.lasts, f.after = h.Because, h.For, h.After
+		if h.Relation == t.Relation {
+			*f = fate{do: actionOf(h.Do), said: true, reason: h.Because, lasts: h.For, after: h.After}
 		}
 	}
-	if matter := s.matter(r.QualifiedName()); matter != "" {
-		*f = fate{do: Keep, said: true, held: true, reason: "held: " + matter}
+	if matter := s.matter(t.Relation.QualifiedName()); matter != "" {
+		*f = fate{do: Keep, said: true, reason: "held: " + matter}
 	}
-	s.touched[r.QualifiedName()] = f.do != Keep || f.deletes()
+}
+
+// values finds out what the columns of a table become that is anonymised.
+func (s *scheme) values(ctx context.Context, tx pgx.Tx, table int) error {
+	r, f := s.g.Tables[table].Relation, &s.fates[table]
+	f.set = nil
 	if f.do != Anonymise {
 		return nil
 	}
@@ -89,10 +97,8 @@ func (s *scheme) fate(ctx context.Context, tx pgx.Tx, table int) error {
 		return fmt.Errorf("reading the columns of %s: %w", r.QualifiedName(), err)
 	}
 	for _, c := range facts {
-		if s.loses(table, c.name) {
-			c.refers = false
-		}
 		class, _ := s.g.set.Class(r, c.name)
+		c.dangling = s.dangles(table, c.name)
 		b, ok, err := c.becomes(r, class)
 		if err != nil {
 			s.refuse(r.QualifiedName(), err.Error())
@@ -117,23 +123,16 @@ func actionOf(f policy.Fate) Action {
 	}
 }
 
-// loses tells whether a column holds the key of the subject without a
-// constraint, and the subject goes: then it is data as any other.
-func (s *scheme) loses(table int, column string) bool {
-	root := fateSaid(s.g, 0)
-	return root == Delete && slices.ContainsFunc(s.g.links, func(e edge) bool {
-		return e.child == table && s.g.isRoot(e.parent) && e.Declared && slices.Contains(e.Columns, column)
+// dangles tells whether a column refers, without a constraint, to rows that go:
+// then it is data as any other, and the reference to them ends with it.
+func (s *scheme) dangles(table int, column string) bool {
+	return slices.ContainsFunc(s.g.links, func(e edge) bool {
+		return e.Declared && e.child == table && s.goes(e.parent) && slices.Contains(e.Columns, column)
 	})
 }
 
-func fateSaid(g *Graph, table int) Action {
-	for _, h := range g.Subject.Erase {
-		if h.Relation == g.Tables[table].Relation {
-			return actionOf(h.Do)
-		}
-	}
-	return Delete
-}
+// root tells whether the subject's own row may lie in a table.
+func (s *scheme) root(table int) bool { return table == 0 || s.g.Tables[table].heir }
 
 // matter gives why rows of a relation are held; "" when they are not.
 func (s *scheme) matter(relation string) string {
@@ -183,7 +182,7 @@ func (s *scheme) tie(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	for _, e := range s.g.links {
-		if e.Declared && s.g.isRoot(e.parent) {
+		if e.Declared {
 			ties = append(ties, &tie{child: e.From.QualifiedName(), parent: e.To.QualifiedName(), childOID: e.From.OID, parentOID: e.To.OID,
 				columns: e.Columns, refs: e.RefColumns, nullable: e.nullable(), condition: refers(e.Link), indexed: true})
 		}
@@ -204,7 +203,7 @@ func (s *scheme) attach(ctx context.Context, tx pgx.Tx, t *tie) error {
 		return fmt.Errorf("internal error: %s is no table of the graph", t.parent)
 	}
 	child := s.tableOf(t.childOID)
-	if s.g.isRoot(t.table) && (child < 0 || s.fates[child].do != Keep) {
+	if s.root(t.table) && (child < 0 || s.fates[child].do != Keep) {
 		if err := s.hide(ctx, tx, t); err != nil {
 			return err
 		}
@@ -228,7 +227,7 @@ func (s *scheme) attach(ctx context.Context, tx pgx.Tx, t *tie) error {
 func (s *scheme) hide(ctx context.Context, tx pgx.Tx, t *tie) error {
 	r, ok := s.g.catalog.RelationByOID(t.childOID)
 	if !ok {
-		return privacy.Fail(privacy.SchemaChanged, "try again shortly", "the schema has changed since it was read")
+		return errChanged
 	}
 	var others []string
 	for _, fk := range r.ForeignKeys {
@@ -274,10 +273,30 @@ func (s *scheme) written() []uint32 {
 	all := slices.Clone(s.g.watched)
 	for _, t := range s.ties {
 		all = append(all, t.childOID)
-		s.touched[t.child] = true
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// knots refuses that of tables whose rows lead to each other some stay and
+// others go: once what stays is cut off, what hangs on it is no longer found.
+func (s *scheme) knots() {
+	for _, group := range s.g.deletion {
+		var stay, leave []string
+		for _, i := range group {
+			name := s.g.Tables[i].Relation.QualifiedName()
+			if s.fates[i].do != Delete {
+				stay = append(stay, name)
+			}
+			if !s.root(i) && s.goes(i) {
+				leave = append(leave, name)
+			}
+		}
+		if (len(group) > 1 || s.g.recurs(group[0])) && stay != nil && leave != nil {
+			s.refuse(stay[0], fmt.Sprintf("rows of %s lead to each other: under subjects, %s, erase, let all of them be deleted, or none",
+				strings.Join(slices.Compact(append(stay, leave...)), ", "), s.g.Subject.Name))
+		}
+	}
 }
 
 // hook refuses rules, under which the server does something else than it is

@@ -257,3 +257,6 @@ func TestErasureRefused(t *testing.T) {
 		})
 	}
 }
+
+// schemaFor is a script on top of pgveil's own tables.
+func schemaFor(script string) string { return state.Schema() + script }

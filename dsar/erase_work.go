@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/privacy"
 )
 
 // makeWork makes the list of what is to be done, which outlives transactions
@@ -41,7 +43,20 @@ type work struct {
 	j     *journal
 	jobs  []job
 	place place // of the subject's own row
+	home  int   // the table that it lies in: what inherits from the subject's may be that, too
 }
+
+// work begins with the place of the subject's own row.
+func (s *scheme) work(j *journal, at place) (*work, error) {
+	w := &work{scheme: s, j: j, place: at, home: s.tableOf(at.table)}
+	if w.home < 0 {
+		return nil, errChanged
+	}
+	return w, nil
+}
+
+// errChanged is a relation that the catalog did not have.
+var errChanged = privacy.Fail(privacy.SchemaChanged, "try again shortly", "the schema has changed since it was read")
 
 // fill finds the rows anew, and lists them.
 func (w *work) fill(ctx context.Context, tx pgx.Tx) error {
@@ -126,7 +141,7 @@ func (w *work) tieSQL(index int, t *tie) []string {
 			FROM pg_temp.pgveil_work AS s JOIN %s ON %s JOIN %s ON %s WHERE s.a = %d AND s.t = %d AND `+unlisted,
 			w.ends(t), index, w.source(t.parentOID, t.parent, "p"), samePlace("p"), w.source(t.childOID, t.child, "c"), t.condition, Delete, t.table, listed))
 	}
-	if t.table == 0 && w.fates[0].do == Anonymise && t.hidden != nil && (child < 0 || w.fates[child].do != Anonymise) {
+	if w.root(t.table) && w.fates[t.table].do == Anonymise && t.hidden != nil && (child < 0 || w.fates[child].do != Anonymise) {
 		selects = append(selects, fmt.Sprintf(`SELECT %d AS a, %d AS t, c.tableoid AS o, c.ctid AS c, c.xmin AS x
 			FROM %s JOIN %s ON %s WHERE p.tableoid = %d AND p.ctid = %s AND NOT %s AND `+unlisted,
 			Anonymise, len(w.g.Tables)+index, w.source(t.parentOID, t.parent, "p"), w.source(t.childOID, t.child, "c"), t.condition,
@@ -167,8 +182,10 @@ func (w *work) rows(of ...Action) (n int64) {
 	return n
 }
 
-// root tells whether a job is for the subject's own row.
-func (j job) root() bool { return j.of == 0 && (j.action == Delete || j.action == Anonymise) }
+// own tells whether a job is for the subject's own row.
+func (w *work) own(j job) bool {
+	return j.of == w.home && (j.action == Delete || j.action == Anonymise)
+}
 
 // table names the table that a job is about, as a policy does.
 func (w *work) table(j job) string {
@@ -206,28 +223,45 @@ type unit struct {
 	whole bool
 }
 
-// units gives the jobs of some action in the order in which they can be done.
-// Only deletions have one: what refers goes before what it refers to.
-func (w *work) units(action Action) []unit {
-	var all []unit
-	if action != Delete {
-		for _, j := range w.jobs {
-			if j.action == action && !j.root() {
-				all = append(all, unit{jobs: []job{j}})
-			}
-		}
+// units gives what can be done with what was found, in order. Rows are
+// anonymised while they are still found by what they refer to. Then go, table
+// by table, the references to rows that go next, and these rows: what refers
+// goes before what it refers to. The subject's own row waits for the last.
+func (w *work) units() []unit {
+	if all := w.anonymising(); all != nil {
 		return all
 	}
-	for _, group := range w.g.deletion {
-		if w.tangled(group) {
-			all = append(all, unit{w.deletions(group), true})
-			continue
-		}
-		for _, j := range w.deletions(group) {
+	return w.removing()
+}
+
+func (w *work) anonymising() (all []unit) {
+	for _, j := range w.jobs {
+		if j.action == Anonymise && !w.own(j) {
 			all = append(all, unit{jobs: []job{j}})
 		}
 	}
-	return slices.DeleteFunc(all, func(u unit) bool { return len(u.jobs) == 0 || slices.ContainsFunc(u.jobs, job.root) })
+	return all
+}
+
+func (w *work) removing() (all []unit) {
+	for _, group := range w.g.deletion {
+		for _, j := range w.jobs {
+			if j.action == SetNull && slices.Contains(group, w.ties[j.of].table) {
+				all = append(all, unit{jobs: []job{j}})
+			}
+		}
+		jobs := w.deletions(group)
+		switch {
+		case len(jobs) == 0, slices.ContainsFunc(jobs, w.own):
+		case w.tangled(group):
+			all = append(all, unit{jobs, true})
+		default:
+			for _, j := range jobs {
+				all = append(all, unit{jobs: []job{j}})
+			}
+		}
+	}
+	return all
 }
 
 func (w *work) deletions(group []int) []job {
@@ -252,14 +286,14 @@ func (w *work) tangled(group []int) bool {
 // and those that go with it.
 func (w *work) last() []unit {
 	for _, group := range w.g.deletion {
-		if slices.Contains(group, 0) {
+		if slices.Contains(group, w.home) {
 			if jobs := w.deletions(group); len(jobs) > 0 {
 				return []unit{{jobs, true}}
 			}
 		}
 	}
 	for _, j := range w.jobs {
-		if j.root() {
+		if w.own(j) {
 			return []unit{{jobs: []job{j}}}
 		}
 	}
