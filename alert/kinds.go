@@ -41,6 +41,7 @@ func Kinds() []Kind {
 		{"request_due", Warning, "the time of a data subject request runs out: half, four fifths or nearly all of it is over"},
 		{"request_failed", Warning, "a data subject request could not be done; PRIVACY SHOW REQUEST says why"},
 		{"request_overdue", Critical, "a data subject request is late"},
+		{"request_review", Warning, "something of an erased data subject is left where only people can decide about it; PRIVACY SHOW REQUEST says where"},
 		{"retention_failing", Warning, "records of the access log, or keys of sealed contents, that are too old cannot be removed"},
 		{"retention_run_failed", Warning, "a scheduled run did not remove all rows whose time is over: a rule is refused, or the database or the access log does not let it"},
 		{"second_factor_lockout", Warning, "somebody who has a user's password has given wrong codes time after time"},
