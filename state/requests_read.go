@@ -104,9 +104,9 @@ func RequestsToLookAt(ctx context.Context, tx pgx.Tx, since, until time.Time, mo
 	return pgx.CollectRows(rows, scanRequest)
 }
 
-// QueuedRequests gives how many requests are queued or run, whether or not a
-// worker may take them yet.
+// QueuedRequests gives how many requests workers are not done with, whether or not
+// one may take them yet.
 func QueuedRequests(ctx context.Context, c *pgx.Conn) (n int64, err error) {
-	err = c.QueryRow(ctx, "SELECT count(*) FROM pgveil.requests WHERE ended_at IS NULL AND state IN ('queued', 'running')").Scan(&n)
+	err = c.QueryRow(ctx, "SELECT count(*) FROM pgveil.requests WHERE ended_at IS NULL AND state IN ('queued', 'running', 'erased')").Scan(&n)
 	return n, err
 }

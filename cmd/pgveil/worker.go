@@ -129,10 +129,20 @@ func (p *process) workUntil(ctx context.Context, n int, once bool) error {
 
 // workers works on requests, n at once.
 func (p *process) workers(ctx context.Context, n int, once bool) error {
+	all := make([]*requests.Worker, n)
+	var err error
+	for i := range all {
+		if all[i], err = p.worker(fmt.Sprintf("worker %d of %s", i+1, proxyName())); err != nil {
+			return err
+		}
+	}
+	clock, err := p.worker("clock of " + proxyName())
+	if err != nil {
+		return err
+	}
 	var tasks sync.WaitGroup
 	errs := make([]error, n)
-	for i := range n {
-		w := p.worker(fmt.Sprintf("worker %d of %s", i+1, proxyName()))
+	for i, w := range all {
 		tasks.Go(func() {
 			if once {
 				errs[i] = workOff(ctx, w)
@@ -142,7 +152,6 @@ func (p *process) workers(ctx context.Context, n int, once bool) error {
 		})
 	}
 	if !once {
-		clock := p.worker("clock of " + proxyName())
 		tasks.Go(func() { clock.Watch(ctx) })
 	}
 	tasks.Wait()
@@ -177,7 +186,7 @@ func (p *process) sayQueued() {
 		p.log.Warn("it is not known how many requests are left", "err", err)
 		return
 	}
-	p.log.Info("no work is done any more", "queued_or_running", n)
+	p.log.Info("no work is done any more", "left", n)
 }
 
 // keepCurrent puts policies and catalogs in force as they change.

@@ -95,7 +95,7 @@ func TestWorker(t *testing.T) {
 	r.ended(t)
 
 	got := o.pgveil(t, 0, "worker", "--once", "--workers", "2")
-	if !strings.Contains(got, "queued_or_running=0") {
+	if !strings.Contains(got, "left=0") {
 		t.Errorf("the last worker says\n%s", got)
 	}
 	if got := o.one(t, states); got != "completed completed completed" {
