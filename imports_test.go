@@ -126,7 +126,7 @@ var layers = map[string]may{
 		why: "reads a whole database and says where values are, on a connection that it is given: whose they are, it is told; text to fold what people type",
 	},
 	"requests": {
-		ours: list("alert dsar erasures policy privacy regime state sweep"), modules: list(pgx),
+		ours: list("alert audit dsar erasures policy privacy regime state sweep"), modules: list(pgx),
 		why: "what becomes of requests, from receipt to certificate; dsar does what is done to rows, and knows no requests",
 	},
 	"dsar": {

@@ -178,3 +178,42 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	s.refused(t, s.as(t, "carl"), "PRIVACY OPEN ERASURE person 7", privacy.NotAllowed, "may not erase")
 }
+
+func TestRectification(t *testing.T) {
+	s := newScene(t, shopPolicy)
+	ok := s.must(t, "petra", "PRIVACY RECTIFY person 7 SET email = 'new@example.com', phone = NULL VERIFIED BY 'contact' BECAUSE 'letter'")
+	if ok[3] != "queued" {
+		t.Fatalf("opened: %q", ok)
+	}
+	row := s.must(t, "petra", "PRIVACY RECTIFY person 7 IN shop.orders 6 SET note = 'ring twice' VERIFIED BY 'contact' BECAUSE 'letter'")[0]
+	bad := s.must(t, "petra", "PRIVACY RECTIFY person 8 SET email = 'person9@example.com' VERIFIED BY 'contact' BECAUSE 'letter'")[0]
+	other := s.must(t, "petra", "PRIVACY RECTIFY person 7 IN shop.orders 1 SET note = 'x' VERIFIED BY 'contact' BECAUSE 'letter'")[0]
+	if n := s.one(t, "SELECT count(*)::text FROM pgveil.requests AS r WHERE r::text ~ 'example.com|ring twice'"); n != "0" {
+		t.Errorf("%s requests hold their values in clear", n)
+	}
+	s.work(t)
+	for id, want := range map[string]string{ok[0]: "completed", row: "completed", bad: "failed: ", other: "failed: "} {
+		if got := s.state(t, id); !strings.HasPrefix(got, want) || strings.Contains(got, "person9") {
+			t.Errorf("request %s: %s, want %s", id, got, want)
+		}
+	}
+	if got := s.one(t, "SELECT email || coalesce(phone, '-') || (SELECT note FROM shop.orders WHERE id = 6) FROM shop.persons WHERE id = 7"); got != "new@example.com-ring twice" {
+		t.Errorf("it is now %s", got)
+	}
+	if n := s.one(t, "SELECT count(*)::text FROM pgveil.requests WHERE state = 'completed' AND asked IS NOT NULL"); n != "0" {
+		t.Errorf("%s requests keep what was asked for", n)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	s := newScene(t, shopPolicy)
+	if got := s.must(t, "carl", "PRIVACY EXPLAIN person")[0]; !strings.Contains(got, "shop.orders") {
+		t.Errorf("as text: %s", got)
+	}
+	if got := s.must(t, "carl", "PRIVACY EXPLAIN person AS SVG")[0]; !strings.HasPrefix(got, "<svg") {
+		t.Errorf("as SVG: %.100s", got)
+	}
+	if got := s.must(t, "carl", "PRIVACY EXPLAIN person AS DOT")[0]; !strings.HasPrefix(got, "digraph") {
+		t.Errorf("as DOT: %.100s", got)
+	}
+}

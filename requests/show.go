@@ -199,7 +199,15 @@ func (s *Service) explain(cmd privacy.Command, emit func([]string) error) error 
 	if err != nil {
 		return err
 	}
-	return privacy.Fail(privacy.NotAvailable, "", "%s cannot be explained yet", g.Subject.Name)
+	e := g.Explain()
+	switch cmd.Request.Format {
+	case "DOT":
+		return emit([]string{e.DOT()})
+	case "SVG":
+		return emit([]string{e.SVG()})
+	default:
+		return emit([]string{e.Text()})
+	}
 }
 
 // pressing tells whether less than a fifth of a request's time is left.

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/alert"
+	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/state"
@@ -26,6 +27,7 @@ type Deed struct {
 	Table   string
 	Rows    int64
 	Digest  string
+	Images  *audit.Images // of a row that was changed, to be sealed; nil: of none
 }
 
 // Worker runs requests that are queued, one at a time. Any number of them may
@@ -168,10 +170,12 @@ func (w *Worker) answer(ctx context.Context, conn *pgx.Conn, r *state.Request) e
 		return w.restrain(ctx, r)
 	case policy.Erasure:
 		return w.erase(ctx, conn, r)
+	case policy.Rectification:
+		return w.rectify(ctx, conn, r)
 	case policy.AccessRequest, policy.Portability:
 		return w.pack(ctx, conn, r)
 	default:
-		return privacy.Fail(privacy.NotAvailable, "", "requests for %s cannot be run yet", r.What)
+		return fmt.Errorf("internal error: a request for %q", r.What)
 	}
 }
 

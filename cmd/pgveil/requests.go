@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/requests"
@@ -51,5 +52,20 @@ func (p *process) recordDeed(ctx context.Context, d requests.Deed) (seq uint64, 
 	if seq, err = p.audit.Append(&r); err != nil {
 		return 0, err
 	}
-	return seq, p.audit.Sync(ctx, seq)
+	last := seq
+	if d.Images != nil && p.sealer != nil {
+		if last, err = p.recordImages(seq, d); err != nil {
+			return 0, err
+		}
+	}
+	return seq, p.audit.Sync(ctx, last)
+}
+
+// recordImages seals what a row was and became into the access log.
+func (p *process) recordImages(of uint64, d requests.Deed) (seq uint64, err error) {
+	r := audit.Record{Kind: audit.KindImages, Ref: of, Login: p.cfg.Server.Login, Command: "UPDATE", Relation: d.Table}
+	if err := p.sealer.SealImages(time.Now(), &r, d.Images); err != nil {
+		return 0, fmt.Errorf("sealing what a row was: %w", err)
+	}
+	return p.audit.Append(&r)
 }
