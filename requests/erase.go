@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -63,7 +64,7 @@ func (w *Worker) erase(ctx context.Context, conn *pgx.Conn, r *state.Request) er
 	if err != nil {
 		return err
 	}
-	k, err := w.intend(ctx, conn, g, r)
+	k, err := w.intend(ctx, conn, g, r, plan)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (w *Worker) erase(ctx context.Context, conn *pgx.Conn, r *state.Request) er
 
 // intend finds out what the subject is known by, and writes down, outside the
 // database, that it is about to be erased. Both are done once for a request.
-func (w *Worker) intend(ctx context.Context, conn *pgx.Conn, g *dsar.Graph, r *state.Request) (k known, err error) {
+func (w *Worker) intend(ctx context.Context, conn *pgx.Conn, g *dsar.Graph, r *state.Request, plan dsar.ErasurePlan) (k known, err error) {
 	if r.Needles != nil {
 		return w.unseal(r)
 	}
@@ -110,6 +111,10 @@ func (w *Worker) intend(ctx context.Context, conn *pgx.Conn, g *dsar.Graph, r *s
 	if err != nil {
 		return k, err
 	}
+	if own := g.Subject.Relation.QualifiedName(); stays(plan.Steps, own) {
+		// Its key stays as well, for what refers to it, and tells of nobody.
+		k.Needles = slices.DeleteFunc(k.Needles, func(n sweep.Needle) bool { return n.Name == own+"."+g.Subject.Key })
+	}
 	where, err := erasures.Locate(ctx, conn)
 	if err != nil {
 		return k, err
@@ -124,6 +129,14 @@ func (w *Worker) intend(ctx context.Context, conn *pgx.Conn, g *dsar.Graph, r *s
 	}
 	k.Intent, k.Records = begun.Seq, []uint64{seq}
 	return k, w.seal(ctx, r, k)
+}
+
+// stays tells whether the subject's own row is there still after some steps,
+// without what told of the subject.
+func stays(steps []dsar.Step, own string) bool {
+	return slices.ContainsFunc(steps, func(s dsar.Step) bool {
+		return s.Table == own && s.Rows > 0 && (s.Action == dsar.Anonymise || s.Action == dsar.Keep)
+	})
 }
 
 // seal keeps what a subject is known by with the request.

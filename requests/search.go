@@ -156,10 +156,17 @@ func (w *Worker) conclude(ctx context.Context, conn *pgx.Conn, s *sought, swept 
 	return w.save(ctx, r, "completed")
 }
 
+// save writes down how an erasure stands. Of one that is over and has left no row,
+// nobody need know any more whom the access log's token stands for.
 func (w *Worker) save(ctx context.Context, r state.Request, what string) error {
 	return w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
 		if err := note(ctx, tx, r, w.Name, what, r.Failure, w.witness(r, what)); err != nil {
 			return err
+		}
+		if r.State == state.RequestCompleted {
+			if err := state.ForgetSubject(ctx, tx, r.Kind, r.Token); err != nil {
+				return err
+			}
 		}
 		return state.SaveRequest(ctx, tx, r)
 	})
@@ -172,7 +179,7 @@ func (w *Worker) certify(ctx context.Context, conn *pgx.Conn, s *sought, swept e
 	if err != nil {
 		return nil, err
 	}
-	done, err := w.Notary.Ledger.Done(s.known.Intent, erasures.Outcome{Stays: s.stays(), Database: where})
+	done, err := w.Notary.Ledger.Done(s.known.Intent, erasures.Outcome{Stays: stays(s.outcome.Erased.Steps, s.outcome.Own), Database: where})
 	if err != nil {
 		return nil, err
 	}
@@ -193,14 +200,6 @@ func (w *Worker) certify(ctx context.Context, conn *pgx.Conn, s *sought, swept e
 		c.Verified = *r.Verified
 	}
 	return w.Notary.Certify(ctx, c, append(s.known.Records, seq), append(s.known.Person.Identifiers, s.known.Person.Key))
-}
-
-// stays tells whether the subject's own row is there still, without what told of
-// the subject.
-func (s *sought) stays() bool {
-	return slices.ContainsFunc(s.outcome.Erased.Steps, func(step dsar.Step) bool {
-		return step.Table == s.outcome.Own && step.Rows > 0 && (step.Action == dsar.Anonymise || step.Action == dsar.Keep)
-	})
 }
 
 // tables sums the steps of an erasure up, table by table.

@@ -64,6 +64,13 @@ func subjectTokens(ctx context.Context, c *pgx.Conn, kind string, keys []string)
 	return tokens, nil
 }
 
+// ForgetSubject forgets whom a token stands for: records of the access log that
+// name it are of somebody, and nobody can say whom.
+func ForgetSubject(ctx context.Context, tx pgx.Tx, kind, token string) error {
+	_, err := tx.Exec(ctx, "DELETE FROM pgveil.subjects WHERE kind = $1 AND token = $2", kind, token)
+	return err
+}
+
 // without gives the keys that have no token, each once and in order: whoever
 // adds rows in another order could wait for us while we wait for them.
 func without(keys []string, tokens map[string]string) (missing []string) {

@@ -63,7 +63,7 @@ users:
 )
 
 const serviceRole = `CREATE ROLE ` + service + ` LOGIN PASSWORD '` + servicePassword + `';
-GRANT pg_read_all_data TO ` + service + `;
+GRANT pg_read_all_data, pg_write_all_data TO ` + service + `;
 GRANT SELECT ON pg_catalog.pg_authid TO ` + service + `;
 GRANT CREATE ON DATABASE ` + database + ` TO ` + service
 
@@ -84,7 +84,7 @@ server:
 
 auth: {method: scram}
 tokens: [{issuer: crm, audience: pgveil, algorithms: [HS256], key_file: crm.key}]
-audit: {dir: audit}
+audit: {dir: audit, key: audit.key, origin: demo.example/crm, checkpoint: 1s}
 log: {format: json}
 `
 
@@ -173,6 +173,7 @@ func (s *stand) configure(ctx context.Context, port int) error {
 	}
 	for _, args := range [][]string{
 		{"keygen", s.path("pgveil.key")},
+		{"audit", "key", s.path("audit.key"), "--origin", "demo.example/crm"},
 		{"token", "key", s.path("crm.key")},
 		{"token", "key", s.path("forger.key")},
 		{"schema", "--apply", "--config", s.path("pgveil.yaml")},

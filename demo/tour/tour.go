@@ -81,6 +81,9 @@ func steps() []step {
 				"them along foreign keys.", (*tour).privacyExport},
 		{"A person asks to be forgotten",
 			"A dry run says beforehand what an erasure would do, table by table, and changes nothing.", (*tour).privacyErase},
+		{"And is forgotten",
+			"One command erases what may go and anonymises what must stay. The whole database is searched for what they were known " +
+				"by, and a certificate says so that anybody can check years later.", (*tour).privacyErased},
 		{"What operators see",
 			"Health, readiness and metrics, on an address of their own.", (*tour).operators},
 	}
