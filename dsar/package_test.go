@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
+	"github.com/pgveil/pgveil/state"
 )
 
 // packed is a package, read.
@@ -126,6 +128,38 @@ func TestPackageCRM(t *testing.T) {
 		t.Error("the page has a script, or needs what is elsewhere")
 	}
 	validate(t, p, got)
+}
+
+// TestPackageSeen takes who saw the rows from the log in the database: roles and
+// purposes, and no persons.
+func TestPackageSeen(t *testing.T) {
+	conn, g := crm(t, "crm")
+	if _, err := conn.Exec(t.Context(), state.Schema()+state.AccessLogSchema(nil)+`
+		SELECT pgveil.access_log_days('2026-11-21', '2026-11-22');
+		INSERT INTO pgveil.subjects VALUES ('customer', '1', 'aaaaaaaaaaaaaaaaaaaaaa');
+		INSERT INTO pgveil.access_subjects SELECT 'crm', n, '2026-11-21 10:00+00'::timestamptz + n * interval '1 hour', n, 0, 'customer',
+			CASE WHEN n < 4 THEN 'aaaaaaaaaaaaaaaaaaaaaa' END, CASE WHEN n >= 4 THEN 5 END FROM generate_series(1, 5) AS n;
+		INSERT INTO pgveil.access_log (log, seq, at, kind, username, roles, purpose, command, reasons, classes, columns, column_classes, column_shows, column_uses, subject_kinds, hash, outcome)
+			SELECT 'crm', n, '2026-11-21 10:00+00'::timestamptz + n * interval '1 hour', 'statement', 'pia', CASE WHEN n < 5 THEN '{clerk,lead}' ELSE '{}' END::text[],
+				CASE WHEN n < 5 THEN 'sales' END, CASE WHEN n < 5 THEN 'SELECT' ELSE 'PRIVACY' END, '{}', '{}', '{}', '{}', '{}', '{}', '{customer}', '\x00', 8 FROM generate_series(1, 5) AS n`); err != nil {
+		t.Fatal(err)
+	}
+	p := pack(t, conn, g, privacy.Key{Column: "email", Values: query[string](t, conn, "SELECT email FROM crm.customers WHERE id = 1")}, PackageOptions{})
+	var about About
+	if err := json.Unmarshal([]byte(p.text(t, aboutName)), &about); err != nil {
+		t.Fatal(err)
+	}
+	at := func(hour int) time.Time { return time.Date(2026, 11, 21, 10+hour, 0, 0, 0, time.UTC) }
+	want := Seen{Recorded: true, Since: at(1), By: []SeenBy{
+		{Roles: "clerk, lead", Purpose: "sales", Certain: 3, Possible: 1, First: at(1), Last: at(4)},
+		{Purpose: Requests, Possible: 1, First: at(5), Last: at(5)},
+	}}
+	if diff := cmp.Diff(want, about.Seen); diff != "" {
+		t.Errorf("seen: -want +got:\n%s", diff)
+	}
+	if page := p.text(t, indexName); !strings.Contains(page, "<th scope=\"row\">clerk, lead</th>") || strings.Contains(page, "pia") {
+		t.Error("the page does not say who saw, or names persons")
+	}
 }
 
 // validate holds data.json to schema.json.
@@ -292,6 +326,9 @@ func TestPackageHostile(t *testing.T) {
 	if !strings.Contains(text, ",\r\n") || !strings.Contains(text, ",\"\"\r\n") {
 		t.Errorf("NULL and an empty text are not told apart:\n%s", text)
 	}
+	loaded(t, conn, p, `../up.a/b.c\d`, `"../up"."a/b.c\d"`)
+	loaded(t, conn, p, "public.types", "types")
+	loaded(t, conn, p, "public.huge", "huge")
 	page := p.text(t, indexName)
 	for _, bad := range []string{"<script", "<img", "</td></table>\n", "\u202e", "\x1b"} {
 		if strings.Contains(page, bad) {
@@ -302,6 +339,23 @@ func TestPackageHostile(t *testing.T) {
 		t.Errorf("the page has %d bytes", len(page))
 	}
 	validate(t, p, exported{})
+}
+
+// loaded loads a table's CSV into a copy of the table, which must be equal to it,
+// NULLs included.
+func loaded(t *testing.T, conn *pgx.Conn, p packed, table, name string) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), "DROP TABLE IF EXISTS again; CREATE TEMPORARY TABLE again (LIKE "+name+")"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.PgConn().CopyFrom(t.Context(), strings.NewReader(p.text(t, indexOf(p, table))), "COPY again FROM STDIN (FORMAT csv, HEADER)"); err != nil {
+		t.Fatalf("loading the CSV of %s: %v", table, err)
+	}
+	const lines = "SELECT count(*) || md5(coalesce(string_agg(md5(c::text), ',' ORDER BY md5(c::text)), '')) FROM "
+	want, got := query[string](t, conn, lines+name+" AS c"), query[string](t, conn, lines+"again AS c")
+	if want[0] != got[0] {
+		t.Errorf("the CSV of %s, loaded, is %s, want %s", table, got[0], want[0])
+	}
 }
 
 func indexOf(p packed, table string) string {

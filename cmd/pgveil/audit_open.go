@@ -173,10 +173,10 @@ func openContents(a config.Audit, word string, asJSON bool, stdout io.Writer) er
 	return fmt.Errorf("there is no record %d yet", seq)
 }
 
-// openAll opens what the log holds sealed of a statement: contents, images or
-// both.
+// openAll opens what the log holds sealed of a statement or of a PRIVACY command:
+// contents, images or both.
 func openAll(s *audit.Sealer, dir string, r *audit.Record) (o opened, err error) {
-	if r.Kind == audit.KindStatement {
+	if r.Kind == audit.KindStatement || r.Kind == audit.KindPrivacy {
 		if o.Changed, err = openImages(s, dir, r.Seq); err != nil {
 			return o, err
 		}

@@ -155,6 +155,7 @@ func (p *packing) export(ctx context.Context, cfg *config.Config, conn *pgx.Conn
 	m, err := p.pack(ctx, conn, g, o, to, out)
 	p.settle()
 	ended := begun
+	ended.Subjects = nil // it is one export, and who saw the rows counts those
 	ended.Message, ended.Rows = "done; manifest "+m.Digest, rowsOf(m)
 	if err != nil {
 		ended.Message, ended.Rows = "failed", 0

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"archive/zip"
+	"cmp"
 	"encoding/json"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +15,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/internal/pgtest"
 )
 
@@ -25,6 +30,17 @@ func TestDsarExport(t *testing.T) {
 	}
 	s.verb(t, 0, "dsar", "export", "customer", "1", "--out", "a.zip", "--organisation", "acme.yaml")
 	r := s.serve(t, "")
+	conn, err := s.connect(t.Context(), r.address(t, listens), "sam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		var name string
+		if err := conn.QueryRow(t.Context(), "SELECT first_name FROM customers WHERE id = 1").Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn.Close(t.Context())
 	said := s.verb(t, 0, "dsar", "export", "customer", "anna.keller@example.de", "--by", "email", "--out", "b.zip", "--request", "7", "--quiet", "--json")
 	r.stop(t)
 	var made struct {
@@ -41,6 +57,10 @@ func TestDsarExport(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(s.dir, name)); err != nil || info.Mode() != 0o600 {
 			t.Errorf("%s is %v, %v", name, info.Mode(), err)
 		}
+	}
+	want := "2 by nobody's role for " + dsar.Requests + ", 2 by sales_rep for sales, " // the export before, and this one
+	if got := seenIn(t, filepath.Join(s.dir, "b.zip")); got != want {
+		t.Errorf("who saw is %s, want %s", got, want)
 	}
 	for dir, want := range map[string]int{s.log(): 2, filepath.Join(s.log(), besideDir): 2} {
 		var got []audit.Record
@@ -59,6 +79,29 @@ func TestDsarExport(t *testing.T) {
 		}
 	}
 	s.verb(t, 0, "audit", "verify", "--dir", "audit", "--key", "audit.key.pub")
+}
+
+// seenIn gives who saw the subject's rows, as a package says.
+func seenIn(t *testing.T, path string) string {
+	t.Helper()
+	z, err := zip.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	text, err := fs.ReadFile(z, "about.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var about dsar.About
+	if err := json.Unmarshal(text, &about); err != nil {
+		t.Fatal(err)
+	}
+	all := ""
+	for _, by := range about.Seen.By {
+		all += fmt.Sprintf("%d by %s for %s, ", by.Certain, cmp.Or(by.Roles, "nobody's role"), by.Purpose)
+	}
+	return all
 }
 
 // TestDsarExportRefuses tries what leaves no file behind.
