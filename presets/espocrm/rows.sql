@@ -23,7 +23,10 @@ INSERT INTO email (id, name, body) VALUES ('md', 'ada-14', 'sent to her');
 INSERT INTO email_email_address (id, email_id, email_address_id, address_type) VALUES (1, 'md', 'ea', 'to'), (2, 'mb', 'eb', 'to');
 INSERT INTO note (id, post, parent_id, parent_type) VALUES ('na', 'ada-15', 'a1', 'Contact'), ('nb', 'bob-15', 'b1', 'Contact'),
   ('nc', 'ada-16', 'ca', 'Case'), ('nd', 'of an account', 'a1', 'Account'), ('nl', 'ada-17', 'a2', 'Lead');
-INSERT INTO attachment (id, name, parent_id, parent_type) VALUES ('fa', 'ada-18', 'na', 'Note'), ('fb', 'bob-18', 'nb', 'Note'), ('fc', 'ada-19', 'ma', 'Email');
+INSERT INTO attachment (id, name, parent_id, parent_type) VALUES ('fa', 'ada-18', 'na', 'Note'), ('fb', 'bob-18', 'nb', 'Note'), ('fc', 'of an e-mail', 'ma', 'Email');
 INSERT INTO target_list (id, name) VALUES ('list', 'Newsletter');
 INSERT INTO contact_target_list (id, contact_id, target_list_id, opted_out) VALUES (1, 'a1', 'list', false), (2, 'b1', 'list', true);
 INSERT INTO campaign_log_record (id, action, string_data, parent_id, parent_type) VALUES ('ra', 'Opened', 'ada-20@buyer.example', 'a1', 'Contact'), ('rb', 'Opened', 'bob-20@buyer.example', 'b1', 'Contact');
+-- An e-mail to both.
+INSERT INTO email (id, name) VALUES ('mz', 'both-1');
+INSERT INTO email_email_address (id, email_id, email_address_id, address_type) VALUES (3, 'mz', 'ea', 'to'), (4, 'mz', 'eb', 'to');

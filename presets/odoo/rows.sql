@@ -14,9 +14,10 @@ INSERT INTO res_partner_category (id, name) VALUES (1, '{"en_US": "Gold"}');
 INSERT INTO res_partner_res_partner_category_rel (category_id, partner_id) VALUES (1, 10), (1, 11);
 INSERT INTO res_partner_bank (id, partner_id, acc_number) VALUES (1, 10, 'ada-2'), (2, 11, 'bob-2');
 INSERT INTO crm_stage (id, name) VALUES (1, '{"en_US": "New"}');
-INSERT INTO crm_lead (id, partner_id, user_id, stage_id, name, contact_name, email_from) VALUES
+INSERT INTO crm_lead (id, partner_id, user_id, stage_id, name, contact_name, email_normalized) VALUES
   (20, 10, 5, 1, 'ada-3', 'ada-4', 'ada-1@buyer.example'),
-  (21, 11, 5, 1, 'bob-3', 'bob-4', 'bob-1@buyer.example');
+  (21, 11, 5, 1, 'bob-3', 'bob-4', 'bob-1@buyer.example'),
+  (22, NULL, 5, 1, 'ada-16', 'ada-17', 'Ada-1@buyer.example');
 INSERT INTO mail_message (id, model, res_id, author_id, subject, body) VALUES
   (30, 'res.partner', 10, 2, 'ada-5', 'said of her'),
   (31, 'res.partner', 11, 2, 'bob-5', 'said of him'),

@@ -13,8 +13,8 @@ INSERT INTO cases (id, name) VALUES ('ca', 'ada-7'), ('cb', 'bob-7');
 INSERT INTO contacts_cases (id, contact_id, case_id) VALUES ('1', 'a1', 'ca'), ('2', 'b1', 'cb');
 INSERT INTO calls (id, name, parent_type, parent_id) VALUES ('la', 'ada-8', 'Contacts', 'a1'), ('lb', 'bob-8', 'Contacts', 'b1'), ('lc', 'of an account', 'Accounts', 'a1'),
   ('ll', 'ada-9', 'Leads', 'a2');
-INSERT INTO notes (id, name, parent_type, parent_id) VALUES ('na', 'ada-10', 'Contacts', 'a1'), ('nb', 'bob-10', 'Contacts', 'b1'), ('nc', 'ada-11', 'Cases', 'ca'),
-  ('nd', 'bob-11', 'Cases', 'cb'), ('ne', 'ada-12', 'Emails', 'ma');
+INSERT INTO notes (id, name, parent_type, parent_id) VALUES ('na', 'ada-10', 'Contacts', 'a1'), ('nb', 'bob-10', 'Contacts', 'b1'), ('nc', 'of a case', 'Cases', 'ca'),
+  ('nd', 'of another', 'Cases', 'cb'), ('ne', 'of an e-mail', 'Emails', 'ma');
 INSERT INTO emails (id, name) VALUES ('ma', 'ada-13'), ('mb', 'bob-13'), ('mc', 'ada-14');
 INSERT INTO emails_text (email_id, from_addr, description) VALUES ('ma', 'shop@seller.example', 'ada-15'), ('mb', 'shop@seller.example', 'bob-15');
 INSERT INTO emails_beans (id, email_id, bean_id, bean_module) VALUES ('1', 'ma', 'a1', 'Contacts'), ('2', 'mb', 'b1', 'Contacts');
@@ -23,3 +23,12 @@ INSERT INTO documents (id, document_name) VALUES ('da', 'ada-16'), ('db', 'bob-1
 INSERT INTO documents_contacts (id, document_id, contact_id) VALUES ('1', 'da', 'a1'), ('2', 'db', 'b1');
 INSERT INTO campaign_log (id, target_id, target_type, more_information) VALUES ('1', 'a1', 'Contacts', 'ada-17'), ('2', 'b1', 'Contacts', 'bob-17'), ('3', 'a3', 'Prospects', 'ada-18');
 INSERT INTO contacts_audit (id, parent_id, field_name, before_value_string, after_value_string) VALUES ('1', 'a1', 'last_name', 'ada-19', 'ada-20'), ('2', 'b1', 'last_name', 'bob-19', 'bob-20');
+-- An e-mail to both, with what it says, and a case and a document of both.
+INSERT INTO emails (id, name) VALUES ('mz', 'both-1'), ('my', 'both-2');
+INSERT INTO emails_text (email_id, description) VALUES ('mz', 'both-3');
+INSERT INTO emails_email_addr_rel (id, email_id, address_type, email_address_id) VALUES ('3', 'mz', 'to', 'ea'), ('4', 'mz', 'to', 'eb');
+INSERT INTO emails_beans (id, email_id, bean_id, bean_module) VALUES ('3', 'my', 'a1', 'Contacts'), ('4', 'my', 'b1', 'Contacts');
+INSERT INTO cases (id, name) VALUES ('cz', 'both-4');
+INSERT INTO contacts_cases (id, contact_id, case_id) VALUES ('3', 'a1', 'cz'), ('4', 'b1', 'cz');
+INSERT INTO documents (id, document_name) VALUES ('dz', 'both-5');
+INSERT INTO documents_contacts (id, document_id, contact_id) VALUES ('3', 'dz', 'a1'), ('4', 'dz', 'b1');
