@@ -25,7 +25,7 @@ type Preset struct {
 	About      string        `yaml:"about"`
 	PostgreSQL string        `yaml:"postgresql"` // how far it runs on PostgreSQL at all
 	Versions   string        `yaml:"versions"`
-	Sources    []string      `yaml:"sources"` // public files that say what its tables are
+	Sources    []string      `yaml:"sources"` // public files that were read for it
 	Schema     string        `yaml:"schema"`  // as the files spell it
 	Tables     []string      `yaml:"tables"`  // by which it is recognised
 	Files      []policy.File `yaml:"-"`

@@ -87,7 +87,7 @@ func runPresetShow(args []string, stdout, stderr io.Writer) int {
 	fmt.Fprintf(stdout, "# %s: %s\n# versions: %s\n# PostgreSQL: %s\n# tables by which it is recognised: %s\n",
 		p.Title, p.About, p.Versions, p.PostgreSQL, strings.Join(p.Tables, ", "))
 	for _, s := range p.Sources {
-		fmt.Fprintf(stdout, "# from: %s\n", s)
+		fmt.Fprintf(stdout, "# read for it: %s\n", s)
 	}
 	for _, f := range p.Files {
 		fmt.Fprintf(stdout, "\n# --- %s ---\n%s", f.Name, f.Text)
