@@ -111,9 +111,15 @@ func TestInventory(t *testing.T) {
 	}
 }
 
+// names are such as a schema may have, and a form may take for something else.
+const names = `CREATE TABLE crm."=cmd()" ("null" text, "true" text, "1e3" text, "2026-11-22" text, "a: b" text, "#" text, "- x" text, "it's ""so""" text,
+"line
+feed" text, "<script>" text, " " text, "Ünï` + "\u202e" + `code" text);
+`
+
 // What was written is read again, in both forms, and differs in nothing.
 func TestInventoryIsReadAgain(t *testing.T) {
-	v := inventoryOf(t, inventorySchema, inventoryPolicy)
+	v := inventoryOf(t, inventorySchema+names, inventoryPolicy)
 	var asYAML, asJSON bytes.Buffer
 	if err := v.YAML(&asYAML); err != nil {
 		t.Fatal(err)
@@ -129,6 +135,13 @@ func TestInventoryIsReadAgain(t *testing.T) {
 		if diff := cmp.Diff(v, *again); diff != "" {
 			t.Errorf("it is not what was written (-want +got):\n%s", diff)
 		}
+	}
+	var page bytes.Buffer
+	if err := v.Document().HTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(page.String(), "<script>") || strings.Contains(page.String(), "\u202e") {
+		t.Error("a name is taken for more than a name")
 	}
 	for _, bad := range []string{"", "schema: x", "- 1", "{", `{"schema": "pgveil.report.inventory/1", "tables": 1}`} {
 		if _, err := ParseInventory([]byte(bad)); err == nil {
@@ -177,7 +190,7 @@ func TestInventorySince(t *testing.T) {
 
 // A spreadsheet takes nothing in the file for a formula.
 func TestInventoryCSVHasNoFormula(t *testing.T) {
-	v := inventoryOf(t, inventorySchema, inventoryPolicy)
+	v := inventoryOf(t, inventorySchema+names, inventoryPolicy)
 	var b bytes.Buffer
 	if err := v.CSV(&b); err != nil {
 		t.Fatal(err)
