@@ -1,6 +1,7 @@
 package presets
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,10 +18,14 @@ type Fitted struct {
 	Dropped      []string // what the preset names and the database does not have
 	Unclassified []string // columns that the preset says nothing of, in tables that it knows
 	Unknown      []string // tables and views of the schema that it says nothing of
+
+	// Problems are what keeps the files from compiling: a column has another
+	// type than a mask is for. Then Unclassified and Unknown are not known.
+	Problems policy.Problems
 }
 
 // Fit gives the files of a policy for a database in whose schema the application
-// has its tables. They compile against its catalog.
+// has its tables. They compile against its catalog, or Problems say why not.
 func (p *Preset) Fit(cat *catalog.Snapshot, schema string) (*Fitted, error) {
 	f := &fitter{cat: cat, from: p.Schema + ".", to: quoted(schema) + ".", gone: map[string]bool{}, known: map[string]bool{}}
 	roots, err := f.roots(p.Files)
@@ -49,8 +54,11 @@ func (p *Preset) Fit(cat *catalog.Snapshot, schema string) (*Fitted, error) {
 		return nil, fmt.Errorf("preset %s: %w", p.Name, err)
 	}
 	set, err := policy.Compile(doc, cat)
-	if err != nil {
-		return nil, fmt.Errorf("preset %s does not fit this database: %w", p.Name, err)
+	switch {
+	case errors.As(err, &fitted.Problems):
+		return fitted, nil
+	case err != nil:
+		return nil, fmt.Errorf("preset %s: %w", p.Name, err)
 	}
 	fitted.look(set, cat, schema, f.known)
 	return fitted, nil

@@ -116,6 +116,22 @@ func TestFitsAnotherVersion(t *testing.T) {
 	}
 }
 
+// A column of another type than its mask is for keeps the files from compiling,
+// not from being written: somebody can mend them.
+func TestFitsOtherTypes(t *testing.T) {
+	p, err := Open("odoo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := p.Fit(parsed(t, strings.Replace(schemaText(t, p), "    amount_total numeric,", "    amount_total double precision,", 1)), "public")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Files) != 4 || len(f.Problems) != 1 || !strings.Contains(f.Problems.Error(), "aggregate(min 10) is not defined for double precision") {
+		t.Errorf("%d files, problems: %v", len(f.Files), f.Problems)
+	}
+}
+
 // A schema of another name, and of one that needs quotes.
 func TestFitsAnotherSchema(t *testing.T) {
 	each(t, func(t *testing.T, p *Preset) {

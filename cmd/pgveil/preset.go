@@ -232,10 +232,18 @@ func applyPreset(ctx context.Context, p *presets.Preset, d *presetDatabase, sche
 	presetNames(w, "left out, as this database does not have it", fitted.Dropped)
 	presetNames(w, "in no class, and so refused: columns that the preset does not know", fitted.Unclassified)
 	presetNames(w, "nobody reaches them: tables that the preset does not know", fitted.Unknown)
+	if len(fitted.Problems) > 0 {
+		fmt.Fprintf(w, "\nThe policy does not compile yet:\n%v\n", fitted.Problems)
+	}
 	fmt.Fprintf(w, "\nNext: read the files; put the columns above into classes; say who has which role. Then\n"+
 		"  pgveil check --policy %[1]s %[2]s\n  pgveil inventory --policy %[1]s %[2]s --format html --out inventory.html\n", out, d.again())
-	_, err = io.WriteString(stdout, w.String())
-	return err
+	if _, err := io.WriteString(stdout, w.String()); err != nil {
+		return err
+	}
+	if len(fitted.Problems) > 0 {
+		return errors.New("the files have to be mended by hand: columns are of other types than in the versions that the preset is for")
+	}
+	return nil
 }
 
 func presetNames(w io.Writer, what string, names []string) {
