@@ -15,6 +15,8 @@ func dsarVerbs() []verb {
 		{"holds", "list what is held", runDsarHolds},
 		{"batch", "open many requests from a file", runDsarBatch},
 		{"report", "how many requests there were, and how long they took", runDsarReport},
+		{"explain", "draw which tables hold rows of a kind of data subject", runDsarExplain},
+		{"suggest", "find references that nobody declared", runDsarSuggest},
 		{"export", "write all that is held on a data subject into a package", runDsarExport},
 		{"certificate", "check certificates of erasure, and show them", runDsarCertificate},
 		{"ledger", "check the ledger of erasures, and the database by it", runDsarLedger},
