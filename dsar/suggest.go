@@ -30,7 +30,7 @@ type Suggestion struct {
 // their types and by how many values of a sample are found where they would lead.
 // The most likely come first. It only reads; no column gives more than a sample.
 func Suggest(ctx context.Context, conn *pgx.Conn, set *policy.Set, cat *catalog.Snapshot) ([]Suggestion, error) {
-	s := &suggester{b: builder{cat: cat, set: set}, pages: map[uint32]float64{}}
+	s := &suggester{b: builder{cat: cat, set: set}, pages: map[uint32]float64{}, found: []Suggestion{}}
 	s.b.links = s.b.allLinks()
 	if err := s.goals(); err != nil {
 		return nil, err

@@ -303,9 +303,9 @@ func Paste(all []Suggestion, least float64) string {
 	}
 	slices.Sort(subjects)
 	for _, name := range subjects {
-		fmt.Fprintf(&b, "# subjects: %s: references:\n", name)
+		fmt.Fprintf(&b, "# references of subject %s:\n", name)
 		for _, s := range bySubject[name] {
-			fmt.Fprintf(&b, "# %.2f: %s\n- %s\n", s.Confidence, strings.Join(s.Evidence, "; "), s.Reference)
+			fmt.Fprintf(&b, "      # %.2f: %s\n      - %s\n", s.Confidence, strings.Join(s.Evidence, "; "), s.Reference)
 		}
 	}
 	return b.String()

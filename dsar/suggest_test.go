@@ -117,7 +117,7 @@ func TestPaste(t *testing.T) {
 		{Subject: "a", Reference: "{from: x.y.a}", Evidence: []string{"one"}, Confidence: 0.5},
 		{Subject: "b", Reference: "{from: x.y.w}", Confidence: 0.4},
 	}
-	want := "# subjects: a: references:\n# 0.50: one\n- {from: x.y.a}\n# subjects: b: references:\n# 0.90: one; two\n- {from: x.y.z}\n"
+	want := "# references of subject a:\n      # 0.50: one\n      - {from: x.y.a}\n# references of subject b:\n      # 0.90: one; two\n      - {from: x.y.z}\n"
 	if diff := cmp.Diff(want, Paste(all, 0.5)); diff != "" {
 		t.Error(diff)
 	}
