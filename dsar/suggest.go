@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -161,7 +162,7 @@ func (s *suggester) refers(r *catalog.Relation, column string) bool {
 func (s *suggester) column(ctx context.Context, r *catalog.Relation, c *catalog.Column) error {
 	for _, g := range s.all {
 		named := g.named(c.Name)
-		if g.column == c || !g.mayBe(c.Type) || !named && !s.alike(g, r, c) {
+		if g.own && g.relation == r || g.column == c || !g.mayBe(c.Type) || !named && !s.alike(g, r, c) {
 			continue
 		}
 		from := candidate{r, c, "", nil, "CAST(c." + quote(c.Name) + " AS text)"}
@@ -245,8 +246,12 @@ func (s *suggester) judge(from candidate, g goal, named bool, m overlap) {
 		}
 		confidence += 0.44 * m.share()
 	}
+	if deed(from.name()) {
+		confidence -= 0.3
+		evidence = append(evidence, "the name says who did something, not whose the row is: an erasure would take the row")
+	}
 	s.found = append(s.found, Suggestion{
 		Subject: g.subject, From: from.String(), To: g.relation.QualifiedName() + "." + g.column.Name,
-		Evidence: evidence, Confidence: float64(int(min(confidence, 0.99)*100+0.5)) / 100, Reference: from.reference(g, m.folded > m.found),
+		Evidence: evidence, Confidence: math.Round(min(confidence, 0.99)*100) / 100, Reference: from.reference(g, m.folded > m.found),
 	})
 }

@@ -13,6 +13,14 @@ var endings = []string{"id", "ids", "uuid", "uid", "guid", "key", "ref", "no", "
 // thing another refers to.
 var kinds = []string{"type", "kind", "class", "model", "table", "entity", "module"}
 
+// deeds are words of columns that name whoever did something with a row.
+var deeds = []string{"assigned", "assignee", "created", "creator", "updated", "modified", "changed", "deleted", "approved", "closed", "by"}
+
+// deed tells whether a column is called after what somebody did.
+func deed(column string) bool {
+	return slices.ContainsFunc(words(column), func(w string) bool { return slices.Contains(deeds, w) })
+}
+
 // words takes a name apart, at underscores and capitals, into words in lower case
 // and in the singular.
 func words(name string) []string {

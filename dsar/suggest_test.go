@@ -25,7 +25,7 @@ const withoutKeys = `
 	CREATE TABLE teams (customer_ids int[]);
 	CREATE TABLE linked (customer_id int REFERENCES customers);
 	CREATE TABLE strangers (customer_id int, parent_id int);
-	CREATE TABLE empty (billing_customer_id bigint);
+	CREATE TABLE empty (billing_customer_id bigint, created_by_customer_id int);
 	CREATE TABLE "Odd Names" ("Customer ID" int);
 	INSERT INTO customers SELECT i, ('00000000-0000-4000-8000-' || lpad(i::text, 12, '0'))::uuid, 'secret' || i || '@example.com', 1000 + i FROM generate_series(1, 300) i;
 	INSERT INTO orders SELECT 5000 + i, 1 + i % 300, i % 9, 'open' FROM generate_series(1, 1000) i;
@@ -89,6 +89,7 @@ func TestSuggest(t *testing.T) {
 			`0.89 {from: public.teams.customer_ids}`,
 			`0.83 {from: public.mails.to_email, to: email, ignore_case: true}`,
 			`0.45 {from: public.empty.billing_customer_id}`,
+			`0.25 {from: public.empty.created_by_customer_id}`,
 		},
 		{
 			`0.99 {from: public.notes.owner_id, where: {owner_type: [Order]}, to: public.orders.id}`,
