@@ -402,3 +402,38 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestAtOnce has goroutines share a ledger, and another one read the same file.
+func TestAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger")
+	one, _ := opened(t, path, key)
+	two, _ := opened(t, path, key)
+	var tasks sync.WaitGroup
+	for i, l := range []*erasures.Ledger{one, one, two, two} {
+		tasks.Go(func() {
+			for n := range 10 {
+				of := fmt.Sprintf("%d-%d", i, n)
+				begun, err := l.Intend(intention(int64(n+1), of, of+"@example.com"))
+				if err == nil {
+					_, err = l.Done(begun.Seq, erasures.Outcome{})
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	tasks.Wait()
+	for i := range 4 {
+		for n := range 10 {
+			for _, l := range []*erasures.Ledger{one, two} {
+				if erased, err := l.Erased("customer", fmt.Sprintf("%d-%d@example.com", i, n)); !erased || err != nil {
+					t.Errorf("%d-%d: %v, %v", i, n, erased, err)
+				}
+			}
+		}
+	}
+	if all, err := entries(path); err != nil || len(all) != 80 {
+		t.Errorf("%d entries, %v", len(all), err)
+	}
+}
