@@ -66,7 +66,6 @@ var (
 	dateShape  = regexp.MustCompile(`^(\d{4})-(\d\d)-(\d\d)([T ].*)?$|^(\d\d?)[./](\d\d?)[./](\d{4})$`)
 	pointShape = regexp.MustCompile(`^\(?-?\d{1,3}\.\d{4,}(,\s?-?\d{1,3}\.\d{4,}\)?)?$`)
 	agentShape = regexp.MustCompile(`^(Mozilla|Opera|Dalvik|okhttp|curl|PostmanRuntime)/\d|\b(iPhone|Android)\b.*\bVersion/`)
-	numberHead = regexp.MustCompile(`\d`)
 )
 
 // look tells what a value looks like. It keeps nothing of the value.
@@ -91,7 +90,7 @@ func lookChecked(text string, kinds recognise.Set, found *[signs]bool) {
 	found[isEmail] = kinds.Has(recognise.Email)
 	found[isCard] = kinds.Has(recognise.Card)
 	found[isIBAN] = kinds.Has(recognise.IBAN)
-	found[isSecret] = kinds&recognise.Secrets != 0 || hashShape.MatchString(text)
+	found[isSecret] = kinds&recognise.Secrets != 0 || strings.IndexByte("$psS{b", text[0]) >= 0 && hashShape.MatchString(text)
 	found[isNational] = kinds&recognise.NationalIDs != 0
 	digits, others := 0, 0
 	for _, r := range text {
@@ -102,8 +101,7 @@ func lookChecked(text string, kinds recognise.Set, found *[signs]bool) {
 			others++
 		}
 	}
-	dated := dateShape.MatchString(text)
-	found[isDigits] = others == 0 && digits >= 7 && digits <= 15 && !dated && !strings.Contains(text, "--")
+	found[isDigits] = others == 0 && digits >= 7 && digits <= 15 && !strings.Contains(text, "--") && !dateShape.MatchString(text)
 	found[isPhone] = found[isDigits] && kinds.Has(recognise.Phone) && digits >= 8 && written(text)
 }
 
@@ -119,22 +117,32 @@ func written(text string) bool {
 	}
 }
 
+// lookShaped compares a value with shapes, of which its length and its first byte
+// rule out most.
 func lookShaped(text string, found *[signs]bool) {
-	found[isMAC] = macShape.MatchString(text)
-	found[isAgent] = agentShape.MatchString(text)
-	found[isICD] = icdShape.MatchString(text)
-	found[isCoordinate] = pointShape.MatchString(text)
+	digit, n := text[0]-'0' < 10, len(text)
+	found[isMAC] = n == 17 && macShape.MatchString(text)
+	found[isAgent] = n > 8 && strings.IndexByte(text, '/') > 0 && agentShape.MatchString(text)
+	found[isICD] = n < 9 && text[0]-'A' < 26 && icdShape.MatchString(text)
+	found[isCoordinate] = n > 5 && (digit || text[0] == '-' || text[0] == '(') && pointShape.MatchString(text)
 	address, _, _ := strings.Cut(text, "/")
-	if a, err := netip.ParseAddr(address); err == nil {
-		found[isIP] = !a.Is4() || !numbersVersion(a.As4())
+	if n < 64 && (strings.Count(address, ".") == 3 && digit || strings.Count(address, ":") >= 2) {
+		if a, err := netip.ParseAddr(address); err == nil {
+			found[isIP] = !a.Is4() || !numbersVersion(a.As4())
+		}
 	}
-	if m := dateShape.FindStringSubmatch(text); m != nil {
-		found[isDate] = true
-		year := m[1] + m[7]
-		found[isBirth] = year >= "1915" && year <= "2019"
+	if digit && n >= 8 {
+		lookDate(text, found)
 	}
-	letters, digits := strings.ContainsFunc(text, unicode.IsLetter), numberHead.MatchString(text)
+	letters, digits := strings.ContainsFunc(text, unicode.IsLetter), strings.ContainsAny(text, "0123456789")
 	found[isCode] = letters && digits && !strings.ContainsAny(text, " @") || isHex(text)
+}
+
+func lookDate(text string, found *[signs]bool) {
+	if m := dateShape.FindStringSubmatch(text); m != nil {
+		year := m[1] + m[7]
+		found[isDate], found[isBirth] = true, year >= "1915" && year <= "2019"
+	}
 }
 
 // numbersVersion tells whether four parts are so small that they rather number a
@@ -199,7 +207,7 @@ var streetTails = []string{"strasse", "str", "weg", "allee", "gasse", "platz", "
 
 // street tells whether a text is a street with a number, or begins with one.
 func street(text string, lower []string) bool {
-	if !numberHead.MatchString(text) || len(lower) < 2 {
+	if !strings.ContainsAny(text, "0123456789") || len(lower) < 2 {
 		return false
 	}
 	for _, w := range lower {

@@ -28,7 +28,7 @@ const maxPhrase = 4
 // several phrases the longest counts, and of equally long ones the last: the
 // head of a compound stands there in most names.
 func named(column string) hint {
-	all := tokens(column)
+	all := phrased(column)
 	best, bestAt, bestLen := hint{}, 0, 0
 	for n := min(maxPhrase, len(all)); n > 0; n-- {
 		for at := len(all) - n; at >= 0; at-- {

@@ -3,9 +3,11 @@ package datamap
 import (
 	"embed"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
+	"unicode/utf8"
 )
 
 // wordFiles hold what columns and tables are called and what values are made of,
@@ -36,7 +38,7 @@ var words = sync.OnceValue(func() *lexicon {
 		if !known(Class(class)) {
 			panic(fmt.Sprintf("words/columns.txt: no class %q", class))
 		}
-		l.phrases[joined(tokens(phrase))] = called{Class(class), strength == "strong"}
+		l.phrases[joined(phrased(phrase))] = called{Class(class), strength == "strong"}
 	})
 	l.context, l.tables, l.values = sets("context"), sets("tables"), sets("values")
 	return l
@@ -74,34 +76,57 @@ func sets(file string) map[string]map[string]bool {
 // anything that is no letter or digit, and where a capital begins a word.
 func tokens(name string) []string {
 	var found []string
-	var word []rune
-	end := func() {
-		if len(word) > 0 {
-			found = append(found, fold(string(word)))
-			word = nil
+	begin, last := -1, rune(0) // where the word began, and what was before
+	for i, r := range name {
+		part := unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
+		if begin >= 0 && (!part || begins(last, r, name[i:])) {
+			found = append(found, fold(name[begin:i]))
+			begin = -1
 		}
-	}
-	runes := []rune(name)
-	for i, r := range runes {
-		switch {
-		case !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r):
-			end()
-			continue
-		case i > 0 && unicode.IsUpper(r) && (unicode.IsLower(runes[i-1]) || i+1 < len(runes) && unicode.IsUpper(runes[i-1]) && unicode.IsLower(runes[i+1])):
-			end()
-		case i > 0 && len(word) > 0 && unicode.IsDigit(r) != unicode.IsDigit(runes[i-1]):
-			end()
+		if part && begin < 0 {
+			begin = i
 		}
-		word = append(word, r)
+		last = r
 	}
-	end()
+	if begin >= 0 {
+		found = append(found, fold(name[begin:]))
+	}
 	return found
 }
+
+// begins tells whether a word begins with r, the first of rest, behind last: in
+// firstName, in URLPath, in line2.
+func begins(last, r rune, rest string) bool {
+	if unicode.IsDigit(r) != unicode.IsDigit(last) {
+		return true
+	}
+	if !unicode.IsUpper(r) {
+		return false
+	}
+	next, _ := utf8.DecodeRuneInString(rest[utf8.RuneLen(r):])
+	return unicode.IsLower(last) || unicode.IsUpper(last) && unicode.IsLower(next)
+}
+
+// phrased are the words of a name but for those that tie others together: what is
+// called numero_securite_sociale here is numero_de_securite_sociale there.
+func phrased(name string) []string {
+	all := tokens(name)
+	kept := slices.DeleteFunc(slices.Clone(all), func(t string) bool { return slices.Contains(ties, t) })
+	if len(kept) == 0 {
+		return all
+	}
+	return kept
+}
+
+var ties = []string{"de", "da", "do", "di", "del", "della", "du", "des", "of", "the", "la", "le"}
 
 func joined(tokens []string) string { return strings.Join(tokens, "") }
 
 // fold takes accents off and makes letters small.
 func fold(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
+		return strings.ToLower(s)
+	}
 	return accents.Replace(strings.ToLower(s))
 }
 
