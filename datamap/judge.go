@@ -298,7 +298,7 @@ func (j *judge) byText() {
 	}
 	f := p.share(isText)
 	weight := 0.15
-	if j.table.personal {
+	if j.table.personal && !j.hint.neutral {
 		weight = 0.55
 	}
 	j.add(FreeText, j.sure(weight)*math.Sqrt(f), "%d of %d samples are sentences", p.signs[isText], p.values)

@@ -251,6 +251,9 @@ func lookPerson(words, lower []string, found *[signs]bool) {
 			continue
 		}
 		others++
+		if len(words) == 1 && lexiconValues("common")[w] {
+			continue // it is a name where another stands beside it
+		}
 		if lexiconValues("first")[w] {
 			first++
 		} else if lexiconValues("last")[w] {
@@ -259,7 +262,7 @@ func lookPerson(words, lower []string, found *[signs]bool) {
 	}
 	found[isOneName] = others == 1
 	found[isFirst] = first > 0
-	found[isLast] = last > 0 || anyOf("last", lower)
+	found[isLast] = last > 0 || len(words) > 1 && anyOf("last", lower)
 	found[isPerson] = len(words) >= 2 && first > 0 && !anyOf("company", lower)
 }
 

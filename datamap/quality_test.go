@@ -51,7 +51,7 @@ type bound struct{ precision, recall, class, personal float64 }
 func TestQuality(t *testing.T) {
 	for half, want := range map[string]bound{
 		"tune": {precision: 0.99, recall: 0.98, class: 0.9, personal: 0.98},
-		"held": {precision: 0.96, recall: 0.92, personal: 0.92},
+		"held": {precision: 0.95, recall: 0.92, personal: 0.92},
 	} {
 		t.Run(half, func(t *testing.T) {
 			conn, columns := load(t, half)
