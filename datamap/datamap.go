@@ -185,7 +185,7 @@ func (j *judge) decide(refers bool) Column {
 		c.Class, c.Confidence = Undecided, confidence
 	case j.form.harmless(), refers && j.form == formText:
 		c.Class, c.Confidence = Open, open
-	case j.p != nil && j.p.values >= few && j.form != formBytes && j.form != formUnknown:
+	case j.p != nil && j.p.values >= few && j.form.settled():
 		c.Class, c.Confidence = Open, open
 	}
 	return c

@@ -86,6 +86,10 @@ func (f form) holds(c Class) bool {
 	}
 }
 
+// settled tells whether samples of a form say what the next value is like: a JSON
+// document may have other keys tomorrow, and of bytes hardly any can be read.
+func (f form) settled() bool { return f != formJSON && f != formBytes && f != formUnknown }
+
 // harmless tells whether a form is open when nothing says what it holds.
 func (f form) harmless() bool {
 	switch f {
