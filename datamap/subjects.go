@@ -21,16 +21,14 @@ type Subject struct {
 	relation *catalog.Relation
 }
 
-// Reference is a column that seems to hold a subject's key without a foreign key
-// that says so.
+// Reference is a column that seems to hold what a subject is known by, without a
+// foreign key that says so.
 type Reference struct {
 	Subject    string  `json:"subject"`
-	Table      string  `json:"table"`
-	Column     string  `json:"column"`
+	From       string  `json:"from"` // schema.table.column
+	Item       string  `json:"item"` // for the policy: an item of the subject's references
 	Confidence float64 `json:"confidence"`
 	Why        string  `json:"why"`
-
-	relation *catalog.Relation
 }
 
 // subjects proposes tables of persons.
@@ -169,6 +167,9 @@ func singular(table string) string {
 // keyWords end the names of columns that refer to a row elsewhere.
 var keyWords = []string{"id", "key", "ref", "no", "nr", "num", "number", "uuid", "fk", "code", "pk"}
 
+// calledAfter is how surely a column refers to what it is called after.
+const calledAfter = 0.7
+
 // references proposes references to subjects by the names and types of columns.
 func (m *Map) references() (found []Reference) {
 	for i := range m.Subjects {
@@ -183,7 +184,9 @@ func (m *Map) references() (found []Reference) {
 				if t.refers(c.Name) || !sameKey(column.Type, key.Type) || !callsKey(c.Name, s) {
 					continue
 				}
-				found = append(found, Reference{s.Name, t.Name, c.Name, 0.7, fmt.Sprintf("it is called after %s and has the type of its key", s.Table), t.Relation})
+				found = append(found, Reference{
+					s.Name, t.Name + "." + c.Name, "{from: " + scalar(m.path(t, c)) + "}", calledAfter, fmt.Sprintf("it is called after %s and has the type of its key", s.Table),
+				})
 			}
 		}
 	}

@@ -157,15 +157,25 @@ func (m *Map) subjectsFile() string {
 	return b.String()
 }
 
+// referencesOf writes the references to a subject. An erasure follows them: those
+// that are not certain are in comments.
 func (m *Map) referencesOf(b *strings.Builder, subject string) {
-	head := "    references: # no foreign key says so\n"
+	var sure, unsure strings.Builder
 	for _, r := range m.References {
-		if r.Subject != subject {
-			continue
+		line := fmt.Sprintf("- %s # %.2f: %s\n", r.Item, r.Confidence, comment(r.Why))
+		switch {
+		case r.Subject != subject:
+		case r.Confidence >= certain:
+			sure.WriteString("      " + line)
+		default:
+			unsure.WriteString("    #   " + line)
 		}
-		column := name(r.relation.Schema) + "." + name(r.relation.Name) + "." + name(r.Column)
-		fmt.Fprintf(b, "%s      - from: %s # %.2f: %s\n", head, scalar(column), r.Confidence, comment(r.Why))
-		head = ""
+	}
+	if sure.Len() > 0 {
+		b.WriteString("    references: # no foreign key says so\n" + sure.String())
+	}
+	if unsure.Len() > 0 {
+		b.WriteString("    # To be decided: references, which an erasure would follow.\n" + unsure.String())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,6 +19,7 @@ import (
 	"github.com/pgveil/pgveil/catalog/pgload"
 	"github.com/pgveil/pgveil/config"
 	"github.com/pgveil/pgveil/datamap"
+	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/policy"
 )
 
@@ -140,8 +142,10 @@ func (s *scanning) scan(ctx context.Context) (m *datamap.Map, cat *catalog.Snaps
 		if cat, err = pgload.Load(ctx, conn); err != nil {
 			return err
 		}
-		m, err = datamap.Scan(ctx, conn, cat, s.options)
-		return err
+		if m, err = datamap.Scan(ctx, conn, cat, s.options); err != nil || s.diff || len(m.Unread) > 0 {
+			return err
+		}
+		return s.refer(ctx, conn, m, cat)
 	}
 	s.options.Progress = s.progress()
 	switch {
@@ -170,6 +174,39 @@ func (s *scanning) scan(ctx context.Context) (m *datamap.Map, cat *catalog.Snaps
 		})
 		return m, cat, err
 	}
+}
+
+// refer has the values of columns compared with what subjects are known by, in the
+// place of what their names alone say.
+func (s *scanning) refer(ctx context.Context, conn *pgx.Conn, m *datamap.Map, cat *catalog.Snapshot) error {
+	m.References = nil
+	set, err := proposed(m, cat)
+	if err != nil || len(set.Subjects()) == 0 {
+		return err
+	}
+	if _, err := conn.Exec(ctx, fmt.Sprintf("SET statement_timeout = %d", s.options.Timeout.Milliseconds())); err != nil {
+		return err
+	}
+	all, err := dsar.Suggest(ctx, conn, set, cat)
+	for _, found := range all {
+		m.References = append(m.References, datamap.Reference{
+			Subject: found.Subject, From: found.From, Item: found.Reference, Confidence: found.Confidence, Why: strings.Join(found.Evidence, "; "),
+		})
+	}
+	return err
+}
+
+// proposed compiles the proposed policy, as serve would.
+func proposed(m *datamap.Map, cat *catalog.Snapshot) (*policy.Set, error) {
+	doc, err := policy.Parse(m.Policy()...)
+	if err != nil {
+		return nil, fmt.Errorf("the proposed policy cannot be read: %w", err)
+	}
+	set, err := policy.Compile(doc, cat)
+	if err != nil {
+		return nil, fmt.Errorf("the proposed policy does not fit the schema: %w", err)
+	}
+	return set, nil
 }
 
 // progress tells now and then how far a scan is.
@@ -216,18 +253,13 @@ func (s *scanning) accepted(d *datamap.Difference) bool {
 // write puts the proposed policy into a directory, over no file that is there.
 // It is read and compiled first, as serve would.
 func (s *scanning) write(m *datamap.Map, cat *catalog.Snapshot) error {
-	files := m.Policy()
-	doc, err := policy.Parse(files...)
-	if err == nil {
-		_, err = policy.Compile(doc, cat)
-	}
-	if err != nil {
-		return fmt.Errorf("the proposed policy does not fit the schema: %w", err)
+	if _, err := proposed(m, cat); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(s.out, 0o755); err != nil {
 		return err
 	}
-	for _, f := range files {
+	for _, f := range m.Policy() {
 		if err := writeNew(filepath.Join(s.out, f.Name), []byte(f.Text), 0o644); err != nil {
 			return fmt.Errorf("writing the policy: %w", err)
 		}

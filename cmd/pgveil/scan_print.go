@@ -41,7 +41,7 @@ func (s *scanning) print(m *datamap.Map) error {
 		fmt.Fprintf(&b, "subject %s: %s by %s, %.2f: %s\n", x.Name, printable(x.Table), printable(x.Key), x.Confidence, strings.Join(x.Why, "; "))
 	}
 	for _, r := range m.References {
-		fmt.Fprintf(&b, "reference to %s: %s.%s, %.2f: %s\n", r.Subject, printable(r.Table), printable(r.Column), r.Confidence, r.Why)
+		fmt.Fprintf(&b, "reference to %s: %s, %.2f: %s\n", r.Subject, printable(r.From), r.Confidence, r.Why)
 	}
 	fmt.Fprintf(&b, "%d columns of %d tables: %d open, %d undecided, %d in some other class\n",
 		columns, len(m.Tables), counts[string(datamap.Open)], counts[undecided], columns-counts[string(datamap.Open)]-counts[undecided])

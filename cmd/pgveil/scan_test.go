@@ -60,3 +60,30 @@ func TestScanStatus(t *testing.T) {
 		})
 	}
 }
+
+// References that values bear out are in the proposed policy; those that names
+// alone suggest are in its comments.
+func TestScanReferences(t *testing.T) {
+	server := newServerOf(t, "")
+	admin := pgtest.Connect(t, server.DSN("postgres", pgserver.Superuser))
+	if _, err := admin.Exec(t.Context(), `CREATE TABLE customers (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), first_name text, email text); CREATE TABLE "Odd: 'Visits'" (no int, "customer #" uuid); CREATE TABLE empty (customer_id uuid);
+		INSERT INTO customers (first_name, email) SELECT 'Anna', 'a' || i || '@example.com' FROM generate_series(1, 50) i; INSERT INTO "Odd: 'Visits'" SELECT 1, id FROM customers`); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "policy")
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"scan", "--dsn", server.DSN("postgres", pgserver.Superuser), "--out", out}, &stdout, &stderr); code != 0 {
+		t.Fatalf("status %d: %s", code, &stderr)
+	}
+	text, err := os.ReadFile(filepath.Join(out, "subjects.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sure, unsure, _ := strings.Cut(string(text), "# To be decided")
+	if !strings.Contains(sure, `customer #`) || !strings.Contains(sure, "\n    references:") {
+		t.Errorf("the reference with values is not there:\n%s", text)
+	}
+	if !strings.Contains(unsure, "public.empty.customer_id") {
+		t.Errorf("the reference without values is not in the comments:\n%s", text)
+	}
+}
