@@ -87,7 +87,7 @@ func mapped(r *catalog.Relation) bool {
 }
 
 func newTable(r *catalog.Relation, cat *catalog.Snapshot) *Table {
-	t := &Table{Relation: r, Name: r.QualifiedName(), Rows: -1, standing: standing{name: r.Name}}
+	t := &Table{Relation: r, Name: r.QualifiedName(), Rows: -1}
 	_, called := personTable(r.Name)
 	var named, reached int
 	for i := range r.Columns {

@@ -59,6 +59,21 @@ func (m *Map) Diff(doc *policy.Document, cat *catalog.Snapshot) ([]Difference, e
 
 const order = string(Misfit + " " + Contradicts + " " + Unclassified)
 
+// Agreement tells of how many columns a policy and the map agree whether they are
+// open. What the policy has in no class, and what nobody decided, is not.
+func (m *Map) Agreement(doc *policy.Document, cat *catalog.Snapshot) (same, of int) {
+	classes := policy.Classify(doc, cat)
+	for _, t := range m.Tables {
+		for _, c := range t.Columns {
+			of++
+			if (c.Class == Open) == (classes.Class(t.Relation, c.Name) == string(Open)) {
+				same++
+			}
+		}
+	}
+	return same, of
+}
+
 // misfits gives what is wrong with a policy for a catalog.
 func misfits(doc *policy.Document, cat *catalog.Snapshot) (found []Difference, err error) {
 	_, err = policy.Compile(doc, cat)

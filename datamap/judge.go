@@ -40,7 +40,6 @@ type judge struct {
 
 // standing is what a table is, as far as its columns' classes depend on it.
 type standing struct {
-	name     string
 	persons  bool // called as a table of persons is
 	personal bool // of persons, or beside what is about them
 }

@@ -13,16 +13,14 @@ import (
 // profile is what the sampled values of one column have in common. It holds
 // counts, and keys of JSON objects, and no value.
 type profile struct {
-	rows    int // sampled
-	nulls   int
-	large   int // left out, for they are too large to be read
-	values  int // looked at: elements of arrays count one by one
-	letters int // values with a letter
-	signs   [signs]int
-	kinds   map[recognise.Kind]int // of whole values
-	inside  map[recognise.Kind]int // within texts
-	texts   int                    // texts that somebody's first name is in, or that something was found in
-	bytes   int
+	rows   int // sampled
+	nulls  int
+	large  int // left out, for they are too large to be read
+	values int // looked at: elements of arrays count one by one
+	signs  [signs]int
+	kinds  map[recognise.Kind]int // of whole values
+	inside map[recognise.Kind]int // within texts
+	texts  int                    // texts that somebody's first name is in, or that something was found in
 
 	distinct map[uint64]struct{}
 	seed     maphash.Seed
@@ -72,7 +70,6 @@ func (p *profile) one(value []byte) {
 		return
 	}
 	p.values++
-	p.bytes += len(value)
 	if len(p.distinct) < maxDistinct {
 		p.distinct[maphash.Bytes(p.seed, value)] = struct{}{}
 	}
@@ -89,15 +86,10 @@ func (p *profile) one(value []byte) {
 	for _, k := range kinds.Kinds() {
 		p.kinds[k]++
 	}
-	if bytes.ContainsFunc(value, isLetterRune) {
-		p.letters++
-	}
 	if found[isText] {
 		p.text(value)
 	}
 }
-
-func isLetterRune(r rune) bool { return r|0x20 >= 'a' && r|0x20 <= 'z' || r >= 0xc0 }
 
 // inText finds what is worth finding within a text.
 var inText = recognise.New(recognise.All)
