@@ -87,3 +87,21 @@ func TestScanReferences(t *testing.T) {
 		t.Errorf("the reference without values is not in the comments:\n%s", text)
 	}
 }
+
+// A scan by the configuration reads as pgveil's own login, and compares with the
+// policy that is served.
+func TestScanOwn(t *testing.T) {
+	_, s, shop := newLeaky(t)
+	s.verb(t, scanError, "scan", "--diff")
+	if _, err := shop.Exec(t.Context(), "GRANT pg_read_all_data TO pgveil"); err != nil {
+		t.Fatal(err)
+	}
+	s.verb(t, scanNothing, "scan", "--diff", "--accept", "public.people.name")
+	if _, err := shop.Exec(t.Context(), "ALTER TABLE public.people ADD COLUMN email text; UPDATE public.people SET email = 'ada@example.com'"); err != nil {
+		t.Fatal(err)
+	}
+	if says := s.verb(t, scanDifferent, "scan", "--diff"); !strings.Contains(says, "public.people.email is open in the policy, but seems to hold email") {
+		t.Errorf("the scan says %q", says)
+	}
+	s.verb(t, scanNothing, "scan", "--out", filepath.Join(s.dir, "proposed"))
+}
