@@ -11,7 +11,7 @@ import (
 func TestDsarBatch(t *testing.T) {
 	o := newOffice(t, "dsar: {workers: 0}\n")
 	o.put(t, "tonight.csv", "\ufeffWhat,subject,key,by,verified_by,channel,reference,purpose,reason,received\n"+
-		"erasure,member,1,,account,portal,T-1,,,2026-11-01\n"+
+		"erasure,member,3,,account,portal,T-1,,,2026-11-01\n"+
 		"access,member,cat@example.org,email,contact,portal,T-2,,,\n"+
 		"restriction,member,3,,contact,portal,T-3,,contested,\n"+
 		"access,member,99,,contact,portal,T-4,,,\n"+ // nobody
