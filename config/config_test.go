@@ -111,6 +111,10 @@ func TestLoadTellsEveryProblem(t *testing.T) {
 		{"codes behind passwords that nobody sees", strings.Replace(good, "method: scram", "method: scram, appended_code: true", 1), []string{"auth.appended_code: only passthrough"}},
 		{"tokens in clear", good + "api: {listen: \"10.0.0.1:6480\", tokens_file: tokens}\n", []string{"api.listen: 10.0.0.1:6480 is not on the loopback"}},
 		{"tokens in clear, everywhere", good + "api: {listen: \":6480\", tokens_file: tokens}\n", []string{"api.listen: :6480 is not on the loopback"}},
+		{"certificates in clear", good + "api: {listen: \"127.0.0.1:6480\", client_ca: x}\n", []string{"api.client_ca: has no meaning without api.cert"}},
+		{"certificates of nobody", good + "api: {listen: \"127.0.0.1:6480\", cert: x, key: x, client_ca: x, cert_users: }\n", []string{"api.cert_users: is empty"}},
+		{"certificates that nobody signs", good + "api: {listen: \"127.0.0.1:6480\", tokens_file: x, crl: x, cert_users: [{match: \"nn:x\"}]}\n",
+			[]string{"api.crl: has no meaning", "api.cert_users: has no meaning", "api.cert_users[0].match", "api.cert_users[0].user: is missing"}},
 		{"an api for nobody", good + "api: {listen: \"127.0.0.1:6480\", cert: x}\n", []string{"api.tokens_file: is missing", "api.cert: and api.key go together"}},
 		{"a negative limit", strings.Replace(good, "10s", "-10s", 1), []string{"limits: must be positive"}},
 	} {

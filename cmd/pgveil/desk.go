@@ -189,7 +189,8 @@ func (d *desk) logged(ctx context.Context, record audit.Record, f func() (int64,
 	} else if err != nil {
 		outcome.Message = "failed"
 	}
-	err = errors.Join(err, d.append(context.WithoutCancel(ctx), outcome))
+	_, logged := d.process.audit.Append(&outcome) // durable when the log is closed
+	err = errors.Join(err, logged)
 	if time.Since(d.since) > logHold {
 		err = errors.Join(err, d.closeLog())
 	}
