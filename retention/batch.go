@@ -77,16 +77,15 @@ func (w *runner) lockRows(ctx context.Context, tx pgx.Tx, r *rule) (rows places,
 	if err := state.LockHolds(ctx, tx); err != nil {
 		return rows, 0, err
 	}
-	var holds bool
-	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pgveil.holds AS h WHERE "+state.HoldsInForce+")").Scan(&holds); err != nil {
+	if err := r.look(ctx, tx); err != nil {
 		return rows, 0, err
 	}
 	free := []string{r.todo()}
 	if awaited := r.awaited(); awaited != "false" {
 		free = append(free, "NOT "+awaited)
 	}
-	if holds {
-		free = append(free, "NOT "+r.held())
+	if held := r.held(); held != "false" {
+		free = append(free, "NOT "+held)
 	}
 	order := ""
 	if r.After != "" {

@@ -98,6 +98,9 @@ func (r *rule) plan(ctx context.Context, tx pgx.Tx, now time.Time, able Able) (R
 	if err := r.at(ctx, tx, now); err != nil {
 		return p, err
 	}
+	if err := r.look(ctx, tx); err != nil {
+		return p, err
+	}
 	p.Before = r.cut.moment
 	obstacles, err := r.obstacles(ctx, tx)
 	if err != nil {

@@ -26,6 +26,7 @@ type rule struct {
 	hangs  []*hang
 	tables []*catalog.Relation // its own, and those of the rows that go with its rows
 	cut    cut
+	unheld bool // there are no holds in force
 }
 
 // cut is the moment before which a rule's rows are due.
@@ -121,6 +122,12 @@ func (r *rule) past(rel *catalog.Relation, column, alias string) string {
 		compare, than = "<", literal(r.cut.behind)+"::pg_catalog.timestamp::pg_catalog.date"
 	}
 	return fmt.Sprintf("(%s OPERATOR(pg_catalog.%s) %s AND %[1]s OPERATOR(pg_catalog.>) '-infinity')", name, compare, than)
+}
+
+// look sees whether there are holds at all: most often there are none, and no row
+// need be asked whose it is.
+func (r *rule) look(ctx context.Context, tx pgx.Tx) error {
+	return tx.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM pgveil.holds AS h WHERE "+state.HoldsInForce+")").Scan(&r.unheld)
 }
 
 // due is the condition that a row's time is over.
@@ -229,6 +236,9 @@ func (r *rule) consents(s policy.Subject, key string) (ended, stands string) {
 // held is the condition that a hold in force keeps a row, or one that would go or
 // change with it.
 func (r *rule) held() string {
+	if r.unheld {
+		return "false"
+	}
 	if r.Subject != "" {
 		return r.subjectHeld()
 	}

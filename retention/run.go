@@ -279,11 +279,9 @@ const numbers = 1_000_000_000
 
 // subjects erases the subjects of a rule that are due, one by one.
 func (w *runner) subjects(ctx context.Context, r *rule, result *RuleResult) error {
-	key := "CAST(" + row + "." + ident(r.subject().Key) + " AS pg_catalog.text)"
-	sql := fmt.Sprintf(`SELECT %s FROM %s WHERE %s AND NOT %s AND %[1]s COLLATE "C" > $1 ORDER BY %[1]s COLLATE "C" LIMIT $2`, key, from(r.Relation, row), r.todo(), r.held())
 	var errs []error
 	for last := ""; ctx.Err() == nil; {
-		keys, err := w.keys(ctx, sql, last)
+		keys, err := w.keys(ctx, r, last)
 		if err != nil || len(keys) == 0 {
 			return errors.Join(append(errs, err)...)
 		}
@@ -318,11 +316,17 @@ func (w *runner) number() int64 {
 	return -(w.run*numbers + w.erasures)
 }
 
-func (w *runner) keys(ctx context.Context, sql, last string) (keys []string, err error) {
+// keys gives the keys of subjects that are due, as text, after the last.
+func (w *runner) keys(ctx context.Context, r *rule, last string) (keys []string, err error) {
 	err = pgx.BeginTxFunc(ctx, w.conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, settings); err != nil {
 			return err
 		}
+		if err := r.look(ctx, tx); err != nil {
+			return err
+		}
+		key := "CAST(" + row + "." + ident(r.subject().Key) + " AS pg_catalog.text)"
+		sql := fmt.Sprintf(`SELECT %s FROM %s WHERE %s AND NOT %s AND %[1]s COLLATE "C" > $1 ORDER BY %[1]s COLLATE "C" LIMIT $2`, key, from(r.Relation, row), r.todo(), r.held())
 		rows, err := tx.Query(ctx, sql, last, w.Batch)
 		if err != nil {
 			return err
