@@ -200,7 +200,7 @@ func (g *Graph) timeLimits() []TimeLimit {
 	list := []TimeLimit{}
 	for _, r := range g.set.Retention() {
 		if g.tableOf(r.Relation) != nil {
-			list = append(list, TimeLimit{Table: r.Relation.QualifiedName(), Keep: r.Keep.String(), After: r.After, Then: r.Then})
+			list = append(list, TimeLimit{Table: r.Relation.QualifiedName(), Keep: r.Keep.String(), After: r.Since(), Then: r.Then})
 		}
 	}
 	for _, h := range g.Subject.Erase {

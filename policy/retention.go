@@ -58,6 +58,25 @@ func (t Retention) String() string {
 	return b.String()
 }
 
+// Since says from when on the time counts: a column, or the end of a consent.
+func (t Retention) Since() string {
+	if t.Purpose != "" {
+		return "consent to " + t.Purpose + " was withdrawn"
+	}
+	return t.After
+}
+
+// Takes tells whether a rule takes rows of a table: it is its own, or one whose rows
+// go with others, or one with rows of some kinds of subject that go as wholes.
+func (t Retention) Takes(table string, kinds []string) bool {
+	for _, r := range append([]*catalog.Relation{t.Relation}, t.With...) {
+		if r.QualifiedName() == table {
+			return true
+		}
+	}
+	return t.Subject != "" && slices.Contains(kinds, t.Subject)
+}
+
 // retention is a Retention as it is written.
 type retention struct {
 	on, with []pattern

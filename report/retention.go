@@ -121,19 +121,6 @@ func (m *Minimiser) Retention() Retention {
 // tableOf gives the table of a column's full name.
 func tableOf(column string) string { return column[:strings.LastIndexByte(column, '.')] }
 
-// ruled tells whether a rule takes rows of a table: by its name, as what goes with
-// others, or as rows of subjects that go as wholes.
-func (m *Minimiser) ruled(table string, kinds []string) bool {
-	return slices.ContainsFunc(m.set.Retention(), func(t policy.Retention) bool {
-		for _, r := range t.With {
-			if r.QualifiedName() == table {
-				return true
-			}
-		}
-		return t.Relation.QualifiedName() == table || t.Subject != "" && slices.Contains(kinds, t.Subject)
-	})
-}
-
 // unruled lists the tables with personal data that no rule speaks of.
 func (m *Minimiser) unruled() []UnruledTable {
 	kinds := m.set.Processing().Kinds
@@ -148,7 +135,7 @@ func (m *Minimiser) unruled() []UnruledTable {
 	}
 	found := []UnruledTable{}
 	for _, table := range slices.Sorted(maps.Keys(classes)) {
-		if !m.ruled(table, kinds[table]) && m.set.Stores(table) {
+		if !ruled(m.set, table, kinds[table]) && m.set.Stores(table) {
 			found = append(found, UnruledTable{table, append([]string{}, kinds[table]...), slices.Sorted(slices.Values(classes[table]))})
 		}
 	}

@@ -213,7 +213,7 @@ func (g *Registrar) ROPA() ROPA {
 		return cmp.Or(cmp.Compare(b.Statements, a.Statements), cmp.Compare(a.Login, b.Login), cmp.Compare(a.Application, b.Application))
 	})
 	for _, t := range g.set.Retention() {
-		r.Erasure = append(r.Erasure, Erasure{t.Relation.QualifiedName(), t.Keep.String(), t.After, t.Then})
+		r.Erasure = append(r.Erasure, Erasure{t.Relation.QualifiedName(), t.Keep.String(), t.Since(), t.Then})
 	}
 	if len(g.timeline) > 0 {
 		for i := range slices.Max(slices.Collect(maps.Keys(g.timeline))) + 1 {

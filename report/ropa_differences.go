@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pgveil/pgveil/policy"
@@ -88,14 +89,19 @@ func activityClasses(a *Purpose) []PurposeClass {
 // retention speaks of.
 func (g *Registrar) unlimited() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(g.declared.Kinds)), func(table string) bool {
-		return slices.ContainsFunc(g.set.Retention(), func(t policy.Retention) bool { return t.Relation.QualifiedName() == table })
+		return ruled(g.set, table, g.declared.Kinds[table])
 	})
+}
+
+// ruled tells whether a retention rule takes rows of a table.
+func ruled(set *policy.Set, table string, kinds []string) bool {
+	return slices.ContainsFunc(set.Retention(), func(t policy.Retention) bool { return t.Takes(table, kinds) })
 }
 
 func (g *Registrar) notes() []string {
 	notes := []string{
 		"declared is what the policy allows: a purpose, with the classes that its rules show to roles that serve it; observed is what statements named that were not refused",
-		"retention is what the policy declares; that rows are erased by then is not shown here",
+		"retention is what the policy declares; whether rows are gone by then, pgveil retention report says",
 	}
 	if len(g.purposes.m) == 0 {
 		notes = append(notes, "the log has no statement on classified columns in the period: nothing was observed")
@@ -252,7 +258,7 @@ func (r *ROPA) recipientSection(w words) Section {
 func (r *ROPA) limitSection() Section {
 	var rows [][]string
 	for _, e := range r.Erasure {
-		rows = append(rows, []string{e.Table, e.Keep + " after " + e.After, e.Then})
+		rows = append(rows, []string{e.Table, strings.TrimSpace(e.Keep + " after " + e.After), e.Then})
 	}
 	s := section("(f), (g) Time limits for erasure, and security measures", table("Time limits, as the policy declares them", []string{"Table", "Kept", "Then"}, rows))
 	if len(r.Org.Erasure) > 0 {

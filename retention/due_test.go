@@ -122,3 +122,38 @@ func TestLockedRows(t *testing.T) {
 		t.Errorf("after it was changed: %+v", r)
 	}
 }
+
+// TestHoldsByOtherReferences has holds over subjects whom rows name in other ways than
+// by a foreign key.
+func TestHoldsByOtherReferences(t *testing.T) {
+	s := newSite(t, crm+`
+		CREATE TABLE crm.notes (id int PRIMARY KEY, owner_type text, owner_id int, at date);
+		CREATE TABLE crm.events (id int PRIMARY KEY, payload jsonb, at date);
+		CREATE TABLE crm.links (event_id int REFERENCES crm.events ON DELETE CASCADE, order_no text);
+		CREATE TABLE crm.orders (no text PRIMARY KEY, customer_id int REFERENCES crm.customers);
+		INSERT INTO crm.notes VALUES (1, 'customer', 3, '2000-01-01'), (2, 'company', 3, '2000-01-01'), (3, 'customer', 4, '2000-01-01');
+		INSERT INTO crm.events VALUES (1, '{"customer": {"id": 3}}', '2000-01-01'), (2, '{"customer": {"id": 4}}', '2000-01-01'), (3, '[]', '2000-01-01');
+		INSERT INTO crm.orders VALUES ('A', 3), ('B', 4);
+		INSERT INTO crm.links VALUES (2, 'B'), (3, 'A')`, `
+subjects:
+  customer:
+    table: crm.customers
+    key: id
+    references:
+      - {from: crm.notes.owner_id, where: {owner_type: customer}}
+      - {from: crm.events.payload, path: customer.id}
+      - {from: crm.links.order_no, to: crm.orders.no}
+retention:
+  - {on: [crm.notes, crm.events], keep: 1y, after: at, then: delete}
+`)
+	s.exec(t, "INSERT INTO pgveil.holds (kind, key, relation, matter, made_by, ends_at) VALUES ('customer', '3', '', 'case', 'olga', 'infinity')")
+	for _, p := range s.plan(t).Rules {
+		if len(p.Refused) > 0 {
+			t.Errorf("%s is refused: %q", p.Rule, p.Refused)
+		}
+	}
+	s.run(t)
+	if got := s.ids(t, "SELECT id FROM crm.notes") + "," + s.ids(t, "SELECT id FROM crm.events ORDER BY id"); got != "1,1 3" {
+		t.Errorf("left are %s", got)
+	}
+}
