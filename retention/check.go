@@ -38,6 +38,13 @@ func (r *rule) obstacles(ctx context.Context, tx pgx.Tx) (all []string, err erro
 	for _, name := range r.tangled() {
 		all = append(all, "more ways lead from "+name+" to data subjects than can be searched for holds: it has to be cleared by hand")
 	}
+	for _, t := range r.With {
+		idle := true
+		r.each(func(h *hang, _ []*hang) { idle = idle && (h.fate != goes || whole(r.cat, h.child) != t) })
+		if idle {
+			all = append(all, fmt.Sprintf("\"with\" names %s, and nothing of it goes with rows of %s: take it out, or declare the reference", t.QualifiedName(), r.Relation.QualifiedName()))
+		}
+	}
 	if r.unreached() {
 		all = append(all, fmt.Sprintf("no reference leads from %s to a kind of subject whose consents are recorded: declare one under \"references\"", r.Relation.QualifiedName()))
 	}
@@ -118,8 +125,14 @@ func (r *rule) odd(ctx context.Context, tx pgx.Tx) ([]string, error) {
 // changed tells whether foreign keys lead to the rule's tables that the catalog
 // does not know: what they say of rows that refer would happen unseen.
 func (r *rule) changed(ctx context.Context, tx pgx.Tx) ([]string, error) {
+	var parts []*catalog.Relation
+	for _, p := range r.cat.Relations() {
+		if slices.Contains(r.tables, whole(r.cat, p)) || slices.Contains(r.tables, p) {
+			parts = append(parts, p)
+		}
+	}
 	rows, err := tx.Query(ctx, `SELECT conrelid, conname, confdeltype::text FROM pg_constraint
-		WHERE contype = 'f' AND confrelid = ANY ($1::oid[]) AND conparentid = 0`, oids(r.tables))
+		WHERE contype = 'f' AND confrelid = ANY ($1::oid[]) AND conparentid = 0`, oids(parts))
 	if err != nil {
 		return nil, err
 	}

@@ -6,11 +6,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/retention"
@@ -186,12 +188,17 @@ func TestRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, sql, says string }{
 		{"a rule on the table", "CREATE RULE gone AS ON DELETE TO crm.tickets DO INSTEAD UPDATE crm.tickets SET status = 'gone' WHERE id = OLD.id", "has the rule gone"},
 		{"a foreign key that the catalog does not know", "CREATE TABLE crm.late (ticket_id int REFERENCES crm.tickets ON DELETE CASCADE)", "schema has changed"},
+		{"nothing goes with it", "ALTER TABLE crm.calls DROP CONSTRAINT calls_ticket_id_fkey", "\"with\" names crm.calls"},
 		{"a condition that fails", "UPDATE crm.tickets SET status = '1/0'", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, crm+old, threeYears)
 			s.exec(t, tt.sql)
+			if tt.name == "nothing goes with it" {
+				s.text = strings.Replace(threeYears, "because:", "with: crm.calls, because:", 1)
+				s.load(t)
+			}
 			if tt.says == "" {
 				s.text = strings.Replace(threeYears, "because:", `where: "status::int > 0", because:`, 1)
 				s.load(t)
@@ -205,6 +212,36 @@ func TestRefuses(t *testing.T) {
 			result, err := retention.Run(t.Context(), pgtest.Connect(t, s.dsn), s.options(&recorded))
 			if err == nil || result.State != retention.Failed || len(recorded) > 0 {
 				t.Errorf("%v, %+v", err, result)
+			}
+			if got := s.ids(t, "SELECT count(*) FROM crm.tickets"); got != "9" {
+				t.Errorf("%s tickets are left", got)
+			}
+		})
+	}
+}
+
+// TestWhoMayNot has a login that may not do what a rule takes: the plan says what it
+// lacks, and a run does nothing.
+func TestWhoMayNot(t *testing.T) {
+	for _, tt := range []struct{ name, sql, says string }{
+		{"no privilege", "GRANT SELECT ON crm.tickets TO retainer", "GRANT DELETE, UPDATE ON crm.tickets TO \"retainer\""},
+		{"none on what goes with it", "GRANT SELECT, UPDATE, DELETE ON crm.tickets TO retainer", "GRANT DELETE, SELECT, UPDATE ON crm.comments"},
+		{"row security", "GRANT ALL ON ALL TABLES IN SCHEMA crm TO retainer; ALTER TABLE crm.tickets ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON crm.tickets USING (id > 3)", "row security hides rows of crm.tickets"},
+		{"foreign keys do not hold", "GRANT ALL ON ALL TABLES IN SCHEMA crm TO retainer; ALTER ROLE retainer SUPERUSER; ALTER ROLE retainer SET session_replication_role = replica", "session_replication_role is replica"},
+	} {
+		t.Run(tt.name, func(t *testing.T) { // one after the other: roles are the server's
+			s := newSite(t, crm+old, threeYears)
+			s.exec(t, "CREATE ROLE retainer LOGIN; GRANT USAGE ON SCHEMA crm, pgveil TO retainer; GRANT ALL ON ALL TABLES IN SCHEMA pgveil TO retainer;"+tt.sql)
+			defer s.exec(t, "DROP OWNED BY retainer; DROP ROLE retainer")
+			conn, err := pgx.Connect(t.Context(), strings.Replace(s.dsn, "user=postgres", "user=retainer", 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(t.Context())
+			var recorded []retention.Batch
+			result, err := retention.Run(t.Context(), conn, s.options(&recorded))
+			if said := fmt.Sprint(err, result); !strings.Contains(said, tt.says) || len(recorded) > 0 {
+				t.Errorf("it says %s, want %s", said, tt.says)
 			}
 			if got := s.ids(t, "SELECT count(*) FROM crm.tickets"); got != "9" {
 				t.Errorf("%s tickets are left", got)

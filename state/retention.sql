@@ -23,3 +23,4 @@ CREATE TABLE IF NOT EXISTS pgveil.retention_batches (
     PRIMARY KEY (run, batch, part)
 );
 COMMENT ON TABLE pgveil.retention_batches IS 'What each batch of a run took, in the transaction that took it. The digest is over the rows'' keys, by a secret key.';
+REVOKE ALL ON pgveil.retention_runs, pgveil.retention_batches FROM PUBLIC;

@@ -196,7 +196,7 @@ func (r *retaining) run(ctx context.Context, g governed) error {
 	if r.pause >= 0 {
 		o.Pause = r.pause
 	}
-	meter := progressMeter{w: r.stderr, terminal: isTerminal(r.stderr)}
+	meter := progressMeter{w: r.stderr, terminal: isTerminal(r.stderr), last: time.Now()}
 	o.Progress = meter.batch
 	result, err := records.run(ctx, g.conn, o)
 	meter.end()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -196,4 +197,44 @@ func TestRetentionFails(t *testing.T) {
 	if said := s.verb(t, 1, "retention", "plan"); !strings.Contains(said, "REFUSED: tickets has the rule kept") && !strings.Contains(said, "has the rule kept") {
 		t.Errorf("the plan says:\n%s", said)
 	}
+}
+
+// TestRetentionKilled kills a run: the log is whole, has every batch that was
+// committed, and the next run says that it was broken off.
+func TestRetentionKilled(t *testing.T) {
+	s, admin := retentionSite(t, "")
+	cmd := exec.Command("pgveil", "retention", "run", "--batch", "5", "--pause", "20ms")
+	cmd.Dir = s.dir
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "some rows are gone", func() bool { return leftOver(t, admin) < 90 })
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Fatal("it ended before it was killed")
+	}
+	if _, err := admin.Exec(t.Context(), "SELECT pg_advisory_lock(7366012, 1), pg_advisory_unlock(7366012, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	if leftOver(t, admin) == 0 {
+		t.Fatal("nothing was left for the next run")
+	}
+	var result retention.Result
+	if err := json.Unmarshal([]byte(s.verb(t, 0, "retention", "run", "--json")), &result); err != nil {
+		t.Fatal(err)
+	}
+	if len(result.BrokenOff) != 1 || leftOver(t, admin) != 0 {
+		t.Errorf("the next run: %+v", result)
+	}
+	var written int64
+	if err := admin.QueryRow(t.Context(), "SELECT sum(rows)::bigint FROM pgveil.retention_batches").Scan(&written); err != nil {
+		t.Fatal(err)
+	}
+	// A batch that was recorded and not committed is in the log, and in it again.
+	if rows := s.batchesIn(t); rows < written || rows > written+5 {
+		t.Errorf("the access log has batches of %d rows, %d went", rows, written)
+	}
+	auditRun(t, 0, "verify", "--dir", s.log(), "--key", filepath.Join(s.dir, "audit.key.pub"))
 }
