@@ -1,6 +1,6 @@
 // Package retention removes rows whose time is over, by the rules of the policy.
 //
-//	plan, err := retention.NewPlan(ctx, conn, set, cat)       // what would go: changes nothing
+//	plan, err := retention.NewPlan(ctx, conn, set, cat, able)      // what would go: changes nothing
 //	result, err := retention.Run(ctx, conn, retention.Options{…}) // removes it, batch by batch
 //
 // A rule is a policy.Retention. Its rows are due when the date in them is farther

@@ -104,13 +104,21 @@ func Lately(ctx context.Context, conn *pgx.Conn, n int) ([]Status, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Status])
 }
 
-// Scheduled gives the server's time, and when the last scheduled run began; zero
-// for none.
+// Scheduled gives the server's time, and when the last scheduled run began that came
+// to its end or is under way; zero where there was none. Of those that were stopped
+// or broken off, what they had not done is still to be done: then it is a moment before them.
 func Scheduled(ctx context.Context, conn *pgx.Conn) (now, last time.Time, err error) {
 	var began *time.Time
-	err = conn.QueryRow(ctx, "SELECT pg_catalog.clock_timestamp(), (SELECT pg_catalog.max(r.began_at) FROM pgveil.retention_runs AS r WHERE r.scheduled)").Scan(&now, &began)
+	err = conn.QueryRow(ctx, "SELECT pg_catalog.clock_timestamp(), "+scheduledSQL).Scan(&now, &began)
 	if began != nil {
 		last = *began
 	}
 	return now, last, state.Explain("looking when retention is due", err)
 }
+
+const scheduledSQL = `(SELECT coalesce(
+	pg_catalog.max(r.began_at) FILTER (WHERE r.state IN ('done', 'failed') OR r.state = 'running' AND EXISTS (
+		SELECT FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_database AS d ON d.oid = l.database
+		WHERE d.datname = pg_catalog.current_database() AND l.locktype = 'advisory' AND l.classid = 7366012 AND l.objid = 1 AND l.granted)),
+	pg_catalog.min(r.began_at) - interval '1 day')
+	FROM pgveil.retention_runs AS r WHERE r.scheduled)`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -165,6 +166,79 @@ func TestStops(t *testing.T) {
 	if got := s.ids(t, "SELECT count(*) FROM crm.tickets"); got != "4" {
 		t.Errorf("the next run left %s", got)
 	}
+}
+
+// TestStopsAmidAPlan ends the context while the rows are being counted: the server
+// stops counting, and the run says that it was stopped.
+func TestStopsAmidAPlan(t *testing.T) {
+	s := newSite(t, crm+old, strings.Replace(threeYears, "because:", `where: "pg_catalog.pg_sleep(id::double precision * 1000) IS NOT NULL", because:`, 1))
+	ctx, stop := context.WithCancel(t.Context())
+	conn := pgtest.Connect(t, s.dsn)
+	var recorded []retention.Batch
+	done := make(chan error)
+	go func() {
+		r, err := retention.Run(ctx, conn, s.options(&recorded))
+		if r.State != retention.Stopped {
+			err = fmt.Errorf("%+v: %w", r, err)
+		}
+		done <- err
+	}()
+	for s.ids(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'") != "1" {
+		select {
+		case err := <-done:
+			t.Fatal(err)
+		default:
+		}
+	}
+	stop()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if got := s.ids(t, "SELECT state FROM pgveil.retention_runs"); got != "stopped" {
+		t.Errorf("the run is %s", got)
+	}
+}
+
+// TestScheduled has runs that ended in every way: those that had not done all are to
+// be done again.
+func TestScheduled(t *testing.T) {
+	s := newSite(t, crm, threeYears)
+	for _, tt := range []struct{ runs, last string }{
+		{"", "none"},
+		{"('done', 1)", "1"},
+		{"('failed', 1), ('stopped', 0)", "1"},
+		{"('done', 2), ('broken off', 1), ('running', 0)", "2"}, // nobody has the lock: it is not running
+		{"('stopped', 3)", "4"},
+	} {
+		s.exec(t, "TRUNCATE pgveil.retention_runs CASCADE")
+		if tt.runs != "" {
+			s.exec(t, `INSERT INTO pgveil.retention_runs (state, asked_by, scheduled, generation, began_at, ended_at)
+				SELECT s, 'tester', true, '', now() - d * interval '1 day', CASE WHEN s <> 'running' THEN now() END FROM (VALUES `+tt.runs+`) AS r (s, d)`)
+		}
+		now, last, err := retention.Scheduled(t.Context(), s.conn)
+		got := "none"
+		if !last.IsZero() {
+			got = fmt.Sprint(int(now.Sub(last).Round(time.Hour) / (24 * time.Hour)))
+		}
+		if err != nil || got != tt.last {
+			t.Errorf("%s: the last began %s days ago, want %s; %v", tt.runs, got, tt.last, err)
+		}
+	}
+	if err := s.lockedRun(t); err != nil {
+		t.Error(err)
+	}
+}
+
+// lockedRun makes sure that a run which is under way counts.
+func (s *site) lockedRun(t *testing.T) error {
+	s.exec(t, `TRUNCATE pgveil.retention_runs CASCADE;
+		INSERT INTO pgveil.retention_runs (state, asked_by, scheduled, generation) VALUES ('running', 'tester', true, '');
+		SELECT pg_advisory_lock(7366012, 1)`)
+	now, last, err := retention.Scheduled(t.Context(), pgtest.Connect(t, s.dsn))
+	if err == nil && now.Sub(last) > time.Minute {
+		err = fmt.Errorf("one that is under way began %s ago", now.Sub(last))
+	}
+	return err
 }
 
 // TestUnderLoad has others who write and hold rows while a run is under way: nobody

@@ -101,6 +101,16 @@ func (r *rule) each(f func(h *hang, path []*hang)) {
 	walk(r.hangs, nil)
 }
 
+// goings gives the ways by which rows go with a rule's: the leaves first.
+func (r *rule) goings() (all [][]*hang) {
+	r.each(func(h *hang, path []*hang) {
+		if h.fate == goes {
+			all = append(all, append(slices.Clone(path), h))
+		}
+	})
+	return all
+}
+
 // at settles the moment before which rows are due, by a time of the server's.
 func (r *rule) at(ctx context.Context, tx pgx.Tx, now time.Time) error {
 	const keep = "pg_catalog.make_interval(years => $2, months => $3, days => $4)"

@@ -130,12 +130,24 @@ func Run(ctx context.Context, conn *pgx.Conn, o Options) (result Result, err err
 	case err != nil:
 		result.State, note = Failed, err.Error()
 	}
-	ending, done := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
-	defer done()
-	if failed := errors.Join(end(ending, conn, w.run, result.State, note), unlock(ending, conn)); failed != nil {
-		err = errors.Join(err, fmt.Errorf("ending run %d: %w", w.run, failed))
+	if conn.IsClosed() { // the lock went with it, and the next run says that this one was broken off
+		return result, err
 	}
-	return result, err
+	return result, errors.Join(err, w.end(ctx, result.State, note))
+}
+
+// end says that the run has ended, whether anybody still waits or not.
+func (w *runner) end(ctx context.Context, as, note string) error {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
+	defer done()
+	err := end(ctx, w.conn, w.run, as, note)
+	if coded(err, canceled) { // meant for the statement before
+		err = end(ctx, w.conn, w.run, as, note)
+	}
+	if err = errors.Join(err, unlock(ctx, w.conn)); err != nil {
+		return fmt.Errorf("ending run %d: %w", w.run, err)
+	}
+	return nil
 }
 
 // rules carries out one rule after the other.
@@ -164,10 +176,7 @@ func (w *runner) rules(ctx context.Context) (all []RuleResult, err error) {
 
 // plan gives the rule's plan as it is now, and settles its cut.
 func (w *runner) plan(ctx context.Context, r *rule) (p RulePlan, err error) {
-	err = pgx.BeginTxFunc(ctx, w.conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
-		if _, err := tx.Exec(ctx, settings); err != nil {
-			return err
-		}
+	err = w.reads(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		if w.now.IsZero() {
 			if w.now, err = serverTime(ctx, tx); err != nil {
 				return err
@@ -219,7 +228,11 @@ func (w *runner) tidy(ctx context.Context, r *rule) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if _, err := w.conn.Exec(ctx, "VACUUM (ANALYZE, SKIP_LOCKED) "+ident(t.Schema, t.Name)); err != nil {
+		err := w.patient(ctx, func(ctx context.Context) error {
+			_, err := w.conn.Exec(ctx, "VACUUM (ANALYZE, SKIP_LOCKED) "+ident(t.Schema, t.Name))
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("vacuum %s: %w", t.QualifiedName(), err)
 		}
 	}
@@ -272,92 +285,4 @@ func wait(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-t.C:
 	}
-}
-
-// numbers is how many erasures a run has numbers for.
-const numbers = 1_000_000_000
-
-// subjects erases the subjects of a rule that are due, one by one.
-func (w *runner) subjects(ctx context.Context, r *rule, result *RuleResult) error {
-	var errs []error
-	for last := ""; ctx.Err() == nil; {
-		keys, err := w.keys(ctx, r, last)
-		if err != nil || len(keys) == 0 {
-			return errors.Join(append(errs, err)...)
-		}
-		for _, k := range keys {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			last = k
-			rows, err := w.Erase(ctx, w.conn, r.Subject, k, w.number())
-			if err != nil && len(errs) < mostTries {
-				errs = append(errs, withoutValues(err))
-			}
-			if w.conn.IsClosed() {
-				return errors.Join(errs...)
-			}
-			if err != nil || rows == 0 {
-				continue
-			}
-			if err := w.erased(ctx, r, k, rows); err != nil {
-				return err
-			}
-			result.Rows, result.Batches = result.Rows+rows, result.Batches+1
-			wait(ctx, w.Pause)
-		}
-	}
-	return ctx.Err()
-}
-
-// number gives the next erasure's: the same never again.
-func (w *runner) number() int64 {
-	w.erasures++
-	return -(w.run*numbers + w.erasures)
-}
-
-// keys gives the keys of subjects that are due, as text, after the last.
-func (w *runner) keys(ctx context.Context, r *rule, last string) (keys []string, err error) {
-	err = pgx.BeginTxFunc(ctx, w.conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, settings); err != nil {
-			return err
-		}
-		if err := r.look(ctx, tx); err != nil {
-			return err
-		}
-		key := "CAST(" + row + "." + ident(r.subject().Key) + " AS pg_catalog.text)"
-		sql := fmt.Sprintf(`SELECT %s FROM %s WHERE %s AND NOT %s AND %[1]s COLLATE "C" > $1 ORDER BY %[1]s COLLATE "C" LIMIT $2`, key, from(r.Relation, row), r.todo(), r.held())
-		rows, err := tx.Query(ctx, sql, last, w.Batch)
-		if err != nil {
-			return err
-		}
-		keys, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		return err
-	})
-	return keys, err
-}
-
-// erased writes down that a subject was erased, which the erasure itself has
-// recorded step by step.
-func (w *runner) erased(ctx context.Context, r *rule, key string, rows int64) error {
-	d := newDigest(w.Key, r.Relation.QualifiedName())
-	d.add(key)
-	w.batch++
-	b := Batch{Run: w.run, N: w.batch, Rule: r.name, Took: []Took{{r.Relation.QualifiedName(), "erase", rows, d.sum()}}}
-	return pgx.BeginFunc(ctx, w.conn, func(tx pgx.Tx) error {
-		if err := b.write(ctx, tx); err != nil {
-			return err
-		}
-		return w.Record(ctx, b)
-	})
-}
-
-// goings gives the ways by which rows go with a rule's: the leaves first.
-func (r *rule) goings() (all [][]*hang) {
-	r.each(func(h *hang, path []*hang) {
-		if h.fate == goes {
-			all = append(all, append(slices.Clone(path), h))
-		}
-	})
-	return all
 }
