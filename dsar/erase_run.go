@@ -321,6 +321,9 @@ func (e *eraser) batch(ctx context.Context, parts []part) (all bool, err error) 
 		if _, err := tx.Exec(ctx, byPlace); err != nil {
 			return err
 		}
+		if all, err = e.work.intact(ctx, tx, parts); err != nil || !all {
+			return err
+		}
 		n, err := e.work.do(ctx, tx, parts, e.o.Record)
 		e.done += n
 		all = n == rowsOf(parts)
@@ -472,7 +475,7 @@ func (w *work) lockRoot(ctx context.Context, tx pgx.Tx) error {
 func (w *work) lockAll(ctx context.Context, tx pgx.Tx) (int64, error) {
 	var total int64
 	for _, j := range w.jobs {
-		if j.action == Refuse || j.action == Keep {
+		if j.action != SetNull && j.action != Anonymise && j.action != Delete {
 			continue
 		}
 		n, err := w.lock(ctx, tx, j)

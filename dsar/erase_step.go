@@ -43,6 +43,51 @@ func (w *work) lock(ctx context.Context, tx pgx.Tx, j job) (n int64, err error) 
 	return n, err
 }
 
+// intact tells whether the rows by which those of a unit were found are still as
+// they were listed: else somebody may have given one of them, and with it what
+// hangs on it, to somebody else.
+func (w *work) intact(ctx context.Context, tx pgx.Tx, parts []part) (bool, error) {
+	above := w.above(parts)
+	for _, j := range w.jobs {
+		if j.action == SetNull || j.action == Refuse || j.of >= len(w.g.Tables) || !above[j.of] {
+			continue
+		}
+		var n int64
+		err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM pg_temp.pgveil_work AS w JOIN ONLY %s AS t ON %s", j.name, listed(j, 0, j.rows, "t"))).Scan(&n)
+		if err != nil || n != j.rows {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// above gives the tables by which rows of others are found, near and far, but
+// those that are treated together.
+func (w *work) above(parts []part) map[int]bool {
+	own, all := map[int]bool{}, map[int]bool{}
+	var next []int
+	for _, p := range parts {
+		at := p.of
+		if p.action == SetNull {
+			at = w.ties[p.of].table
+			all[at] = true
+		}
+		own[at] = p.action != SetNull
+		next = append(next, at)
+	}
+	for len(next) > 0 {
+		at := next[0]
+		next = next[1:]
+		for _, e := range w.g.links {
+			if e.child == at && e.finds && !all[e.parent] && !own[e.parent] {
+				all[e.parent] = true
+				next = append(next, e.parent)
+			}
+		}
+	}
+	return all
+}
+
 // do does one statement's parts in a subtransaction, and writes what it did
 // into the journal. It gives the number of rows that it wrote; fewer than
 // listed were changed by somebody else meanwhile, and have to be found again.

@@ -257,6 +257,3 @@ func TestErasureRefused(t *testing.T) {
 		})
 	}
 }
-
-// schemaFor is a script on top of pgveil's own tables.
-func schemaFor(script string) string { return state.Schema() + script }

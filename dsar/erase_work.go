@@ -24,6 +24,10 @@ const makeWork = `
 
 const addWork = "INSERT INTO pg_temp.pgveil_work (a, t, o, c, x, n) SELECT q.a, q.t, q.o, q.c, q.x, row_number() OVER (PARTITION BY q.a, q.t, q.o) FROM (%s) AS q"
 
+// settled lists rows that were anonymised before: there is nothing to do to
+// them, but others are found by them.
+const settled Action = Keep + 1
+
 // analyzeFrom is the number of rows from which the server is told how many
 // there are: to a temporary table it comes by no other way.
 const analyzeFrom = 1000
@@ -97,23 +101,22 @@ func (w *work) rowsSQL() string {
 	var selects []string
 	for i, t := range w.g.Tables {
 		f := w.fates[i]
-		where := w.g.notShared(i, "c")
-		if f.do == Anonymise {
-			where += " AND NOT " + w.j.settled("c")
-		}
 		from := fmt.Sprintf("r%d", i)
 		if f.said {
 			from = w.g.found(i)
 		}
 		selects = append(selects, fmt.Sprintf("SELECT %s AS a, %d AS t, c.tableoid AS o, c.ctid AS c, c.xmin AS x FROM %s AS s JOIN %s ON %s WHERE %s",
-			f.action(), i, from, as(t.Relation, "c"), samePlace("c"), where))
+			w.action(f), i, from, as(t.Relation, "c"), samePlace("c"), w.g.notShared(i, "c")))
 	}
 	return strings.Join(selects, " UNION ALL ")
 }
 
 // action is the expression for what happens to the row c. Who has a duty to
 // keep it until some time after a moment keeps it also when that is not known.
-func (f fate) action() string {
+func (w *work) action(f fate) string {
+	if f.do == Anonymise {
+		return fmt.Sprintf("CASE WHEN %s THEN %d ELSE %d END", w.j.settled("c"), settled, Anonymise)
+	}
 	if f.after == "" {
 		return fmt.Sprint(int(f.do))
 	}
@@ -135,7 +138,7 @@ func (w *work) tieSQL(index int, t *tie) []string {
 	if w.goes(t.table) {
 		listed := fmt.Sprintf("= %d", Delete)
 		if t.onDelete == 0 { // nothing holds what refers without a constraint: the row's own fate does
-			listed = fmt.Sprintf("IN (%d, %d, %d)", Delete, Anonymise, Keep)
+			listed = fmt.Sprintf("IN (%d, %d, %d, %d)", Delete, Anonymise, Keep, settled)
 		}
 		selects = append(selects, fmt.Sprintf(`SELECT %d AS a, %d AS t, c.tableoid AS o, c.ctid AS c, c.xmin AS x
 			FROM pg_temp.pgveil_work AS s JOIN %s ON %s JOIN %s ON %s WHERE s.a = %d AND s.t = %d AND `+unlisted,
@@ -234,9 +237,18 @@ func (w *work) units() []unit {
 	return w.removing()
 }
 
+// anonymising gives those of rows that stay, those that refer first: what is
+// written has another version, and what was found by it has to be found again.
 func (w *work) anonymising() (all []unit) {
+	for _, group := range w.g.deletion {
+		for _, j := range w.jobs {
+			if j.action == Anonymise && slices.Contains(group, j.of) && !w.own(j) {
+				all = append(all, unit{jobs: []job{j}})
+			}
+		}
+	}
 	for _, j := range w.jobs {
-		if j.action == Anonymise && !w.own(j) {
+		if j.action == Anonymise && j.of >= len(w.g.Tables) {
 			all = append(all, unit{jobs: []job{j}})
 		}
 	}

@@ -1,0 +1,175 @@
+package dsar
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/internal/pgserver"
+	"github.com/pgveil/pgveil/internal/pgtest"
+	"github.com/pgveil/pgveil/privacy"
+)
+
+const busyScene = `
+	CREATE TABLE customers (id int PRIMARY KEY, name text);
+	CREATE TABLE orders (id serial PRIMARY KEY, customer_id int NOT NULL REFERENCES customers);
+	CREATE TABLE lines (order_id int NOT NULL REFERENCES orders, what text);
+	CREATE TABLE visits (customer_id int);
+	CREATE TABLE other (id int);
+	INSERT INTO customers VALUES (1, 'Ada'), (2, 'Bob');
+	INSERT INTO orders (customer_id) SELECT 1 + i % 2 FROM generate_series(1, 40) AS i;
+	INSERT INTO lines SELECT id, 'thing' FROM orders;
+	INSERT INTO visits SELECT 1 + i % 2 FROM generate_series(1, 40) AS i`
+
+var busyPolicy = allOpen(", references: [{from: public.visits.customer_id}]")
+
+func second(t *testing.T, conn *pgx.Conn) *pgx.Conn {
+	t.Helper()
+	return pgtest.Connect(t, pgtest.Server(t).DSN(conn.Config().Database, pgserver.Superuser))
+}
+
+// What others do between two batches: rows that come go too, rows that were
+// given to somebody else stay, and what the plan did not know stops the rest.
+func TestMeanwhile(t *testing.T) {
+	for _, tt := range []struct {
+		name, sql string
+		code      privacy.Code // "" when the erasure goes on
+		left      string       // of orders, lines, visits, of customer 1 and of customer 2
+	}{
+		{"rows come", "INSERT INTO orders (customer_id) VALUES (1), (2); INSERT INTO lines SELECT max(id) - 1, 'new' FROM orders; INSERT INTO visits VALUES (1)", "", "0 0 0, 21 20 20"},
+		{"rows of theirs come to rows that are to go", "INSERT INTO lines SELECT max(id), 'new' FROM orders WHERE customer_id = 1", "", "0 0 0, 20 20 20"},
+		{"rows are somebody else's", "UPDATE orders SET customer_id = 2 WHERE id = (SELECT max(id) FROM orders WHERE customer_id = 1)", "", "0 0 0, 21 21 20"},
+		{"rows change", "UPDATE lines SET what = 'other'", "", "0 0 0, 20 20 20"},
+		{"a hold", "INSERT INTO pgveil.holds (kind, key, relation, matter, made_by, ends_at) VALUES ('customer', '1', '', 'Smith v. us', 'x', 'infinity')", privacy.SchemaChanged, ""},
+		{"a hold on somebody else", "INSERT INTO pgveil.holds (kind, key, relation, matter, made_by, ends_at) VALUES ('customer', '2', '', 'Smith v. us', 'x', 'infinity')", "", "0 0 0, 20 20 20"},
+		{"a column", "ALTER TABLE orders ADD note text", privacy.SchemaChanged, ""},
+		{"a table that refers", "CREATE TABLE more (order_id int REFERENCES orders)", privacy.SchemaChanged, ""},
+		{"a trigger that copies", `CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.other VALUES (1); RETURN OLD; END';
+			CREATE TRIGGER t BEFORE DELETE ON customers FOR EACH ROW EXECUTE FUNCTION f()`, privacy.NotAllowed, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			conn, g := erasable(t, busyScene, busyPolicy)
+			other := second(t, conn)
+			done := false
+			p := plan(t, conn, g, "1")
+			_, err := Erase(t.Context(), conn, g, EraseOptions{Request: 1, Key: byKey("1"), Plan: p, Batch: 8, LaterTidy: true, Progress: func(int64, int64) {
+				if !done {
+					done = true
+					if _, err := other.Exec(t.Context(), tt.sql); err != nil {
+						t.Error(err)
+					}
+				}
+			}})
+			if tt.code != "" {
+				wantCode(t, err, tt.code, "")
+				if n := query[int](t, other, "SELECT count(*)::int FROM customers"); n[0] != 2 {
+					t.Errorf("%d customers are left", n[0])
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			left := query[string](t, other, `SELECT (SELECT count(*) FROM orders WHERE customer_id = c) || ' ' || (SELECT count(*) FROM lines JOIN orders ON order_id = id WHERE customer_id = c)
+				|| ' ' || (SELECT count(*) FROM visits WHERE customer_id = c) FROM generate_series(1, 2) AS c`)
+			if got := strings.Join(left, ", "); got != tt.left {
+				t.Errorf("left are %s, want %s", got, tt.left)
+			}
+		})
+	}
+}
+
+// A second officer is told to wait; once the first has done it, there is nobody
+// to erase any more.
+func TestTwoOfficers(t *testing.T) {
+	conn, g := erasable(t, busyScene, busyPolicy)
+	other := second(t, conn)
+	p := plan(t, conn, g, "1")
+	o := EraseOptions{Request: 1, Key: byKey("1"), Plan: p, Batch: 8, LaterTidy: true}
+	asked := false
+	o.Progress = func(int64, int64) {
+		if asked {
+			return
+		}
+		asked = true
+		_, err := Erase(t.Context(), other, g, EraseOptions{Request: 2, Key: byKey("1"), Plan: p, LockWait: time.Millisecond})
+		wantCode(t, err, privacy.NotAvailable, "somebody else is erasing this customer")
+	}
+	if _, err := Erase(t.Context(), conn, g, o); err != nil || !asked {
+		t.Fatal(err, asked)
+	}
+	_, err := Erase(t.Context(), other, g, EraseOptions{Request: 2, Key: byKey("1"), Plan: p})
+	wantCode(t, err, privacy.NotFound, "")
+}
+
+// Whoever holds a lock is not waited for longer than said, and who waits for
+// us waits no longer than a batch takes; nothing is half done.
+func TestLocked(t *testing.T) {
+	conn, g := erasable(t, busyScene, busyPolicy)
+	other := second(t, conn)
+	p := plan(t, conn, g, "1")
+	before := contents(t, other)
+	tx, err := other.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "UPDATE lines SET what = 'mine'"); err != nil {
+		t.Fatal(err)
+	}
+	o := EraseOptions{Request: 1, Key: byKey("1"), Plan: p, LockWait: 10 * time.Millisecond}
+	if _, err := Erase(t.Context(), conn, g, o); !again(err) {
+		t.Errorf("error is %v, want one of a lock", err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := contents(t, other); fmt.Sprint(before) != fmt.Sprint(after) {
+		t.Errorf("half done: %v", after)
+	}
+	if _, err := Erase(t.Context(), conn, g, o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A record that cannot be written takes its step back.
+func TestUnrecorded(t *testing.T) {
+	conn, g := erasable(t, busyScene, busyPolicy)
+	before := contents(t, conn)
+	p := plan(t, conn, g, "1")
+	steps := 0
+	_, err := Erase(t.Context(), conn, g, EraseOptions{Request: 1, Key: byKey("1"), Plan: p, Record: func(context.Context, ErasureStep) error {
+		if steps++; steps == 3 {
+			return fmt.Errorf("the disk is full")
+		}
+		return nil
+	}})
+	if err == nil || !strings.Contains(err.Error(), "the disk is full") {
+		t.Errorf("error is %v", err)
+	}
+	if after := contents(t, conn); fmt.Sprint(before) != fmt.Sprint(after) {
+		t.Errorf("half done: %v", after)
+	}
+}
+
+// A plan that another policy made is not carried out.
+func TestAnotherPlan(t *testing.T) {
+	conn, g := erasable(t, busyScene, busyPolicy)
+	p := plan(t, conn, g, "1")
+	anonymous := erasing(t, conn, allOpen(", references: [{from: public.visits.customer_id}], erase: [{on: [public.visits], do: anonymise}]"))
+	_, err := Erase(t.Context(), conn, anonymous, EraseOptions{Request: 1, Key: byKey("1"), Plan: p})
+	wantCode(t, err, privacy.SchemaChanged, "no longer what the plan says")
+	if hash := plan(t, conn, anonymous, "1").Hash(); hash == p.Hash() {
+		t.Error("both plans have one hash")
+	}
+	if _, err := conn.Exec(t.Context(), "INSERT INTO visits VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	more := plan(t, conn, g, "1")
+	if more.Hash() != p.Hash() || more.Rows() != p.Rows()+1 {
+		t.Errorf("with a row more the plan is another: %v", planLines(more))
+	}
+}
