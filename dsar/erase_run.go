@@ -188,6 +188,9 @@ func (e *eraser) pass(ctx context.Context) (big bool, err error) {
 		if big = e.work.left() > int64(e.o.Batch); big {
 			return nil
 		}
+		if err := e.sameHolds(ctx, tx); err != nil {
+			return err
+		}
 		done, err := e.work.finish(ctx, tx, e.o.Record)
 		e.done += done
 		return err
@@ -201,16 +204,13 @@ func (e *eraser) pass(ctx context.Context) (big bool, err error) {
 // prepare finds the subject, and makes sure that what would be done to it is
 // what the plan says.
 func (e *eraser) prepare(ctx context.Context, tx pgx.Tx) error {
-	if err := state.LockHolds(ctx, tx); err != nil {
-		return state.Explain("keeping new holds out", err)
-	}
 	found, err := e.g.find(ctx, tx, e.key)
 	if err != nil {
 		return err
 	}
 	holds, err := state.HoldsOver(ctx, tx, e.g.Subject.Name, e.name)
 	if err != nil {
-		return err
+		return state.Explain("reading holds", err)
 	}
 	s, err := e.g.scheme(ctx, tx, holds)
 	if err != nil {
@@ -305,15 +305,8 @@ func (e *eraser) batches(ctx context.Context) error {
 // their rows were as they were listed.
 func (e *eraser) batch(ctx context.Context, parts []part) (all bool, err error) {
 	err = e.transaction(ctx, func(tx pgx.Tx) error {
-		if err := state.LockHolds(ctx, tx); err != nil {
-			return state.Explain("keeping new holds out", err)
-		}
-		holds, err := state.HoldsOver(ctx, tx, e.g.Subject.Name, e.name)
-		if err != nil {
+		if err := e.sameHolds(ctx, tx); err != nil {
 			return err
-		}
-		if !slices.EqualFunc(holds, e.work.holds, func(a, b state.Hold) bool { return a.ID == b.ID }) {
-			return privacy.Fail(privacy.SchemaChanged, "make a new plan and have it approved", holdsHaveChanged)
 		}
 		if err := e.g.current(ctx, tx); err != nil {
 			return err
@@ -330,6 +323,22 @@ func (e *eraser) batch(ctx context.Context, parts []part) (all bool, err error) 
 		return err
 	})
 	return all, err
+}
+
+// sameHolds keeps new holds out for the rest of a transaction, and gives an
+// error when there are others by now than those that the scheme was made with.
+func (e *eraser) sameHolds(ctx context.Context, tx pgx.Tx) error {
+	if err := state.LockHolds(ctx, tx); err != nil {
+		return state.Explain("keeping new holds out", err)
+	}
+	holds, err := state.HoldsOver(ctx, tx, e.g.Subject.Name, e.name)
+	if err != nil {
+		return err
+	}
+	if !slices.EqualFunc(holds, e.work.holds, func(a, b state.Hold) bool { return a.ID == b.ID }) {
+		return privacy.Fail(privacy.SchemaChanged, "make a new plan and have it approved", holdsHaveChanged)
+	}
+	return nil
 }
 
 func rowsOf(parts []part) (n int64) {
@@ -365,127 +374,4 @@ func (e *eraser) progress() {
 	if e.o.Progress != nil {
 		e.o.Progress(e.done, max(e.done, e.o.Plan.Rows()))
 	}
-}
-
-// refusal is the error of rows that refer to what would go.
-func (w *work) refusal() error {
-	var steps []Step
-	for _, j := range w.jobs {
-		if j.action == Refuse {
-			steps = append(steps, Step{Table: w.table(j), Rows: j.rows, Action: Refuse, Reason: w.why(w.ties[j.of])})
-		}
-	}
-	return ErasurePlan{Steps: steps}.refusal()
-}
-
-// left counts the rows to be written before the last ones.
-func (w *work) left() int64 {
-	n := w.rows(SetNull, Anonymise, Delete)
-	for _, u := range w.last() {
-		for _, j := range u.jobs {
-			n -= j.rows
-		}
-	}
-	return n
-}
-
-// finish does what is left, in one transaction: it locks the rows, finds them
-// again until nobody has added to them, and does what there is to do until
-// nothing but the subject's own row is left, and then that.
-func (w *work) finish(ctx context.Context, tx pgx.Tx, record func(context.Context, ErasureStep) error) (done int64, err error) {
-	if err := w.lockRoot(ctx, tx); err != nil {
-		return 0, err
-	}
-	locked := int64(-1)
-	for range maxRounds {
-		if _, err := tx.Exec(ctx, byCost); err != nil {
-			return done, err
-		}
-		if err := w.fill(ctx, tx); err != nil {
-			return done, err
-		}
-		if err := w.refusal(); err != nil {
-			return done, err
-		}
-		if _, err := tx.Exec(ctx, byPlace); err != nil {
-			return done, err
-		}
-		if total := w.rows(SetNull, Anonymise, Delete); total != locked {
-			if locked, err = w.lockAll(ctx, tx); err != nil {
-				return done, err
-			}
-			continue
-		}
-		units, over := w.units(), w.left() == 0
-		if over {
-			units = w.last()
-		}
-		for _, u := range units {
-			n, err := w.do(ctx, tx, u.all(), record)
-			if err != nil {
-				return done, err
-			}
-			if done += n; n < rowsOf(u.all()) {
-				break
-			}
-		}
-		locked = -1
-		if over {
-			return done, w.add(ctx, tx, doneAction, "", 0, record)
-		}
-	}
-	return done, privacy.Fail(privacy.NotAllowed, "", rowsThatComeBack, w.g.Subject.Name)
-}
-
-// note writes down what is kept, when an erasure begins: later it may no longer
-// be known whose it was.
-func (w *work) note(ctx context.Context, tx pgx.Tx, record func(context.Context, ErasureStep) error) error {
-	if w.j.last.Step > 0 {
-		return nil
-	}
-	for i, t := range w.g.Tables {
-		if n := w.count(Keep, i); n > 0 {
-			if err := w.add(ctx, tx, Keep.String(), t.Relation.QualifiedName(), n, record); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// add writes a step that changes no rows.
-func (w *work) add(ctx context.Context, tx pgx.Tx, action, table string, rows int64, record func(context.Context, ErasureStep) error) error {
-	step, err := w.j.write(ctx, tx, action, table, rows)
-	if err == nil && record != nil {
-		err = record(ctx, step)
-	}
-	return err
-}
-
-// lockRoot keeps rows with a foreign key to the subject from being added.
-func (w *work) lockRoot(ctx context.Context, tx pgx.Tx) error {
-	tag, err := tx.Exec(ctx, fmt.Sprintf("SELECT FROM %s WHERE c.tableoid = $1 AND c.ctid = $2 FOR UPDATE", as(w.g.Tables[w.home].Relation, "c")), w.place.table, w.place.tuple)
-	if err == nil && tag.RowsAffected() != 1 {
-		return &refused{"40001", "the subject's row was changed meanwhile"}
-	}
-	return err
-}
-
-// lockAll locks what was listed; the number is -1 when some of it was changed.
-func (w *work) lockAll(ctx context.Context, tx pgx.Tx) (int64, error) {
-	var total int64
-	for _, j := range w.jobs {
-		if j.action != SetNull && j.action != Anonymise && j.action != Delete {
-			continue
-		}
-		n, err := w.lock(ctx, tx, j)
-		if err != nil {
-			return 0, err
-		}
-		if n != j.rows {
-			return -1, nil
-		}
-		total += n
-	}
-	return total, nil
 }

@@ -299,7 +299,7 @@ func (w *work) tangled(group []int) bool {
 func (w *work) last() []unit {
 	for _, group := range w.g.deletion {
 		if slices.Contains(group, w.home) {
-			if jobs := w.deletions(group); len(jobs) > 0 {
+			if jobs := w.deletions(group); slices.ContainsFunc(jobs, w.own) {
 				return []unit{{jobs, true}}
 			}
 		}
