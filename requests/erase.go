@@ -86,7 +86,11 @@ func (w *Worker) erase(ctx context.Context, conn *pgx.Conn, r *state.Request) er
 	if err := erasures.See(ctx, conn, begun); err != nil {
 		return err
 	}
-	r.Outcome, err = json.Marshal(outcome{Erased: done, Own: g.Subject.Relation.QualifiedName(), Completed: time.Now().UTC()})
+	o := outcome{Erased: done, Own: g.Subject.Relation.QualifiedName()}
+	if err := conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&o.Completed); err != nil {
+		return err
+	}
+	r.Outcome, err = json.Marshal(o)
 	r.State, r.Key, r.Done = state.RequestErased, nil, r.Todo
 	return err
 }

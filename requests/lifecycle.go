@@ -77,7 +77,10 @@ func (s *Service) verify(ctx context.Context, tx pgx.Tx, r *state.Request, cmd p
 	if err := waits(r, "the identity is"); err != nil {
 		return err
 	}
-	now := time.Now()
+	var now time.Time
+	if err := tx.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
+		return err
+	}
 	r.Identity, r.VerifiedBy, r.Verified = cmd.Request.Identity.String(), by.User, &now
 	if err := note(ctx, tx, *r, by.User, "identity checked: "+r.Identity, cmd.Request.Evidence, witness); err != nil {
 		return err

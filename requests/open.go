@@ -97,8 +97,7 @@ func (s *Service) drafted(ctx context.Context, cmd privacy.Command, by By) (stat
 		r.Regime = regime.Default
 	}
 	if cmd.Request.Identity != 0 {
-		now := time.Now()
-		r.VerifiedBy, r.Verified = by.User, &now
+		r.VerifiedBy = by.User
 	}
 	found, err := s.Data.Resolve(ctx, cmd.Subject, cmd.Key)
 	if err != nil {
@@ -137,7 +136,8 @@ func (s *Service) times(ctx context.Context, tx pgx.Tx, r *state.Request, receiv
 		at, args = "$1::text::timestamptz", append(args, received)
 	}
 	var ahead bool
-	err := tx.QueryRow(ctx, fmt.Sprintf("SELECT %s, %[1]s > clock_timestamp() + interval '1 minute'", at), args...).Scan(&r.Received, &ahead)
+	var now time.Time
+	err := tx.QueryRow(ctx, fmt.Sprintf("SELECT %s, %[1]s > clock_timestamp() + interval '1 minute', clock_timestamp()", at), args...).Scan(&r.Received, &ahead, &now)
 	var refused *pgconn.PgError
 	switch {
 	case errors.As(err, &refused) && refused.Code[:2] == "22":
@@ -146,6 +146,9 @@ func (s *Service) times(ctx context.Context, tx pgx.Tx, r *state.Request, receiv
 		return err
 	case ahead:
 		return privacy.Fail(privacy.BadKey, "", "what was received in the future is not here yet")
+	}
+	if r.VerifiedBy != "" {
+		r.Verified = &now
 	}
 	law, ok := regime.Named(r.Regime)
 	if !ok {

@@ -162,7 +162,7 @@ func (s *scene) newWorker(name string) *requests.Worker {
 					}
 					places = append(places, erasures.Place{Dir: s.dir, Seq: seq})
 				}
-				c.Policy, c.Issued = "generation", time.Now()
+				c.Policy, c.Issued = "generation", time.Now().Add(time.Second)
 				return erasures.NewCertificate(c, erasures.Issuer{Key: s.key}, places, secrets...)
 			},
 		},

@@ -23,21 +23,33 @@ import (
 // all of them.
 const searchAfter = 10 * time.Minute
 
+// searchAgain is how long a worker waits after a search that failed.
+const searchAgain = time.Minute
+
 // searching is the lock of whoever searches the database: no request has this number.
 const searching = 0
 
 // Search looks once through the whole database for what is left of those who were
 // erased, and ends their requests. busy tells whether there was something to do.
 func (w *Worker) Search(ctx context.Context, conn *pgx.Conn) (busy bool, err error) {
-	var all []state.Request
-	err = w.Service.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
-		all, err = state.Requests(ctx, tx, maxShown, state.RequestErased)
-		return err
-	})
-	if err != nil || len(all) == 0 {
+	if waiting, err := state.Erased(ctx, conn, 0); err != nil || !waiting || time.Now().Before(w.searchNext) {
 		return false, err
 	}
-	return w.exclusively(ctx, conn, searching, func() (bool, error) { return true, w.search(ctx, conn, all) })
+	return w.exclusively(ctx, conn, searching, func() (bool, error) {
+		var all []state.Request
+		err := w.Service.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) (err error) {
+			all, err = state.Requests(ctx, tx, maxShown, state.RequestErased)
+			return err
+		})
+		if err == nil && len(all) > 0 {
+			err = w.search(ctx, conn, all)
+		}
+		if err != nil {
+			w.searchNext = time.Now().Add(searchAgain)
+			return false, fmt.Errorf("searching for what is left of the erased: %w", err)
+		}
+		return len(all) > 0, nil
+	})
 }
 
 // sought is an erasure whose remains are searched for.
@@ -46,25 +58,47 @@ type sought struct {
 	known   known
 	outcome outcome
 	left    []erasures.Left
+
+	unsearched []string // where nobody could look
+}
+
+// mark is how the names of a person's needles begin in a search for many.
+func mark(person int) string { return "#" + strconv.Itoa(person) + " " }
+
+// unsearched gives what the search did not look at, or look for: of needles, those
+// of one person alone.
+func unsearched(all []string, mark string) (mine []string) {
+	for _, what := range all {
+		if name, ok := strings.CutPrefix(what, mark); ok || !strings.HasPrefix(what, "#") {
+			mine = append(mine, name)
+		}
+	}
+	return mine
 }
 
 func (w *Worker) search(ctx context.Context, conn *pgx.Conn, all []state.Request) error {
 	var needles []sweep.Needle
-	people := make([]*sought, len(all))
-	for i, r := range all {
+	var people []*sought
+	for _, r := range all {
 		s := &sought{request: r}
 		var err error
 		if s.known, err = w.unseal(&r); err == nil {
 			err = json.Unmarshal(r.Outcome, &s.outcome)
 		}
-		if err != nil {
-			return fmt.Errorf("request %d: %w", r.ID, err)
+		if err != nil { // which is no reason to keep the others waiting
+			if err := w.review(ctx, r, "it cannot be searched for: pgveil's log says why", err); err != nil {
+				return err
+			}
+			continue
 		}
-		people[i] = s
 		for _, n := range s.known.Needles {
-			n.Name = strconv.Itoa(i) + " " + n.Name
+			n.Name = mark(len(people)) + n.Name
 			needles = append(needles, n)
 		}
+		people = append(people, s)
+	}
+	if people == nil {
+		return nil
 	}
 	if err := w.tidy(ctx, conn, people); err != nil {
 		return err
@@ -77,13 +111,14 @@ func (w *Worker) search(ctx context.Context, conn *pgx.Conn, all []state.Request
 	}
 	for _, h := range found.Hits {
 		of, _, _ := strings.Cut(h.Needle, " ")
-		i, err := strconv.Atoi(of)
+		i, err := strconv.Atoi(strings.TrimPrefix(of, "#"))
 		if err != nil || i >= len(people) {
 			return fmt.Errorf("internal error: a hit of %q", h.Needle)
 		}
 		people[i].left = append(people[i].left, erasures.Left{Table: h.Relation, Column: h.Column, Rows: h.Rows, Because: people[i].why(h)})
 	}
-	for _, s := range people {
+	for i, s := range people {
+		s.unsearched = unsearched(found.NotSearched, mark(i))
 		swept := erasures.Sweep{At: at, Tables: int64(found.Relations), Rows: found.Rows, Needles: int64(len(s.known.Needles)), Left: s.left}
 		if err := w.conclude(ctx, conn, s, swept); err != nil {
 			return err
@@ -144,11 +179,12 @@ func (w *Worker) conclude(ctx context.Context, conn *pgx.Conn, s *sought, swept 
 	}
 	r := s.request
 	if unexplained != nil {
-		r.State, r.Failure = state.RequestReview, "what the subject was known by is still in "+strings.Join(unexplained, ", ")
-		w.raise(r, alert.Event{Name: "request_review", Severity: alert.Warning, Message: "something of an erased data subject is left"})
-		return w.save(ctx, r, "searched: something is left")
+		return w.review(ctx, r, "what the subject was known by is still in "+strings.Join(unexplained, ", "), nil)
 	}
 	proof, err := w.certify(ctx, conn, s, swept)
+	if err != nil && ctx.Err() == nil {
+		return w.review(ctx, r, "nothing is left, but there is no certificate: pgveil's log says why", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -156,10 +192,24 @@ func (w *Worker) conclude(ctx context.Context, conn *pgx.Conn, s *sought, swept 
 	return w.save(ctx, r, "completed")
 }
 
-// save writes down how an erasure stands. Of one that is over and has left no row,
-// nobody need know any more whom the access log's token stands for.
+// review has people decide about an erasure. RUN has it searched for again.
+func (w *Worker) review(ctx context.Context, r state.Request, why string, err error) error {
+	if err != nil {
+		w.Log.Warn("requests: an erasure does not come to its end", "request", r.ID, "err", err)
+	}
+	r.State, r.Failure = state.RequestReview, why
+	w.raise(r, alert.Event{Name: "request_review", Severity: alert.Warning, Message: "an erasure is for people to decide about"})
+	return w.save(ctx, r, "for review")
+}
+
+// save writes down how an erasure stands. Of one that is over nobody need know any
+// more whom the access log's token stands for.
 func (w *Worker) save(ctx context.Context, r state.Request, what string) error {
 	return w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
+		now, err := state.LockRequest(ctx, tx, r.ID)
+		if err != nil || now.State != state.RequestErased {
+			return err // somebody else has come to its end
+		}
 		if err := note(ctx, tx, r, w.Name, what, r.Failure, w.witness(r, what)); err != nil {
 			return err
 		}
@@ -194,7 +244,7 @@ func (w *Worker) certify(ctx context.Context, conn *pgx.Conn, s *sought, swept e
 	r := s.request
 	c := erasures.Certificate{
 		Request: r.ID, Regime: r.Regime, Kind: r.Kind, Token: r.Token, Received: r.Received, Completed: s.outcome.Completed, Plan: r.PlanHash,
-		Tables: tables(s.outcome.Erased), Sweep: swept, Remains: w.remains(s.outcome), Ledger: erasures.Reference(begun, done),
+		Tables: tables(s.outcome.Erased), Sweep: swept, Remains: w.remains(s), Ledger: erasures.Reference(begun, done),
 	}
 	if r.Verified != nil && r.Verified.After(r.Received) {
 		c.Verified = *r.Verified
@@ -232,15 +282,18 @@ func tables(e dsar.Erased) []erasures.Table {
 }
 
 // remains are the places that an erasure does not reach.
-func (w *Worker) remains(o outcome) []erasures.Rest {
+func (w *Worker) remains(s *sought) []erasures.Rest {
 	var rest []erasures.Rest
-	for _, what := range o.Erased.Tidied.Left {
+	for _, what := range s.outcome.Erased.Tidied.Left {
 		rest = append(rest, erasures.Rest{What: what, Because: "an erasure does not reach it"})
+	}
+	for _, what := range s.unsearched {
+		rest = append(rest, erasures.Rest{What: what, Because: "the search at the end does not reach it"})
 	}
 	set, _ := w.Service.Data.Current()
 	backups := erasures.Rest{What: "backups", Because: "backups are not changed; after a restore the ledger of erasures is replayed"}
 	if keep := set.Requests().Backups; keep != (policy.Keep{}) {
-		backups.Until = keep.After(o.Completed)
+		backups.Until = keep.After(s.outcome.Completed)
 	}
 	return append(rest, backups)
 }

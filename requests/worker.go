@@ -41,6 +41,8 @@ type Worker struct {
 	Notary  *Notary                                                                    // of erasures; nil: none is carried out
 	Alerts  alert.Raiser                                                               // nil: nobody hears
 	Log     *slog.Logger
+
+	searchNext time.Time // the earliest moment of another search, after one that failed
 }
 
 // How a worker waits.
@@ -92,6 +94,13 @@ func (w *Worker) Step(ctx context.Context, conn *pgx.Conn) (busy bool, err error
 	ids, err := state.Runnable(ctx, conn, 100)
 	if err != nil {
 		return false, state.Explain("looking for requests", err)
+	}
+	if long, err := state.Erased(ctx, conn, searchAfter); err != nil {
+		return false, err
+	} else if long { // others that come in meanwhile must not keep these waiting for ever
+		if busy, err := w.Search(ctx, conn); busy || err != nil {
+			return busy, err
+		}
 	}
 	for _, id := range ids {
 		done, err := w.try(ctx, conn, id)

@@ -203,6 +203,13 @@ func Runnable(ctx context.Context, c *pgx.Conn, most int) ([]int64, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
+// Erased tells whether erasures wait for their search, that have for some time.
+func Erased(ctx context.Context, c *pgx.Conn, since time.Duration) (waiting bool, err error) {
+	err = c.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pgveil.requests WHERE ended_at IS NULL AND state = 'erased'
+		AND coalesce((outcome ->> 'completed')::timestamptz, '-infinity') <= clock_timestamp() - $1::interval)`, since).Scan(&waiting)
+	return waiting, err
+}
+
 // Seal hides what a request holds of a data subject from whoever reads the table.
 func (s *Store) Seal(what string, plain []byte) ([]byte, error) {
 	aead, err := s.requestSealer()

@@ -43,6 +43,9 @@ func (p *process) notary(ledger *erasures.Ledger, dir string) (*requests.Notary,
 			places[i] = erasures.Place{Dir: dir, Seq: seq}
 		}
 		c.Policy, c.Issued = p.enforcer.Engine().Policy.Generation(), time.Now()
+		if c.Issued.Before(c.Completed) { // by the server's clock, which may be ahead of ours
+			c.Issued = c.Completed
+		}
 		return erasures.NewCertificate(c, by, places, secrets...)
 	}
 	return n, nil
