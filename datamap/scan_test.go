@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -249,7 +250,12 @@ func TestBig(t *testing.T) {
 	conn := connect(t, "")
 	execute(t, conn, `CREATE TABLE big (id int, v text); INSERT INTO big SELECT i, CASE WHEN i > 150000 THEN 'x' || i || '@example.com' ELSE 'none of it ' || i END FROM generate_series(1, 300000) i; ANALYZE big;
 		CREATE TABLE bloated (id int, email text); INSERT INTO bloated SELECT i, 'a' || i || '@example.com' FROM generate_series(1, 100000) i; DELETE FROM bloated WHERE id < 99990; ANALYZE bloated`)
+	execute(t, conn, `CREATE TABLE parts (id int, email text) PARTITION BY RANGE (id); DO $$ BEGIN FOR i IN 0..99 LOOP EXECUTE format('CREATE TABLE p%s PARTITION OF parts FOR VALUES FROM (%s) TO (%s)', i, i * 10, i * 10 + 10); END LOOP; END $$;
+		INSERT INTO parts SELECT i, 'a' || i || '@example.com' FROM generate_series(0, 999) i`)
 	m := scan(t, conn, datamap.Options{Rows: 200})
+	if c := column(t, m, "public.parts", "email"); c.Samples != 160 {
+		t.Errorf("of 16 of 100 partitions: %+v", c)
+	}
 	if c := column(t, m, "public.big", "v"); c.Samples < 100 || c.Samples > 200 || c.Class != datamap.Email || c.Confidence > 0.9 {
 		t.Errorf("of a table half of addresses: %+v", c)
 	}
@@ -265,6 +271,26 @@ func TestBig(t *testing.T) {
 	stop()
 	if _, err := datamap.Scan(ctx, conn, cat, datamap.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a scan whose context is over: %v", err)
+	}
+}
+
+// A proposal for a schema of many columns is still one that can be read.
+func TestManyColumns(t *testing.T) {
+	conn := connect(t, "")
+	var b strings.Builder
+	for i := range 150 {
+		fmt.Fprintf(&b, "CREATE TABLE a_table_of_many_columns_%d (", i)
+		for j := range 100 {
+			fmt.Fprintf(&b, "the_last_updated_number_%d int, ", j)
+		}
+		b.WriteString("email text);")
+	}
+	execute(t, conn, b.String())
+	cat := catalogOf(t, conn)
+	m := datamap.Read(cat)
+	compiles(t, m, cat)
+	if text := m.Policy()[0].Text; strings.Contains(text, "neither name") || !strings.Contains(text, "a_table_of_many_columns_149.email\n") {
+		t.Error("the reasons are in the file, or a column is not")
 	}
 }
 

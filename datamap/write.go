@@ -13,29 +13,41 @@ import (
 // Policy gives the proposal as the files of a policy. What the scan could not
 // decide is in comments, and in no class.
 func (m *Map) Policy() []policy.File {
+	classes := m.classes(true)
+	if len(classes) > maxReasoned {
+		classes = m.classes(false)
+	}
 	return []policy.File{
-		{Name: "classes.yaml", Text: m.classes()},
+		{Name: "classes.yaml", Text: classes},
 		{Name: "subjects.yaml", Text: m.subjectsFile()},
 		{Name: "roles.yaml", Text: m.roles()},
 		{Name: "retention.yaml", Text: m.retentionFile()},
 	}
 }
 
+// maxReasoned is how long the file of classes may be with all reasons in it: a
+// policy's file is read up to a mebibyte.
+const maxReasoned = 1000 << 10
+
 const classesHead = `# What the data is, as pgveil scan found it: a proposal to be read by somebody who
-# knows the data. Behind each column stands how sure the scan is, and why.
+# knows the data. Behind each column stands how sure the scan is, and why, unless
+# there are too many: pgveil scan --json says it then.
 version: 1
 
 # Columns in no class are refused to everybody.
 unclassified: refuse
 `
 
-func (m *Map) classes() string {
+func (m *Map) classes(reasons bool) string {
 	var b, undecided strings.Builder
 	b.WriteString(classesHead)
 	byClass := map[Class][]string{}
 	for _, t := range m.Tables {
 		for _, c := range t.Columns {
-			line := fmt.Sprintf("%s # %s", scalar(m.path(t, c)), c.reason())
+			line := scalar(m.path(t, c))
+			if reasons {
+				line += " # " + c.reason()
+			}
 			if c.Class == Undecided {
 				fmt.Fprintf(&undecided, "#     - %s\n", line)
 				continue
