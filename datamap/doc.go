@@ -3,7 +3,7 @@
 //	m, err := datamap.Scan(ctx, conn, cat, datamap.Options{})   // samples the tables
 //	m := datamap.Read(cat)                                     // or judges by names and types alone
 //	files := m.Policy()                                        // YAML that policy.Compile accepts against cat
-//	found := m.Diff(classes)                                   // what an existing policy says otherwise
+//	found, err := m.Diff(doc, cat)                             // what an existing policy says otherwise
 //
 // Each column is judged by what it is called (words), by its type, and by its
 // sampled values (look, profile): what they are as a whole, by package recognise
