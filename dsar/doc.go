@@ -18,9 +18,13 @@
 // visited and this process holds one row at a time, however many there are.
 //
 // Package makes files of the same rows, for a person to be handed, and
-// VerifyPackage checks them. Rectify changes values in a subject's own rows; all
-// else only reads. Erasing will stand on the same Graph; until then a command to
-// erase answers NotAvailable.
+// VerifyPackage checks them. Rectify changes values in a subject's own rows.
+//
+// PlanErasure tries an erasure and takes it back, Erase carries the plan out:
+// it lists the rows by their versions (erase_work.go), treats them in batches
+// or at once (erase_run.go, erase_finish.go), and writes each step into a
+// journal in the transaction that does it. docs/erasure.md says what happens
+// to which rows, and docs/adr/0030 why they are named as they are.
 //
 // Whoever misses rows in an export should look at NotFollowed in the document
 // first, then at Graph.Tables, and last at the statement of closure.go.

@@ -64,7 +64,7 @@ func (g *Graph) scheme(ctx context.Context, tx pgx.Tx, holds []state.Hold) (*sch
 	}
 	s.hook(found)
 	s.knots()
-	return s, nil
+	return s, s.counted(ctx, tx, found)
 }
 
 // decide finds the fate of one table. A hold is stronger than the policy; what
@@ -297,6 +297,18 @@ func (s *scheme) knots() {
 				strings.Join(slices.Compact(append(stay, leave...)), ", "), s.g.Subject.Name))
 		}
 	}
+}
+
+// counted refuses triggers where the server does not count what they write.
+func (s *scheme) counted(ctx context.Context, tx pgx.Tx, found []hook) error {
+	var counts bool
+	if err := tx.QueryRow(ctx, "SELECT current_setting('track_counts')::bool").Scan(&counts); err != nil {
+		return err
+	}
+	if !counts && len(found) > 0 {
+		s.refuse(found[0].table, "it has triggers, and track_counts is off: what they write would go unnoticed")
+	}
+	return nil
 }
 
 // hook refuses rules, under which the server does something else than it is
