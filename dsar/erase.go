@@ -112,10 +112,32 @@ func (p ErasurePlan) refusal() error {
 	return nil
 }
 
-// Report is a plan's steps.
-type Report struct {
-	Steps []Step
+// about says in words why a step is taken, what the rows become, and until when
+// they are kept.
+func (s Step) about() string {
+	words := []string{}
+	if s.Reason != "" {
+		words = append(words, s.Reason)
+	}
+	if s.Action == Anonymise {
+		for _, c := range s.Columns {
+			words = append(words, c.Column+": "+c.Value)
+		}
+	}
+	if s.Until != nil {
+		words = append(words, "until "+s.Until.UTC().Format(time.DateOnly))
+	}
+	return strings.Join(words, "; ")
 }
+
+// Report is a plan as people read it.
+type Report struct {
+	Steps    []Step
+	Warnings []string
+}
+
+// Report gives the plan's steps and warnings.
+func (p ErasurePlan) Report() Report { return Report{p.Steps, p.Warnings} }
 
 // Refused tells whether something makes the erasure impossible.
 func (r Report) Refused() bool {
@@ -125,7 +147,7 @@ func (r Report) Refused() bool {
 // DryRun finds out what erasing a subject would do, and changes nothing.
 func DryRun(ctx context.Context, conn *pgx.Conn, g *Graph, key privacy.Key) (Report, error) {
 	plan, err := PlanErasure(ctx, conn, g, key)
-	return Report{plan.Steps}, err
+	return plan.Report(), err
 }
 
 // owns tells whether a table may hold rows that belong to the subject, rather

@@ -104,6 +104,11 @@ func TestTwoOfficers(t *testing.T) {
 	}
 	_, err := Erase(t.Context(), other, g, EraseOptions{Request: 2, Key: byKey("1"), Plan: p})
 	wantCode(t, err, privacy.NotFound, "")
+	_, err = Erase(t.Context(), other, g, EraseOptions{Request: 1, Key: byKey("2"), Plan: p})
+	wantCode(t, err, privacy.NotAllowed, "erasure 1 is over, and there is such a customer")
+	if _, err := Erase(t.Context(), other, g, EraseOptions{Request: 3, Key: byKey("2")}); err == nil {
+		t.Error("erased without a plan")
+	}
 }
 
 // Whoever holds a lock is not waited for longer than said, and who waits for

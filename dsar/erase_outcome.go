@@ -2,7 +2,11 @@ package dsar
 
 import (
 	"context"
+	"errors"
 	"slices"
+
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/privacy"
 )
 
 // outcome is what the journal says was done, of all runs of the request. The
@@ -58,4 +62,32 @@ func (d *Erased) add(s Step) {
 		}
 	}
 	d.Steps = append(d.Steps, s)
+}
+
+// gone gives an error when a journal is over, and its subject is there: it was
+// somebody else's, or the subject has come back.
+func (e *eraser) gone(ctx context.Context) error {
+	if fateSaid(e.g) != policy.FateDelete {
+		return nil // the row stays
+	}
+	_, err := e.g.resolve(ctx, e.conn, e.o.Key)
+	var known *privacy.Error
+	switch {
+	case errors.As(err, &known) && known.Code == privacy.NotFound:
+		return nil
+	case err != nil:
+		return err
+	default:
+		return privacy.Fail(privacy.NotAllowed, "open another request", "erasure %d is over, and there is such a %s", e.o.Request, e.g.Subject.Name)
+	}
+}
+
+// fateSaid gives what the policy says of the subject's own row.
+func fateSaid(g *Graph) policy.Fate {
+	for _, h := range g.Subject.Erase {
+		if h.Relation == g.Subject.Relation {
+			return h.Do
+		}
+	}
+	return policy.FateDelete
 }

@@ -84,6 +84,9 @@ func Erase(ctx context.Context, conn *pgx.Conn, g *Graph, o EraseOptions) (Erase
 	if err := o.Plan.refusal(); err != nil {
 		return Erased{}, err
 	}
+	if o.Request <= 0 {
+		return Erased{}, errors.New("internal error: an erasure without a number")
+	}
 	e := &eraser{conn: conn, g: g, o: o.defaults()}
 	done, err := e.run(ctx)
 	if err != nil {
@@ -113,10 +116,13 @@ func (e *eraser) run(ctx context.Context) (Erased, error) {
 	if e.j, err = openJournal(ctx, e.conn, e.o.Request, e.o.Plan.Hash()); err != nil {
 		return Erased{}, err
 	}
-	if !e.j.finished() {
-		if err := e.alone(ctx, e.passes); err != nil {
-			return Erased{}, err
-		}
+	if e.j.finished() {
+		err = e.gone(ctx)
+	} else {
+		err = e.alone(ctx, e.passes)
+	}
+	if err != nil {
+		return Erased{}, err
 	}
 	return e.outcome(ctx)
 }

@@ -117,11 +117,17 @@ func (s *Service) connected(ctx context.Context, f func(*pgx.Conn) error) (err e
 	return f(conn)
 }
 
-// EmitSteps hands the steps of a report to emit, as rows of text.
+// EmitSteps hands the steps of a report, and then its warnings, to emit as rows
+// of text.
 func EmitSteps(r Report, emit func(row []string) error) error {
 	for _, step := range r.Steps {
-		row := []string{step.Table, strconv.FormatInt(step.Rows, 10), step.Action.String(), step.Path, step.Reason}
+		row := []string{step.Table, strconv.FormatInt(step.Rows, 10), step.Action.String(), step.Path, step.about()}
 		if err := emit(row); err != nil {
+			return err
+		}
+	}
+	for _, text := range r.Warnings {
+		if err := emit([]string{"", "0", "warning", "", text}); err != nil {
 			return err
 		}
 	}
