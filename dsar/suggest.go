@@ -223,8 +223,15 @@ func (s *suggester) judge(from candidate, g goal, named bool, m overlap) {
 	if m.values == 0 && !named {
 		return
 	}
-	var evidence []string
-	confidence := 0.0
+	confidence, evidence := weigh(from, g, named, m)
+	s.found = append(s.found, Suggestion{
+		Subject: g.subject, From: from.String(), To: g.relation.QualifiedName() + "." + g.column.Name,
+		Evidence: evidence, Confidence: math.Round(min(confidence, 0.99)*100) / 100, Reference: from.reference(g, m.folded > m.found),
+	})
+}
+
+// weigh says what speaks for a reference, and how much.
+func weigh(from candidate, g goal, named bool, m overlap) (confidence float64, evidence []string) {
 	switch {
 	case from.where != nil:
 		confidence += 0.45
@@ -250,8 +257,5 @@ func (s *suggester) judge(from candidate, g goal, named bool, m overlap) {
 		confidence -= 0.3
 		evidence = append(evidence, "the name says who did something, not whose the row is: an erasure would take the row")
 	}
-	s.found = append(s.found, Suggestion{
-		Subject: g.subject, From: from.String(), To: g.relation.QualifiedName() + "." + g.column.Name,
-		Evidence: evidence, Confidence: math.Round(min(confidence, 0.99)*100) / 100, Reference: from.reference(g, m.folded > m.found),
-	})
+	return confidence, evidence
 }
