@@ -17,6 +17,7 @@ const (
 	sampleRows      = 20_000
 	sampleValues    = 1_000
 	sampleDocuments = 500
+	sampleDocument  = 100_000 // bytes of the longest
 	samplePages     = 400
 	maxKinds        = 50 // more different values say no kinds
 )
@@ -143,10 +144,12 @@ func (s *suggester) declared(r *catalog.Relation, column, kind, value string) bo
 }
 
 // documentSQL takes a sample of JSON apart into members, and compares the values of
-// each path with those of a goal. Arrays on the way are gone through.
+// each path with those of a goal. Arrays on the way are gone through. What json may
+// hold and jsonb may not, a NUL, is left out.
 const documentSQL = `
 	WITH RECURSIVE
-	     docs AS MATERIALIZED (SELECT CAST(c.%[1]s AS jsonb) AS d FROM %[2]s WHERE c.%[1]s IS NOT NULL LIMIT %[3]d),
+	     docs AS MATERIALIZED (SELECT CAST(c.%[1]s AS jsonb) AS d FROM %[2]s
+	       WHERE pg_column_size(c.%[1]s) < %[6]d AND strpos(CAST(c.%[1]s AS text), '\u0000') = 0 LIMIT %[3]d),
 	     w (path, v, depth) AS (
 	       SELECT CAST(ARRAY[] AS text[]), d, 0 FROM docs
 	        UNION ALL
@@ -164,7 +167,7 @@ const documentSQL = `
 // document compares the members of a column of JSON with all goals.
 func (s *suggester) document(ctx context.Context, r *catalog.Relation, c *catalog.Column) error {
 	for _, g := range s.all {
-		rows, err := s.tx.Query(ctx, fmt.Sprintf(documentSQL, quote(c.Name), s.sampled(r), sampleDocuments, quote(g.column.Name), as(g.relation, "p")))
+		rows, err := s.tx.Query(ctx, fmt.Sprintf(documentSQL, quote(c.Name), s.sampled(r), sampleDocuments, quote(g.column.Name), as(g.relation, "p"), sampleDocument))
 		if err != nil {
 			return err
 		}

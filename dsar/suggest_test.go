@@ -36,6 +36,8 @@ const withoutKeys = `
 	INSERT INTO events SELECT i, jsonb_build_object('customer', jsonb_build_object('id', i), 'n', i, 'who', jsonb_build_array(jsonb_build_object('uid', (SELECT uid FROM customers c WHERE c.id = i))), 'secret' || i || '@example.com', jsonb_build_object('customer_id', i)), '2026-01-01' FROM generate_series(1, 100) i;
 	INSERT INTO teams SELECT ARRAY[i, i + 1] FROM generate_series(1, 50) i;
 	INSERT INTO linked SELECT 1; INSERT INTO strangers SELECT 90000 + i, i FROM generate_series(1, 100) i;
+	CREATE TABLE raw (j json);
+	INSERT INTO raw VALUES ('{"customer_id": "\u0000"}'), ('{"customer_id": 7}'), ('[[[[[[[[1]]]]]]]]'), ('null'), (NULL); INSERT INTO raw SELECT json_agg(i) FROM generate_series(1, 100000) i;
 	INSERT INTO "Odd Names" SELECT i FROM generate_series(1, 100) i;
 	ANALYZE`
 
@@ -86,6 +88,7 @@ func TestSuggest(t *testing.T) {
 			`0.94 {from: public.visits.visitor, to: uid}`,
 			`0.92 {from: public.visits.customer_id}`,
 			`0.89 {from: public.events.payload, path: customer.id}`,
+			`0.89 {from: public.raw.j, path: customer_id}`,
 			`0.89 {from: public.teams.customer_ids}`,
 			`0.83 {from: public.mails.to_email, to: email, ignore_case: true}`,
 			`0.45 {from: public.empty.billing_customer_id}`,

@@ -112,6 +112,11 @@ func database(ctx context.Context, conn *pgx.Conn, cat *catalog.Snapshot, needle
 		report.Relations++
 		done.Done += t.size
 	}
+	hidden, err := hiddenStatistics(ctx, conn)
+	if err != nil {
+		return Report{}, fmt.Errorf("statistics: %w", err)
+	}
+	report.NotSearched = append(report.NotSearched, hidden...)
 	if err := statistics(ctx, conn, s, found, o.Except); err != nil {
 		return Report{}, fmt.Errorf("statistics: %w", err)
 	}

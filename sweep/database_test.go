@@ -123,13 +123,15 @@ func TestStatistics(t *testing.T) {
 		ANALYZE mails;
 		DELETE FROM mails WHERE owner = 42`)
 	needles := []Needle{{Name: "mail", Value: "Ada@example.com"}, {Name: "id", Value: "42", In: []Column{{Relation: "public.mails", Name: "owner"}}}}
+	const reader = `DO $$ BEGIN IF to_regrole('reader') IS NULL THEN CREATE ROLE reader; END IF; END $$; GRANT pg_read_all_data TO reader; SET ROLE reader`
 	for _, tt := range []struct {
 		before string
 		except []string
 		want   []string
 	}{
 		{"", nil, []string{"mail mails.address 1 statistics", "id mails.owner 1 statistics", "mail mails.pair 1 statistics", "mail mails.small 1 statistics"}},
-		{"", []string{"public.mails"}, nil},
+		{reader, nil, []string{"mail mails.address 1 statistics", "id mails.owner 1 statistics"}},
+		{"RESET ROLE", []string{"public.mails"}, nil},
 		{"VACUUM ANALYZE mails", nil, nil},
 	} {
 		if _, err := conn.Exec(t.Context(), tt.before); err != nil {
@@ -141,6 +143,10 @@ func TestStatistics(t *testing.T) {
 		}
 		if diff := cmp.Diff(tt.want, lines(report)); diff != "" {
 			t.Errorf("after %q, without %v: -want +got:\n%s", tt.before, tt.except, diff)
+		}
+		hidden := strings.Count(strings.Join(report.NotSearched, "\n"), "only the owner of their table may read them")
+		if want := map[bool]int{true: 2}[tt.before == reader]; hidden != want {
+			t.Errorf("after %q: not searched are %v", tt.before, report.NotSearched)
 		}
 	}
 }

@@ -22,6 +22,33 @@ const statisticsSQL = `
 	SELECT schemaname || '.' || tablename, statistics_name::text, concat_ws(E'\n', most_common_vals::text, histogram_bounds::text, most_common_elems::text)
 	  FROM pg_catalog.pg_stats_ext_exprs`
 
+// hiddenSQL lists statistics of several columns that we may not read: only who
+// owns a table may, however much else somebody reads.
+const hiddenSQL = `
+	SELECT n.nspname || '.' || s.stxname
+	  FROM pg_catalog.pg_statistic_ext s
+	  JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
+	  JOIN pg_catalog.pg_class c ON c.oid = s.stxrelid
+	 WHERE NOT pg_has_role(c.relowner, 'USAGE')
+	 ORDER BY 1`
+
+// hiddenStatistics says which statistics cannot be looked through.
+func hiddenStatistics(ctx context.Context, conn *pgx.Conn) (left []string, err error) {
+	err = within(ctx, conn, func() error {
+		rows, err := conn.Query(ctx, hiddenSQL)
+		if err != nil {
+			return err
+		}
+		var name string
+		_, err = pgx.ForEachRow(rows, []any{&name}, func() error {
+			left = append(left, "statistics "+name+": only the owner of their table may read them; ANALYZE makes them anew")
+			return nil
+		})
+		return err
+	})
+	return left, err
+}
+
 // statistics looks through them.
 func statistics(ctx context.Context, conn *pgx.Conn, s *scanner, found *hits, except []string) error {
 	return within(ctx, conn, func() error {
