@@ -7,7 +7,8 @@
 //	begun, err := ledger.Intend(erasures.Intention{Request: 17, Person: person, Plan: plan.Hash(), Database: where})
 //	… a record of the access log, whose Event is begun.Digest.String() …
 //	… the erasure …
-//	err = erasures.See(ctx, conn, begun) // the database knows
+//	err = ledger.See(ctx, conn, begun) // the database knows
+//	… the search for what is left …
 //	done, err := ledger.Done(begun.Seq, erasures.Outcome{Database: where})
 //	seq, err = log.Append(done.Record())
 //	… until log.Stats().Signed is beyond seq …
@@ -41,7 +42,7 @@
 //
 // The table pgveil.erasures_seen has the digest of each erasure that the database
 // has carried out. It goes back with the database; the ledger does not. So an entry
-// that is done and is not there was undone: Compare. A promoted standby is another
+// that was carried out and is not there was undone: Compare. A promoted standby is another
 // timeline, and has them all. Replay reads the table of each kind of subject once,
 // finds who was erased by the hash of their keys, and has them erased again.
 //

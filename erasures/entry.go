@@ -13,10 +13,11 @@ import (
 // State is what an entry says. The zero State is none.
 type State string
 
-// The states. An erasure is intended, and later done or failed; the others are
-// about the database as a whole.
+// The states. An erasure is intended, carried out, and later done or failed; the
+// others are about the database as a whole.
 const (
 	Intended State = "intended" // durable before the first row is touched
+	Carried  State = "carried"  // of the intention Of: the rows are gone, and what is left is being looked for
 	Done     State = "done"     // of the intention Of: nothing is left, or what is kept is kept for a reason
 	Failed   State = "failed"   // of the intention Of: it was given up, and nobody was told that it is done
 	Observed State = "observed" // the database was another copy than before
@@ -63,7 +64,7 @@ type Entry struct {
 	Seq     uint64    `json:"seq"` // 1, 2, 3, …: set when it is written
 	Time    time.Time `json:"time"`
 	State   State     `json:"state"`
-	Of      uint64    `json:"of,omitempty"`      // of an outcome: the seq of the intention
+	Of      uint64    `json:"of,omitempty"`      // of one that is carried, done or failed: the seq of the intention
 	Again   uint64    `json:"again,omitempty"`   // of an intention: the seq of the one that a restore has undone
 	Request int64     `json:"request,omitempty"` // the number of the data subject request
 	Kind    string    `json:"kind,omitempty"`    // of data subject

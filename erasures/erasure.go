@@ -65,9 +65,9 @@ func (l *Ledger) Intend(i Intention) (e Entry, err error) {
 	return e, nil
 }
 
-// Done writes down that the erasure with an intention's seq is done. The database
-// must know of it before, by See: an entry that is done and not seen there is
-// taken for one that a restore has undone. Done again it gives the entry that
+// Done writes down that the erasure with an intention's seq is done. See comes
+// before: an entry that is done and that the database does not know of is taken for
+// one that a restore has undone. Done again it gives the entry that
 // there is.
 func (l *Ledger) Done(seq uint64, o Outcome) (Entry, error) {
 	return l.outcome(seq, Entry{State: Done, Stays: o.Stays}, o)
@@ -104,7 +104,7 @@ func (l *Ledger) Erased(kind, identifier string) (erased bool, err error) {
 	err = l.locked(func() error {
 		for _, k := range l.keys() {
 			for _, seq := range []uint64{l.subjects[k.subject(kind, identifier)], l.identifiers[k.identifier(kind, identifier)]} {
-				if _, done := l.done[seq]; done {
+				if _, gone := l.carried[seq]; gone {
 					erased = true
 				}
 			}

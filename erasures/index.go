@@ -11,10 +11,11 @@ type index struct {
 	size int64 // of their lines
 	last Entry
 
-	begun  map[uint64]Entry    // intentions, by seq
-	open   map[uint64]struct{} // those without an outcome
-	done   map[uint64]Entry    // outcomes of those that are done, by the seq of the intention
-	copyOf Database            // that was seen last
+	begun   map[uint64]Entry    // intentions, by seq
+	open    map[uint64]struct{} // those without an outcome
+	carried map[uint64]struct{} // those that the database has carried out
+	done    map[uint64]Entry    // outcomes of those that are done, by the seq of the intention
+	copyOf  Database            // that was seen last
 
 	subjects    map[Hash]uint64 // of those that are done or open: the seq of the last intention
 	identifiers map[Hash]uint64
@@ -30,7 +31,7 @@ func (x *index) follows(e Entry) error {
 		if e.Of != 0 || e.Kind == "" || e.Subject == (Hash{}) || e.Key == "" {
 			return errors.New("an intention says whom it is about, and is of no other entry")
 		}
-	case Done, Failed:
+	case Carried, Done, Failed:
 		if _, open := x.open[e.Of]; !open {
 			return fmt.Errorf("entry %d is no erasure without an outcome", e.Of)
 		}
@@ -47,7 +48,7 @@ func (x *index) follows(e Entry) error {
 // add takes an entry in, whose line has so many bytes.
 func (x *index) add(e Entry, n int) {
 	if x.begun == nil {
-		x.begun, x.open, x.done = map[uint64]Entry{}, map[uint64]struct{}{}, map[uint64]Entry{}
+		x.begun, x.open, x.carried, x.done = map[uint64]Entry{}, map[uint64]struct{}{}, map[uint64]struct{}{}, map[uint64]Entry{}
 		x.subjects, x.identifiers = map[Hash]uint64{}, map[Hash]uint64{}
 	}
 	x.size += int64(n)
@@ -62,9 +63,11 @@ func (x *index) add(e Entry, n int) {
 		for _, h := range e.Identifiers {
 			x.identifiers[h] = e.Seq
 		}
+	case Carried:
+		x.carried[e.Of] = struct{}{}
 	case Done:
 		delete(x.open, e.Of)
-		x.done[e.Of] = e
+		x.done[e.Of], x.carried[e.Of] = e, struct{}{}
 	case Failed:
 		delete(x.open, e.Of)
 		x.forget(x.begun[e.Of])
@@ -74,6 +77,7 @@ func (x *index) add(e Entry, n int) {
 // forget takes back what an intention said that came to nothing.
 func (x *index) forget(e Entry) {
 	delete(x.begun, e.Seq)
+	delete(x.carried, e.Seq)
 	x.revert(x.subjects, e.Subject, e.Seq, func(b Entry) bool { return b.Subject == e.Subject })
 	for _, h := range e.Identifiers {
 		x.revert(x.identifiers, h, e.Seq, func(b Entry) bool { return slices.Contains(b.Identifiers, h) })

@@ -165,7 +165,7 @@ func (l *Ledger) known() (k known, err error) {
 			k.subjects[h] = seq
 		}
 		for h, seq := range l.identifiers {
-			if _, done := l.done[seq]; done {
+			if _, gone := l.carried[seq]; gone {
 				k.identifiers[h] = seq
 			}
 		}

@@ -41,9 +41,27 @@ func Locate(ctx context.Context, conn *pgx.Conn) (d Database, err error) {
 	return d, nil
 }
 
-// See notes in the database that it has carried an erasure out, durably: the
-// entry is the intention. It comes before Done.
-func See(ctx context.Context, conn *pgx.Conn, entries ...Entry) error {
+// See writes down that the rows of an erasure are gone: in the database first,
+// durably, and then in the ledger, so that a crash between them leaves one that is
+// under way. The entry is the intention. From then on a restore is noticed.
+func (l *Ledger) See(ctx context.Context, conn *pgx.Conn, e Entry) error {
+	if err := see(ctx, conn, e); err != nil {
+		return err
+	}
+	err := l.locked(func() error {
+		if _, carried := l.carried[e.Seq]; carried {
+			return nil
+		}
+		return l.append(&Entry{State: Carried, Of: e.Seq, Request: e.Request, Kind: e.Kind})
+	})
+	if err != nil {
+		return fmt.Errorf("ledger of erasures: %w", err)
+	}
+	return nil
+}
+
+// see notes in the database that it has carried erasures out, durably.
+func see(ctx context.Context, conn *pgx.Conn, entries ...Entry) error {
 	seqs, digests := make([]int64, len(entries)), make([][]byte, len(entries))
 	for i, e := range entries {
 		if e.State != Intended {
@@ -70,7 +88,7 @@ func See(ctx context.Context, conn *pgx.Conn, entries ...Entry) error {
 type Standing struct {
 	Database Database
 	Before   Database // the copy that the ledger saw last
-	Missing  []uint64 // intentions that are done and that the database has not carried out
+	Missing  []uint64 // intentions that were carried out, and that the database does not know of
 	Unknown  []uint64 // that the database has carried out and the ledger does not hold
 }
 
@@ -90,11 +108,11 @@ func (l *Ledger) Compare(ctx context.Context, conn *pgx.Conn) (s Standing, err e
 	if s.Database, err = Locate(ctx, conn); err != nil {
 		return s, err
 	}
-	// What is done now was seen before, so it must be found in what is read after.
+	// What is carried out now was seen before, so it must be found in what is read after.
 	must := map[uint64]Digest{}
 	err = l.locked(func() error {
 		s.Before = l.copyOf
-		for seq := range l.done {
+		for seq := range l.carried {
 			must[seq] = l.begun[seq].Digest
 		}
 		return nil
@@ -178,5 +196,5 @@ func (l *Ledger) Settle(ctx context.Context, conn *pgx.Conn, s Standing, how Sta
 	if err != nil {
 		return fmt.Errorf("ledger of erasures: %w", err)
 	}
-	return See(ctx, conn, missing...)
+	return see(ctx, conn, missing...)
 }

@@ -83,7 +83,7 @@ func (w *Worker) erase(ctx context.Context, conn *pgx.Conn, r *state.Request) er
 	if err != nil || !ok {
 		return errors.Join(err, fmt.Errorf("the ledger of erasures has no entry %d", k.Intent))
 	}
-	if err := erasures.See(ctx, conn, begun); err != nil {
+	if err := w.Notary.Ledger.See(ctx, conn, begun); err != nil {
 		return err
 	}
 	o := outcome{Erased: done, Own: g.Subject.Relation.QualifiedName()}

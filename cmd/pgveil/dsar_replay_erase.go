@@ -49,7 +49,7 @@ func (r *replaying) eraseAgain(ctx context.Context, kind, key string, e erasures
 		return err
 	}
 	r.touched[kind] = union(r.touched[kind], erased.Relations)
-	if err := erasures.See(ctx, r.conn, begun); err != nil {
+	if err := r.ledger.See(ctx, r.conn, begun); err != nil {
 		return err
 	}
 	_, gone := erasures.Find(ctx, r.conn, g.Subject, key)
@@ -71,7 +71,7 @@ func (r *replaying) finish(ctx context.Context, where erasures.Database) error {
 		if e.Again == 0 {
 			continue // a request's, which goes on with it
 		}
-		if err := erasures.See(ctx, r.conn, e); err != nil {
+		if err := r.ledger.See(ctx, r.conn, e); err != nil {
 			return err
 		}
 		if _, err := r.ledger.Done(e.Seq, erasures.Outcome{Database: where}); err != nil {

@@ -51,7 +51,7 @@ func (s *site) eraseByLedger(t *testing.T, conn *pgx.Conn, id string) {
 		_, err = conn.Exec(ctx, "DELETE FROM customers WHERE id = $1::text::integer", id)
 	}
 	if err == nil {
-		err = erasures.See(ctx, conn, begun)
+		err = l.See(ctx, conn, begun)
 	}
 	if err == nil {
 		_, err = l.Done(begun.Seq, erasures.Outcome{Database: where})
