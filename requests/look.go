@@ -172,9 +172,11 @@ func (s *Service) view(ctx context.Context, tx pgx.Tx, r state.Request) (v View,
 	if !r.Extended {
 		v.ExtendTo = dayOf(r.ExtendTo)
 	}
-	if err := tx.QueryRow(ctx, "SELECT coalesce($1, clock_timestamp())::date > $2::date", r.Ended, r.Due).Scan(&v.Late); err != nil {
-		return v, err
+	until := time.Now()
+	if r.Ended != nil {
+		until = *r.Ended
 	}
+	v.Late = !until.Before(r.Due.AddDate(0, 0, 1))
 	if r.State == state.RequestOpen {
 		if v.Lacks, err = s.lacks(ctx, tx, r); err != nil {
 			return v, err

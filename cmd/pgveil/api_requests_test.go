@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/proxy"
 	"github.com/pgveil/pgveil/requests"
 )
 
@@ -311,6 +312,22 @@ func TestAPITokenAndCertificate(t *testing.T) {
 		got, err := a.user(r)
 		if got != tt.want || (err == nil) != (tt.want != "") {
 			t.Errorf("certificate of %q, token %.4s: %q, %v; want %q", tt.name, tt.token, got, err, tt.want)
+		}
+	}
+	ofTwo := &tls.ConnectionState{VerifiedChains: chainOf(t, client(t, ca, "portal"))}
+	name := proxy.CertName{Kind: proxy.CommonName, Name: "portal"}
+	for _, tt := range []struct {
+		certs []proxy.CertUser
+		want  string
+	}{
+		{[]proxy.CertUser{{CertName: name, User: "petra"}}, "petra"},
+		{[]proxy.CertUser{{CertName: name, User: "petra"}, {CertName: name, User: "petra"}}, "petra"},
+		{[]proxy.CertUser{{CertName: name, User: "petra"}, {CertName: name, User: "paul"}}, ""},
+		{[]proxy.CertUser{}, ""},
+	} {
+		a.certs = tt.certs
+		if got, shown := a.certUser(ofTwo); got != tt.want || !shown {
+			t.Errorf("with the list %v the certificate is that of %q, %v; want %q", tt.certs, got, shown, tt.want)
 		}
 	}
 }

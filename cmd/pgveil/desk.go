@@ -218,7 +218,9 @@ func (d *desk) openLog(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, logWait)
 	defer cancel()
 	var other string
-	for again := time.NewTicker(50 * time.Millisecond); ; {
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
 		if p.audit, _, other, err = p.openLog(); !errors.Is(err, audit.ErrInUse) {
 			break
 		}
@@ -228,11 +230,11 @@ func (d *desk) openLog(ctx context.Context) (err error) {
 		case <-ctx.Done():
 			err = fmt.Errorf("%w: both of its chains; wait for the restart or the worker that writes the second one, or give the worker an audit.dir of its own", err)
 		}
-		again.Stop()
 		break
 	}
 	if err != nil {
 		p.anchors.close()
+		p.anchors = nil
 		return fmt.Errorf("access log: %w", err)
 	}
 	d.since = time.Now()

@@ -20,7 +20,9 @@ const lookEvery = 500 * time.Millisecond
 // by itself. The error says that it was not completed, and why.
 func (o *officeCall) await(ctx context.Context, id int64, stdout, stderr io.Writer) error {
 	p := progress{w: stderr, moves: isTerminal(stderr)}
-	for tick := time.NewTicker(lookEvery); ; {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
 		v, err := o.service.Look(ctx, id, o.by)
 		if err == nil {
 			p.show(v)
@@ -33,7 +35,6 @@ func (o *officeCall) await(ctx context.Context, id int64, stdout, stderr io.Writ
 			p.end()
 			return err
 		case !underWay(v.State):
-			tick.Stop()
 			p.end()
 			return o.ended(v, stdout)
 		}
