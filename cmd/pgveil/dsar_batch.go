@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -41,7 +42,7 @@ type batchLine struct {
 	Request int64  `json:"request,omitempty"`
 	Result  string `json:"result"` // opened, there or refused
 	State   string `json:"state,omitempty"`
-	Because string `json:"because,omitempty"` // it was refused
+	Because string `json:"because,omitempty"` // it was refused, or told to run in vain
 }
 
 // runDsarBatch runs "pgveil dsar batch".
@@ -91,9 +92,9 @@ func (b *batch) printLine(w io.Writer) func(batchLine) error {
 		case "refused":
 			_, err = fmt.Fprintf(w, "line %d: refused: %s\n", l.Line, printable(l.Because))
 		case "there":
-			_, err = fmt.Fprintf(w, "line %d: there already: request %d\n", l.Line, l.Request)
+			_, err = fmt.Fprintf(w, "line %d: there already: request %d: %s\n", l.Line, l.Request, strings.TrimSuffix(l.State+": "+printable(l.Because), ": "))
 		default:
-			_, err = fmt.Fprintf(w, "line %d: opened request %d: %s\n", l.Line, l.Request, l.State)
+			_, err = fmt.Fprintf(w, "line %d: opened request %d: %s\n", l.Line, l.Request, strings.TrimSuffix(l.State+": "+printable(l.Because), ": "))
 		}
 		return err
 	}
@@ -203,31 +204,38 @@ func (b *batch) line(ctx context.Context, fields []string) (l batchLine, err err
 		cmd, err = o.command()
 	}
 	if err == nil && channel != "" {
-		if l, err = b.there(ctx, cmd, channel); l.Result != "" {
-			return l, err
-		}
+		l, err = b.there(ctx, cmd, channel)
 	}
-	var rows [][]string
-	if err == nil {
-		rows, err = b.change(ctx, cmd)
+	if err == nil && l.Result == "" {
+		l, err = b.opened(ctx, cmd)
 	}
-	if err == nil {
-		l.Request, l.Result = numberOf(privacy.Command{}, rows), "opened"
-		l.State = strings.TrimSuffix(rows[0][3]+": "+rows[0][5], ": ")
-	}
-	if err == nil && b.run && rows[0][3] == string(state.RequestReady) {
-		if rows, err = b.change(ctx, privacy.Command{Verb: privacy.VerbRunRequest, ID: rows[0][0]}); err == nil {
+	if err == nil && b.run && l.State == string(state.RequestReady) {
+		var rows [][]string
+		if rows, err = b.change(ctx, privacy.Command{Verb: privacy.VerbRunRequest, ID: strconv.FormatInt(l.Request, 10)}); err == nil {
 			l.State = rows[0][3]
 		}
 	}
 	var said *privacy.Error
-	if errors.As(err, &said) {
-		return batchLine{Result: "refused", Because: said.Error()}, nil
+	if !errors.As(err, &said) {
+		return l, err
 	}
-	return l, err
+	if l.Because = said.Error(); l.Request == 0 {
+		l.Result = "refused"
+	}
+	return l, nil
 }
 
-// there finds the request that came with a reference.
+func (b *batch) opened(ctx context.Context, cmd privacy.Command) (l batchLine, err error) {
+	rows, err := b.change(ctx, cmd)
+	if err != nil {
+		return l, err
+	}
+	state := strings.TrimSuffix(rows[0][3]+": "+rows[0][5], ": ")
+	return batchLine{Request: numberOf(privacy.Command{}, rows), Result: "opened", State: state}, nil
+}
+
+// there finds the request that came with a reference. One that was opened, and
+// not told to run before the batch was killed, is ready.
 func (b *batch) there(ctx context.Context, cmd privacy.Command, channel string) (l batchLine, err error) {
 	id, what, kind, err := b.service.ByChannel(ctx, channel, b.by)
 	if err != nil || id == 0 {
@@ -240,7 +248,8 @@ func (b *batch) there(ctx context.Context, cmd privacy.Command, channel string) 
 	if what != asked.String() || kind != cmd.Subject {
 		return batchLine{Result: "refused", Because: fmt.Sprintf("the reference is that of request %d, which asks for something else", id)}, nil
 	}
-	return batchLine{Result: "there", Request: id}, nil
+	v, err := b.service.Look(ctx, id, b.by)
+	return batchLine{Result: "there", Request: id, State: string(v.State)}, err
 }
 
 // opening reads a line. channel is "" where nothing tells it from others.

@@ -3,7 +3,10 @@ package main
 import (
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -64,6 +67,34 @@ func TestDsarBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.says(t, 1, "another batch is being opened", "batch", "tonight.csv")
+}
+
+// TestDsarBatchKilled kills a batch, and reads its file again: every reference has
+// one request, and the access log all that was done.
+func TestDsarBatchKilled(t *testing.T) {
+	o := newOffice(t, "dsar: {workers: 0}\n")
+	var b strings.Builder
+	b.WriteString("what,subject,key,verified_by,reference\n")
+	for i := range 60 {
+		fmt.Fprintf(&b, "access,member,%d,contact,R-%d\n", 1+i%7, i)
+	}
+	o.put(t, "many.csv", b.String())
+	const there = "SELECT least(count(*), %d)::text FROM pgveil.requests"
+	for _, n := range []int{5, 25} {
+		r := o.process(t, "dsar", "batch", "many.csv", "--run")
+		o.until(t, fmt.Sprintf(there, n), strconv.Itoa(n))
+		if err := r.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		<-r.exited
+		o.until(t, "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory'", "0")
+	}
+	o.dsar(t, 0, "batch", "many.csv", "--run")
+	if got := o.one(t, "SELECT count(*) || ' ' || count(DISTINCT channel) || ' ' || count(*) FILTER (WHERE state = 'queued') FROM pgveil.requests"); got != "60 60 60" {
+		t.Errorf("requests, references and what is queued: %s", got)
+	}
+	o.recorded(t)
+	o.pgveil(t, 0, "audit", "verify", "--dir", "audit")
 }
 
 // TestDsarReport counts requests of which it is known how they ended.

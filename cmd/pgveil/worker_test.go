@@ -17,7 +17,13 @@ import (
 // worker starts "pgveil worker" in a process of its own.
 func (o *office) worker(t *testing.T, args ...string) *running {
 	t.Helper()
-	r := &running{exited: make(chan struct{}), cmd: exec.Command("pgveil", append([]string{"worker"}, args...)...)}
+	return o.process(t, append([]string{"worker"}, args...)...)
+}
+
+// process starts pgveil in a process of its own.
+func (o *office) process(t *testing.T, args ...string) *running {
+	t.Helper()
+	r := &running{exited: make(chan struct{}), cmd: exec.Command("pgveil", args...)}
 	r.cmd.Dir, r.cmd.Stdout, r.cmd.Stderr = o.dir, &r.output, &r.output
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
