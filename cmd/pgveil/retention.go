@@ -186,7 +186,7 @@ it. Exit status 1 says that some rule was not carried out, or not to its end.`,
 }
 
 func (r *retaining) run(ctx context.Context, g governed) error {
-	records := retentionRecords{cfg: g.cfg, by: operator(), app: "pgveil retention", generation: g.engine.Policy.Generation(), write: func(ctx context.Context, list ...*audit.Record) error {
+	records := retentionRecords{cfg: g.cfg, login: g.conn.Config().User, by: operator(), app: "pgveil retention", generation: g.engine.Policy.Generation(), write: func(ctx context.Context, list ...*audit.Record) error {
 		return recordPrivacy(ctx, g.cfg.Audit, list...)
 	}}
 	o := records.options(g.key, g.engine)
@@ -208,9 +208,9 @@ func (r *retaining) run(ctx context.Context, g governed) error {
 
 // retentionRecords writes into the access log what runs do.
 type retentionRecords struct {
-	cfg                 *config.Config
-	by, app, generation string
-	write               func(ctx context.Context, list ...*audit.Record) error
+	cfg                        *config.Config
+	login, by, app, generation string // login is that of the connection to the server
+	write                      func(ctx context.Context, list ...*audit.Record) error
 }
 
 // options gives what runs have in common, whoever begins them.
@@ -223,7 +223,7 @@ func (l retentionRecords) options(key []byte, e *rewrite.Engine) retention.Optio
 
 func (l retentionRecords) record(shape, message string) *audit.Record {
 	return &audit.Record{
-		Kind: audit.KindPrivacy, Login: l.cfg.Server.Login, User: l.by, App: l.app, Database: l.cfg.Database, Command: "PRIVACY",
+		Kind: audit.KindPrivacy, Login: l.login, User: l.by, App: l.app, Database: l.cfg.Database, Command: "PRIVACY",
 		Generation: l.generation, Shape: "retention " + shape, Message: message,
 	}
 }

@@ -222,7 +222,8 @@ func TestRetentionKilled(t *testing.T) {
 		t.Fatal("nothing was left for the next run")
 	}
 	var result retention.Result
-	if err := json.Unmarshal([]byte(s.verb(t, 0, "retention", "run", "--json")), &result); err != nil {
+	said := s.verb(t, 0, "retention", "run", "--json")
+	if err := json.Unmarshal([]byte(said[strings.IndexByte(said, '{'):]), &result); err != nil { // behind what is said of progress
 		t.Fatal(err)
 	}
 	if len(result.BrokenOff) != 1 || leftOver(t, admin) != 0 {
