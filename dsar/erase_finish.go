@@ -39,10 +39,18 @@ func (w *work) finish(ctx context.Context, tx pgx.Tx, record func(context.Contex
 		return 0, err
 	}
 	locked := int64(-1) // rows, when they were last locked and nothing was done since
+	refusals := 0
 	for round := range maxRounds {
 		if err := w.again(ctx, tx, round); err != nil {
 			return done, err
 		}
+		if err := w.refusal(); err != nil {
+			if refusals++; refusals == maxRefusals {
+				return done, err
+			}
+			continue
+		}
+		refusals = 0
 		total, over := w.rows(SetNull, Anonymise, Delete), w.left() == 0
 		if total != locked && (round == 0 || total > 1) { // one is the subject's own, which is locked
 			if locked, err = w.lockAll(ctx, tx); err != nil {
@@ -91,9 +99,6 @@ func (w *work) again(ctx context.Context, tx pgx.Tx, round int) error {
 		if err := w.fill(ctx, tx); err != nil {
 			return err
 		}
-	}
-	if err := w.refusal(); err != nil {
-		return err
 	}
 	_, err := tx.Exec(ctx, byPlace)
 	return err

@@ -22,14 +22,14 @@ var errTakenBack = errors.New("taken back")
 
 // inWriting runs f in a transaction that may write, and in which nobody is kept
 // waiting for long: a lock that another has is not waited for longer than wait.
-func inWriting(ctx context.Context, conn *pgx.Conn, wait, statement time.Duration, f func(pgx.Tx) error) error {
+func inWriting(ctx context.Context, conn *pgx.Conn, level pgx.TxIsoLevel, wait, statement time.Duration, f func(pgx.Tx) error) error {
 	stop := context.AfterFunc(ctx, func() {
 		wait, done := context.WithTimeout(context.WithoutCancel(ctx), cancelWait)
 		defer done()
 		_ = conn.PgConn().CancelRequest(wait) // see inSnapshot
 	})
 	defer stop()
-	options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
+	options := pgx.TxOptions{IsoLevel: level, AccessMode: pgx.ReadWrite}
 	return pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
 		limits := fmt.Sprintf("; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d", wait.Milliseconds(), statement.Milliseconds())
 		if _, err := tx.Exec(ctx, settings+limits); err != nil {
@@ -41,24 +41,32 @@ func inWriting(ctx context.Context, conn *pgx.Conn, wait, statement time.Duratio
 
 // PlanErasure finds out what erasing a subject would do, by doing it and taking
 // it back: a constraint that would be broken, or a trigger that keeps rows, is
-// found before anything begins. Of a subject with many rows some of each step
-// are tried. It needs the right to write, holds locks for as long as it runs,
+// found before anything begins. All of it sees one snapshot; where somebody
+// else changes the rows meanwhile it begins anew. Of a subject with many rows
+// some of each step are tried. It needs the right to write, holds locks for as long as it runs,
 // and runs triggers. Once ctx has ended, conn is of no use any more.
 func PlanErasure(ctx context.Context, conn *pgx.Conn, g *Graph, key privacy.Key) (ErasurePlan, error) {
-	var plan ErasurePlan
-	err := inWriting(ctx, conn, defaultLockWait, defaultStatement, func(tx pgx.Tx) (err error) {
-		if plan, err = g.tried(ctx, tx, key); err != nil {
-			return err
+	for attempt := 1; ; attempt++ {
+		var plan ErasurePlan
+		err := inWriting(ctx, conn, pgx.RepeatableRead, defaultLockWait, defaultStatement, func(tx pgx.Tx) (err error) {
+			if plan, err = g.tried(ctx, tx, key); err != nil {
+				return err
+			}
+			return errTakenBack
+		})
+		var broken *refused
+		switch {
+		case errors.Is(err, errTakenBack):
+			return plan, nil
+		case ctx.Err() != nil:
+			return ErasurePlan{}, ctx.Err()
+		case errors.As(err, &broken) && broken.code == foreignKey && attempt == maxAttempts:
+			plan.refuse(g.Subject.Name, err.Error())
+			return plan, nil
+		case errors.As(err, &broken) && broken.code == foreignKey: // it may be that of a row that has just come
+		case !again(err) || attempt == maxAttempts:
+			return ErasurePlan{}, fmt.Errorf("planning to erase a %s: %w", g.Subject.Name, withoutValues(err))
 		}
-		return errTakenBack
-	})
-	switch {
-	case errors.Is(err, errTakenBack):
-		return plan, nil
-	case ctx.Err() != nil:
-		return ErasurePlan{}, ctx.Err()
-	default:
-		return ErasurePlan{}, fmt.Errorf("planning to erase a %s: %w", g.Subject.Name, withoutValues(err))
 	}
 }
 
@@ -266,7 +274,7 @@ func (w *work) rehearse(ctx context.Context, tx pgx.Tx, plan *ErasurePlan) error
 	var schema *refused
 	switch {
 	case err == nil:
-	case errors.As(err, &known) && known.Code == privacy.NotAllowed, errors.As(err, &schema) && !again(err):
+	case errors.As(err, &known) && known.Code == privacy.NotAllowed, errors.As(err, &schema) && schema.code != foreignKey && !again(err):
 		plan.refuse(w.g.Subject.Name, err.Error())
 		return nil
 	default:

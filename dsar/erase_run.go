@@ -22,6 +22,7 @@ const (
 	maxAttempts        = 5  // at a transaction that others are in the way of
 	maxRounds          = 64 // of finding rows again: who adds more than that does not stop
 	maxIdlePasses      = 3
+	maxRefusals        = 5 // in a row, of rows that may have come between two looks
 	changesElsewhere   = "triggers change rows of "
 	rowsThatComeBack   = "rows of the %s come back as fast as they are erased: look for a trigger, or for who writes them"
 	holdsHaveChanged   = "holds were made or released since the plan was made"
@@ -135,7 +136,7 @@ func (e *eraser) alone(ctx context.Context, f func(context.Context) error) (err 
 	}
 	e.key, e.name = privacy.Key{Values: found.Key}, found.Name
 	const lock = "hashtextextended('pgveil erases ' || $1::text || ' ' || $2::text, 0)"
-	err = inWriting(ctx, e.conn, e.o.LockWait, e.o.Statement, func(tx pgx.Tx) error {
+	err = inWriting(ctx, e.conn, pgx.ReadCommitted, e.o.LockWait, e.o.Statement, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, "SELECT pg_advisory_lock("+lock+")", e.g.Subject.Name, e.name)
 		return err
 	})
@@ -175,10 +176,24 @@ func (e *eraser) passes(ctx context.Context) error {
 	}
 }
 
-// pass lists what is to be done. Where that is no more than a batch it does it,
-// the subject's own row included; else big is true.
+// pass finishes the erasure where no more than a batch is left to do; else big is
+// true, and what there is to do is listed.
 func (e *eraser) pass(ctx context.Context) (big bool, err error) {
-	err = e.transaction(ctx, func(tx pgx.Tx) error {
+	if e.o.Plan.Rows()-e.done > int64(e.o.Batch) {
+		if big, err = e.list(ctx); err != nil || big {
+			return big, err
+		}
+	}
+	if big, err = e.finish(ctx); err != nil || !big {
+		return big, err
+	}
+	return e.list(ctx)
+}
+
+// list lists what is to be done, as one snapshot has it: a row that comes while
+// it is looked for is not found by one statement and missed by another.
+func (e *eraser) list(ctx context.Context) (big bool, err error) {
+	err = e.transaction(ctx, pgx.RepeatableRead, func(tx pgx.Tx) error {
 		if err := e.prepare(ctx, tx); err != nil {
 			return err
 		}
@@ -188,7 +203,20 @@ func (e *eraser) pass(ctx context.Context) (big bool, err error) {
 		if err := e.work.refusal(); err != nil {
 			return err
 		}
-		if err := e.work.note(ctx, tx, e.o.Record); err != nil {
+		big = e.work.left() > int64(e.o.Batch)
+		return e.work.note(ctx, tx, e.o.Record)
+	})
+	return big, err
+}
+
+// finish does what is left, the subject's own row included, unless that is too
+// much for one transaction.
+func (e *eraser) finish(ctx context.Context) (big bool, err error) {
+	err = e.transaction(ctx, pgx.ReadCommitted, func(tx pgx.Tx) error {
+		if err := e.prepare(ctx, tx); err != nil {
+			return err
+		}
+		if err := e.work.fill(ctx, tx); err != nil {
 			return err
 		}
 		if big = e.work.left() > int64(e.o.Batch); big {
@@ -197,11 +225,14 @@ func (e *eraser) pass(ctx context.Context) (big bool, err error) {
 		if err := e.sameHolds(ctx, tx); err != nil {
 			return err
 		}
+		if err := e.work.note(ctx, tx, e.o.Record); err != nil {
+			return err
+		}
 		done, err := e.work.finish(ctx, tx, e.o.Record)
 		e.done += done
 		return err
 	})
-	if err == nil {
+	if err == nil && !big {
 		e.progress()
 	}
 	return big, err
@@ -235,10 +266,10 @@ func (e *eraser) prepare(ctx context.Context, tx pgx.Tx) error {
 
 // transaction runs f, again when others were in the way, and makes sure that
 // nothing was written but what the plan says.
-func (e *eraser) transaction(ctx context.Context, f func(pgx.Tx) error) error {
+func (e *eraser) transaction(ctx context.Context, level pgx.TxIsoLevel, f func(pgx.Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		mark, done := e.j.mark(), e.done
-		err := inWriting(ctx, e.conn, e.o.LockWait, e.o.Statement, func(tx pgx.Tx) error {
+		err := inWriting(ctx, e.conn, level, e.o.LockWait, e.o.Statement, func(tx pgx.Tx) error {
 			before, err := writes(ctx, tx)
 			if err != nil {
 				return err
@@ -292,7 +323,7 @@ func (e *eraser) batches(ctx context.Context) error {
 		for _, parts := range u.parts(int64(e.o.Batch)) {
 			all, err := e.batch(ctx, parts)
 			var broken *refused
-			if errors.As(err, &broken) && broken.code == "23503" {
+			if errors.As(err, &broken) && broken.code == foreignKey {
 				return nil // somebody has added what refers to it: find it
 			}
 			if err != nil {
@@ -310,7 +341,7 @@ func (e *eraser) batches(ctx context.Context) error {
 // batch does parts in a transaction of their own, and tells whether all of
 // their rows were as they were listed.
 func (e *eraser) batch(ctx context.Context, parts []part) (all bool, err error) {
-	err = e.transaction(ctx, func(tx pgx.Tx) error {
+	err = e.transaction(ctx, pgx.ReadCommitted, func(tx pgx.Tx) error {
 		if err := e.sameHolds(ctx, tx); err != nil {
 			return err
 		}

@@ -250,6 +250,9 @@ func (r *refused) Error() string { return r.message }
 // SQLState gives the server's code.
 func (r *refused) SQLState() string { return r.code }
 
+// foreignKey is the SQLSTATE of a foreign key that would lead nowhere.
+const foreignKey = "23503"
+
 // again tells whether an error passes when a transaction is tried once more:
 // somebody else was in the way.
 func again(err error) bool {

@@ -53,6 +53,7 @@ func plan(t testing.TB, conn *pgx.Conn, g *Graph, values ...string) ErasurePlan 
 func erase(t testing.TB, conn *pgx.Conn, g *Graph, o EraseOptions, values ...string) Erased {
 	t.Helper()
 	o.Plan, o.Key = plan(t, conn, g, values...), byKey(values...)
+	o.Request = max(o.Request, 1)
 	done, err := Erase(t.Context(), conn, g, o)
 	if err != nil {
 		t.Fatalf("%v\n%v", err, planLines(o.Plan))
