@@ -152,7 +152,7 @@ func (w *Worker) seal(ctx context.Context, r *state.Request, k known) error {
 	if r.Needles, err = w.Service.Store.Seal("needles "+r.Token, text); err != nil {
 		return err
 	}
-	return w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error { return state.SaveRequest(ctx, tx, *r) })
+	return w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error { return state.SaveWork(ctx, tx, *r) })
 }
 
 func (w *Worker) unseal(r *state.Request) (k known, err error) {

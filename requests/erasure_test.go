@@ -274,3 +274,24 @@ func TestKeysThatDoNotOpen(t *testing.T) {
 		t.Errorf("under another key: %s", got)
 	}
 }
+
+// TestOfficersMeanwhile: what officers do while a worker is at a request stays.
+func TestOfficersMeanwhile(t *testing.T) {
+	s := newScene(t, shopPolicy)
+	id := s.erased(t, "7")
+	w := s.newWorker("slow")
+	record, extended := w.Record, false
+	w.Record = func(ctx context.Context, d requests.Deed) (uint64, error) {
+		if strings.HasPrefix(d.What, "erasure: ") && !extended {
+			extended = true
+			s.must(t, "petra", "PRIVACY EXTEND REQUEST "+id+" BECAUSE 'many letters'")
+			s.refused(t, s.as(t, "petra"), "PRIVACY CANCEL REQUEST "+id+" BECAUSE 'taken back'", privacy.SchemaChanged, "has begun")
+		}
+		return record(ctx, d)
+	}
+	s.worker = w
+	s.work(t)
+	if got := s.one(t, "SELECT state || ' ' || (extended AND due_on = extend_to) FROM pgveil.requests WHERE id = "+id); got != "completed true" {
+		t.Errorf("extended while it ran: %s", got)
+	}
+}

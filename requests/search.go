@@ -218,7 +218,7 @@ func (w *Worker) save(ctx context.Context, r state.Request, what string) error {
 				return err
 			}
 		}
-		return state.SaveRequest(ctx, tx, r)
+		return state.SaveWork(ctx, tx, r)
 	})
 }
 

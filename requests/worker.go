@@ -224,7 +224,7 @@ func (w *Worker) finish(ctx context.Context, r state.Request, run error) error {
 				return err
 			}
 		}
-		return state.SaveRequest(ctx, tx, r)
+		return state.SaveWork(ctx, tx, r)
 	})
 }
 
