@@ -59,8 +59,12 @@ func (g *Graph) steps(table int, wanted func(edge) bool) []string {
 	var selects []string
 	for _, e := range g.links {
 		if e.child == table && wanted(e) {
-			selects = append(selects, fmt.Sprintf("SELECT c.tableoid AS o, c.ctid AS c FROM r%d AS s JOIN %s ON %s JOIN %s ON %s WHERE %s",
-				e.parent, as(e.To, "p"), samePlace("p"), as(e.From, "c"), refers(e.Link), g.notShared(e.parent, "p")))
+			once := ""
+			if e.several {
+				once = "DISTINCT "
+			}
+			selects = append(selects, fmt.Sprintf("SELECT %sc.tableoid AS o, c.ctid AS c FROM r%d AS s JOIN %s ON %s JOIN %s ON %s WHERE %s",
+				once, e.parent, as(e.To, "p"), samePlace("p"), as(e.From, "c"), refers(e.Link), g.notShared(e.parent, "p")))
 		}
 	}
 	return selects
@@ -68,14 +72,14 @@ func (g *Graph) steps(table int, wanted func(edge) bool) []string {
 
 // cycle finds the rows of tables that lead to each other: a recursion over
 // the places of all of them, with the table's number t beside each, and then
-// one rN each.
+// one rN each. It begins with zN: what is found in Tables[N] from without.
 func (g *Graph) cycle(group []int) []string {
 	name := fmt.Sprintf("k%d", group[0])
-	var seeds, turns, parts []string
+	var before, seeds, turns, parts []string
 	for _, table := range group {
-		for _, s := range g.steps(table, func(e edge) bool { return e.follows() && !slices.Contains(group, e.parent) }) {
-			seeds = append(seeds, fmt.Sprintf("SELECT %d, q.* FROM (%s) AS q", table, s))
-		}
+		outside := g.steps(table, func(e edge) bool { return e.follows() && !slices.Contains(group, e.parent) })
+		before = append(before, fmt.Sprintf("z%d (o, c) AS (%s)", table, union(outside)))
+		seeds = append(seeds, fmt.Sprintf("SELECT %d, o, c FROM z%[1]d", table))
 		for _, e := range g.links {
 			if e.child == table && e.follows() && slices.Contains(group, e.parent) {
 				turns = append(turns, fmt.Sprintf("SELECT %d, c.tableoid, c.ctid FROM %s JOIN %s ON %s WHERE s.t = %d AND %s AND %s",
@@ -86,7 +90,7 @@ func (g *Graph) cycle(group []int) []string {
 	}
 	found := fmt.Sprintf("%s (t, o, c) AS (SELECT * FROM (%s) AS seeds UNION SELECT n.* FROM %s AS s CROSS JOIN LATERAL (%s) AS n)",
 		name, strings.Join(seeds, " UNION ALL "), name, strings.Join(turns, " UNION ALL "))
-	return append([]string{found}, parts...)
+	return slices.Concat(before, []string{found}, parts)
 }
 
 // refers is the condition under which the row c refers to the row p.
@@ -109,13 +113,16 @@ func equal(alias string, l *Link, i int, value string) string {
 }
 
 // notShared is the condition under which a row of a table belongs to nobody
-// but the subject.
+// but the subject. It may be asked where the tables that lead to it are found.
 func (g *Graph) notShared(table int, alias string) string {
 	var conditions []string
 	for _, c := range g.Tables[table].counterparts {
 		if c.owner {
 			conditions = append(conditions, "NOT "+namesOther(c, alias))
 		}
+	}
+	for _, j := range g.Tables[table].joints {
+		conditions = append(conditions, g.apart(table, j, alias))
 	}
 	if conditions == nil {
 		return "true"

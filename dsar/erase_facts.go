@@ -17,6 +17,7 @@ type tie struct {
 	columns, refs       []string // of the child and the parent, one for one
 	nullable            []string // those that can be set null to end it
 	condition           string   // under which the row c refers to the row p
+	stands              string   // the condition under which c refers to others that stay, too
 	onDelete            byte     // pg_constraint.confdeltype; 0 of a declared reference
 	indexed             bool
 

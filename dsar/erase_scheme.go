@@ -55,6 +55,9 @@ func (g *Graph) scheme(ctx context.Context, tx pgx.Tx, holds []state.Hold) (*sch
 		}
 	}
 	s.misplaced()
+	if err := s.seek(ctx, tx); err != nil {
+		return nil, err
+	}
 	if err := s.tie(ctx, tx); err != nil {
 		return nil, fmt.Errorf("reading foreign keys: %w", err)
 	}
@@ -184,7 +187,7 @@ func (s *scheme) tie(ctx context.Context, tx pgx.Tx) error {
 	for _, e := range s.g.links {
 		if e.Declared {
 			ties = append(ties, &tie{child: e.From.QualifiedName(), parent: e.To.QualifiedName(), childOID: e.From.OID, parentOID: e.To.OID,
-				columns: e.Columns, refs: e.RefColumns, nullable: e.nullable(), condition: refers(e.Link), indexed: true})
+				columns: e.Columns, refs: e.RefColumns, nullable: e.nullable(), condition: refers(e.Link), stands: s.stands(e), indexed: true})
 		}
 	}
 	for _, t := range ties {

@@ -136,13 +136,13 @@ func (w *work) tieSQL(index int, t *tie) []string {
 	const unlisted = "NOT EXISTS (SELECT FROM pg_temp.pgveil_work AS x WHERE x.o = c.tableoid AND x.c = c.ctid AND x.a %s)"
 	var selects []string
 	if w.goes(t.table) {
-		listed := fmt.Sprintf("= %d", Delete)
+		left := fmt.Sprintf(unlisted, fmt.Sprintf("= %d", Delete))
 		if t.onDelete == 0 { // nothing holds what refers without a constraint: the row's own fate does
-			listed = fmt.Sprintf("IN (%d, %d, %d, %d)", Delete, Anonymise, Keep, settled)
+			left = fmt.Sprintf(unlisted, fmt.Sprintf("IN (%d, %d, %d, %d)", Delete, Anonymise, Keep, settled)) + " AND NOT " + t.stands
 		}
 		selects = append(selects, fmt.Sprintf(`SELECT %d AS a, %d AS t, c.tableoid AS o, c.ctid AS c, c.xmin AS x
-			FROM pg_temp.pgveil_work AS s JOIN %s ON %s JOIN %s ON %s WHERE s.a = %d AND s.t = %d AND `+unlisted,
-			w.ends(t), index, w.source(t.parentOID, t.parent, "p"), samePlace("p"), w.source(t.childOID, t.child, "c"), t.condition, Delete, t.table, listed))
+			FROM pg_temp.pgveil_work AS s JOIN %s ON %s JOIN %s ON %s WHERE s.a = %d AND s.t = %d AND %s`,
+			w.ends(t), index, w.source(t.parentOID, t.parent, "p"), samePlace("p"), w.source(t.childOID, t.child, "c"), t.condition, Delete, t.table, left))
 	}
 	if w.root(t.table) && w.fates[t.table].do == Anonymise && t.hidden != nil && (child < 0 || w.fates[child].do != Anonymise) {
 		selects = append(selects, fmt.Sprintf(`SELECT %d AS a, %d AS t, c.tableoid AS o, c.ctid AS c, c.xmin AS x

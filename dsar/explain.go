@@ -114,7 +114,7 @@ func (g *Graph) standing(table int) Standing {
 		return Itself
 	case !g.owns(table):
 		return Mentions
-	case slices.ContainsFunc(t.counterparts, func(c counterpart) bool { return c.owner }):
+	case t.joints != nil, slices.ContainsFunc(t.counterparts, func(c counterpart) bool { return c.owner }):
 		return Shared
 	default:
 		return Owned
@@ -136,6 +136,9 @@ func (g *Graph) handled(table int, s Standing) (erasure, because string) {
 	}
 	switch s {
 	case Shared:
+		if g.Tables[table].joints != nil {
+			return policy.FateDelete.String(), "those that are another's as well stay, without what leads to the subject"
+		}
 		return policy.FateDelete.String(), "of those that are another's as well the reference is taken out"
 	case Mentions:
 		return SetNull.String(), "the schema lets the row live on without what it refers to"

@@ -41,6 +41,7 @@ type Table struct {
 	heir         bool    // of the subject's own table, so that the subject's own row may lie here
 	in           []*Link // those by which rows are found; of an heir one without columns
 	counterparts []counterpart
+	joints       []joint
 }
 
 // edge is a link between two Tables, by their indexes.
@@ -251,6 +252,7 @@ func (b *builder) relate() {
 	}
 	for _, t := range g.Tables {
 		t.own()
+		b.joints(t)
 	}
 }
 

@@ -17,7 +17,8 @@ type Link struct {
 	Loose               bool              // ON DELETE SET NULL or SET DEFAULT: the row lives on without what it refers to
 	Confirmed           bool              // the policy says that what refers by it is the subject's, though it is a table that refers to itself
 
-	by *policy.Reference // of a declared one
+	by      *policy.Reference // of a declared one
+	several bool              // one row may refer to several rows by it, as far as the catalog tells
 }
 
 // String names the columns that refer: crm.orders.customer_id. Of a reference
@@ -105,7 +106,7 @@ func (b *builder) declare(links []*Link, ref *policy.Reference) []*Link {
 		return links
 	}
 	for _, to := range append([]*catalog.Relation{ref.To}, b.heirs(ref.To)...) {
-		links = append(links, &Link{From: ref.Relation, To: to, Columns: ref.Columns, RefColumns: ref.ToColumns, Declared: true, Confirmed: true, by: ref})
+		links = append(links, &Link{From: ref.Relation, To: to, Columns: ref.Columns, RefColumns: ref.ToColumns, Declared: true, Confirmed: true, by: ref, several: b.leadsToSeveral(ref)})
 	}
 	return links
 }
