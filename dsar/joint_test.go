@@ -88,6 +88,15 @@ posts {"id": 5, "thread": 13, "customer_id": null}
 threads {"id": 11}
 threads {"id": 12}
 threads {"id": 13}`},
+		{"rows that cannot be without the one whose they are", `
+			CREATE TABLE customers (id int PRIMARY KEY);
+			CREATE TABLE orders (id int PRIMARY KEY, customer_id int NOT NULL REFERENCES customers);
+			CREATE TABLE watchers (customer_id int, order_id int);
+			INSERT INTO customers VALUES (1), (2); INSERT INTO orders VALUES (10, 1), (11, 2);
+			INSERT INTO watchers VALUES (1, 11)`,
+			"{from: public.watchers.customer_id}, {from: public.orders.id, to: public.watchers.order_id}", `
+customers {"id": 2}
+orders {"id": 11, "customer_id": 2}`},
 	} {
 		for _, batch := range []int{0, 1} {
 			t.Run(tt.name, func(t *testing.T) {
@@ -135,4 +144,25 @@ func TestJoined(t *testing.T) {
 	if plan, err = PlanErasure(t.Context(), conn, g, privacy.Key{Values: []string{"1"}}); err != nil || slices.Contains(plan.Warnings, missing) {
 		t.Errorf("with an index: %v, %q", err, plan.Warnings)
 	}
+}
+
+// A table that refers loosely is anonymised as a whole row where the policy says
+// so, not only without the reference.
+func TestAnonymisesLooseRows(t *testing.T) {
+	conn, g := erasable(t, `
+		CREATE TABLE customers (id int PRIMARY KEY);
+		CREATE TABLE deals (id int PRIMARY KEY, customer_id int REFERENCES customers ON DELETE SET NULL, said text);
+		INSERT INTO customers VALUES (1), (2); INSERT INTO deals VALUES (10, 1, 'by ada'), (11, 2, 'by bob'), (12, NULL, 'by nobody')`, `
+classes:
+  open: {columns: [public.customers.*, public.deals.id, public.deals.customer_id]}
+  words: {columns: [public.deals.said]}
+subjects:
+  customer: {table: public.customers, key: id, erase: [{on: [public.deals], do: anonymise}]}
+`)
+	erase(t, conn, g, EraseOptions{}, "1")
+	wantContents(t, conn, `
+customers {"id": 2}
+deals {"id": 10, "said": null, "customer_id": null}
+deals {"id": 11, "said": "by bob", "customer_id": 2}
+deals {"id": 12, "said": "by nobody", "customer_id": null}`)
 }

@@ -34,10 +34,10 @@ type person struct {
 var people = map[string]person{
 	"chatwoot": {[][2]string{{"contact", "10"}}, nil},
 	"corteza":  {[][2]string{{"user", "10"}, {"record", "100"}}, []string{"actionlog"}},
-	"espocrm":  {[][2]string{{"contact", "a1"}, {"lead", "a2"}}, []string{"email"}},
+	"espocrm":  {[][2]string{{"contact", "a1"}, {"lead", "a2"}}, nil},
 	"odoo":     {[][2]string{{"contact", "10"}}, []string{"account_move"}},
-	"suitecrm": {[][2]string{{"contact", "a1"}, {"lead", "a2"}, {"prospect", "a3"}}, []string{"cases", "documents", "emails", "emails_text"}},
-	"twenty":   {[][2]string{{"person", "00000000-0000-4000-8000-000000000010"}}, []string{"attachment", "calendarEvent", "message", "note", "opportunity", "task"}},
+	"suitecrm": {[][2]string{{"contact", "a1"}, {"lead", "a2"}, {"prospect", "a3"}}, nil},
+	"twenty":   {[][2]string{{"person", "00000000-0000-4000-8000-000000000010"}}, []string{"opportunity"}},
 }
 
 // site is a database with an application's tables, made-up people and the
