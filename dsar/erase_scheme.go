@@ -185,7 +185,7 @@ func (s *scheme) tie(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	for _, e := range s.g.links {
-		if e.Declared {
+		if e.Declared && !e.byOwnKey() {
 			ties = append(ties, &tie{child: e.From.QualifiedName(), parent: e.To.QualifiedName(), childOID: e.From.OID, parentOID: e.To.OID,
 				columns: e.Columns, refs: e.RefColumns, nullable: e.nullable(), condition: refers(e.Link), stands: s.stands(e), indexed: true})
 		}

@@ -51,6 +51,14 @@ func (l *Link) Many() bool { return l.by != nil && l.by.Many() }
 // sometimes tells whether only some rows have the reference.
 func (l *Link) sometimes() bool { return l.by != nil && l.by.Where != nil }
 
+// byOwnKey tells whether rows are found by what they are known by themselves, as
+// those are that a join table names. What leads to them may go: their key is
+// no reference that must end.
+func (l *Link) byOwnKey() bool {
+	notIn := func(at int) bool { return !slices.Contains(l.Columns, l.From.Columns[at].Name) }
+	return l.several && l.From.PrimaryKey != nil && !slices.ContainsFunc(l.From.PrimaryKey, notIn)
+}
+
 // nullable gives the columns that can be set null to end the reference.
 func (l *Link) nullable() []string {
 	var found []string
