@@ -85,7 +85,7 @@ func Erase(ctx context.Context, conn *pgx.Conn, g *Graph, o EraseOptions) (Erase
 	if err := o.Plan.refusal(); err != nil {
 		return Erased{}, err
 	}
-	if o.Request <= 0 {
+	if o.Request == 0 {
 		return Erased{}, errors.New("internal error: an erasure without a number")
 	}
 	e := &eraser{conn: conn, g: g, o: o.defaults()}

@@ -33,7 +33,8 @@ func (r Reference) Many() bool { return r.Path != nil || r.array() }
 
 func (r Reference) array() bool {
 	c, ok := r.Relation.Column(r.Columns[0])
-	return ok && isArray(c.Type)
+	to, known := r.To.Column(r.ToColumns[0])
+	return ok && isArray(c.Type) && !(known && isArray(to.Type)) // a key may itself be an array
 }
 
 func isArray(t catalog.Type) bool {

@@ -55,7 +55,8 @@ func (s *Service) locked(ctx context.Context, cmd privacy.Command, by By, f func
 		if err := by.may(rightOf(r)); err != nil {
 			return err
 		}
-		if r.State.Over() {
+		done := r.State == state.RequestCompleted && cmd.Verb == privacy.VerbRunRequest
+		if r.State.Over() && !done {
 			return privacy.Fail(privacy.SchemaChanged, "open another", "the request is over: it was %s", r.State)
 		}
 		return f(tx, &r)
@@ -179,8 +180,8 @@ func (s *Service) extend(ctx context.Context, tx pgx.Tx, r *state.Request, cmd p
 // run lets a request run that has what it needs.
 func (s *Service) run(ctx context.Context, tx pgx.Tx, r *state.Request, cmd privacy.Command, by By, witness Witness) error {
 	switch r.State {
-	case state.RequestQueued, state.RequestRunning, state.RequestErased:
-		return nil // it does
+	case state.RequestQueued, state.RequestRunning, state.RequestErased, state.RequestCompleted:
+		return nil // it does, or has
 	case state.RequestReview:
 		r.Despite = cmd.Request.Despite
 	case state.RequestOpen, state.RequestReady, state.RequestFailed:

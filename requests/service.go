@@ -80,6 +80,8 @@ var requestColumns = []string{"number", "what", "subject", "state", "due", "lack
 // one by one, and gives the command's tag. A row must not be kept.
 func (s *Service) Run(ctx context.Context, cmd privacy.Command, by By, emit func(row []string) error) (tag string, err error) {
 	switch cmd.Verb {
+	case privacy.VerbHelp: // whoever serves nothing else serves this
+		return (&dsar.Service{}).Run(ctx, cmd, by.User, emit)
 	case privacy.VerbShowRequests, privacy.VerbShowRequest, privacy.VerbShowCertificate:
 		return cmd.Verb.Tag(), s.show(ctx, cmd, by, emit)
 	case privacy.VerbShowHolds:
