@@ -20,7 +20,7 @@ import (
 )
 
 // erased opens a request for erasure that runs.
-func (s *scene) erased(t *testing.T, key string) (id string) {
+func (s *scene) erased(t testing.TB, key string) (id string) {
 	t.Helper()
 	id = s.must(t, "petra", "PRIVACY ERASE person "+key+" VERIFIED BY 'account' BECAUSE 'letter'")[0]
 	if row := s.must(t, "paul", "PRIVACY APPROVE REQUEST "+id); row[3] != "queued" {

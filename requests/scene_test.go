@@ -81,7 +81,7 @@ type scene struct {
 	digests []string
 }
 
-func newScene(t *testing.T, policyText string) *scene {
+func newScene(t testing.TB, policyText string) *scene {
 	t.Helper()
 	s := &scene{dsn: pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser)}
 	s.conn = pgtest.Connect(t, s.dsn)
@@ -116,7 +116,7 @@ func newScene(t *testing.T, policyText string) *scene {
 }
 
 // remember opens an access log that is signed, and a ledger of erasures.
-func (s *scene) remember(t *testing.T) {
+func (s *scene) remember(t testing.TB) {
 	t.Helper()
 	dir := t.TempDir()
 	var err error
@@ -169,7 +169,7 @@ func (s *scene) newWorker(name string) *requests.Worker {
 	}
 }
 
-func (s *scene) compiled(t *testing.T, doc *policy.Document, ahead bool) (*policy.Set, *catalog.Snapshot) {
+func (s *scene) compiled(t testing.TB, doc *policy.Document, ahead bool) (*policy.Set, *catalog.Snapshot) {
 	t.Helper()
 	cat, err := pgload.Load(t.Context(), s.conn)
 	if err != nil {
@@ -185,14 +185,14 @@ func (s *scene) compiled(t *testing.T, doc *policy.Document, ahead bool) (*polic
 	return set, cat
 }
 
-func (s *scene) exec(t *testing.T, sql string, args ...any) {
+func (s *scene) exec(t testing.TB, sql string, args ...any) {
 	t.Helper()
 	if _, err := s.conn.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (s *scene) one(t *testing.T, sql string) (text string) {
+func (s *scene) one(t testing.TB, sql string) (text string) {
 	t.Helper()
 	if err := s.conn.QueryRow(t.Context(), sql).Scan(&text); err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -201,7 +201,7 @@ func (s *scene) one(t *testing.T, sql string) (text string) {
 }
 
 // as is an officer of the policy.
-func (s *scene) as(t *testing.T, user string) requests.By {
+func (s *scene) as(t testing.TB, user string) requests.By {
 	t.Helper()
 	set, _ := s.service.Data.Current()
 	access, err := set.Access(user, "privacy")
@@ -217,7 +217,7 @@ func (s *scene) as(t *testing.T, user string) requests.By {
 }
 
 // ask gives a command for an officer.
-func (s *scene) ask(t *testing.T, by requests.By, sql string) (rows [][]string, err error) {
+func (s *scene) ask(t testing.TB, by requests.By, sql string) (rows [][]string, err error) {
 	t.Helper()
 	cmd, ok, err := privacy.ParseCommand(sql)
 	if !ok || err != nil {
@@ -240,7 +240,7 @@ func (s *scene) ask(t *testing.T, by requests.By, sql string) (rows [][]string, 
 }
 
 // must is ask, where an error fails the test. It gives the first row.
-func (s *scene) must(t *testing.T, user, sql string) []string {
+func (s *scene) must(t testing.TB, user, sql string) []string {
 	t.Helper()
 	rows, err := s.ask(t, s.as(t, user), sql)
 	if err != nil {
@@ -253,7 +253,7 @@ func (s *scene) must(t *testing.T, user, sql string) []string {
 }
 
 // refused is ask, where the error must be of a code and say something.
-func (s *scene) refused(t *testing.T, by requests.By, sql string, code privacy.Code, says string) {
+func (s *scene) refused(t testing.TB, by requests.By, sql string, code privacy.Code, says string) {
 	t.Helper()
 	_, err := s.ask(t, by, sql)
 	var said *privacy.Error
@@ -263,10 +263,10 @@ func (s *scene) refused(t *testing.T, by requests.By, sql string, code privacy.C
 }
 
 // work lets the worker work until there is nothing to do.
-func (s *scene) work(t *testing.T) {
+func (s *scene) work(t testing.TB) {
 	t.Helper()
 	conn := pgtest.Connect(t, s.dsn)
-	for range 100 {
+	for range 5000 {
 		busy, err := s.worker.Step(t.Context(), conn)
 		if err != nil {
 			t.Fatal(err)
@@ -279,7 +279,7 @@ func (s *scene) work(t *testing.T) {
 }
 
 // state of a request.
-func (s *scene) state(t *testing.T, id string) string {
+func (s *scene) state(t testing.TB, id string) string {
 	t.Helper()
 	return s.one(t, "SELECT state || coalesce(': ' || nullif(failure, ''), '') FROM pgveil.requests WHERE id = "+id)
 }
