@@ -103,7 +103,7 @@ func (s *Service) planErasure(ctx context.Context, r state.Request) (*Plan, erro
 		if p.JSON, err = json.Marshal(plan); err != nil {
 			return err
 		}
-		return dsar.EmitSteps(dsar.Report{Steps: plan.Steps}, func(row []string) error { p.rows = append(p.rows, row); return nil })
+		return dsar.EmitSteps(plan.Report(), func(row []string) error { p.rows = append(p.rows, row); return nil })
 	})
 	return p, err
 }
