@@ -252,6 +252,12 @@ func pending() []state.RequestState {
 		state.RequestReview, state.RequestFailed}
 }
 
+// Lists tells whether a word stands for requests, for Views.
+func Lists(word string) error {
+	_, err := listed(word)
+	return err
+}
+
 // listed gives the states that a word stands for: one of PRIVACY SHOW REQUESTS,
 // or a state that is not called like one.
 func listed(word string) ([]state.RequestState, error) {

@@ -149,7 +149,13 @@ func requestedRequest(w http.ResponseWriter, r *http.Request, verb privacy.Verb)
 		cmd.Request.Format, err = query(r, "as", "TEXT", "DOT", "SVG")
 		return cmd, err
 	case privacy.VerbShowRequests:
-		cmd.Request.Format, err = query(r, "state")
+		word, err := query(r, "state")
+		if err == nil {
+			err = requests.Lists(word)
+		}
+		if err == nil { // nothing else that stands there is for the access log
+			cmd.Request.Format = word
+		}
 		return cmd, err
 	case privacy.VerbVerify:
 		cmd.Request.Identity, _ = policy.IdentityNamed(b.Identity)

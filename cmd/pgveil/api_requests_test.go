@@ -340,3 +340,25 @@ func chainOf(t *testing.T, c tls.Certificate) [][]*x509.Certificate {
 	}
 	return [][]*x509.Certificate{{leaf}}
 }
+
+// TestAPIKeepsQueriesOutOfTheLog: what stands behind the question mark is in the
+// access log where it is a word that is known.
+func TestAPIKeepsQueriesOutOfTheLog(t *testing.T) {
+	url, _, auditDir, _ := clubAPI(t)
+	if status, got := ask(t, "GET", url+"/v1/requests?state=cat@example.org", petrasToken, ""); status != 400 || !strings.Contains(got, "no requests are called that") {
+		t.Errorf("%d %s", status, got)
+	}
+	err := filepath.WalkDir(auditDir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if bytes.Contains(text, []byte("cat@example.org")) {
+			t.Errorf("the access log has it: %s", filepath.Base(path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
