@@ -43,6 +43,8 @@ type outcome struct {
 	Erased    dsar.Erased `json:"erased"`
 	Own       string      `json:"own"` // the subject's own table
 	Completed time.Time   `json:"completed"`
+
+	Seen map[string]int64 `json:"seen,omitempty"` // rows of each column that something was left in when people were asked to decide
 }
 
 // erase erases a subject, or goes on where another worker was stopped. What is
@@ -99,7 +101,13 @@ func (w *Worker) erase(ctx context.Context, conn *pgx.Conn, r *state.Request) er
 // database, that it is about to be erased. Both are done once for a request.
 func (w *Worker) intend(ctx context.Context, conn *pgx.Conn, g *dsar.Graph, r *state.Request, plan dsar.ErasurePlan) (k known, err error) {
 	if r.Needles != nil {
-		return w.unseal(r)
+		if k, err = w.unseal(r); err != nil {
+			return k, err
+		}
+		if _, _, stands, err := w.Notary.Ledger.Entry(k.Intent); stands || err != nil {
+			return k, err
+		}
+		k = known{} // it was given up, and the worker died before it could say so
 	}
 	found, err := w.Service.Data.Resolve(ctx, r.Kind, privacy.Key{Values: r.Key})
 	if err != nil {
@@ -152,7 +160,41 @@ func (w *Worker) seal(ctx context.Context, r *state.Request, k known) error {
 	if r.Needles, err = w.Service.Store.Seal("needles "+r.Token, text); err != nil {
 		return err
 	}
-	return w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error { return state.SaveWork(ctx, tx, *r) })
+	return w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
+		if err := still(ctx, tx, r); err != nil {
+			return err
+		}
+		return state.SaveRequest(ctx, tx, *r)
+	})
+}
+
+// giveUp takes back what the ledger of erasures was told of one that failed before
+// anything was erased: people decide about it now, and may deny it, and what is in
+// the ledger is erased again after a restore. One that has begun stays there.
+func (w *Worker) giveUp(ctx context.Context, conn *pgx.Conn, r *state.Request) error {
+	if r.Needles == nil || r.Outcome != nil || r.Done > 0 || w.Notary == nil {
+		return nil
+	}
+	steps, err := dsar.Journal(ctx, conn, r.ID)
+	if err != nil || len(steps) > 0 {
+		return err
+	}
+	k, err := w.unseal(r)
+	if err != nil {
+		w.Log.Warn("requests: the ledger of erasures still has what was given up", "request", r.ID, "err", err)
+		return nil
+	}
+	if _, _, stands, err := w.Notary.Ledger.Entry(k.Intent); err != nil || !stands {
+		r.Needles = nil
+		return err
+	}
+	failed, err := w.Notary.Ledger.Fail(k.Intent, erasures.Outcome{})
+	if err != nil {
+		return err
+	}
+	_, err = w.Notary.Record(ctx, failed)
+	r.Needles = nil
+	return err
 }
 
 func (w *Worker) unseal(r *state.Request) (k known, err error) {

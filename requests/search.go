@@ -1,6 +1,7 @@
 package requests
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -58,6 +59,7 @@ type sought struct {
 	known   known
 	outcome outcome
 	left    []erasures.Left
+	now     map[string]int64 // outcome.Seen of this search
 
 	unsearched []string // where nobody could look
 }
@@ -115,6 +117,7 @@ func (w *Worker) search(ctx context.Context, conn *pgx.Conn, all []state.Request
 		if err != nil || i >= len(people) {
 			return fmt.Errorf("internal error: a hit of %q", h.Needle)
 		}
+		people[i].see(h)
 		people[i].left = append(people[i].left, erasures.Left{Table: h.Relation, Column: h.Column, Rows: h.Rows, Because: people[i].why(h)})
 	}
 	for i, s := range people {
@@ -140,13 +143,19 @@ func (w *Worker) tidy(ctx context.Context, conn *pgx.Conn, people []*sought) err
 		}
 	}
 	for kind, names := range relations {
-		g, err := dsar.NewGraph(set, cat, kind)
+		there, gone, err := present(ctx, conn, names)
 		if err != nil {
 			return err
 		}
-		done, err := dsar.Tidy(ctx, conn, g, names)
-		if err != nil {
+		done := dsar.Tidied{}
+		if g, err := dsar.NewGraph(set, cat, kind); err != nil {
+			w.Log.Warn("requests: dead rows and statistics are left", "kind", kind, "err", err)
+			done.Left = append(done.Left, "dead rows and statistics of "+strings.Join(there, ", ")+": the policy knows no such data subjects any more")
+		} else if done, err = dsar.Tidy(ctx, conn, g, there); err != nil {
 			return err
+		}
+		for _, name := range gone {
+			done.Left = append(done.Left, "copies of "+name+": the table is there no more, by that name")
 		}
 		for _, s := range people {
 			if s.request.Kind == kind {
@@ -157,15 +166,62 @@ func (w *Worker) tidy(ctx context.Context, conn *pgx.Conn, people []*sought) err
 	return nil
 }
 
-// why says why something may be left: in a table that the plan keeps rows of, or
-// because an officer said so. "" is no reason.
-func (s *sought) why(h sweep.Hit) string {
-	for _, step := range s.outcome.Erased.Steps {
-		if step.Table == h.Relation && step.Action == dsar.Keep && step.Rows > 0 {
-			return step.Reason
+// present tells tables that are there from those that were dropped or renamed
+// since: they keep nobody from their end.
+func present(ctx context.Context, conn *pgx.Conn, names []string) (there, gone []string, err error) {
+	rows, err := conn.Query(ctx, `SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE n.nspname || '.' || c.relname = ANY ($1::text[])`, names)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	for _, name := range names {
+		if slices.Contains(found, name) {
+			there = append(there, name)
+		} else {
+			gone = append(gone, name)
 		}
 	}
-	return s.request.Despite
+	return there, gone, err
+}
+
+// why says why something may be left: in rows that the plan keeps, as far as there
+// are so many of them, or because an officer who saw it said so. "" is no reason.
+func (s *sought) why(h sweep.Hit) string {
+	if reason := s.kept(h); reason != "" {
+		return reason
+	}
+	if seen, ok := s.outcome.Seen[h.Relation+"."+h.Column]; ok && (h.Statistics || h.Rows <= seen) {
+		return s.request.Despite
+	}
+	return ""
+}
+
+// kept gives why the plan keeps the rows that something is left in.
+func (s *sought) kept(h sweep.Hit) (reason string) {
+	var rows int64
+	for _, step := range s.outcome.Erased.Steps {
+		if step.Table == h.Relation && step.Action == dsar.Keep && step.Rows > 0 {
+			rows += step.Rows
+			reason = cmp.Or(reason, step.Reason)
+		}
+	}
+	if rows == 0 || !h.Statistics && h.Rows > rows {
+		return ""
+	}
+	return reason
+}
+
+// see keeps what people are to decide about.
+func (s *sought) see(h sweep.Hit) {
+	if s.kept(h) != "" {
+		return
+	}
+	if s.now == nil {
+		s.now = map[string]int64{}
+	}
+	place := h.Relation + "." + h.Column
+	s.now[place] = max(s.now[place], h.Rows)
 }
 
 // conclude ends an erasure of which nothing is left but what may be, and has
@@ -173,12 +229,17 @@ func (s *sought) why(h sweep.Hit) string {
 func (w *Worker) conclude(ctx context.Context, conn *pgx.Conn, s *sought, swept erasures.Sweep) error {
 	var unexplained []string
 	for _, l := range s.left {
-		if l.Because == "" {
+		if l.Because == "" || l.Because == s.request.Despite { // whoever gives a reason gives it for all
 			unexplained = append(unexplained, fmt.Sprintf("%s.%s (%d rows)", l.Table, l.Column, l.Rows))
 		}
 	}
 	r := s.request
-	if unexplained != nil {
+	if slices.ContainsFunc(s.left, func(l erasures.Left) bool { return l.Because == "" }) {
+		var err error
+		s.outcome.Seen = s.now
+		if r.Outcome, err = json.Marshal(s.outcome); err != nil {
+			return err
+		}
 		return w.review(ctx, r, "what the subject was known by is still in "+strings.Join(unexplained, ", "), nil)
 	}
 	proof, err := w.certify(ctx, conn, s, swept)
@@ -210,6 +271,7 @@ func (w *Worker) save(ctx context.Context, r state.Request, what string) error {
 		if err != nil || now.State != state.RequestErased {
 			return err // somebody else has come to its end
 		}
+		theirs(&r, now)
 		if err := note(ctx, tx, r, w.Name, what, r.Failure, w.witness(r, what)); err != nil {
 			return err
 		}

@@ -119,7 +119,7 @@ func (w *Worker) try(ctx context.Context, conn *pgx.Conn, id int64) (done bool, 
 			return false, err
 		}
 		run := w.answer(ctx, conn, &r)
-		return true, w.finish(ctx, r, run)
+		return true, w.finish(ctx, conn, r, run)
 	})
 }
 
@@ -163,6 +163,29 @@ func (w *Worker) take(ctx context.Context, id int64) (r state.Request, ok bool, 
 	return r, ok, err
 }
 
+// errLost says that a request is no more the worker's: its session ended without
+// its knowing, and somebody else has gone on.
+var errLost = errors.New("another worker has the request")
+
+// still locks a request that the worker took, as long as it is the worker's. What
+// others may change while it runs is as they made it.
+func still(ctx context.Context, tx pgx.Tx, r *state.Request) error {
+	now, err := state.LockRequest(ctx, tx, r.ID)
+	if err == nil && (now.State != state.RequestRunning || now.Attempts != r.Attempts) {
+		err = errLost
+	}
+	if err == nil {
+		theirs(r, now)
+	}
+	return err
+}
+
+// theirs takes over what officers and reminders may change of a request at any
+// time.
+func theirs(r *state.Request, now state.Request) {
+	r.Due, r.Extended, r.Warned = now.Due, now.Extended, now.Warned
+}
+
 // witness records what happens to a request in the access log.
 func (w *Worker) witness(r state.Request, what string) Witness {
 	return func(ctx context.Context, digest string) error {
@@ -190,7 +213,7 @@ func (w *Worker) answer(ctx context.Context, conn *pgx.Conn, r *state.Request) e
 
 // finish writes down how a run ended. Where the context ended it did not: the
 // next worker goes on.
-func (w *Worker) finish(ctx context.Context, r state.Request, run error) error {
+func (w *Worker) finish(ctx context.Context, conn *pgx.Conn, r state.Request, run error) error {
 	if run != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -213,9 +236,14 @@ func (w *Worker) finish(ctx context.Context, r state.Request, run error) error {
 		w.Log.Warn("requests: "+what, "request", r.ID, "err", run)
 	}
 	if r.State == state.RequestFailed {
-		w.raise(r, alert.Event{Name: "request_failed", Severity: alert.Warning, Message: "a data subject request could not be done"})
+		if err := w.giveUp(ctx, conn, &r); err != nil {
+			return err
+		}
 	}
-	return w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
+	err := w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
+		if err := still(ctx, tx, &r); err != nil {
+			return err
+		}
 		if err := note(ctx, tx, r, w.Name, what, r.Failure, w.witness(r, what)); err != nil {
 			return err
 		}
@@ -226,6 +254,14 @@ func (w *Worker) finish(ctx context.Context, r state.Request, run error) error {
 		}
 		return state.SaveWork(ctx, tx, r)
 	})
+	switch {
+	case errors.Is(err, errLost):
+		w.Log.Warn("requests: lost", "request", r.ID, "err", err)
+		return nil
+	case err == nil && r.State == state.RequestFailed:
+		w.raise(r, alert.Event{Name: "request_failed", Severity: alert.Warning, Message: "a data subject request could not be done"})
+	}
+	return err
 }
 
 func (w *Worker) raise(r state.Request, e alert.Event) {

@@ -120,9 +120,10 @@ func LockRequest(ctx context.Context, tx pgx.Tx, id int64) (Request, error) {
 }
 
 // SaveRequest writes down what became of a locked request. One that may be run
-// is told to those who run requests.
+// is told to those who run requests; whom one was about that is over, only its token
+// tells.
 func SaveRequest(ctx context.Context, tx pgx.Tx, r Request) error {
-	_, err := tx.Exec(ctx, `UPDATE pgveil.requests SET key = $2, asked = $3, needles = $4, due_on = $5, extended = $6, identity = $7, verified_by = $8,
+	_, err := tx.Exec(ctx, `UPDATE pgveil.requests SET key = CASE WHEN NOT $21::boolean THEN $2::text[] END, asked = $3, needles = $4, due_on = $5, extended = $6, identity = $7, verified_by = $8,
 			verified_at = $9, at_once = $10, state = $11, plan = $12, plan_hash = $13, done = $14, todo = $15, attempts = $16, failure = $17,
 			despite = $18, warned = $19, code = $20, ended_at = CASE WHEN $21 THEN clock_timestamp() END, outcome = $22, certificate = $23
 		WHERE id = $1`,
@@ -147,7 +148,7 @@ func SaveWork(ctx context.Context, tx pgx.Tx, r Request) error {
 
 // SaveProgress writes down how many rows of a request are done.
 func SaveProgress(ctx context.Context, tx pgx.Tx, id, done, of int64) error {
-	_, err := tx.Exec(ctx, "UPDATE pgveil.requests SET done = $2, todo = $3 WHERE id = $1", id, done, of)
+	_, err := tx.Exec(ctx, "UPDATE pgveil.requests SET done = $2, todo = $3 WHERE id = $1 AND state = 'running'", id, done, of)
 	return err
 }
 

@@ -67,7 +67,10 @@ func subjectTokens(ctx context.Context, c *pgx.Conn, kind string, keys []string)
 // ForgetSubject forgets whom a token stands for: records of the access log that
 // name it are of somebody, and nobody can say whom.
 func ForgetSubject(ctx context.Context, tx pgx.Tx, kind, token string) error {
-	_, err := tx.Exec(ctx, "DELETE FROM pgveil.subjects WHERE kind = $1 AND token = $2", kind, token)
+	if _, err := tx.Exec(ctx, "DELETE FROM pgveil.subjects WHERE kind = $1 AND token = $2", kind, token); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "UPDATE pgveil.requests SET key = NULL WHERE kind = $1 AND token = $2 AND ended_at IS NOT NULL AND key IS NOT NULL", kind, token)
 	return err
 }
 
