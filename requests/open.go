@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -142,6 +143,8 @@ func (s *Service) times(ctx context.Context, tx pgx.Tx, r *state.Request, receiv
 	switch {
 	case errors.As(err, &refused) && refused.Code[:2] == "22":
 		return privacy.Fail(privacy.BadKey, "write it as '2026-05-03', or as '2026-05-03 12:00+01'", "RECEIVED is not followed by a date or time")
+	case err != nil && strings.Contains(strings.ToLower(received), "infinity"):
+		return privacy.Fail(privacy.BadKey, "write it as '2026-05-03'", "RECEIVED is not followed by a date or time")
 	case err != nil:
 		return err
 	case ahead:

@@ -165,6 +165,7 @@ func TestOpenRefuses(t *testing.T) {
 		"PRIVACY OPEN ERASURE person 7 REGIME 'hipaa'":                       privacy.NotAvailable,
 		"PRIVACY OPEN ACCESS person 7 RECEIVED 'soon'":                       privacy.BadKey,
 		"PRIVACY OPEN ACCESS person 7 RECEIVED '2999-01-01'":                 privacy.BadKey,
+		"PRIVACY OPEN ACCESS person 7 RECEIVED '-infinity'":                  privacy.BadKey,
 		"PRIVACY ERASE person 4711 VERIFIED BY 'account' BECAUSE 'x'":        privacy.NotFound,
 		"PRIVACY RECTIFY person 4711 SET email = 'x' BECAUSE 'x'":            privacy.NotFound,
 		"PRIVACY OPEN RECTIFICATION nobody 7 SET email = 'x'":                privacy.NoSubject,

@@ -304,9 +304,17 @@ func (w *Worker) certify(ctx context.Context, conn *pgx.Conn, s *sought, swept e
 		return nil, err
 	}
 	r := s.request
+	var answers []string
+	err = w.Service.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) (err error) {
+		answers, err = state.AnswersAbout(ctx, tx, r.Kind, r.Token)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	c := erasures.Certificate{
 		Request: r.ID, Regime: r.Regime, Kind: r.Kind, Token: r.Token, Received: r.Received, Completed: s.outcome.Completed, Plan: r.PlanHash,
-		Tables: tables(s.outcome.Erased), Sweep: swept, Remains: w.remains(s), Ledger: erasures.Reference(begun, done),
+		Tables: tables(s.outcome.Erased), Sweep: swept, Remains: w.remains(s, answers), Ledger: erasures.Reference(begun, done),
 	}
 	if r.Verified != nil && r.Verified.After(r.Received) {
 		c.Verified = *r.Verified
@@ -343,9 +351,13 @@ func tables(e dsar.Erased) []erasures.Table {
 	return all
 }
 
-// remains are the places that an erasure does not reach.
-func (w *Worker) remains(s *sought) []erasures.Rest {
+// remains are the places that an erasure does not reach, with the files that
+// earlier requests were answered with.
+func (w *Worker) remains(s *sought, answers []string) []erasures.Rest {
 	var rest []erasures.Rest
+	for _, file := range answers {
+		rest = append(rest, erasures.Rest{What: "the package " + file, Because: "it lies in the folder of packages, or where it was taken, until somebody removes it"})
+	}
 	for _, what := range s.outcome.Erased.Tidied.Left {
 		rest = append(rest, erasures.Rest{What: what, Because: "an erasure does not reach it"})
 	}

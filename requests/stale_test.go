@@ -157,3 +157,18 @@ func TestKeysAreForgotten(t *testing.T) {
 		t.Errorf("%s requests that are over hold a key", n)
 	}
 }
+
+// TestPackagesAreNamed: a certificate names the copies that pgveil itself has made.
+func TestPackagesAreNamed(t *testing.T) {
+	s := newScene(t, shopPolicy)
+	s.worker.Package = func(context.Context, *pgx.Conn, state.Request) (requests.Packed, error) {
+		return requests.Packed{File: "request-1.zip", Rows: 1}, nil
+	}
+	s.access(t)
+	s.work(t)
+	id := s.erased(t, "7")
+	s.work(t)
+	if proof := s.must(t, "petra", "PRIVACY SHOW CERTIFICATE "+id)[0]; !strings.Contains(proof, "request-1.zip") {
+		t.Errorf("all of them is there still: %s", proof)
+	}
+}

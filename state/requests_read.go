@@ -37,6 +37,16 @@ func RequestByChannel(ctx context.Context, tx pgx.Tx, channel string) (r Request
 	return r, err == nil, err
 }
 
+// AnswersAbout gives the files that requests of a subject were answered with.
+func AnswersAbout(ctx context.Context, tx pgx.Tx, kind, token string) ([]string, error) {
+	rows, err := tx.Query(ctx, `SELECT outcome ->> 'file' FROM pgveil.requests
+		WHERE kind = $1 AND token = $2 AND what IN ('access', 'portability') AND state = 'completed' AND outcome ->> 'file' <> '' ORDER BY id`, kind, token)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
 // RequestCount says how requests of one type, under one law, ended and how long
 // they took.
 type RequestCount struct {
