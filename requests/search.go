@@ -280,7 +280,7 @@ func (w *Worker) save(ctx context.Context, r state.Request, what string) error {
 				return err
 			}
 		}
-		return state.SaveWork(ctx, tx, r)
+		return state.SaveRequest(ctx, tx, r)
 	})
 }
 

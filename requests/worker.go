@@ -252,7 +252,7 @@ func (w *Worker) finish(ctx context.Context, conn *pgx.Conn, r state.Request, ru
 				return err
 			}
 		}
-		return state.SaveWork(ctx, tx, r)
+		return state.SaveRequest(ctx, tx, r)
 	})
 	switch {
 	case errors.Is(err, errLost):

@@ -136,16 +136,6 @@ func SaveRequest(ctx context.Context, tx pgx.Tx, r Request) error {
 	return err
 }
 
-// SaveWork writes down what became of a request that a worker has, and leaves
-// alone what officers may have changed meanwhile.
-func SaveWork(ctx context.Context, tx pgx.Tx, r Request) error {
-	_, err := tx.Exec(ctx, `UPDATE pgveil.requests SET key = $2, asked = $3, needles = $4, state = $5, done = $6, todo = $7, attempts = $8,
-			failure = $9, ended_at = CASE WHEN $10 THEN clock_timestamp() END, outcome = $11, certificate = $12
-		WHERE id = $1`,
-		r.ID, r.Key, r.Asked, r.Needles, r.State, r.Done, r.Todo, r.Attempts, r.Failure, r.State.Over(), r.Outcome, r.Proof)
-	return err
-}
-
 // SaveProgress writes down how many rows of a request are done.
 func SaveProgress(ctx context.Context, tx pgx.Tx, id, done, of int64) error {
 	_, err := tx.Exec(ctx, "UPDATE pgveil.requests SET done = $2, todo = $3 WHERE id = $1 AND state = 'running'", id, done, of)
