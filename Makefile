@@ -86,6 +86,10 @@ redteam: build needs-postgres ## take 10,000 customers by every evasion known, a
 bench: needs-gcc needs-postgres ## compare with a direct connection and other proxies (BENCH=--quick)
 	go run ./bench $(BENCH)
 
+.PHONY: bench-gdpr
+bench-gdpr: needs-gcc needs-postgres ## the rights of data subjects, through pgveil and by hand: three minutes (GDPR="--only customer")
+	go run ./bench/gdpr $(GDPR)
+
 .PHONY: pgo
 pgo: build needs-postgres ## what a build by a profile of pgveil under load would gain (docs/benchmarks.md)
 	go run ./bench --pgveil bin/pgveil --rounds 1 --seconds 6 --rows 1000000 --scale 1 --among '^(pgveil|restricted)$$' \

@@ -200,10 +200,11 @@ var layers = map[string]may{
 		ours: list("catalog/pgload dsar internal/pgserver internal/veil policy rewrite state"), modules: list(pgx),
 		why: "measures what a ledger adds, through the built program and past it",
 	},
-	"clients": {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "runs other programs through the built program"},
-	"suites":  {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "runs other projects' tests through the built program"},
-	"redteam": {ours: list("demo internal/pgserver internal/redisserver internal/veil"), modules: list(pgx), why: "takes customers through the built program, and looks at every byte that arrives"},
-	"soak":    {ours: list("internal/pgserver"), modules: list(pgx), why: "loads the built program from outside, and looks at what it takes up"},
+	"bench/gdpr": {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "measures the rights of data subjects through the built program, and by hand without it"},
+	"clients":    {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "runs other programs through the built program"},
+	"suites":     {ours: list("internal/pgserver internal/veil"), modules: list(pgx), why: "runs other projects' tests through the built program"},
+	"redteam":    {ours: list("demo internal/pgserver internal/redisserver internal/veil"), modules: list(pgx), why: "takes customers through the built program, and looks at every byte that arrives"},
+	"soak":       {ours: list("internal/pgserver"), modules: list(pgx), why: "loads the built program from outside, and looks at what it takes up"},
 }
 
 // guarded are packages of the standard library that only some may import.
@@ -211,9 +212,9 @@ var guarded = map[string]may{
 	"testing":      {ours: list("internal/ledgertest internal/pgtest internal/wirescript"), why: "it registers flags, and has no place in the binary"},
 	"log":          {why: "log/slog has levels and attributes"},
 	"math/rand":    {why: "salts, keys and ids are from crypto/rand"},
-	"math/rand/v2": {ours: list("demo bench internal/ledgertest redteam soak rewrite/twins"), why: "rows and statements that are made again the same; salts, keys and ids are from crypto/rand"},
+	"math/rand/v2": {ours: list("demo bench bench/gdpr internal/ledgertest redteam soak rewrite/twins"), why: "rows and statements that are made again the same; salts, keys and ids are from crypto/rand"},
 	"unsafe":       {ours: list("proxy"), why: "one look at bytes as text, without a copy"},
-	"os/exec":      {ours: list("internal/pgserver internal/redisserver internal/veil demo/tour bench bench/ledger clients redteam suites soak"), why: "the product starts no programs"},
+	"os/exec":      {ours: list("internal/pgserver internal/redisserver internal/veil demo/tour bench bench/gdpr bench/ledger clients redteam suites soak"), why: "the product starts no programs"},
 	"net/http":     {ours: list("alert audit/ship cmd/pgveil demo/tour bench clients soak"), why: "metrics and health are cmd's: a session has no other way out than its server"},
 	"plugin":       {why: "what enforces is in this tree"},
 }

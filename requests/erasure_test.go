@@ -78,6 +78,26 @@ func TestErasure(t *testing.T) {
 	}
 }
 
+// TestErasuresEndTogether: what the certificates of one search prove is in the log
+// before the first of them waits for a checkpoint, which then serves them all.
+func TestErasuresEndTogether(t *testing.T) {
+	s := newScene(t, shopPolicy)
+	s.erased(t, "7")
+	s.erased(t, "8")
+	s.erased(t, "9")
+	notary := s.worker.Notary
+	certify := notary.Certify
+	var ends []uint64
+	notary.Certify = func(ctx context.Context, c erasures.Certificate, records []uint64, secrets []string) ([]byte, error) {
+		ends = append(ends, records[len(records)-1])
+		return certify(ctx, c, records, secrets)
+	}
+	s.work(t)
+	if len(ends) != 3 || ends[1] != ends[0]+1 || ends[2] != ends[1]+1 {
+		t.Errorf("the ends of three erasures are records %v of the log", ends)
+	}
+}
+
 // TestErasureIsReviewed: what is left elsewhere is found, and people decide.
 func TestErasureIsReviewed(t *testing.T) {
 	s := newScene(t, shopPolicy)

@@ -46,7 +46,7 @@ func main() {
 
 func run(ctx context.Context) (err error) {
 	var o options
-	measure := flag.String("measure", "roles", "`what`: roles, night (many erasures) or big (one subject with many rows)")
+	name := flag.String("measure", "roles", "`what`: roles, night (many erasures) or big (one subject with many rows)")
 	flag.StringVar(&o.binary, "pgveil", "", "`program` to measure; else it is built")
 	flag.IntVar(&o.customers, "customers", 100_000, "customers")
 	flag.IntVar(&o.rows, "rows", 1_000_000, "rows of the other tables")
@@ -61,11 +61,21 @@ func run(ctx context.Context) (err error) {
 	if o.only, err = regexp.Compile(*only); err != nil {
 		return err
 	}
-	what := map[string]func(context.Context, *stage, options) error{"roles": roles, "night": night, "big": big}[*measure]
+	what := measures[*name]
 	if what == nil {
-		return fmt.Errorf("--measure %s: there are roles, night and big", *measure)
+		return fmt.Errorf("--measure %s: there are roles, night and big", *name)
 	}
-	if *measure != "night" { // whose workers are a process of their own
+	return perform(ctx, o, *name, what)
+}
+
+// measure does something on a stage, prints what it took, and fails when the
+// outcome is not as it must be.
+type measure func(ctx context.Context, s *stage, o options) error
+
+var measures = map[string]measure{"roles": roles, "night": night, "big": big}
+
+func perform(ctx context.Context, o options, name string, what measure) (err error) {
+	if name != "night" { // whose workers are a process of their own
 		o.serving = o.workers
 	}
 	s, err := build(ctx, o)

@@ -105,6 +105,10 @@ func night(ctx context.Context, s *stage, o options) error {
 // when.
 func judgeNight(ctx context.Context, c *pgx.Conn, requests int) error {
 	var done, left int
+	var stuck string
+	if err := c.QueryRow(ctx, "SELECT coalesce(min(state || ': ' || failure), '') FROM pgveil.requests WHERE state <> 'completed'").Scan(&stuck); err != nil || stuck != "" {
+		return errors.Join(err, fmt.Errorf("a request is %s", stuck))
+	}
 	var erasing, ending float64
 	err := c.QueryRow(ctx, `WITH e AS (SELECT min(at) FILTER (WHERE what = 'runs') begun, max(at) FILTER (WHERE what = 'erased') gone, max(at) FILTER (WHERE what = 'completed') over FROM pgveil.request_events)
 		SELECT (SELECT count(*) FROM pgveil.requests WHERE state = 'completed' AND certificate IS NOT NULL),
