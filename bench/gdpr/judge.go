@@ -59,7 +59,7 @@ func (p *pair) judge(ctx context.Context) error {
 	return nil
 }
 
-const allTables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
+const allTables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND schemaname !~ '^pg_temp' ORDER BY 1"
 
 var address = regexp.MustCompile(`user\d+@example\.org`)
 

@@ -91,14 +91,18 @@ func night(ctx context.Context, s *stage, o options) error {
 	if err != nil {
 		return err
 	}
+	var said string
 	err = p.during(ctx, fmt.Sprintf("worker --workers %d does them", o.workers), func() error {
-		_, err := s.pgveil(ctx, "worker", "--config", "worker.yaml", "--workers", fmt.Sprint(o.workers), "--once")
+		said, err = s.pgveil(ctx, "worker", "--config", "worker.yaml", "--workers", fmt.Sprint(o.workers), "--once")
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return errors.Join(p.conn.Close(ctx), s.in(ctx, governed, func(c *pgx.Conn) error { return judgeNight(ctx, c, o.requests) }))
+	if err := s.in(ctx, governed, func(c *pgx.Conn) error { return judgeNight(ctx, c, o.requests) }); err != nil {
+		return fmt.Errorf("%w; the worker says\n%s", err, said)
+	}
+	return p.conn.Close(ctx)
 }
 
 // judgeNight looks whether everybody is gone and has a certificate, and prints

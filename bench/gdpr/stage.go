@@ -94,7 +94,7 @@ func (s *stage) configure(ctx context.Context, workers int) error {
 	for name, text := range map[string]string{
 		"policy.yaml": policyText,
 		"pgveil.yaml": fmt.Sprintf(configuration, host, port, "audit", ", table: {auditors: [regulator]}", workers),
-		"worker.yaml": fmt.Sprintf(configuration, host, port, "beside", "", 0),
+		"worker.yaml": fmt.Sprintf(configuration, host, port, "work", "", 0),
 	} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
 			return err
@@ -102,7 +102,7 @@ func (s *stage) configure(ctx context.Context, workers int) error {
 	}
 	for _, args := range [][]string{
 		{"keygen", "key"},
-		{"audit", "key", "audit.key", "--origin", "bench.example/audit"}, {"audit", "key", "beside.key", "--origin", "bench.example/beside"},
+		{"audit", "key", "audit.key", "--origin", "bench.example/audit"}, {"audit", "key", "work.key", "--origin", "bench.example/work"},
 		{"schema", "--apply", "--config", "pgveil.yaml"},
 	} {
 		if _, err := s.pgveil(ctx, args...); err != nil {
