@@ -38,7 +38,11 @@ func build(ctx context.Context, o options) (s *stage, err error) {
 	if s.dir, err = os.MkdirTemp("", "pgveil-gdpr-"); err != nil {
 		return s, err
 	}
-	if s.binary == "" {
+	if s.binary != "" { // it is run from the folder
+		if s.binary, err = filepath.Abs(s.binary); err != nil {
+			return s, err
+		}
+	} else {
 		s.binary = filepath.Join(s.dir, "pgveil")
 		if out, err := exec.CommandContext(ctx, "go", "build", "-o", s.binary, "github.com/pgveil/pgveil/cmd/pgveil").CombinedOutput(); err != nil {
 			return s, fmt.Errorf("building pgveil: %w\n%s", err, out)
