@@ -13,23 +13,28 @@ import (
 // erasing is the operation after which a customer is nowhere.
 const erasing = "erase"
 
+// fill writes numbers into a statement.
+func (p *pair) fill(sql string, customer int) string {
+	return strings.NewReplacer("{customer}", strconv.Itoa(customer), "{new}", strconv.Itoa(p.next)).Replace(sql)
+}
+
 type half = func(ctx context.Context, p *pair, customer int) ([][]string, error)
 
-// veiled sends statements through pgveil for a purpose. %[1]d in them is the
-// customer, %[2]d a number that no row has.
+// veiled sends statements through pgveil for a purpose. {customer} in them
+// is the customer, {new} a number that no row has.
 func veiled(purpose, sql string) half {
 	if purpose != "" {
 		sql = "/* pgveil.purpose='" + purpose + "' */ " + sql
 	}
 	return func(ctx context.Context, p *pair, customer int) ([][]string, error) {
-		return texts(ctx, p.veiled, fmt.Sprintf(sql+"%.0[1]d%.0[2]d", customer, p.next))
+		return texts(ctx, p.veiled, p.fill(sql, customer))
 	}
 }
 
 // plainly sends statements to the other database.
 func plainly(sql string) half {
 	return func(ctx context.Context, p *pair, customer int) ([][]string, error) {
-		return texts(ctx, p.plain, fmt.Sprintf(sql+"%.0[1]d%.0[2]d", customer, p.next))
+		return texts(ctx, p.plain, p.fill(sql, customer))
 	}
 }
 
@@ -48,12 +53,12 @@ func logged(id, sql string) half {
 }
 
 const (
-	own       = "SELECT id, name, email, phone FROM customers WHERE id = %[1]d"
-	orders    = "SELECT o.id, o.total, l.item FROM orders o JOIN order_lines l ON l.order_id = o.id WHERE o.customer_id = %[1]d ORDER BY o.id, l.id"
-	phone     = "UPDATE customers SET phone = '+49 171 %[2]d' WHERE id = %[1]d"
-	arrival   = "BEGIN; INSERT INTO customers VALUES (%[2]d, 'new %[2]d', 'new%[2]d@example.org', '+49 172 %[2]d', 'city 1'); INSERT INTO orders VALUES (%[2]d, %[2]d, 5); COMMIT"
-	retention = "DELETE FROM visits WHERE id = (SELECT id FROM visits WHERE customer_id = %[1]d AND seen < '2024-06-01' ORDER BY id LIMIT 1)"
-	page      = "SELECT id, city FROM customers WHERE id > %[1]d ORDER BY id LIMIT 50"
+	own       = "SELECT id, name, email, phone FROM customers WHERE id = {customer}"
+	orders    = "SELECT o.id, o.total, l.item FROM orders o JOIN order_lines l ON l.order_id = o.id WHERE o.customer_id = {customer} ORDER BY o.id, l.id"
+	phone     = "UPDATE customers SET phone = '+49 171 {new}' WHERE id = {customer}"
+	arrival   = "BEGIN; INSERT INTO customers VALUES ({new}, 'new {new}', 'new{new}@example.org', '+49 172 {new}', 'city 1'); INSERT INTO orders VALUES ({new}, {new}, 5); COMMIT"
+	retention = "DELETE FROM visits WHERE id = (SELECT id FROM visits WHERE customer_id = {customer} AND seen < '2024-06-01' ORDER BY id LIMIT 1)"
+	page      = "SELECT id, city FROM customers WHERE id > {customer} ORDER BY id LIMIT 50"
 )
 
 // workload is what the roles do. Where GDPRbench has a mix for a role, its
@@ -62,34 +67,34 @@ var workload = []role{
 	{"controller", []deed{
 		{"a customer comes", 25, veiled("operations", arrival), plainly(arrival)},
 		{"delete what is old", 25, veiled("operations", retention), plainly(retention)},
-		{"consent given", 25, command("PRIVACY CONSENT customer %[1]d GIVE newsletter BY 'web form'"), plainly("INSERT INTO consents VALUES (%[1]d) ON CONFLICT DO NOTHING")},
-		{"consent withdrawn", 25, command("PRIVACY CONSENT customer %[1]d WITHDRAW newsletter BY 'phone'"), plainly("DELETE FROM consents WHERE customer_id = %[1]d")},
+		{"consent given", 25, command("PRIVACY CONSENT customer {customer} GIVE newsletter BY 'web form'"), plainly("INSERT INTO consents VALUES ({customer}) ON CONFLICT DO NOTHING")},
+		{"consent withdrawn", 25, command("PRIVACY CONSENT customer {customer} WITHDRAW newsletter BY 'phone'"), plainly("DELETE FROM consents WHERE customer_id = {customer}")},
 	}},
 	{"customer", []deed{
 		{"read", 20, veiled("account", own), plainly(own)},
 		{"read orders", 20, veiled("account", orders), plainly(orders)},
 		{"update", 20, veiled("account", phone), plainly(phone)},
 		{"everything held", 10, export, exportByHand},
-		{"object", 10, command("PRIVACY OBJECT customer %[1]d TO analytics BECAUSE 'asked to'"), plainly("INSERT INTO objections VALUES (%[1]d) ON CONFLICT DO NOTHING")},
+		{"object", 10, command("PRIVACY OBJECT customer {customer} TO analytics BECAUSE 'asked to'"), plainly("INSERT INTO objections VALUES ({customer}) ON CONFLICT DO NOTHING")},
 		{erasing, 20, erase, plainly(eraseByHand)},
 	}},
 	{"processor", []deed{
 		{"a customer, for support", 20, veiled("support", own), logged("id", own)},
-		{"50 who consented", 40, veiled("newsletter", page), logged("id", "SELECT id, city FROM customers c WHERE id > %[1]d AND EXISTS (SELECT FROM consents WHERE customer_id = c.id) ORDER BY id LIMIT 50")},
-		{"50 who do not object", 40, veiled("analytics", page), logged("id", "SELECT id, city FROM customers c WHERE id > %[1]d AND NOT EXISTS (SELECT FROM objections WHERE customer_id = c.id) ORDER BY id LIMIT 50")},
+		{"50 who consented", 40, veiled("newsletter", page), logged("id", "SELECT id, city FROM customers c WHERE id > {customer} AND EXISTS (SELECT FROM consents WHERE customer_id = c.id) ORDER BY id LIMIT 50")},
+		{"50 who do not object", 40, veiled("analytics", page), logged("id", "SELECT id, city FROM customers c WHERE id > {customer} AND NOT EXISTS (SELECT FROM objections WHERE customer_id = c.id) ORDER BY id LIMIT 50")},
 	}},
 	{"regulator", []deed{
-		{"who saw a customer", 46, whoSaw, plainly("SELECT count(*) FROM reads WHERE customer_id = %[1]d AND who = 'processor'")},
+		{"who saw a customer", 46, whoSaw, plainly("SELECT count(*) FROM reads WHERE customer_id = {customer} AND who = 'processor'")},
 		{"whom a minute concerns", 31, veiled("", breach), breachByHand},
 		{"verify a deletion", 23, verify, verifyByHand},
 	}},
 }
 
 const eraseByHand = `BEGIN;
-DELETE FROM order_lines l USING orders o WHERE l.order_id = o.id AND o.customer_id = %[1]d;
-DELETE FROM orders WHERE customer_id = %[1]d; DELETE FROM tickets WHERE customer_id = %[1]d; DELETE FROM visits WHERE customer_id = %[1]d;
-DELETE FROM consents WHERE customer_id = %[1]d; DELETE FROM objections WHERE customer_id = %[1]d; DELETE FROM reads WHERE customer_id = %[1]d;
-DELETE FROM customers WHERE id = %[1]d; INSERT INTO erased VALUES (%[1]d); COMMIT`
+DELETE FROM order_lines l USING orders o WHERE l.order_id = o.id AND o.customer_id = {customer};
+DELETE FROM orders WHERE customer_id = {customer}; DELETE FROM tickets WHERE customer_id = {customer}; DELETE FROM visits WHERE customer_id = {customer};
+DELETE FROM consents WHERE customer_id = {customer}; DELETE FROM objections WHERE customer_id = {customer}; DELETE FROM reads WHERE customer_id = {customer};
+DELETE FROM customers WHERE id = {customer}; INSERT INTO erased VALUES ({customer}); COMMIT`
 
 // erase asks for an erasure, and waits until the rows are gone. The search that
 // follows it goes on meanwhile.
@@ -129,13 +134,13 @@ func export(ctx context.Context, p *pair, customer int) ([][]string, error) {
 	return counts, nil
 }
 
-var exportParts = []string{"customers t WHERE id = %[1]d", "order_lines t JOIN orders o ON o.id = t.order_id WHERE o.customer_id = %[1]d",
-	"orders t WHERE customer_id = %[1]d", "tickets t WHERE customer_id = %[1]d", "visits t WHERE customer_id = %[1]d"}
+var exportParts = []string{"customers t WHERE id = {customer}", "order_lines t JOIN orders o ON o.id = t.order_id WHERE o.customer_id = {customer}",
+	"orders t WHERE customer_id = {customer}", "tickets t WHERE customer_id = {customer}", "visits t WHERE customer_id = {customer}"}
 
 // exportByHand makes a document of the same rows.
 func exportByHand(ctx context.Context, p *pair, customer int) (counts [][]string, err error) {
 	for _, part := range exportParts {
-		rows, err := texts(ctx, p.plain, fmt.Sprintf("SELECT to_jsonb(t) FROM "+part, customer))
+		rows, err := texts(ctx, p.plain, p.fill("SELECT to_jsonb(t) FROM "+part, customer))
 		if err != nil {
 			return nil, err
 		}

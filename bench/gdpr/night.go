@@ -114,9 +114,9 @@ func judgeNight(ctx context.Context, c *pgx.Conn, requests int) error {
 		return errors.Join(err, fmt.Errorf("a request is %s", stuck))
 	}
 	var erasing, ending float64
-	err := c.QueryRow(ctx, `WITH e AS (SELECT min(at) FILTER (WHERE what = 'runs') begun, max(at) FILTER (WHERE what = 'erased') gone, max(at) FILTER (WHERE what = 'completed') over FROM pgveil.request_events)
+	err := c.QueryRow(ctx, `WITH e AS (SELECT min(at) FILTER (WHERE what = 'runs') begun, max(at) FILTER (WHERE what = 'erased') gone, max(at) FILTER (WHERE what = 'completed') ended FROM pgveil.request_events)
 		SELECT (SELECT count(*) FROM pgveil.requests WHERE state = 'completed' AND certificate IS NOT NULL),
-		extract(epoch FROM gone - begun), extract(epoch FROM over - gone) FROM e`).Scan(&done, &erasing, &ending)
+		extract(epoch FROM gone - begun), extract(epoch FROM ended - gone) FROM e`).Scan(&done, &erasing, &ending)
 	if err != nil {
 		return err
 	}

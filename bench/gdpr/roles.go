@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,6 +38,7 @@ type pair struct {
 	customers     int
 	next          int // of rows that are made
 	erased        []gone
+	read          int // statements of the processor's
 }
 
 // gone is a customer who was erased, and by which request.
@@ -75,6 +77,9 @@ func (r role) work(ctx context.Context, p *pair, long time.Duration) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, p.veiled.Close(ctx)) }()
+	if err := p.awaitLog(ctx); err != nil {
+		return err
+	}
 	random := rand.New(rand.NewPCG(1, uint64(len(r.name))))
 	took := make([][2][]time.Duration, len(r.deeds))
 	for n, end := 0, time.Now().Add(long); time.Now().Before(end); n++ {
@@ -99,12 +104,31 @@ func (r role) work(ctx context.Context, p *pair, long time.Duration) (err error)
 		if !reflect.DeepEqual(answers[0], answers[1]) {
 			return fmt.Errorf("%s, customer %d: pgveil answers\n%v\nby hand it is\n%v", d.name, customer, answers[0], answers[1])
 		}
-		p.next++
+		if p.next++; r.name == "processor" {
+			p.read++
+		}
 	}
 	for i, d := range r.deeds {
 		d.print(r.name, took[i])
 	}
 	return nil
+}
+
+// awaitLog waits until the database's copy of the access log has what the
+// processor read: it is a second behind.
+func (p *pair) awaitLog(ctx context.Context) error {
+	for late := time.Now().Add(time.Minute); ; {
+		rows, err := texts(ctx, p.direct, "SELECT count(*) FROM pgveil.access_log WHERE username = 'processor' AND kind = 'statement' AND outcome IS NOT NULL")
+		if err != nil || rows[0][0] == strconv.Itoa(p.read) {
+			return err
+		}
+		if time.Now().After(late) {
+			return fmt.Errorf("the access log in the database has %s statements of the processor's, of %d", rows[0][0], p.read)
+		}
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 func (r role) pick(n int) int {
