@@ -20,6 +20,7 @@ import (
 // Notary is what erasures are written down in besides the database.
 type Notary struct {
 	Ledger *erasures.Ledger
+	Log    string // names the access log that Record writes into: numbers of records are of that one
 
 	// Record writes an entry of the ledger into the access log, durably.
 	Record func(ctx context.Context, e erasures.Entry) (seq uint64, err error)
@@ -35,7 +36,8 @@ type known struct {
 	Person  erasures.Person `json:"person"`
 	Needles []sweep.Needle  `json:"needles"`
 	Intent  uint64          `json:"intent"`  // seq of the ledger's entry
-	Records []uint64        `json:"records"` // of the access log, that a certificate is to prove
+	Log     string          `json:"log"`     // the access log that Records are in
+	Records []uint64        `json:"records"` // that a certificate is to prove
 }
 
 // outcome is what an erasure has done: what a certificate is made of.
@@ -139,7 +141,7 @@ func (w *Worker) intend(ctx context.Context, conn *pgx.Conn, g *dsar.Graph, r *s
 	if err != nil {
 		return k, err
 	}
-	k.Intent, k.Records = begun.Seq, []uint64{seq}
+	k.Intent, k.Log, k.Records = begun.Seq, w.Notary.Log, []uint64{seq}
 	return k, w.seal(ctx, r, k)
 }
 

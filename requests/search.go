@@ -60,8 +60,12 @@ type sought struct {
 	outcome outcome
 	left    []erasures.Left
 	now     map[string]int64 // outcome.Seen of this search
+	swept   erasures.Sweep
 
-	unsearched []string // where nobody could look
+	unsearched []string       // where nobody could look
+	ended      erasures.Entry // the ledger's
+	endedAt    uint64         // its record in the access log
+	failed     error          // why it is not there
 }
 
 // mark is how the names of a person's needles begin in a search for many.
@@ -122,8 +126,25 @@ func (w *Worker) search(ctx context.Context, conn *pgx.Conn, all []state.Request
 	}
 	for i, s := range people {
 		s.unsearched = unsearched(found.NotSearched, mark(i))
-		swept := erasures.Sweep{At: at, Tables: int64(found.Relations), Rows: found.Rows, Needles: int64(len(s.known.Needles)), Left: s.left}
-		if err := w.conclude(ctx, conn, s, swept); err != nil {
+		s.swept = erasures.Sweep{At: at, Tables: int64(found.Relations), Rows: found.Rows, Needles: int64(len(s.known.Needles)), Left: s.left}
+	}
+	return w.concludeAll(ctx, conn, people)
+}
+
+// concludeAll ends erasures. The ledger has all of them, and the access log with
+// it, before the first certificate is made: so one signed checkpoint serves them
+// all, and none waits for a checkpoint of its own.
+func (w *Worker) concludeAll(ctx context.Context, conn *pgx.Conn, people []*sought) error {
+	for _, s := range people {
+		if s.unexplained() != nil {
+			continue
+		}
+		if s.failed = w.end(ctx, conn, s); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	for _, s := range people {
+		if err := w.conclude(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -224,25 +245,32 @@ func (s *sought) see(h sweep.Hit) {
 	s.now[place] = max(s.now[place], h.Rows)
 }
 
-// conclude ends an erasure of which nothing is left but what may be, and has
-// people look at every other.
-func (w *Worker) conclude(ctx context.Context, conn *pgx.Conn, s *sought, swept erasures.Sweep) error {
-	var unexplained []string
+// unexplained gives the places of what is left without a reason.
+func (s *sought) unexplained() (places []string) {
+	if !slices.ContainsFunc(s.left, func(l erasures.Left) bool { return l.Because == "" }) {
+		return nil
+	}
 	for _, l := range s.left {
 		if l.Because == "" || l.Because == s.request.Despite { // whoever gives a reason gives it for all
-			unexplained = append(unexplained, fmt.Sprintf("%s.%s (%d rows)", l.Table, l.Column, l.Rows))
+			places = append(places, fmt.Sprintf("%s.%s (%d rows)", l.Table, l.Column, l.Rows))
 		}
 	}
+	return places
+}
+
+// conclude ends an erasure of which nothing is left but what may be, and has
+// people look at every other.
+func (w *Worker) conclude(ctx context.Context, s *sought) error {
 	r := s.request
-	if slices.ContainsFunc(s.left, func(l erasures.Left) bool { return l.Because == "" }) {
+	if places := s.unexplained(); places != nil {
 		var err error
 		s.outcome.Seen = s.now
 		if r.Outcome, err = json.Marshal(s.outcome); err != nil {
 			return err
 		}
-		return w.review(ctx, r, "what the subject was known by is still in "+strings.Join(unexplained, ", "), nil)
+		return w.review(ctx, r, "what the subject was known by is still in "+strings.Join(places, ", "), nil)
 	}
-	proof, err := w.certify(ctx, conn, s, swept)
+	proof, err := w.certify(ctx, s)
 	if err != nil && ctx.Err() == nil {
 		return w.review(ctx, r, "nothing is left, but there is no certificate: pgveil's log says why", err)
 	}
@@ -284,20 +312,24 @@ func (w *Worker) save(ctx context.Context, r state.Request, what string) error {
 	})
 }
 
-// certify writes the end of an erasure into the ledger, and makes its
-// certificate, where something signs it.
-func (w *Worker) certify(ctx context.Context, conn *pgx.Conn, s *sought, swept erasures.Sweep) ([]byte, error) {
+// end writes the end of an erasure into the ledger.
+func (w *Worker) end(ctx context.Context, conn *pgx.Conn, s *sought) error {
 	where, err := erasures.Locate(ctx, conn)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	done, err := w.Notary.Ledger.Done(s.known.Intent, erasures.Outcome{Stays: stays(s.outcome.Erased.Steps, s.outcome.Own), Database: where})
-	if err != nil {
-		return nil, err
+	s.ended, err = w.Notary.Ledger.Done(s.known.Intent, erasures.Outcome{Stays: stays(s.outcome.Erased.Steps, s.outcome.Own), Database: where})
+	if err == nil {
+		s.endedAt, err = w.Notary.Record(ctx, s.ended)
 	}
-	seq, err := w.Notary.Record(ctx, done)
-	if err != nil || w.Notary.Certify == nil {
-		return nil, err
+	return err
+}
+
+// certify makes the certificate of an erasure that has ended, where something
+// signs it.
+func (w *Worker) certify(ctx context.Context, s *sought) ([]byte, error) {
+	if s.failed != nil || w.Notary.Certify == nil {
+		return nil, s.failed
 	}
 	begun, _, _, err := w.Notary.Ledger.Entry(s.known.Intent)
 	if err != nil {
@@ -314,12 +346,16 @@ func (w *Worker) certify(ctx context.Context, conn *pgx.Conn, s *sought, swept e
 	}
 	c := erasures.Certificate{
 		Request: r.ID, Regime: r.Regime, Kind: r.Kind, Token: r.Token, Received: r.Received, Completed: s.outcome.Completed, Plan: r.PlanHash,
-		Tables: tables(s.outcome.Erased), Sweep: swept, Remains: w.remains(s, answers), Ledger: erasures.Reference(begun, done),
+		Tables: tables(s.outcome.Erased), Sweep: s.swept, Remains: w.remains(s, answers), Ledger: erasures.Reference(begun, s.ended),
 	}
 	if r.Verified != nil && r.Verified.After(r.Received) {
 		c.Verified = *r.Verified
 	}
-	return w.Notary.Certify(ctx, c, append(s.known.Records, seq), append(s.known.Person.Identifiers, s.known.Person.Key))
+	records := []uint64{s.endedAt}
+	if s.known.Log == w.Notary.Log { // another process may have begun it, and have a log of its own
+		records = append(s.known.Records, s.endedAt)
+	}
+	return w.Notary.Certify(ctx, c, records, append(s.known.Person.Identifiers, s.known.Person.Key))
 }
 
 // tables sums the steps of an erasure up, table by table.

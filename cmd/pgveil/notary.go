@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pgveil/pgveil/audit"
@@ -22,10 +23,11 @@ func (p *process) notary(ledger *erasures.Ledger, dir string) (*requests.Notary,
 	if err != nil {
 		return nil, err
 	}
-	if filepath.Base(dir) == besideDir {
+	if dir == filepath.Join(p.cfg.Audit.Dir, besideDir) {
 		besideKeysOf(o)
 	}
-	n := &requests.Notary{Ledger: ledger, Record: p.recordErasure}
+	machine, _, _ := strings.Cut(proxyName(), ":")
+	n := &requests.Notary{Ledger: ledger, Log: machine + ":" + dir, Record: p.recordErasure}
 	if o.Key == nil {
 		p.log.Warn("erasures: without audit.key nothing signs their certificates: there are none")
 		return n, nil
