@@ -57,15 +57,12 @@ cases: needs-gcc needs-postgres ## the .case files, on a server and on the twins
 twins: needs-gcc needs-postgres needs-sqlsmith ## made-up SQL on fixtures and twins, sqlsmith's as well (STATEMENTS=100000 SEED=1)
 	go test -count=1 -v -timeout 0 ./rewrite/twins -statements $(STATEMENTS) -sqlsmith $$(($(STATEMENTS) / 10)) -seed $(SEED)
 
-# The fuzzer sometimes takes the end of its time for a failure. What it found, it
-# has written down, and finds again.
 .PHONY: fuzz
 fuzz: needs-gcc ## each fuzz target for a while (FUZZTIME=1m)
 	@$(SOURCES) -name '*_test.go' -exec grep -Ho '^func Fuzz[A-Za-z0-9_]*' {} + | sort | \
 	while IFS=: read -r file func; do \
 		echo "== $${file%/*} $${func#func }"; \
-		run() { go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$${file%/*}" </dev/null; }; \
-		run || run; \
+		.ci/fuzz "$${file%/*}" "$${func#func }" $(FUZZTIME) </dev/null; \
 	done
 
 .PHONY: faults

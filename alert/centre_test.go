@@ -189,22 +189,29 @@ func TestManyAddresses(t *testing.T) {
 	})
 }
 
-// TestLeast has each sink get what is severe enough.
+// TestLeast has each sink get what is severe enough, the most severe first of what
+// came while it was busy.
 func TestLeast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		all, some := &taker{}, &taker{}
+		free := make(chan struct{})
+		busy := func(context.Context, *Alert) error { <-free; return nil }
+		all, some := &taker{answer: busy}, &taker{answer: busy}
 		var log bytes.Buffer
 		c := newCentre(t, slog.New(slog.NewTextHandler(&log, nil)), Route{Name: "all", To: all}, Route{Name: "some", To: some, Least: Warning})
+		c.Raise(Event{Name: "first", Severity: Warning})
+		synctest.Wait() // both sinks have it
+
 		for _, s := range []Severity{Notice, Warning, Critical, 0} { // who does not say, has it looked at now
 			c.Raise(Event{Name: "e" + s.String(), Severity: s})
 		}
+		close(free)
 		if err := closed(t, c, time.Second); err != nil {
 			t.Error(err)
 		}
-		if got, want := all.said(), "ecritical ×1, enone ×1, ewarning ×1, enotice ×1"; got != want {
+		if got, want := all.said(), "first ×1, ecritical ×1, enone ×1, ewarning ×1, enotice ×1"; got != want {
 			t.Errorf("all got %q, want %q", got, want)
 		}
-		if got, want := some.said(), "ecritical ×1, enone ×1, ewarning ×1"; got != want {
+		if got, want := some.said(), "first ×1, ecritical ×1, enone ×1, ewarning ×1"; got != want {
 			t.Errorf("some got %q, want %q", got, want)
 		}
 		for _, want := range []string{"level=INFO msg=\"\" alert=enotice severity=notice", "level=WARN msg=\"\" alert=ewarning", "level=ERROR msg=\"\" alert=ecritical"} {

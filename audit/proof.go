@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -30,41 +28,8 @@ type Proof struct {
 	path       tlog.RecordProof
 }
 
-// Prove gives the proof of one record, by the last checkpoint. It takes the
-// stored hashes where these are good, and else reads the whole log.
-func Prove(dir string, seq uint64) (Proof, error) {
-	p, err := prove(dir, seq)
-	if err != nil {
-		return Proof{}, fmt.Errorf("prove record %d of audit log %s: %w", seq, dir, err)
-	}
-	return p, nil
-}
-
-func prove(dir string, seq uint64) (p Proof, err error) {
-	if p.Checkpoint, err = latest(dir); err != nil {
-		return p, err
-	}
-	size := p.Checkpoint.Size
-	if t, err := readTombstone(dir); err != nil || seq < t.Records {
-		return p, errors.Join(err, fmt.Errorf("it was retired at %s, with those before record %d", t.At.Format(time.RFC3339), t.Records))
-	}
-	if seq >= size {
-		return p, fmt.Errorf("the last checkpoint is of %d records: this one is not signed yet", size)
-	}
-	if p.Payload, err = payloadOf(dir, seq); err != nil {
-		return p, err
-	}
-	err = withHashes(dir, size, func(h tlog.HashReader) (err error) {
-		if p.path, err = tlog.ProveRecord(int64(size), int64(seq), h); err != nil {
-			return err
-		}
-		return tlog.CheckRecord(p.path, int64(size), p.Checkpoint.Root, int64(seq), tlog.RecordHash(p.Payload))
-	})
-	if err != nil {
-		return p, fmt.Errorf("it is not under the checkpoint of %d records, which verify can say more of: %w", size, err)
-	}
-	return p, json.Unmarshal(p.Payload, &p.Record)
-}
+// Prove gives the proof of one record, as a Prover does.
+func Prove(dir string, seq uint64) (Proof, error) { return NewProver(dir).Prove(seq) }
 
 // latest gives the last checkpoint of a log.
 func latest(dir string) (last Checkpoint, err error) {
@@ -78,22 +43,6 @@ func latest(dir string) (last Checkpoint, err error) {
 		return last, errors.New("it has no checkpoint: none was ever signed, or the files are not here")
 	}
 	return last, nil
-}
-
-func payloadOf(dir string, seq uint64) (payload []byte, err error) {
-	err = readFrom(dir, seq, false, func(r *reader) error {
-		for {
-			f, err := r.read()
-			if err != nil {
-				return err
-			}
-			if f.seq == seq {
-				payload = bytes.Clone(f.payload)
-				return nil
-			}
-		}
-	})
-	return payload, err
 }
 
 // withHashes runs a function over the stored hashes of a log, and where that

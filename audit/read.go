@@ -222,6 +222,13 @@ func (r *reader) tail(stop error) (frame, error) {
 	if errors.Is(stop, io.EOF) && !r.deep {
 		return frame{}, io.EOF
 	}
+	// What scan looked at may have been read before the writer went on: then there
+	// is no end to be judged, for which all that is left of the file has to be read.
+	f, err := r.scan()
+	if err == nil {
+		return f, nil
+	}
+	stop = err
 	if r.last != 0 {
 		return frame{}, r.fault("the segment is sealed, and the one after it is missing")
 	}

@@ -53,7 +53,7 @@ func TestSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 	closeLog(t, l)
-	payload, err := payloadOf(dir, seq)
+	payload, err := NewProver(dir).payload(seq)
 	if err != nil || bytes.Contains(payload, []byte("bob@")) || bytes.Contains(payload, []byte("Ym9iQ")) {
 		t.Fatalf("%s, %v", payload, err)
 	}

@@ -44,7 +44,7 @@ func TestTail(t *testing.T) {
 				t.Fatalf("record %d by %s, want %d", r.Seq, r.User, next)
 			}
 			if next%500 == 3 {
-				payload, err := payloadOf(dir, next)
+				payload, err := NewProver(dir).payload(next)
 				if hash, herr := LeafHash(dir, next); err != nil || herr != nil || hash != r.Hash || hash != tlog.RecordHash(payload) {
 					t.Errorf("record %d: hash %v, %v; LeafHash %v, %v", next, r.Hash, err, hash, herr)
 				}

@@ -1,18 +1,29 @@
 package ship
 
 import (
+	"errors"
 	"net"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// silent is a server that takes connections and never says a word.
+// silent is a server that takes connections and never says a word. Its system keeps
+// less of what it does not read than one record has: else each new connection would
+// take a batch, and a sink by TCP would be through in the end.
 func silent(t *testing.T) net.Listener {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	little := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var set error
+		err := c.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) })
+		return errors.Join(err, set)
+	}}
+	ln, err := little.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,13 +56,15 @@ func silent(t *testing.T) net.Listener {
 func TestHung(t *testing.T) {
 	ln := silent(t)
 	address := ln.Addr().String()
+	tls, tcp := newSyslog("tls", address), newSyslog("tcp", address)
+	tls.MaxSize, tcp.MaxSize = 100_000, 100_000 // of whole records
 	for name, target := range map[string]Target{
 		"webhook":    &Webhook{HTTP: HTTP{URL: "http://" + address}},
 		"splunk":     &Splunk{HTTP: HTTP{URL: "http://" + address}},
 		"opensearch": &OpenSearch{HTTP: HTTP{URL: "http://" + address}, Index: "i"},
 		"kafka":      &Kafka{Brokers: []string{address}, Topic: "audit"},
-		"tls":        newSyslog("tls", address),
-		"tcp":        newSyslog("tcp", address),
+		"tls":        tls,
+		"tcp":        tcp,
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newLog(t)
@@ -71,14 +84,14 @@ func TestHung(t *testing.T) {
 				time.Sleep(10 * time.Millisecond)
 			}
 			s.heads = map[string]head{}
-			if st := s.Stats()[1]; st.LagRecords == 0 || st.Lag == 0 || st.Stopped != nil || !st.LastSuccess.IsZero() && name != "tcp" {
+			if st := s.Stats()[1]; st.LagRecords == 0 || st.Lag == 0 || st.Stopped != nil || st.Sent > 0 || !st.LastSuccess.IsZero() {
 				t.Errorf("Stats = %+v", st)
 			}
 			if failing := s.Failing(); !slices.Equal(failing, []string{"hung"}) {
 				t.Errorf("Failing = %q", failing)
 			}
 			floor, err := Floor(m.dir)
-			if err != nil || floor["main"] >= 400 {
+			if err != nil || floor["main"] != 0 {
 				t.Errorf("Floor = %v, %v", floor, err)
 			}
 			begin := time.Now()

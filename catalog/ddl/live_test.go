@@ -83,16 +83,9 @@ func readFile(t *testing.T, name string) string {
 // dump needs the pg_dump of the server's version or a newer one.
 func dump(t *testing.T, database string) string {
 	t.Helper()
-	bin := os.Getenv(pgtest.EnvBin)
-	if bin == "" {
-		var err error
-		if bin, err = pgserver.Find(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	program := filepath.Join(bin, "pg_dump")
-	if _, err := os.Stat(program); err != nil {
-		t.Skipf("no pg_dump beside the server: %v", err)
+	program, ok := pgtest.Program(t, "pg_dump")
+	if !ok {
+		t.Skip("no pg_dump beside the server")
 	}
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), program, "--schema-only", pgtest.Server(t).DSN(database, pgserver.Superuser))
