@@ -55,6 +55,23 @@ subjects:
 	}
 }
 
+// Names that differ in more than capitals do so afterwards; what an index leaves
+// rows out by need not.
+func TestAnonymiseComputed(t *testing.T) {
+	conn, g := erasable(t, `
+		CREATE TABLE customers (id int PRIMARY KEY, login text NOT NULL, active bool NOT NULL);
+		CREATE UNIQUE INDEX ON customers (lower(login)) WHERE active;
+		INSERT INTO customers VALUES (1, 'Ada', true), (2, 'Bob', true)`, `
+classes: {open: [public.customers.id], login: [public.customers.login], flag: {columns: [public.customers.active], erase: keep}}
+subjects: {customer: {table: public.customers, key: id, erase: [{on: [public.customers], do: anonymise}]}}
+`)
+	erase(t, conn, g, EraseOptions{Request: 1}, "1")
+	erase(t, conn, g, EraseOptions{Request: 2}, "2")
+	if n := query[int](t, conn, "SELECT count(DISTINCT login)::int FROM customers WHERE login NOT IN ('Ada', 'Bob')"); n[0] != 2 {
+		t.Errorf("%d names differ", n[0])
+	}
+}
+
 // insertPeople fills three rows with personal data, whatever the columns are.
 func insertPeople(columns []string) string {
 	values := map[string]string{
@@ -116,5 +133,45 @@ func TestTidy(t *testing.T) {
 	}
 	if _, err := conn.Exec(t.Context(), "RESET ROLE; DROP OWNED BY eraser; DROP ROLE eraser"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Nor does anything stay in what is a part of what was written, or made of parts
+// that were, however little it is.
+func TestTidyRelatives(t *testing.T) {
+	conn, g := erasable(t, `
+		CREATE EXTENSION pageinspect;
+		CREATE SCHEMA "a.b";
+		CREATE TABLE customers (id int PRIMARY KEY, email text UNIQUE);
+		CREATE TABLE logs (line text, customer_id int REFERENCES customers);
+		CREATE TABLE old_logs () INHERITS (logs);
+		CREATE TABLE "a.b".events (what text, customer_id int REFERENCES customers) PARTITION BY LIST (customer_id);
+		CREATE TABLE "a.b".events_1 PARTITION OF "a.b".events FOR VALUES IN (1);
+		CREATE MATERIALIZED VIEW whats AS SELECT what FROM "a.b".events_1;
+		CREATE MATERIALIZED VIEW lines AS SELECT line FROM logs;
+		CREATE MATERIALIZED VIEW failing AS SELECT 1 / count(*) AS share FROM logs WHERE customer_id = 1 WITH NO DATA;
+		INSERT INTO customers SELECT i, 'mail' || i || '@x' FROM generate_series(1, 9999) AS i;
+		INSERT INTO old_logs SELECT 'line of ' || 1 + i / 100, 1 + i / 100 FROM generate_series(0, 199) AS i;
+		INSERT INTO "a.b".events SELECT 'what of 1', 1 FROM generate_series(1, 9);
+		REFRESH MATERIALIZED VIEW whats; REFRESH MATERIALIZED VIEW lines; REFRESH MATERIALIZED VIEW failing;
+		ANALYZE; SET default_transaction_read_only = on`,
+		"classes: {open: [\"*.*.*\"]}\nsubjects: {customer: {table: public.customers, key: id}}\n")
+	done := erase(t, conn, g, EraseOptions{Request: 1}, "1")
+	for _, tt := range []struct{ sql, want string }{
+		{`SELECT count(*) || ' entries' FROM generate_series(1, (pg_relation_size('customers_email_key') / 8192 - 1)::int) AS b, bt_page_items('customers_email_key', b)
+			WHERE replace(data, ' ', '') LIKE '%' || encode('mail1@x', 'hex') || '%'`, "0 entries"},
+		{"SELECT count(*) || ' lines' FROM lines WHERE line = 'line of 1'", "0 lines"},
+		{"SELECT count(*) || ' whats' FROM whats", "0 whats"},
+		{"SELECT count(*) || ' statistics' FROM pg_stats WHERE most_common_vals::text LIKE '%line of 1%'", "0 statistics"},
+	} {
+		if got := query[string](t, conn, tt.sql); got[0] != tt.want {
+			t.Errorf("%s, want %s", got[0], tt.want)
+		}
+	}
+	left := strings.Join(done.Tidied.Left, "\n")
+	for _, want := range []string{"statistics of a.b.events_1: it is empty", "failing: it could not be refreshed (SQLSTATE 22012)"} {
+		if !strings.Contains(left, want) {
+			t.Errorf("left are %q, without %q", left, want)
+		}
 	}
 }

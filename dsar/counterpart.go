@@ -29,7 +29,20 @@ func (b *builder) counterpart(t *Table, l *Link, kind string) {
 			others = append(others, k.Columns...)
 		}
 	}
-	t.counterparts = append(t.counterparts, counterpart{Link: l, kind: kind, same: same, hidden: hidden(t.Relation, l.Columns, others)})
+	tell := append(hidden(t.Relation, l.Columns, others), generated(t.Relation)...)
+	t.counterparts = append(t.counterparts, counterpart{Link: l, kind: kind, same: same, hidden: tell})
+}
+
+// generated gives the columns that the server computes of others in the row, of
+// those that are hidden too. What is not the counterpart's is in those others.
+func generated(r *catalog.Relation) (found []string) {
+	key := columnNames(r, r.PrimaryKey)
+	for _, c := range r.Columns {
+		if c.Generated && !slices.Contains(key, c.Name) {
+			found = append(found, c.Name)
+		}
+	}
+	return found
 }
 
 // hidden gives the columns that tell of whom a reference names: its own, and

@@ -41,6 +41,7 @@ func writes(ctx context.Context, tx pgx.Tx) (map[uint32]written, error) {
 type elsewhere struct {
 	inserts []string // tables into which rows were put: they may hold what was erased
 	changes []string // tables that nobody asked to write, and whose rows were changed
+	beside  []string // tables that were to be written, and in which more rows were changed
 }
 
 // since compares with an earlier look in the same transaction.
@@ -57,9 +58,12 @@ func (w *work) since(ctx context.Context, tx pgx.Tx, before map[uint32]written) 
 			e.inserts = append(e.inserts, a.name)
 		case !slices.Contains(mine, oid) && w.tableOf(oid) < 0 && (a.updates > b.updates || a.deletes > b.deletes):
 			e.changes = append(e.changes, a.name)
+		case a.updates-b.updates+a.deletes-b.deletes > w.wrote[oid]:
+			e.beside = append(e.beside, a.name)
 		}
 	}
 	slices.Sort(e.inserts)
 	slices.Sort(e.changes)
+	slices.Sort(e.beside)
 	return e, nil
 }

@@ -34,10 +34,15 @@ func (t *tie) String() string {
 
 // tiesSQL lists the foreign keys to relations, those of tables that no graph
 // knows included: the server enforces them all the same. One that demands all
-// of its columns or none (MATCH FULL) ends only when all of them can be null.
+// of its columns or none (MATCH FULL) ends only when all of them can be null,
+// and nothing else refers by them. Of others those are set null that the
+// schema sets (ON DELETE SET NULL (…), of PostgreSQL 15), or else those by which
+// nothing else refers: the tenant stays.
 const tiesSQL = `
 	SELECT k.conrelid, k.confrelid, k.confdeltype::text, cn.nspname || '.' || c.relname, pn.nspname || '.' || p.relname, a.columns, a.refs, a.operators,
-	       CASE WHEN k.confmatchtype = 'f' AND cardinality(a.nullable) < cardinality(a.columns) THEN '{}' ELSE a.nullable END,
+	       CASE WHEN k.confmatchtype = 'f' AND cardinality(a.own) < cardinality(a.columns) THEN '{}'
+	            WHEN k.confmatchtype <> 'f' AND cardinality(a.said) > 0 THEN a.said
+	            WHEN cardinality(a.own) > 0 THEN a.own ELSE a.nullable END,
 	       EXISTS (SELECT FROM pg_index AS i, LATERAL (SELECT (string_to_array(i.indkey::text, ' ')::int2[])[1:cardinality(k.conkey)]) AS l (lead)
 	                WHERE i.indrelid = k.conrelid AND i.indisvalid AND i.indpred IS NULL AND l.lead @> k.conkey AND l.lead <@ k.conkey)
 	  FROM pg_constraint AS k
@@ -46,10 +51,14 @@ const tiesSQL = `
 	 CROSS JOIN LATERAL (
 	       SELECT array_agg(f.attname::text ORDER BY n.i) AS columns, array_agg(t.attname::text ORDER BY n.i) AS refs,
 	              array_agg(quote_ident(os.nspname) || '.' || o.oprname ORDER BY n.i) AS operators,
-	              coalesce(array_agg(f.attname::text ORDER BY n.i) FILTER (WHERE NOT f.attnotnull AND f.attgenerated = '' AND NOT y.typnotnull), '{}') AS nullable
+	              coalesce(array_agg(f.attname::text ORDER BY n.i) FILTER (WHERE v.may), '{}') AS nullable,
+	              coalesce(array_agg(f.attname::text ORDER BY n.i) FILTER (WHERE v.may AND NOT EXISTS (
+	                       SELECT FROM pg_constraint AS b WHERE b.conrelid = k.conrelid AND b.contype = 'f' AND b.conkey <> k.conkey AND n.f = ANY (b.conkey))), '{}') AS own,
+	              coalesce(array_agg(f.attname::text ORDER BY n.i) FILTER (WHERE v.may AND to_jsonb(k) -> 'confdelsetcols' @> to_jsonb(n.f)), '{}') AS said
 	         FROM ROWS FROM (unnest(k.conkey), unnest(k.confkey), unnest(k.conpfeqop)) WITH ORDINALITY AS n (f, t, o, i)
 	         JOIN pg_attribute AS f ON f.attrelid = k.conrelid AND f.attnum = n.f
 	         JOIN pg_type AS y ON y.oid = f.atttypid
+	        CROSS JOIN LATERAL (SELECT NOT f.attnotnull AND f.attgenerated = '' AND NOT y.typnotnull AS may) AS v
 	         JOIN pg_attribute AS t ON t.attrelid = k.confrelid AND t.attnum = n.t
 	         JOIN pg_operator AS o ON o.oid = n.o JOIN pg_namespace AS os ON os.oid = o.oprnamespace) AS a
 	 WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY ($1::oid[])
@@ -84,7 +93,7 @@ func (g *Graph) foreignKeys(ctx context.Context, tx pgx.Tx) ([]*tie, error) {
 type fact struct {
 	name             string
 	mandatory        bool   // it cannot be null, be it for a domain
-	unique           bool   // some unique index has it
+	unique           bool   // some unique index has it, or what is computed of it
 	key              bool   // of the row, of its partition, or of what others refer to
 	refers           bool   // it is in a foreign key
 	base             string // the type below domains
@@ -105,7 +114,7 @@ const factsSQL = `
 	       SELECT b.attnum, t.typbasetype, t.typtypmod, b.mandatory OR t.typnotnull
 	         FROM base AS b JOIN pg_type AS t ON t.oid = b.oid WHERE t.typtype = 'd')
 	SELECT a.attname::text, b.mandatory,
-	       EXISTS (SELECT FROM pg_index WHERE indrelid = $1 AND indisunique AND a.attnum = ANY (indkey)),
+	       EXISTS (SELECT FROM pg_index WHERE indrelid = $1 AND indisunique AND (a.attnum = ANY (indkey) OR indexprs::text ~ (':varattno ' || a.attnum || ' '))),
 	       EXISTS (SELECT FROM pg_index WHERE indrelid = $1 AND indisprimary AND a.attnum = ANY (indkey))
 	         OR EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = $1 AND a.attnum = ANY (partattrs))
 	         OR EXISTS (SELECT FROM pg_constraint WHERE confrelid = $1 AND contype = 'f' AND a.attnum = ANY (confkey)),

@@ -3,10 +3,12 @@ package dsar
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/privacy"
+	"github.com/pgveil/pgveil/state"
 )
 
 // refusal is the error of rows that refer to what would go.
@@ -67,6 +69,9 @@ func (w *work) finish(ctx context.Context, tx pgx.Tx, record func(context.Contex
 			return done, err
 		}
 		done += n
+		if over && all && units == nil && w.count(Keep, w.home) == 0 {
+			return done, errChanged // the subject's own row is not where it was
+		}
 		if over && all {
 			return done, w.add(ctx, tx, doneAction, "", 0, record)
 		}
@@ -90,11 +95,19 @@ func (w *work) doAll(ctx context.Context, tx pgx.Tx, units []unit, record func(c
 }
 
 // again finds the rows of a round anew, but for the first, of which they were
-// found before the subject was locked. What follows goes by their places.
+// found before the subject was locked. What follows goes by their places. The
+// subject's own row may have another by then: triggers keep counts in it.
 func (w *work) again(ctx context.Context, tx pgx.Tx, round int) error {
 	if round > 0 {
 		if _, err := tx.Exec(ctx, byCost); err != nil {
 			return err
+		}
+		found, err := w.g.find(ctx, tx, w.key)
+		if err != nil {
+			return err
+		}
+		if w.place, w.home = found.place, w.tableOf(found.table); w.home < 0 {
+			return errChanged
 		}
 		if err := w.fill(ctx, tx); err != nil {
 			return err
@@ -145,7 +158,7 @@ func (w *work) lockAll(ctx context.Context, tx pgx.Tx) (int64, error) {
 		if j.action != SetNull && j.action != Anonymise && j.action != Delete {
 			continue
 		}
-		n, err := w.lock(ctx, tx, j)
+		n, err := w.lock(ctx, tx, part{j, 0, j.rows})
 		if err != nil {
 			return 0, err
 		}
@@ -155,4 +168,31 @@ func (w *work) lockAll(ctx context.Context, tx pgx.Tx) (int64, error) {
 		total += n
 	}
 	return total, nil
+}
+
+// sameHolds keeps new holds out for the rest of a transaction, and gives an
+// error when there are others by now than those that the scheme was made with.
+func (e *eraser) sameHolds(ctx context.Context, tx pgx.Tx) error {
+	if err := state.LockHolds(ctx, tx); err != nil {
+		return state.Explain("keeping new holds out", err)
+	}
+	holds, err := state.HoldsOver(ctx, tx, e.g.Subject.Name, e.name)
+	if err != nil {
+		return err
+	}
+	if !slices.EqualFunc(holds, e.work.holds, func(a, b state.Hold) bool { return a.ID == b.ID }) {
+		return privacy.Fail(privacy.SchemaChanged, "make a new plan and have it approved", holdsHaveChanged)
+	}
+	return nil
+}
+
+// still asks whether the subject is still to be erased, as long as nothing is done.
+func (e *eraser) still(ctx context.Context, tx pgx.Tx) error {
+	if e.o.Still == nil || e.j.last.Step > 0 {
+		return nil
+	}
+	if err := e.work.lockRoot(ctx, tx); err != nil {
+		return err
+	}
+	return e.o.Still(ctx, tx)
 }

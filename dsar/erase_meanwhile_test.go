@@ -2,6 +2,7 @@ package dsar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -176,5 +177,97 @@ func TestAnotherPlan(t *testing.T) {
 	more := plan(t, conn, g, "1")
 	if more.Hash() != p.Hash() || more.Rows() != p.Rows()+1 {
 		t.Errorf("with a row more the plan is another: %v", planLines(more))
+	}
+}
+
+// What has to be kept, and comes between the look and the deletion of what it
+// refers to, does not go with that, as the schema alone would have it.
+func TestCascadeMeanwhile(t *testing.T) {
+	conn, g := erasable(t, `
+		CREATE TABLE customers (id int PRIMARY KEY);
+		CREATE TABLE orders (id int PRIMARY KEY, customer_id int NOT NULL REFERENCES customers);
+		CREATE TABLE invoices (id int PRIMARY KEY, order_id int REFERENCES orders ON DELETE CASCADE);
+		CREATE TABLE notes (id int PRIMARY KEY, order_id int DEFAULT 0 REFERENCES orders ON DELETE SET DEFAULT);
+		INSERT INTO customers VALUES (1), (2); INSERT INTO orders SELECT g, 1 FROM generate_series(1, 20) AS g; INSERT INTO orders VALUES (0, 2);
+		INSERT INTO invoices VALUES (1, 1)`, allOpen(`, erase: [{on: [public.invoices], do: keep, because: tax}]`))
+	other := second(t, conn)
+	p := plan(t, conn, g, "1")
+	batches := 0
+	_, err := Erase(t.Context(), conn, g, EraseOptions{Request: 1, Key: byKey("1"), Plan: p, Batch: 8, LaterTidy: true, Progress: func(int64, int64) {
+		if batches++; batches != 2 { // the first is of references that are taken out
+			return
+		}
+		if _, err := other.Exec(t.Context(), "INSERT INTO invoices VALUES (2, 18); INSERT INTO notes VALUES (1, 19)"); err != nil {
+			t.Error(err)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantContents(t, other, `
+customers {"id": 2}
+invoices {"id": 1, "order_id": null}
+invoices {"id": 2, "order_id": null}
+notes {"id": 1, "order_id": null}
+orders {"id": 0, "customer_id": 2}`)
+}
+
+// A dump of what was half done may be loaded in one transaction: the steps have
+// the xmin of all rows then, and speak for none of them.
+func TestLoadedFromDump(t *testing.T) {
+	conn, g := erasable(t, `
+		CREATE TABLE customers (id int PRIMARY KEY, name text);
+		CREATE TABLE tickets (id int PRIMARY KEY, customer_id int REFERENCES customers, body text);
+		INSERT INTO customers VALUES (1, 'Ada'); INSERT INTO tickets SELECT g, 1, 'x' FROM generate_series(1, 20) AS g`, `
+classes: {open: ["public.*.id", "public.*.customer_id"], name: [public.customers.name], note: [public.tickets.body]}
+subjects:
+  customer: {table: public.customers, key: id, erase: [{on: [public.customers, public.tickets], do: anonymise}]}
+`)
+	o := EraseOptions{Request: 1, Key: byKey("1"), Plan: plan(t, conn, g, "1"), Batch: 8, LaterTidy: true}
+	stopped := errors.New("stopped")
+	o.Record = func(_ context.Context, s ErasureStep) error {
+		if s.Batch == 3 {
+			return stopped
+		}
+		return nil
+	}
+	if _, err := Erase(t.Context(), conn, g, o); !errors.Is(err, stopped) {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "BEGIN; UPDATE pgveil.erasure_steps SET batch = batch; UPDATE tickets SET body = 'x'; UPDATE customers SET name = name; COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	o.Record = nil
+	if _, err := Erase(t.Context(), conn, g, o); err != nil {
+		t.Fatal(err)
+	}
+	if n := query[int](t, conn, "SELECT (SELECT count(body) FROM tickets)::int + (SELECT count(name) FROM customers)::int"); n[0] != 0 {
+		t.Errorf("%d rows tell of the customer", n[0])
+	}
+}
+
+// What has to be kept for some time after a moment without a time zone is kept until
+// that is over everywhere, and of a day until the day is.
+func TestKeptEverywhere(t *testing.T) {
+	const made = "SELECT g, 1, (now() AT TIME ZONE 'UTC' - interval '10 days' - g * interval '1 day')::date FROM generate_series(0, 3) AS g"
+	conn, g := erasable(t, `
+		CREATE TABLE customers (id int PRIMARY KEY);
+		CREATE TABLE days (id int PRIMARY KEY, customer_id int REFERENCES customers, at date);
+		CREATE TABLE moments (id int PRIMARY KEY, customer_id int REFERENCES customers, at timestamp);
+		CREATE TABLE instants (id int PRIMARY KEY, customer_id int REFERENCES customers, at timestamptz);
+		INSERT INTO customers VALUES (1);
+		INSERT INTO days `+made+`;
+		INSERT INTO moments SELECT g, 1, now() AT TIME ZONE 'UTC' - interval '10 days' - g * interval '1 hour' FROM unnest(ARRAY[1, 11, 13]) AS g;
+		INSERT INTO instants SELECT g, 1, now() - interval '10 days' - g * interval '1 hour' FROM unnest(ARRAY[-1, 1]) AS g`,
+		allOpen(", erase: [{on: [public.customers], do: anonymise}, {on: [public.days, public.moments, public.instants], do: keep, because: tax, for: 10d, after: at}]"))
+	erase(t, conn, g, EraseOptions{Request: 1, LaterTidy: true}, "1")
+	kept := query[string](t, conn, "SELECT 'instant ' || id FROM instants UNION ALL SELECT 'moment ' || id FROM moments ORDER BY 1")
+	if got := strings.Join(kept, ", "); got != "instant -1, moment 1, moment 11" {
+		t.Errorf("kept are %s", got)
+	}
+	const notOver = "at + 11 > (now() AT TIME ZONE INTERVAL '-12:00')::date"
+	days := query[int](t, conn, "SELECT count(*)::int FROM days WHERE "+notOver+" UNION ALL SELECT count(*)::int FROM days UNION ALL SELECT count(*)::int FROM ("+made+") AS m (id, c, at) WHERE "+notOver)
+	if days[0] != days[1] || days[0] != days[2] || days[0] == 0 {
+		t.Errorf("of days %d are kept, %d of those that are not over, which were %d", days[1], days[0], days[2])
 	}
 }

@@ -104,7 +104,7 @@ func (g *Graph) survey(ctx context.Context, tx pgx.Tx, key privacy.Key) (*work, 
 	if _, err := tx.Exec(ctx, makeRehearsal); err != nil {
 		return nil, err
 	}
-	w, err := scheme.work(&journal{table: rehearsalTable, batch: 1}, s.place)
+	w, err := scheme.work(&journal{table: rehearsalTable, batch: 1}, privacy.Key{Values: found.Key}, s.place)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +247,7 @@ func (w *work) until(ctx context.Context, tx pgx.Tx, table int) (*time.Time, err
 	}
 	var last *time.Time
 	err := tx.QueryRow(ctx, fmt.Sprintf("SELECT CASE WHEN bool_and(coalesce(isfinite(q.over), false)) THEN max(q.over) END FROM (SELECT %s AS over FROM pg_temp.pgveil_work AS s JOIN %s ON %s WHERE s.a = %d AND s.t = %d) AS q",
-		f.over(), as(w.g.Tables[table].Relation, "c"), samePlace("c"), Keep, table)).Scan(&last)
+		w.over(table), as(w.g.Tables[table].Relation, "c"), samePlace("c"), Keep, table)).Scan(&last)
 	if err != nil {
 		return nil, fmt.Errorf("reading how long rows are kept: %w", err)
 	}
@@ -266,9 +266,7 @@ func (w *work) rehearse(ctx context.Context, tx pgx.Tx, plan *ErasurePlan) error
 		err = w.sample(ctx, tx)
 	}
 	if err == nil {
-		if _, err = tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
-			err = stepError(err, w.g.Subject.Name)
-		}
+		err = w.constraints(ctx, tx)
 	}
 	var known *privacy.Error
 	var schema *refused
@@ -286,6 +284,9 @@ func (w *work) rehearse(ctx context.Context, tx pgx.Tx, plan *ErasurePlan) error
 	}
 	for _, table := range now.inserts {
 		plan.refuse(table, insertsElsewhere(table).Error())
+	}
+	for _, table := range now.beside {
+		plan.Warnings = append(plan.Warnings, fmt.Sprintf("triggers change other rows of %s, or these once more: see that they keep nothing of what is erased", table))
 	}
 	for _, table := range now.changes {
 		plan.Scheme = append(plan.Scheme, changesElsewhere+table)

@@ -46,6 +46,10 @@ type EraseOptions struct {
 	Record   func(ctx context.Context, s ErasureStep) error
 	Progress func(done, of int64) // after each transaction; rows that come meanwhile make of grow
 
+	// Still is asked before anything is done, of a subject that goes at once when
+	// its own row is locked: an error keeps it from being erased. nil: nobody asks.
+	Still func(ctx context.Context, tx pgx.Tx) error
+
 	// LaterTidy leaves dead rows and statistics behind: the caller calls Tidy,
 	// once for many subjects.
 	LaterTidy bool
@@ -197,6 +201,9 @@ func (e *eraser) list(ctx context.Context) (big bool, err error) {
 		if err := e.prepare(ctx, tx); err != nil {
 			return err
 		}
+		if err := e.still(ctx, tx); err != nil {
+			return err
+		}
 		if err := e.work.fill(ctx, tx); err != nil {
 			return err
 		}
@@ -223,6 +230,9 @@ func (e *eraser) finish(ctx context.Context) (big bool, err error) {
 			return nil
 		}
 		if err := e.sameHolds(ctx, tx); err != nil {
+			return err
+		}
+		if err := e.still(ctx, tx); err != nil {
 			return err
 		}
 		if err := e.work.note(ctx, tx, e.o.Record); err != nil {
@@ -260,7 +270,7 @@ func (e *eraser) prepare(ctx context.Context, tx pgx.Tx) error {
 	if s.refusals != nil {
 		return ErasurePlan{Steps: s.refusals}.refusal()
 	}
-	e.work, err = s.work(e.j, found.place)
+	e.work, err = s.work(e.j, e.key, found.place)
 	return err
 }
 
@@ -278,8 +288,8 @@ func (e *eraser) transaction(ctx context.Context, level pgx.TxIsoLevel, f func(p
 			if err := f(tx); err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
-				return stepError(err, e.g.Subject.Name)
+			if err := e.work.constraints(ctx, tx); err != nil {
+				return err
 			}
 			return e.expected(ctx, tx, before)
 		})
@@ -354,57 +364,15 @@ func (e *eraser) batch(ctx context.Context, parts []part) (all bool, err error) 
 		if all, err = e.work.intact(ctx, tx, parts); err != nil || !all {
 			return err
 		}
+		if all, err = e.work.unattended(ctx, tx, parts); err != nil || !all {
+			return err
+		}
 		n, err := e.work.do(ctx, tx, parts, e.o.Record)
 		e.done += n
 		all = n == rowsOf(parts)
 		return err
 	})
 	return all, err
-}
-
-// sameHolds keeps new holds out for the rest of a transaction, and gives an
-// error when there are others by now than those that the scheme was made with.
-func (e *eraser) sameHolds(ctx context.Context, tx pgx.Tx) error {
-	if err := state.LockHolds(ctx, tx); err != nil {
-		return state.Explain("keeping new holds out", err)
-	}
-	holds, err := state.HoldsOver(ctx, tx, e.g.Subject.Name, e.name)
-	if err != nil {
-		return err
-	}
-	if !slices.EqualFunc(holds, e.work.holds, func(a, b state.Hold) bool { return a.ID == b.ID }) {
-		return privacy.Fail(privacy.SchemaChanged, "make a new plan and have it approved", holdsHaveChanged)
-	}
-	return nil
-}
-
-func rowsOf(parts []part) (n int64) {
-	for _, p := range parts {
-		n += p.to - p.from
-	}
-	return n
-}
-
-// parts divides the rows of a unit.
-func (u unit) parts(most int64) [][]part {
-	if u.whole {
-		return [][]part{u.all()}
-	}
-	var all [][]part
-	for _, j := range u.jobs {
-		for from := int64(0); from < j.rows; from += most {
-			all = append(all, []part{{j, from, min(from+most, j.rows)}})
-		}
-	}
-	return all
-}
-
-func (u unit) all() []part {
-	var parts []part
-	for _, j := range u.jobs {
-		parts = append(parts, part{j, 0, j.rows})
-	}
-	return parts
 }
 
 func (e *eraser) progress() {

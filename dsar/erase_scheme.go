@@ -187,7 +187,7 @@ func (s *scheme) tie(ctx context.Context, tx pgx.Tx) error {
 	for _, e := range s.g.links {
 		if e.Declared && !e.byOwnKey() {
 			ties = append(ties, &tie{child: e.From.QualifiedName(), parent: e.To.QualifiedName(), childOID: e.From.OID, parentOID: e.To.OID,
-				columns: e.Columns, refs: e.RefColumns, nullable: e.nullable(), condition: refers(e.Link), stands: s.stands(e), indexed: true})
+				columns: e.Columns, refs: e.RefColumns, nullable: s.loses(e), condition: refers(e.Link), stands: s.stands(e), indexed: true})
 		}
 	}
 	for _, t := range ties {
@@ -196,6 +196,23 @@ func (s *scheme) tie(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	return nil
+}
+
+// loses gives the columns of a declared reference that are set null to end it:
+// those by which nothing else refers, as far as there are some.
+func (s *scheme) loses(e edge) []string {
+	elsewhere := func(name string) bool {
+		other := func(columns []string) bool {
+			return !slices.Equal(columns, e.Columns) && slices.Contains(columns, name)
+		}
+		return slices.ContainsFunc(e.From.ForeignKeys, func(fk catalog.ForeignKey) bool { return other(fk.Columns) }) ||
+			slices.ContainsFunc(s.g.links, func(l edge) bool { return l.child == e.child && other(l.Columns) })
+	}
+	all := e.nullable()
+	if own := slices.DeleteFunc(slices.Clone(all), elsewhere); len(own) > 0 {
+		return own
+	}
+	return all
 }
 
 // attach adds a tie where it matters: where rows that it refers to may go, or
@@ -302,11 +319,15 @@ func (s *scheme) knots() {
 	}
 }
 
-// counted refuses triggers where the server does not count what they write.
+// counted refuses triggers where the server does not count what they write, and
+// a session in which foreign keys do not hold.
 func (s *scheme) counted(ctx context.Context, tx pgx.Tx, found []hook) error {
-	var counts bool
-	if err := tx.QueryRow(ctx, "SELECT current_setting('track_counts')::bool").Scan(&counts); err != nil {
+	var counts, replica bool
+	if err := tx.QueryRow(ctx, "SELECT current_setting('track_counts')::bool, current_setting('session_replication_role') = 'replica'").Scan(&counts, &replica); err != nil {
 		return err
+	}
+	if replica {
+		s.refuse(s.g.Tables[0].Relation.QualifiedName(), "session_replication_role is replica for this login: foreign keys and triggers would not do what the schema says; set it to origin")
 	}
 	if !counts && len(found) > 0 {
 		s.refuse(found[0].table, "it has triggers, and track_counts is off: what they write would go unnoticed")

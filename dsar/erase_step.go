@@ -25,7 +25,7 @@ const (
 // listed is the condition under which the row t is a version that the list w
 // names among the n of a job.
 func listed(j job, from, to int64, t string) string {
-	return fmt.Sprintf("w.a = %d AND w.t = %d AND w.o = %d AND w.n > %d AND w.n <= %d AND %[6]s.ctid = w.c AND %[6]s.xmin = w.x", j.action, j.of, j.oid, from, to, t)
+	return fmt.Sprintf("w.a = %d AND w.t = %d AND w.o = %d::oid AND w.n > %d AND w.n <= %d AND %[6]s.ctid = w.c AND %[6]s.xmin = w.x", j.action, j.of, j.oid, from, to, t)
 }
 
 // part is the rows of a job that one statement treats: those numbered from
@@ -37,9 +37,9 @@ type part struct {
 
 // lock waits for whoever else writes the listed rows, and tells how many are
 // still as they were listed.
-func (w *work) lock(ctx context.Context, tx pgx.Tx, j job) (n int64, err error) {
+func (w *work) lock(ctx context.Context, tx pgx.Tx, p part) (n int64, err error) {
 	err = tx.QueryRow(ctx, fmt.Sprintf("WITH l AS MATERIALIZED (SELECT FROM pg_temp.pgveil_work AS w JOIN ONLY %s AS t ON %s FOR UPDATE OF t) SELECT count(*) FROM l",
-		j.name, listed(j, 0, j.rows, "t"))).Scan(&n)
+		p.name, listed(p.job, p.from, p.to, "t"))).Scan(&n)
 	return n, err
 }
 
@@ -59,6 +59,39 @@ func (w *work) intact(ctx context.Context, tx pgx.Tx, parts []part) (bool, error
 		}
 	}
 	return true, nil
+}
+
+// unattended tells whether nothing hangs on rows that are deleted which the server
+// would delete or change with them: what came since they were listed may be
+// somebody else's, or what has to be kept. They are locked first, so that nothing
+// more comes.
+func (w *work) unattended(ctx context.Context, tx pgx.Tx, parts []part) (bool, error) {
+	for _, p := range parts {
+		for _, t := range w.ties {
+			if p.action != Delete || t.table != p.of || !strings.ContainsRune("cnd", rune(t.onDelete)) {
+				continue
+			}
+			if _, err := w.lock(ctx, tx, p); err != nil {
+				return false, err
+			}
+			var attended bool
+			err := tx.QueryRow(ctx, fmt.Sprintf(`SELECT EXISTS (SELECT FROM pg_temp.pgveil_work AS w JOIN ONLY %s AS p ON %s JOIN %s ON %s
+				WHERE NOT EXISTS (SELECT FROM pg_temp.pgveil_work AS x WHERE x.a = %d AND x.t = ANY ($1) AND x.o = c.tableoid AND x.c = c.ctid))`,
+				p.name, listed(p.job, p.from, p.to, "p"), w.source(t.childOID, t.child, "c"), t.condition, Delete), tables(parts)).Scan(&attended)
+			if err != nil || attended {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
+func tables(parts []part) []int {
+	all := make([]int, len(parts))
+	for i, p := range parts {
+		all[i] = p.of
+	}
+	return all
 }
 
 // above gives the tables by which rows of others are found, near and far, but
@@ -96,7 +129,11 @@ func (w *work) do(ctx context.Context, tx pgx.Tx, parts []part, record func(cont
 	if err != nil {
 		return 0, err
 	}
-	counts, err := w.write(ctx, nested, parts)
+	var counts []int64
+	err = w.forTriggers(ctx, nested, func() (err error) {
+		counts, err = w.alone(ctx, nested, parts)
+		return err
+	})
 	if err != nil {
 		return 0, errors.Join(stepError(err, w.table(parts[0].job)), rolledBack(ctx, nested))
 	}
@@ -107,7 +144,7 @@ func (w *work) do(ctx context.Context, tx pgx.Tx, parts []part, record func(cont
 		if counts[i] == 0 {
 			continue
 		}
-		done += counts[i]
+		done, w.wrote[p.oid] = done+counts[i], w.wrote[p.oid]+counts[i]
 		step, err := w.j.write(ctx, nested, p.action.String(), w.table(p.job), counts[i])
 		if err == nil && record != nil {
 			err = record(ctx, step)
@@ -124,6 +161,63 @@ func rolledBack(ctx context.Context, tx pgx.Tx) error {
 		return nil // with its connection the transaction is over
 	}
 	return tx.Rollback(ctx)
+}
+
+// pathSQL is the search_path for triggers, which look for what lies beside the
+// tables, or where the login does. What is the system's own comes first.
+const pathSQL = "SELECT set_config('search_path', concat_ws(', ', 'pg_catalog', $1::text, nullif(reset_val, '')), true) FROM pg_settings WHERE name = 'search_path'"
+
+// forTriggers calls f, which runs triggers.
+func (w *work) forTriggers(ctx context.Context, tx pgx.Tx, f func() error) error {
+	var schemas []string
+	for _, t := range w.g.Tables {
+		if name := quote(t.Relation.Schema); !slices.Contains(schemas, name) {
+			schemas = append(schemas, name)
+		}
+	}
+	if _, err := tx.Exec(ctx, pathSQL, strings.Join(schemas, ", ")); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "SET LOCAL search_path = pg_catalog")
+	return err
+}
+
+// constraints checks what is deferred, and runs what is.
+func (w *work) constraints(ctx context.Context, tx pgx.Tx) error {
+	return w.forTriggers(ctx, tx, func() error {
+		_, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
+		return stepError(err, w.g.Subject.Name)
+	})
+}
+
+// updatedSQL counts the rows of a table that a transaction has updated until now.
+const updatedSQL = "SELECT sum(pg_stat_get_xact_tuples_updated(relid))::bigint FROM (SELECT $1::oid UNION SELECT relid FROM pg_partition_tree($1)) AS p (relid)"
+
+// alone is write, and makes sure that no trigger updates rows of the very table
+// that is anonymised: they would be taken for what the step has left.
+func (w *work) alone(ctx context.Context, tx pgx.Tx, parts []part) ([]int64, error) {
+	p := parts[0]
+	if p.action != Anonymise {
+		return w.write(ctx, tx, parts)
+	}
+	var before, after int64
+	if err := tx.QueryRow(ctx, updatedSQL, w.oid(p.job)).Scan(&before); err != nil {
+		return nil, err
+	}
+	counts, err := w.write(ctx, tx, parts)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.QueryRow(ctx, updatedSQL, w.oid(p.job)).Scan(&after); err != nil {
+		return nil, err
+	}
+	if after-before > counts[0] {
+		return nil, privacy.Fail(privacy.NotAllowed, "disable it for the login of pgveil", "a trigger of %s writes rows of it while they are anonymised", w.table(p.job))
+	}
+	return counts, nil
 }
 
 // write runs the statement, and gives the number of rows of each part.
@@ -230,12 +324,13 @@ func stepError(err error, table string) error {
 	if !errors.As(err, &e) {
 		return err
 	}
+	said := e.Code == "P0001" || strings.HasPrefix(e.Where, "PL/") // by a trigger, which may name anything
 	switch {
-	case e.ConstraintName != "":
+	case !said && e.ConstraintName != "":
 		return &refused{e.Code, fmt.Sprintf("the constraint %s of %s.%s does not allow it", e.ConstraintName, e.SchemaName, e.TableName)}
-	case e.ColumnName != "":
+	case !said && e.ColumnName != "":
 		return &refused{e.Code, fmt.Sprintf("the column %s.%s.%s does not allow it", e.SchemaName, e.TableName, e.ColumnName)}
-	case aboutData(e), e.Code == "P0001", strings.HasPrefix(e.Where, "PL/"):
+	case said, aboutData(e):
 		return &refused{e.Code, fmt.Sprintf("the server refuses it for %s with SQLSTATE %s: a trigger perhaps, or a value that does not fit", table, e.Code)}
 	default:
 		return fmt.Errorf("writing %s: %w", table, err)

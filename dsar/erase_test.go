@@ -154,6 +154,16 @@ customers {"id": 2, "name": "Bob", "email": "bob@x"}
 invoices {"id": 11, "paid": "2026-01-01", "customer_id": 1}
 invoices {"id": 12, "paid": null, "customer_id": 1}
 invoices {"id": 20, "paid": "1990-01-01", "customer_id": 2}`},
+		{"moments without end, before Christ and beyond all calendars", `
+			CREATE TABLE customers (id int PRIMARY KEY);
+			CREATE TABLE invoices (id int PRIMARY KEY, customer_id int NOT NULL REFERENCES customers, paid date);
+			INSERT INTO customers VALUES (1);
+			INSERT INTO invoices VALUES (1, 1, '-infinity'), (2, 1, 'infinity'), (3, 1, '5874897-12-31'), (4, 1, '0044-03-15 BC')`,
+			allOpen(`, erase: [{on: [public.customers], do: anonymise}, {on: [public.invoices], do: keep, because: tax, for: 10y, after: paid}]`), `
+customers {"id": 1}
+invoices {"id": 1, "paid": "-infinity", "customer_id": 1}
+invoices {"id": 2, "paid": "infinity", "customer_id": 1}
+invoices {"id": 3, "paid": "5874897-12-31", "customer_id": 1}`},
 		{"rows of others and what stands beside the reference", `
 			CREATE TABLE customers (id int PRIMARY KEY);
 			CREATE TABLE orders (id int PRIMARY KEY, customer_id int NOT NULL REFERENCES customers, gift_for_id int REFERENCES customers, gift_for_name text NOT NULL);
@@ -180,6 +190,48 @@ leads {"id": 1, "order_id": 20, "customer_id": null}
 leads {"id": 2, "order_id": 20, "customer_id": 2}
 leads {"id": 3, "order_id": null, "customer_id": 2}
 orders {"id": 20, "customer_id": 2}`},
+		{"references that share a column with others", `
+			CREATE TABLE tenants (id int PRIMARY KEY);
+			CREATE TABLE customers (tenant int REFERENCES tenants, id int, PRIMARY KEY (tenant, id));
+			CREATE TABLE orders (id int PRIMARY KEY, tenant int REFERENCES tenants, customer int, friend int, payer int,
+				FOREIGN KEY (tenant, customer) REFERENCES customers, FOREIGN KEY (tenant, friend) REFERENCES customers);
+			INSERT INTO tenants VALUES (7); INSERT INTO customers VALUES (7, 1), (7, 2);
+			INSERT INTO orders VALUES (10, 7, 2, NULL, 1), (11, 7, 1, NULL, NULL), (12, 7, 2, 2, 1)`, `
+classes: {open: ["public.*.*"]}
+subjects:
+  customer: {table: public.customers, key: id, references: [{from: [public.orders.tenant, public.orders.payer], to: [tenant, id]}], erase: [{on: [public.orders], do: keep, because: tax}]}
+`, `
+customers {"id": 2, "tenant": 7}
+orders {"id": 10, "payer": null, "friend": null, "tenant": 7, "customer": 2}
+orders {"id": 11, "payer": null, "friend": null, "tenant": 7, "customer": null}
+orders {"id": 12, "payer": null, "friend": 2, "tenant": 7, "customer": 2}
+tenants {"id": 7}`},
+		{"a trigger that keeps count in the subject's row", `
+			CREATE TABLE customers (id int PRIMARY KEY, orders int);
+			CREATE TABLE orders (id int PRIMARY KEY, customer_id int REFERENCES customers);
+			CREATE TABLE lines (id int PRIMARY KEY, order_id int REFERENCES orders);
+			INSERT INTO customers VALUES (1, 2), (2, 1); INSERT INTO orders VALUES (10, 1), (11, 1), (20, 2); INSERT INTO lines VALUES (1, 10), (2, 20);
+			CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE customers SET orders = orders - 1 WHERE id = OLD.customer_id; RETURN NULL; END';
+			CREATE TRIGGER t AFTER DELETE ON orders FOR EACH ROW EXECUTE FUNCTION f()`,
+			allOpen(""), `
+customers {"id": 2, "orders": 1}
+lines {"id": 2, "order_id": 20}
+orders {"id": 20, "customer_id": 2}`},
+		{"a trigger that writes the subject's row when others are anonymised", `
+			CREATE TABLE customers (id int PRIMARY KEY, name text, writes int DEFAULT 0);
+			CREATE TABLE tickets (id int PRIMARY KEY, customer_id int REFERENCES customers, body text);
+			INSERT INTO customers VALUES (1, 'Ada'), (2, 'Bob'); INSERT INTO tickets VALUES (10, 1, 'x'), (11, 1, 'y'), (20, 2, 'z');
+			CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE customers SET writes = writes + 1 WHERE id = NEW.customer_id; RETURN NULL; END';
+			CREATE TRIGGER t AFTER UPDATE ON tickets FOR EACH ROW EXECUTE FUNCTION f()`, `
+classes: {open: ["public.*.id", "public.*.writes", "public.*.customer_id"], name: [public.customers.name], note: [public.tickets.body]}
+subjects:
+  customer: {table: public.customers, key: id, erase: [{on: [public.customers, public.tickets], do: anonymise}]}
+`, `
+customers {"id": 1, "name": null, "writes": 2}
+customers {"id": 2, "name": "Bob", "writes": 0}
+tickets {"id": 10, "body": null, "customer_id": 1}
+tickets {"id": 11, "body": null, "customer_id": 1}
+tickets {"id": 20, "body": "z", "customer_id": 2}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			conn, g := erasable(t, tt.script, tt.policy)
@@ -224,6 +276,10 @@ func TestErasureRefused(t *testing.T) {
 		{"a trigger keeps the value", two + fmt.Sprintf(trigger, "NEW.name := OLD.name; RETURN NEW;", "BEFORE UPDATE", "customers"), named(anonymise, ""), "a trigger of public.customers does not let name be written"},
 		{"a trigger keeps a copy", "CREATE TABLE archive (line text);" + two + fmt.Sprintf(trigger, "INSERT INTO public.archive VALUES (OLD.name); RETURN OLD;", "BEFORE DELETE", "customers"), allOpen(""), "puts rows into public.archive"},
 		{"a trigger raises, with a value", two + fmt.Sprintf(trigger, "RAISE EXCEPTION 'no % here', OLD.name;", "BEFORE DELETE", "customers"), allOpen(""), "SQLSTATE P0001: a trigger perhaps"},
+		{"a trigger raises, and calls a value a constraint", two + fmt.Sprintf(trigger, "RAISE EXCEPTION USING MESSAGE = OLD.name, ERRCODE = 'AB123', CONSTRAINT = OLD.name, COLUMN = OLD.name;", "BEFORE DELETE", "customers"), allOpen(""), "SQLSTATE AB123: a trigger perhaps"},
+		{"a trigger that writes others of its table", two + fmt.Sprintf(trigger, "UPDATE public.orders SET note = note WHERE id > NEW.id; RETURN NULL;", "AFTER UPDATE", "orders") + "INSERT INTO orders VALUES (11, 1, 'Ada')",
+			named(`, erase: [{on: [public.orders], do: anonymise}, {on: [public.customers], do: anonymise}]`, ""), "a trigger of public.orders writes rows of it"},
+		{"a session without foreign keys", two + "SET session_replication_role = replica", allOpen(""), "session_replication_role is replica"},
 		{"a rule", two + "CREATE RULE r AS ON DELETE TO orders DO INSTEAD NOTHING;", allOpen(""), "the rule r changes what ON DELETE does"},
 		{"a check", two + "ALTER TABLE customers ADD CONSTRAINT known CHECK (name IS NOT NULL);", named(anonymise, ""), "the constraint known of public.customers"},
 		{"a natural key", "CREATE TABLE customers (id int UNIQUE, name text PRIMARY KEY); CREATE TABLE orders (id int); INSERT INTO customers VALUES (1, 'Ada')", named(anonymise, ""), `"erase" of class "name"`},
@@ -256,5 +312,23 @@ func TestErasureRefused(t *testing.T) {
 				t.Errorf("something was done: %s", diff)
 			}
 		})
+	}
+}
+
+// Whoever approves a plan is told of triggers that change rows of others in the
+// tables that are written anyway.
+func TestTriggersBeside(t *testing.T) {
+	conn, g := erasable(t, `CREATE TABLE customers (id int PRIMARY KEY, name text, note text); INSERT INTO customers VALUES (1, 'Ada'), (2, 'Bob');
+		CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE public.customers SET note = OLD.name WHERE id = 2; RETURN NULL; END';
+		CREATE TRIGGER t AFTER DELETE ON customers FOR EACH ROW EXECUTE FUNCTION f()`, allOpen(""))
+	const want = "triggers change other rows of public.customers"
+	if p := plan(t, conn, g, "1"); !strings.Contains(strings.Join(p.Warnings, "\n"), want) {
+		t.Errorf("warnings are %q", p.Warnings)
+	}
+	if _, err := conn.Exec(t.Context(), "DROP TRIGGER t ON customers"); err != nil {
+		t.Fatal(err)
+	}
+	if p := plan(t, conn, g, "1"); strings.Contains(strings.Join(p.Warnings, "\n"), want) {
+		t.Errorf("warnings are %q", p.Warnings)
 	}
 }

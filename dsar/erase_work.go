@@ -46,13 +46,15 @@ type work struct {
 	*scheme
 	j     *journal
 	jobs  []job
-	place place // of the subject's own row
-	home  int   // the table that it lies in: what inherits from the subject's may be that, too
+	key   privacy.Key      // of the subject, which it keeps until it is gone
+	place place            // of its own row
+	wrote map[uint32]int64 // how many rows of each relation
+	home  int              // the table that it lies in: what inherits from the subject's may be that, too
 }
 
 // work begins with the place of the subject's own row.
-func (s *scheme) work(j *journal, at place) (*work, error) {
-	w := &work{scheme: s, j: j, place: at, home: s.tableOf(at.table)}
+func (s *scheme) work(j *journal, key privacy.Key, at place) (*work, error) {
+	w := &work{scheme: s, j: j, key: key, place: at, wrote: map[uint32]int64{}, home: s.tableOf(at.table)}
 	if w.home < 0 {
 		return nil, errChanged
 	}
@@ -106,26 +108,40 @@ func (w *work) rowsSQL() string {
 			from = w.g.found(i)
 		}
 		selects = append(selects, fmt.Sprintf("SELECT %s AS a, %d AS t, c.tableoid AS o, c.ctid AS c, c.xmin AS x FROM %s AS s JOIN %s ON %s WHERE %s",
-			w.action(f), i, from, as(t.Relation, "c"), samePlace("c"), w.g.notShared(i, "c")))
+			w.action(i), i, from, as(t.Relation, "c"), samePlace("c"), w.g.notShared(i, "c")))
 	}
 	return strings.Join(selects, " UNION ALL ")
 }
 
 // action is the expression for what happens to the row c. Who has a duty to
 // keep it until some time after a moment keeps it also when that is not known.
-func (w *work) action(f fate) string {
+func (w *work) action(table int) string {
+	f := w.fates[table]
 	if f.do == Anonymise {
-		return fmt.Sprintf("CASE WHEN %s THEN %d ELSE %d END", w.j.settled("c"), settled, Anonymise)
+		return fmt.Sprintf("CASE WHEN %s THEN %d ELSE %d END", w.j.settled(w.g.Tables[table].Relation.QualifiedName(), "c"), settled, Anonymise)
 	}
 	if f.after == "" {
 		return fmt.Sprint(int(f.do))
 	}
-	return fmt.Sprintf("CASE WHEN %s <= now() THEN %d ELSE %d END", f.over(), Delete, Keep)
+	return fmt.Sprintf("CASE WHEN %s <= now() THEN %d ELSE %d END", w.over(table), Delete, Keep)
 }
 
-// over is the expression for when the row c need no longer be kept.
-func (f fate) over() string {
-	return fmt.Sprintf("CAST(c.%s AS timestamptz) + make_interval(years => %d, months => %d, days => %d)", quote(f.after), f.lasts.Years, f.lasts.Months, f.lasts.Days)
+// over is the expression for when the row c need no longer be kept; null where
+// nobody can say. What has no time zone is taken for that of the place where its
+// time comes last, as by retention, and a day is over when the next begins.
+func (w *work) over(table int) string {
+	f := w.fates[table]
+	column, _ := w.g.Tables[table].Relation.Column(f.after)
+	const known = "CASE WHEN isfinite(c.%[1]s) AND c.%[1]s < '9999-01-01' THEN %[2]s END"
+	then := fmt.Sprintf("c.%s + make_interval(years => %d, months => %d, days => %d)", quote(f.after), f.lasts.Years, f.lasts.Months, f.lasts.Days)
+	switch column.Type.Base {
+	case "timestamptz":
+	case "timestamp":
+		then = "(" + then + ") AT TIME ZONE INTERVAL '-12:00'"
+	default:
+		then = "(" + then + " + INTERVAL '1 day') AT TIME ZONE INTERVAL '-12:00'"
+	}
+	return fmt.Sprintf(known, quote(f.after), then)
 }
 
 // tieSQL gives the SELECTs of the rows that stay though they refer to rows that
@@ -148,7 +164,7 @@ func (w *work) tieSQL(index int, t *tie) []string {
 		selects = append(selects, fmt.Sprintf(`SELECT %d AS a, %d AS t, c.tableoid AS o, c.ctid AS c, c.xmin AS x
 			FROM %s JOIN %s ON %s WHERE p.tableoid = %d AND p.ctid = %s AND NOT %s AND `+unlisted,
 			Anonymise, len(w.g.Tables)+index, w.source(t.parentOID, t.parent, "p"), w.source(t.childOID, t.child, "c"), t.condition,
-			w.place.table, tid(w.place), w.j.settled("c"), "IS NOT NULL"))
+			w.place.table, tid(w.place), w.j.settled(t.child, "c"), "IS NOT NULL"))
 	}
 	return selects
 }
@@ -200,6 +216,14 @@ func (w *work) table(j job) string {
 	default:
 		return w.g.Tables[j.of].Relation.QualifiedName()
 	}
+}
+
+// oid is that of the table which table names.
+func (w *work) oid(j job) uint32 {
+	if j.of >= len(w.g.Tables) {
+		return w.ties[j.of-len(w.g.Tables)].childOID
+	}
+	return w.g.Tables[j.of].Relation.OID
 }
 
 // set gives what the rows of a job become.
@@ -310,4 +334,33 @@ func (w *work) last() []unit {
 		}
 	}
 	return nil
+}
+
+func rowsOf(parts []part) (n int64) {
+	for _, p := range parts {
+		n += p.to - p.from
+	}
+	return n
+}
+
+// parts divides the rows of a unit.
+func (u unit) parts(most int64) [][]part {
+	if u.whole {
+		return [][]part{u.all()}
+	}
+	var all [][]part
+	for _, j := range u.jobs {
+		for from := int64(0); from < j.rows; from += most {
+			all = append(all, []part{{j, from, min(from+most, j.rows)}})
+		}
+	}
+	return all
+}
+
+func (u unit) all() []part {
+	var parts []part
+	for _, j := range u.jobs {
+		parts = append(parts, part{j, 0, j.rows})
+	}
+	return parts
 }

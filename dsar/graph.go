@@ -92,7 +92,7 @@ func subjectNamed(all []policy.Subject, name string) (policy.Subject, error) {
 	if known == nil {
 		return policy.Subject{}, privacy.Fail(privacy.NoSubject, `declare one under "subjects"`, "the policy has no subjects")
 	}
-	return policy.Subject{}, privacy.Fail(privacy.NoSubject, privacy.DidYouMean(name, known), "the policy has no subject %q", name)
+	return policy.Subject{}, privacy.Fail(privacy.NoSubject, privacy.DidYouMean(name, known), "the policy has no such subject")
 }
 
 // builder makes a Graph.

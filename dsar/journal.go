@@ -34,7 +34,7 @@ const (
 	journalTable   = "pgveil.erasure_steps"
 	rehearsalTable = "pg_temp.pgveil_rehearsal"
 	makeRehearsal  = `CREATE TEMPORARY TABLE pgveil_rehearsal (request bigint, step bigint, batch bigint, action text, relation text,
-		rows bigint, plan text, digest bytea, done_at timestamptz DEFAULT clock_timestamp()) ON COMMIT DROP`
+		rows bigint, plan text, digest bytea, mark xid, done_at timestamptz DEFAULT clock_timestamp()) ON COMMIT DROP`
 )
 
 // journal is what was done for one request. A step is written in the very
@@ -78,6 +78,13 @@ func (j *journal) write(ctx context.Context, tx pgx.Tx, action, table string, ro
 	if err != nil {
 		return s, state.Explain("writing the journal of an erasure", err)
 	}
+	if action == Anonymise.String() {
+		// By its mark it is known as one that was written here, and not loaded from
+		// a dump, in one transaction perhaps with all that it would speak for.
+		if _, err := tx.Exec(ctx, "UPDATE "+j.table+" SET mark = xmin WHERE request = $1 AND step = $2", s.Request, s.Step); err != nil {
+			return s, state.Explain("writing the journal of an erasure", err)
+		}
+	}
 	j.last = s
 	return s, nil
 }
@@ -114,8 +121,11 @@ func Journal(ctx context.Context, conn *pgx.Conn, request int64) ([]ErasureStep,
 	return steps, state.Explain("reading the journal of erasures", err)
 }
 
-// settled is the condition under which a row is as an anonymising step of the
-// request has left it.
-func (j *journal) settled(alias string) string {
-	return fmt.Sprintf("%s.xmin = ANY (ARRAY(SELECT j.xmin FROM %s AS j WHERE j.request = %d AND j.action = 'anonymise'))", alias, j.table, j.request)
+// settled is the condition under which a row of a table is as a step of the
+// request has left it that anonymised that table. What a trigger writes meanwhile
+// has the step's xmin as well: in other tables the name tells, in the table
+// itself alone sees that there is none.
+func (j *journal) settled(table, alias string) string {
+	return fmt.Sprintf("%s.xmin = ANY (ARRAY(SELECT j.xmin FROM %s AS j WHERE j.request = %d AND j.action = 'anonymise' AND j.mark = j.xmin AND j.relation = %s))",
+		alias, j.table, j.request, literal(table))
 }

@@ -225,7 +225,7 @@ func eventOf(set *policy.Set, cmd privacy.Command) (e state.Event, unknown, err 
 		for _, g := range grounds {
 			known = append(known, g.Purpose)
 		}
-		return e, privacy.Fail(privacy.NoSubject, privacy.DidYouMean(cmd.Purpose, known), "the policy has no purpose %q", cmd.Purpose), nil
+		return e, privacy.Fail(privacy.NoSubject, privacy.DidYouMean(cmd.Purpose, known), "the policy has no such purpose"), nil
 	}
 	e.Basis = grounds[i].Basis
 	return e, nil, possible(e, grounds[i])
@@ -251,9 +251,9 @@ func consentEvent(grounds []policy.Ground, cmd privacy.Command) (e state.Event, 
 	case e.Purposes != nil:
 		return e, nil
 	case known == nil:
-		return e, privacy.Fail(privacy.NoSubject, "no purpose has basis consent", "the policy has no consent %q", c.Name)
+		return e, privacy.Fail(privacy.NoSubject, "no purpose has basis consent", "the policy has no such consent")
 	}
-	return e, privacy.Fail(privacy.NoSubject, privacy.DidYouMean(c.Name, known), "the policy has no consent %q", c.Name)
+	return e, privacy.Fail(privacy.NoSubject, privacy.DidYouMean(c.Name, known), "the policy has no such consent")
 }
 
 // possible refuses what would have no effect, and says what has.

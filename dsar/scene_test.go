@@ -87,6 +87,20 @@ notes [note:to myself transfer_id:11]`,
 	}
 }
 
+// What the server computes of what is redacted is redacted as well.
+func TestGeneratedCounterparts(t *testing.T) {
+	conn, g := scene(t, `
+		CREATE TABLE customers (id int PRIMARY KEY);
+		CREATE TABLE transfers (id int PRIMARY KEY, payer_id int NOT NULL REFERENCES customers, payee_id int NOT NULL REFERENCES customers, payee_name text,
+			label text GENERATED ALWAYS AS ('to ' || payee_name) STORED);
+		INSERT INTO customers VALUES (1), (2); INSERT INTO transfers VALUES (10, 1, 2, 'Bob'), (11, 1, 1, 'Ada')`, customerByID)
+	for _, row := range mustExport(t, conn, g, "1").Tables["public.transfers"] {
+		if text := fmt.Sprint(row); strings.Contains(text, "Bob") || row["id"] == 11.0 && row["label"] != "to Ada" {
+			t.Errorf("a row is %s", text)
+		}
+	}
+}
+
 func TestCycles(t *testing.T) {
 	conn, g := scene(t, `
 		CREATE TABLE customers (id int PRIMARY KEY);

@@ -2,10 +2,8 @@ package dsar
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strconv"
-	"time"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,20 +12,28 @@ import (
 	"github.com/pgveil/pgveil/privacy"
 )
 
-// closeWait is how long a connection is given to say goodbye.
-const closeWait = 2 * time.Second
-
 // Service runs commands. Whether the caller may give them is decided before:
 // see Command.Right.
 type Service struct {
 	// Connect logs in to the database as somebody who may read every row of
 	// every table that holds data of subjects. Each command has a connection
-	// of its own.
+	// that is its own meanwhile.
 	Connect func(ctx context.Context) (*pgx.Conn, error)
 
 	// Current gives the policy in force and the catalog that it was compiled
 	// with.
 	Current func() (*policy.Set, *catalog.Snapshot)
+
+	// Look makes Current give the catalog as the database has it now, where that
+	// has changed. nil: nothing does.
+	Look func(ctx context.Context) error
+
+	// Keep is how many connections wait for other commands, once one is through:
+	// what the server has read and planned for it serves these, too.
+	Keep int
+
+	mu   sync.Mutex
+	idle []idleConn
 }
 
 // Columns names the columns of a command's answer, all of which are text.
@@ -101,20 +107,6 @@ func (s *Service) with(ctx context.Context, cmd privacy.Command, f func(*pgx.Con
 // With calls f with a connection of its own and the graph of a kind of subject.
 func (s *Service) With(ctx context.Context, kind string, f func(*pgx.Conn, *Graph) error) error {
 	return s.with(ctx, privacy.Command{Subject: kind}, f)
-}
-
-// connected calls f with a connection of its own.
-func (s *Service) connected(ctx context.Context, f func(*pgx.Conn) error) (err error) {
-	conn, err := s.Connect(ctx)
-	if err != nil {
-		return fmt.Errorf("connecting for a privacy command: %w", err)
-	}
-	defer func() {
-		wait, done := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
-		defer done()
-		err = errors.Join(err, conn.Close(wait))
-	}()
-	return f(conn)
 }
 
 // EmitSteps hands the steps of a report, and then its warnings, to emit as rows

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -72,16 +73,48 @@ func yamlName(parts ...string) string {
 	} else if plain {
 		return yamlText(name)
 	} else {
-		return "'" + strings.ReplaceAll(name, "'", "''") + "'"
+		return quoted(name)
 	}
 }
+
+// quoted is a text between quotes, in one line whatever is in it.
+func quoted(s string) string {
+	if strings.IndexFunc(s, unprintable) < 0 {
+		return "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	}
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteString("\\" + string(r))
+		case unprintable(r):
+			fmt.Fprintf(&b, "\\U%08x", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return `"` + b.String() + `"`
+}
+
+// unprintable tells of what may end a line, or is not to be seen.
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // yamlText writes a text so that YAML reads a text.
 func yamlText(s string) string {
 	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.") == "" && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(s)) {
 		return s
 	}
-	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	return quoted(s)
+}
+
+// oneLine makes of what cannot be seen a space, so that a comment stays one.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unprintable(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // Paste gives suggestions of at least some confidence as they stand in a policy,
@@ -102,7 +135,7 @@ func Paste(all []Suggestion, least float64) string {
 	for _, name := range subjects {
 		fmt.Fprintf(&b, "# references of subject %s:\n", name)
 		for _, s := range bySubject[name] {
-			fmt.Fprintf(&b, "      # %.2f: %s\n      - %s\n", s.Confidence, strings.Join(s.Evidence, "; "), s.Reference)
+			fmt.Fprintf(&b, "      # %.2f: %s\n      - %s\n", s.Confidence, oneLine(strings.Join(s.Evidence, "; ")), s.Reference)
 		}
 	}
 	return b.String()

@@ -137,3 +137,31 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+// A name may hold anything: what is printed for the policy stays one reference, to
+// just that table.
+func TestSuggestHostileNames(t *testing.T) {
+	conn := database(t, "", `
+		CREATE TABLE customers (id int PRIMARY KEY, uid uuid, email text);
+		CREATE TABLE "evil'
+      - {from: public.customers.email} #\" (customer_id int PRIMARY KEY);
+		CREATE TABLE notes ("evil's owner
+_id" int);
+		INSERT INTO customers (id) SELECT i FROM generate_series(1, 300) AS i;
+		INSERT INTO "evil'
+      - {from: public.customers.email} #\" SELECT i FROM generate_series(1, 300) AS i;
+		ANALYZE`)
+	pasted := Paste(suggested(t, conn, fmt.Sprintf(suggestPolicy, "")), 0)
+	var found []string
+	for line := range strings.Lines(pasted) {
+		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "#") {
+			found = append(found, strings.TrimPrefix(line, "- "))
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d references in\n%s", len(found), pasted)
+	}
+	if again := suggested(t, conn, fmt.Sprintf(suggestPolicy, found[0])); len(again) != 0 {
+		t.Errorf("suggested again: %v", again)
+	}
+}

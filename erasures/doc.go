@@ -13,7 +13,7 @@
 //	seq, err = log.Append(done.Record())
 //	… until log.Stats().Signed is beyond seq …
 //	file, err := erasures.NewCertificate(erasures.Certificate{Request: 17, …, Ledger: erasures.Reference(begun, done)},
-//		erasures.Issuer{Key: key}, []erasures.Place{{Dir: dir, Seq: seq}}, append(person.Identifiers, person.Key)...)
+//		erasures.Issuer{Key: key}, []erasures.Place{{Log: prover, Seq: seq}}, append(person.Identifiers, person.Key)...)
 //
 // The records let the ledger and the log vouch for each other: neither can be cut
 // back unseen while the other one is whole. Each step may be done again by who goes on after a crash, in this order: Intend

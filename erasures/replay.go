@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -125,17 +126,17 @@ func (l *Ledger) look(ctx context.Context, conn *pgx.Conn, s policy.Subject, how
 		return nil, err
 	}
 	var read int64
-	err = scan(ctx, conn, s, func(key string, identifiers []*string) error {
+	err = scan(ctx, conn, s, func(one row) error {
 		if read++; how.Progress != nil && read%(1<<14) == 0 {
 			how.Progress(s.Name, "read", read)
 		}
-		seq, column := known.match(s, key, identifiers)
+		seq, column := known.match(s, one)
 		switch {
 		case seq == 0:
 		case column == "":
-			all = append(all, found{key, known.begun[seq]})
+			all = append(all, found{one.key, known.begun[seq]})
 		default:
-			r.Returned = append(r.Returned, Returned{s.Name, key, column, seq})
+			r.Returned = append(r.Returned, Returned{s.Name, one.key, column, seq})
 		}
 		return nil
 	})
@@ -177,13 +178,13 @@ func (l *Ledger) known() (k known, err error) {
 // match gives the erasure that a row's subject has gone through; 0 when there is
 // none. column is that of an identifier where the key is another one. Where the
 // row was to stay, its key alone says nothing.
-func (k *known) match(s policy.Subject, key string, identifiers []*string) (seq uint64, column string) {
+func (k *known) match(s policy.Subject, one row) (seq uint64, column string) {
 	var by uint64
 	for _, secret := range k.keys {
-		if at := k.subjects[secret.subject(s.Name, key)]; at > seq {
+		if at := k.subjects[secret.subject(s.Name, one.whole)]; at > seq {
 			seq = at
 		}
-		for i, v := range identifiers {
+		for i, v := range one.identifiers {
 			if v == nil {
 				continue
 			}
@@ -206,22 +207,27 @@ func (k *known) match(s policy.Subject, key string, identifiers []*string) (seq 
 var ErrNobody = errors.New("there is none with this key")
 
 // Find gives a subject as Intend takes one, from its row: by the very statement
-// by which Replay will look for it.
-func Find(ctx context.Context, conn *pgx.Conn, s policy.Subject, key string) (p Person, err error) {
+// by which Replay will look for it. The key is a value of the column that the
+// policy names, or one for each of the primary key that this is a part of; it must
+// be one person's.
+func Find(ctx context.Context, conn *pgx.Conn, s policy.Subject, key ...string) (p Person, err error) {
 	p.Kind = s.Name
 	matches := 0
-	err = scanWhere(ctx, conn, s, &key, func(key string, identifiers []*string) error {
+	err = scanWhere(ctx, conn, s, key, func(one row) error {
 		matches++
-		p.Key = key
-		for _, v := range identifiers {
+		p.Key = one.whole
+		for _, v := range one.identifiers {
 			if v != nil {
 				p.Identifiers = append(p.Identifiers, *v)
 			}
 		}
 		return nil
 	})
-	if err == nil && matches == 0 {
+	switch {
+	case err == nil && matches == 0:
 		err = ErrNobody
+	case err == nil && matches > 1:
+		err = fmt.Errorf("%d have this %s: nobody could tell them apart after a restore; ask for one by %s", matches, s.Key, strings.Join(wholeKey(s), ", "))
 	}
 	if err != nil {
 		return Person{}, fmt.Errorf("reading by what a %s is known: %w", s.Name, err)

@@ -144,6 +144,52 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestTenants has keys that are a part of a primary key: another tenant's person
+// with the same number is somebody else.
+func TestTenants(t *testing.T) {
+	conn := pgtest.Connect(t, pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser))
+	query(t, conn, `CREATE SCHEMA crm; CREATE TABLE crm.customers (tenant int, id int, email text, phone text, PRIMARY KEY (tenant, id));
+		INSERT INTO crm.customers VALUES (7, 1, 'ada@example.com'), (8, 1, 'bob@example.com'), (8, 2, 'cyd@example.com')`)
+	l, _ := opened(t, filepath.Join(t.TempDir(), "ledger"), key)
+	subject := kinds(t, conn)[0]
+	if p, err := erasures.Find(t.Context(), conn, subject, "1"); err == nil || !strings.Contains(err.Error(), "2 have this id") {
+		t.Errorf("one of two: %+v, %v", p, err)
+	}
+	person, err := erasures.Find(t.Context(), conn, subject, "7", "1")
+	if err != nil || !slices.Equal(person.Identifiers, []string{"ada@example.com"}) {
+		t.Fatalf("%+v, %v", person, err)
+	}
+	must[erasures.Entry](t)(l.Intend(erasures.Intention{Request: 1, Person: person, Database: place}))
+	query(t, conn, "DELETE FROM crm.customers WHERE tenant = 7")
+	for _, found := range []int64{0, 1} {
+		got, err := l.Replay(t.Context(), conn, erasures.Replaying{Subjects: []policy.Subject{subject}})
+		if err != nil || got.Found["customer"] != found {
+			t.Errorf("found %+v, want %d, %v", got, found, err)
+		}
+		query(t, conn, "INSERT INTO crm.customers VALUES (7, 1, 'ada@example.com') ON CONFLICT DO NOTHING")
+	}
+	if p, err := erasures.Find(t.Context(), conn, subject, "2"); err != nil || p.Key != "{8,2}" {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// TestHeirs has somebody in a table that inherits from that of their kind.
+func TestHeirs(t *testing.T) {
+	conn := pgtest.Connect(t, pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser))
+	query(t, conn, `CREATE SCHEMA crm; CREATE TABLE crm.customers (id int PRIMARY KEY, email text, phone text); CREATE TABLE crm.partners (level int) INHERITS (crm.customers);
+		INSERT INTO crm.customers VALUES (1, 'ada@example.com'); INSERT INTO crm.partners VALUES (2, 'bob@example.com')`)
+	l, _ := opened(t, filepath.Join(t.TempDir(), "ledger"), key)
+	subject := kinds(t, conn)[0]
+	person, err := erasures.Find(t.Context(), conn, subject, "2")
+	if err != nil || !slices.Equal(person.Identifiers, []string{"bob@example.com"}) {
+		t.Fatalf("%+v, %v", person, err)
+	}
+	must[erasures.Entry](t)(l.Intend(erasures.Intention{Request: 1, Person: person, Database: place}))
+	if got, err := l.Replay(t.Context(), conn, erasures.Replaying{Subjects: []policy.Subject{subject}}); err != nil || got.Found["customer"] != 1 || got.Read != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // TestHiddenRows has a row policy in the way: nobody is passed over in silence.
 func TestHiddenRows(t *testing.T) {
 	server := pgtest.Server(t)

@@ -1,6 +1,7 @@
 package erasures_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgveil/pgveil/catalog/pgload"
 	"github.com/pgveil/pgveil/erasures"
@@ -149,50 +151,78 @@ func own(t *testing.T, o pgserver.Options) *pgserver.Server {
 	return s
 }
 
-// tool runs one of PostgreSQL's programs as the server's user.
-func tool(t *testing.T, s *pgserver.Server, name string, args ...string) {
+// tool runs a program as the server's user.
+func tool(t *testing.T, s *pgserver.Server, program string, args ...string) {
 	t.Helper()
-	bin := os.Getenv(pgtest.EnvBin)
-	if bin == "" {
-		var err error
-		if bin, err = pgserver.Find(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if !strings.Contains(name, "/") {
-		name = filepath.Join(bin, name)
-	}
-	if out, err := s.Command(t.Context(), s.SocketDir(), name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", name, err, out)
+	if out, err := s.Command(t.Context(), s.SocketDir(), program, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", program, err, out)
 	}
 }
 
-// TestDump restores a dump of before some erasures over the database.
+// dumped keeps what a database holds by pg_dump, and gives what puts it in the place
+// of what is there by then.
+func dumped(t *testing.T, s *pgserver.Server, program, dsn string) (restore func()) {
+	dump := filepath.Join(s.SocketDir(), "erasures.dump")
+	tool(t, s, program, "-Fc", "-f", dump, "-d", dsn)
+	t.Cleanup(func() { _ = os.Remove(dump) }) // its folder goes with the server
+	return func() {
+		t.Helper()
+		tool(t, s, filepath.Join(filepath.Dir(program), "pg_restore"), "--clean", "--if-exists", "-d", dsn, dump)
+	}
+}
+
+// copied is dumped by COPY, of rows alone.
+func copied(t *testing.T, conn *pgx.Conn) (restore func()) {
+	rows := must[pgx.Rows](t)(conn.Query(t.Context(), "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text IN ('crm', 'pgveil')"))
+	tables := must[[]string](t)(pgx.CollectRows(rows, pgx.RowTo[string]))
+	kept := make([]bytes.Buffer, len(tables))
+	for i, table := range tables {
+		must[pgconn.CommandTag](t)(conn.PgConn().CopyTo(t.Context(), &kept[i], "COPY "+table+" TO STDOUT"))
+	}
+	return func() {
+		t.Helper()
+		query(t, conn, "BEGIN; SET LOCAL session_replication_role = replica; TRUNCATE "+strings.Join(tables, ", "))
+		for i, table := range tables {
+			must[pgconn.CommandTag](t)(conn.PgConn().CopyFrom(t.Context(), &kept[i], "COPY "+table+" FROM STDIN"))
+		}
+		query(t, conn, "COMMIT")
+	}
+}
+
+// TestDump restores a dump of before some erasures over the database: a whole one,
+// where PostgreSQL's programs have what makes it, and one of rows alone.
 func TestDump(t *testing.T) {
 	s := pgtest.Server(t)
-	database := pgtest.Database(t, "")
-	dsn := s.DSN(database, pgserver.Superuser)
-	o := newOffice(t, pgtest.Connect(t, dsn))
-	o.erase(t, 7, false)
-	o.stands(t, o.conn, "at first", 0, false)
-	dump := filepath.Join(s.SocketDir(), database+".dump")
-	tool(t, s, "pg_dump", "-Fc", "-f", dump, "-d", dsn)
-	t.Cleanup(func() { _ = os.Remove(dump) }) // its folder goes with the server
-	o.erase(t, 8, false)
-	o.erase(t, 9, true)
-	o.carry(t, 10, false, false)
-	o.stands(t, o.conn, "before the restore", 0, false)
-	o.replay(t, pgtest.Connect(t, dsn), o.conn)
-	tool(t, s, "pg_restore", "--clean", "--if-exists", "-d", dsn, dump)
-	found := o.stands(t, o.conn, "restored", 3, false)
-	o.replay(t, pgtest.Connect(t, dsn), o.conn, 8, 9, 10)
-	if err := o.Settle(t.Context(), o.conn, found, erasures.Replayed, "", ""); err != nil {
-		t.Fatal(err)
+	ways := map[string]func(t *testing.T, dsn string, conn *pgx.Conn) (restore func()){
+		"rows": func(t *testing.T, _ string, conn *pgx.Conn) func() { return copied(t, conn) },
 	}
-	o.stands(t, o.conn, "replayed", 0, false)
-	o.replay(t, pgtest.Connect(t, dsn), o.conn)
-	query(t, o.conn, "DROP SCHEMA pgveil CASCADE")
-	o.stands(t, o.conn, "without pgveil's tables", 4, false)
+	if program, ok := pgtest.Program(t, "pg_dump"); ok {
+		ways["all"] = func(t *testing.T, dsn string, _ *pgx.Conn) func() { return dumped(t, s, program, dsn) }
+	}
+	for name, keep := range ways {
+		t.Run(name, func(t *testing.T) {
+			dsn := s.DSN(pgtest.Database(t, ""), pgserver.Superuser)
+			o := newOffice(t, pgtest.Connect(t, dsn))
+			o.erase(t, 7, false)
+			o.stands(t, o.conn, "at first", 0, false)
+			restore := keep(t, dsn, o.conn)
+			o.erase(t, 8, false)
+			o.erase(t, 9, true)
+			o.carry(t, 10, false, false)
+			o.stands(t, o.conn, "before the restore", 0, false)
+			o.replay(t, pgtest.Connect(t, dsn), o.conn)
+			restore()
+			found := o.stands(t, o.conn, "restored", 3, false)
+			o.replay(t, pgtest.Connect(t, dsn), o.conn, 8, 9, 10)
+			if err := o.Settle(t.Context(), o.conn, found, erasures.Replayed, "", ""); err != nil {
+				t.Fatal(err)
+			}
+			o.stands(t, o.conn, "replayed", 0, false)
+			o.replay(t, pgtest.Connect(t, dsn), o.conn)
+			query(t, o.conn, "DROP SCHEMA pgveil CASCADE")
+			o.stands(t, o.conn, "without pgveil's tables", 4, false)
+		})
+	}
 }
 
 // TestFiles copies a data directory and puts it back, in place and as a standby
@@ -212,7 +242,7 @@ func TestFiles(t *testing.T) {
 		s := own(t, o)
 		return s, pgtest.Connect(t, s.DSN("postgres", pgserver.Superuser))
 	}
-	copied := func(to string) string {
+	copyTo := func(to string) string {
 		to = filepath.Join(dir, to)
 		if err := errors.Join(os.CopyFS(to, os.DirFS(data)), os.Chmod(to, 0o700)); err != nil {
 			t.Fatal(err)
@@ -220,7 +250,8 @@ func TestFiles(t *testing.T) {
 		return to
 	}
 	stop := func(s *pgserver.Server, conn *pgx.Conn) {
-		tool(t, s, "pg_ctl", "stop", "-D", data, "-m", "fast")
+		program, _ := pgtest.Program(t, "pg_ctl")
+		tool(t, s, program, "stop", "-D", data, "-m", "fast")
 		if err := errors.Join(conn.Close(t.Context()), s.Stop()); err != nil {
 			t.Fatal(err)
 		}
@@ -232,8 +263,8 @@ func TestFiles(t *testing.T) {
 	}
 	o := newOffice(t, conn)
 	stop(s, conn)
-	cold := copied("cold")
-	between := copied("between")
+	cold := copyTo("cold")
+	between := copyTo("between")
 	s, o.conn = serve(data, pgserver.Options{Settings: keeping})
 	o.erase(t, 7, false)
 	query(t, o.conn, "SELECT pg_create_restore_point('between')")
@@ -242,7 +273,7 @@ func TestFiles(t *testing.T) {
 	o.stands(t, o.conn, "started again", 0, false)
 	stop(s, o.conn)
 
-	standby := copied("standby")
+	standby := copyTo("standby")
 	promoted, conn := serve(standby, pgserver.Options{Standby: true})
 	if _, err := o.Compare(t.Context(), conn); !errors.Is(err, erasures.ErrStandby) {
 		t.Errorf("a standby: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -27,17 +28,27 @@ const settings = `
 	SET LOCAL extra_float_digits = 1;
 	SET LOCAL lc_monetary = 'C'`
 
-// scan hands over the key and the identifiers of every subject of a kind, as
-// text, row by row. An identifier is nil where there is none.
-func scan(ctx context.Context, conn *pgx.Conn, s policy.Subject, each func(key string, identifiers []*string) error) error {
+// row is what a subject's row says of who it is, as text.
+type row struct {
+	key         string    // of the column that the policy names
+	whole       string    // of all that tells it from others: the key, or an array of the primary key that it is a part of
+	identifiers []*string // nil where there is none
+}
+
+// scan hands over every subject of a kind, row by row. A row must not be kept.
+func scan(ctx context.Context, conn *pgx.Conn, s policy.Subject, each func(row) error) error {
 	return scanWhere(ctx, conn, s, nil, each)
 }
 
-// scanWhere is scan of those with a key.
-func scanWhere(ctx context.Context, conn *pgx.Conn, s policy.Subject, key *string, each func(key string, identifiers []*string) error) error {
-	sql, args := scanSQL(s, key)
+// scanWhere is scan of those with a key: a value of the policy's, or one for each
+// column of the whole.
+func scanWhere(ctx context.Context, conn *pgx.Conn, s policy.Subject, key []string, each func(row) error) error {
+	sql, args, err := scanSQL(s, key)
+	if err != nil {
+		return err
+	}
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err := pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, settings); err != nil {
 			return err
 		}
@@ -45,9 +56,9 @@ func scanWhere(ctx context.Context, conn *pgx.Conn, s policy.Subject, key *strin
 		if err != nil {
 			return err
 		}
-		var has *string
+		var has, whole *string
 		identifiers := make([]*string, len(s.FindBy))
-		into := []any{&has}
+		into := []any{&has, &whole}
 		for i := range identifiers {
 			into = append(into, &identifiers[i])
 		}
@@ -55,32 +66,66 @@ func scanWhere(ctx context.Context, conn *pgx.Conn, s policy.Subject, key *strin
 			if has == nil {
 				return nil // a row without a key is nobody's that was erased
 			}
-			return each(*has, identifiers)
+			return each(row{*has, *whole, identifiers})
 		})
 		return err
 	})
 	return withoutValues(err)
 }
 
-// scanSQL is the statement of scanWhere. A table that others inherit from stands
-// for its own rows; a partitioned one for those of its partitions.
-func scanSQL(s policy.Subject, key *string) (sql string, args []any) {
-	columns := make([]string, 0, 1+len(s.FindBy))
-	for _, name := range append([]string{s.Key}, s.FindBy...) {
-		columns = append(columns, fmt.Sprintf("CAST(c.%s AS pg_catalog.text)", pgx.Identifier{name}.Sanitize()))
+// wholeKey gives the columns that tell a subject from all others: the policy's
+// key, or the primary key that it is a part of. Another tenant's 42 is another
+// person.
+func wholeKey(s policy.Subject) []string {
+	primary := s.Relation.PrimaryKey
+	if len(primary) < 2 || !slices.Contains(primary, s.Relation.ColumnIndex(s.Key)) {
+		return []string{s.Key}
 	}
-	only := "ONLY "
-	if s.Relation.Kind == catalog.PartitionedTable {
-		only = ""
+	names := make([]string, len(primary))
+	for i, at := range primary {
+		names[i] = s.Relation.Columns[at].Name
 	}
-	sql = fmt.Sprintf("SELECT %s FROM %s%s AS c", strings.Join(columns, ", "), only, pgx.Identifier{s.Relation.Schema, s.Relation.Name}.Sanitize())
-	if key == nil {
-		return sql, nil
+	return names
+}
+
+func asText(column string) string {
+	return "CAST(c." + pgx.Identifier{column}.Sanitize() + " AS pg_catalog.text)"
+}
+
+// scanSQL is the statement of scanWhere. A table stands for what inherits from it,
+// too: a subject may lie there.
+func scanSQL(s policy.Subject, key []string) (sql string, args []any, err error) {
+	by := wholeKey(s)
+	whole := make([]string, len(by))
+	for i, name := range by {
+		whole[i] = asText(name)
 	}
-	column, _ := s.Relation.Column(s.Key)
-	// The value is cast, not the column, so that an index serves.
-	return fmt.Sprintf("%s WHERE c.%s OPERATOR(%s.=) CAST($1::pg_catalog.text AS %s)", sql, pgx.Identifier{s.Key}.Sanitize(),
-		pgx.Identifier{operatorSchema(column.Type)}.Sanitize(), pgx.Identifier{column.Type.Schema, column.Type.Name}.Sanitize()), []any{*key}
+	columns := []string{asText(s.Key), whole[0]}
+	if len(by) > 1 {
+		columns[1] = "CAST(ARRAY[" + strings.Join(whole, ", ") + "] AS pg_catalog.text)"
+	}
+	for _, name := range s.FindBy {
+		columns = append(columns, asText(name))
+	}
+	sql = fmt.Sprintf("SELECT %s FROM %s AS c", strings.Join(columns, ", "), pgx.Identifier{s.Relation.Schema, s.Relation.Name}.Sanitize())
+	switch len(key) {
+	case 0:
+		return sql, nil, nil
+	case len(by):
+	case 1:
+		by = []string{s.Key}
+	default:
+		return "", nil, fmt.Errorf("the key has one value for each of %s", strings.Join(by, ", "))
+	}
+	var where []string
+	for i, name := range by {
+		column, _ := s.Relation.Column(name)
+		// The value is cast, not the column, so that an index serves.
+		where = append(where, fmt.Sprintf("c.%s OPERATOR(%s.=) CAST($%d::pg_catalog.text AS %s)", pgx.Identifier{name}.Sanitize(),
+			pgx.Identifier{operatorSchema(column.Type)}.Sanitize(), i+1, pgx.Identifier{column.Type.Schema, column.Type.Name}.Sanitize()))
+		args = append(args, key[i])
+	}
+	return sql + " WHERE " + strings.Join(where, " AND "), args, nil
 }
 
 // operatorSchema gives the schema of a type's own operator =: that of a base

@@ -103,7 +103,8 @@ func Identities() []string { return slices.Clone(identityNames) }
 // Need is what a request of some type needs before anything is done.
 type Need struct {
 	Identity  Identity
-	Approvals int // by how many others than who opened it, each a person known for certain
+	Approvals int  // by how many others than who opened it, each a person known for certain
+	ByPlan    bool // each says which plan it is of
 }
 
 // maxApprovals bounds approvals: more would never be gathered.
@@ -128,6 +129,12 @@ func (q Requests) Need(t RequestType) Need {
 		n.Identity = IdentityContact
 	}
 	return n
+}
+
+// Asks tells whether the policy itself says that somebody is to look at a request
+// of a type, rather than what holds where it is silent.
+func (q Requests) Asks(t RequestType) bool {
+	return q.needs[t].Identity != 0 || q.needs[t].Approvals > 0
 }
 
 // Requests says how data subject requests are answered.
@@ -164,6 +171,7 @@ func (r *reader) need(n *yaml.Node) (need Need) {
 	r.fields(n, "what a request needs", keys{
 		"identity":  func(n *yaml.Node) { need.Identity = Identity(r.oneOf(n, "identity", identityNames...) + 1) },
 		"approvals": func(n *yaml.Node) { need.Approvals = r.whole(n, maxApprovals) },
+		"approve":   func(n *yaml.Node) { need.ByPlan = r.oneOf(n, "approve", "request", "plan") == 1 },
 	})
 	return need
 }

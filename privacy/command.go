@@ -257,8 +257,12 @@ func (t token) uuid() bool {
 	return true
 }
 
-// quoteWord quotes a name that is not one without quotes.
+// quoteWord quotes a name that is not one without quotes. A question mark stands for
+// one that is not told.
 func quoteWord(name string) string {
+	if name == "?" {
+		return name
+	}
 	t, end, err := next(name, 0)
 	if folded, ok := t.name(); err == nil && ok && t.kind == tokenWord && end == len(name) && folded == name {
 		return name

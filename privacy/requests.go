@@ -17,6 +17,7 @@ type Request struct {
 	Channel  string             // the way it came
 	Code     string             // of VerbDenyRequest: one of DenialCodes
 	Despite  string             // of VerbRunRequest: why it is enough, though something is left
+	Plan     string             // of VerbApproveRequest: how the hash of what is agreed to begins
 
 	// Of a rectification: the row, and what becomes of it.
 	Table   string // schema.table; "" is the subject's own row
@@ -62,6 +63,7 @@ func (r Request) shape() []string {
 	add(r.Channel != "", "CHANNEL ?")
 	add(r.Code != "", "CODE", r.Code)
 	add(r.Despite != "", "DESPITE ?")
+	add(r.Plan != "", "PLAN ?")
 	add(r.Format != "", r.Format)
 	return words
 }
@@ -288,10 +290,21 @@ func (p *parser) judgeRequest() *Error {
 	if err := p.requestNumber(); err != nil {
 		return err
 	}
-	if p.cmd.Verb == VerbApproveRequest && !p.peek.is("BECAUSE") {
-		return nil
+	if p.cmd.Verb == VerbApproveRequest {
+		if err := p.options([]option{{"PLAN", &p.cmd.Request.Plan, maxTag}}); err != nil {
+			return err
+		}
+		if !p.peek.is("BECAUSE") {
+			return nil
+		}
 	}
 	return p.reason("say why")
+}
+
+// beginsHash tells whether a text is enough of a SHA-256, in hexadecimal digits,
+// to say which one is meant.
+func beginsHash(text string) bool {
+	return len(text) >= 8 && len(text) <= 64 && strings.Trim(strings.ToLower(text), "0123456789abcdef") == ""
 }
 
 func (p *parser) denyRequest() *Error {
@@ -361,7 +374,7 @@ func (p *parser) explain() *Error {
 // parsed one could be.
 func (c Command) Requested() error {
 	r := c.Request
-	all := []string{c.Because, r.Evidence, r.Regime, r.Received, r.Channel, r.Despite, r.Table, c.Before, c.Purpose, c.Subject, c.Key.Column}
+	all := []string{c.Because, r.Evidence, r.Regime, r.Received, r.Channel, r.Despite, r.Plan, r.Table, c.Before, c.Purpose, c.Subject, c.Key.Column}
 	all = append(append(all, c.Key.Values...), r.Row...)
 	for _, change := range r.Changes {
 		all = append(all, change.Column, change.Value)
@@ -375,6 +388,9 @@ func (c Command) Requested() error {
 		if len(short) > maxReason {
 			return Fail(Syntax, "in 1000 bytes at most", "a text is too long")
 		}
+	}
+	if r.Plan != "" && !beginsHash(r.Plan) {
+		return Fail(Syntax, "write its first eight hexadecimal digits or more", "PLAN is not followed by the hash of a plan")
 	}
 	if len(r.Changes) > maxChanges {
 		return Fail(Syntax, "change fifty at a time", "too many columns")

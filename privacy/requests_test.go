@@ -37,6 +37,7 @@ func TestParseRequests(t *testing.T) {
 			"PRIVACY VERIFY REQUEST 17 VERIFIED BY 'document' EVIDENCE ?", ""},
 		{"PRIVACY PLAN REQUEST 17", Command{Verb: VerbPlan, ID: "17"}, "PRIVACY PLAN REQUEST 17", ""},
 		{"PRIVACY APPROVE REQUEST 17;", Command{Verb: VerbApproveRequest, ID: "17"}, "PRIVACY APPROVE REQUEST 17", ""},
+		{"PRIVACY APPROVE REQUEST 17 PLAN '0a1b2c3d' BECAUSE 'x'", Command{Verb: VerbApproveRequest, ID: "17", Because: "x", Request: Request{Plan: "0a1b2c3d"}}, "PRIVACY APPROVE REQUEST 17 PLAN ?", ""},
 		{"PRIVACY APPROVE 17", Command{Verb: VerbApprove, ID: "17"}, "PRIVACY APPROVE 17", ""},
 		{"PRIVACY DENY REQUEST 17 CODE no_match BECAUSE 'x'", Command{Verb: VerbDenyRequest, ID: "17", Because: "x", Request: Request{Code: "no_match"}}, "PRIVACY DENY REQUEST 17 BECAUSE ?", ""},
 		{"PRIVACY RUN REQUEST 17 DESPITE 'x'", Command{Verb: VerbRunRequest, ID: "17", Request: Request{Despite: "x"}}, "PRIVACY RUN REQUEST 17 DESPITE ?", ""},

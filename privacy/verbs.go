@@ -115,8 +115,8 @@ var verbs = []entry{
 	{verb: VerbElevate, words: "ELEVATE", rest: (*parser).elevate, last: "nothing follows the reason", help: [][2]string{
 		{"PRIVACY ELEVATE TO purpose FOR 30m BECAUSE 'reason'", "work for another purpose for a time, as far as the policy's elevations say"},
 	}},
-	{verb: VerbApproveRequest, words: "APPROVE REQUEST", rest: (*parser).judgeRequest, last: "only BECAUSE 'reason' may follow the number", help: [][2]string{
-		{"PRIVACY APPROVE REQUEST number [BECAUSE 'reason']", "a second person agrees to what was planned"},
+	{verb: VerbApproveRequest, words: "APPROVE REQUEST", rest: (*parser).judgeRequest, last: "only PLAN 'hash' and BECAUSE 'reason' may follow the number", help: [][2]string{
+		{"PRIVACY APPROVE REQUEST number [PLAN 'hash'] [BECAUSE 'reason']", "a second person agrees to what was planned; PLAN says to which plan, by eight digits of its hash or more"},
 	}},
 	{verb: VerbApprove, words: "APPROVE", rest: (*parser).judge, last: "only BECAUSE 'reason' may follow the number", help: [][2]string{
 		{"PRIVACY APPROVE number [BECAUSE 'reason']", "put an elevation that somebody asked for in force"},

@@ -15,7 +15,7 @@ func TestRequestsInSQL(t *testing.T) {
 	petra := f.connect(t, database, "petra")
 	script(t, petra,
 		"PRIVACY SHOW REQUESTS", `$`,
-		"PRIVACY OPEN RESTRICTION member 3 CHANNEL 'mail' BECAUSE 'accuracy contested'", `1\|restriction\|member:[^|]{22}\|open\|[-0-9]{10}\|a check of the identity by contact\|none\|\|petra\|accuracy contested`,
+		"PRIVACY OPEN RESTRICTION member 3 CHANNEL 'mail' BECAUSE 'accuracy contested'", `1\|restriction\|member:[^|]{22}\|open\|[-0-9]{10}\|a check of the identity by contact\|none\|[0-9a-f]{12}\|\|petra\|accuracy contested`,
 		"PRIVACY RUN REQUEST 1", `55000 the request lacks a check`,
 		"PRIVACY VERIFY REQUEST 1 BY contact EVIDENCE 'answered'", `1\|restriction\|[^|]*\|ready\|`,
 		"PRIVACY RUN REQUEST 1", `1\|restriction\|[^|]*\|queued\|`,
@@ -35,7 +35,7 @@ func TestRequestsInSQL(t *testing.T) {
 		t.Fatal(err)
 	}
 	for rows.Next() {
-		if v, err := rows.Values(); err != nil || len(v) != 10 || v[3] != "cancelled" {
+		if v, err := rows.Values(); err != nil || len(v) != 11 || v[3] != "cancelled" {
 			t.Errorf("prepared: %v, %v", v, err)
 		}
 	}

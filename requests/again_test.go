@@ -1,7 +1,13 @@
 package requests_test
 
 import (
+	"context"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/requests"
+	"github.com/pgveil/pgveil/state"
 )
 
 // TestOthersGoOn stops the worker at each thing that it writes down about requests
@@ -28,5 +34,41 @@ func TestOthersGoOn(t *testing.T) {
 				break
 			}
 		}
+	}
+}
+
+// TestKillingRequests: a request that ends its worker each time is not gone on with
+// for ever, and can be told to run again.
+func TestKillingRequests(t *testing.T) {
+	s := newScene(t, shopPolicy)
+	id := s.access(t)
+	for n := range 10 {
+		w := s.newWorker("killed")
+		w.Package = func(context.Context, *pgx.Conn, state.Request) (requests.Packed, error) { panic("killed") }
+		conn, err := pgx.Connect(t.Context(), s.dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		func() {
+			defer func() { _ = recover() }()
+			_, err = w.Step(t.Context(), conn)
+			t.Errorf("attempt %d: nothing was tried, %v", n+1, err)
+		}()
+		conn.Close(t.Context())
+		s.gone(t)
+	}
+	tried := 0
+	s.worker.Package = func(context.Context, *pgx.Conn, state.Request) (requests.Packed, error) {
+		tried++
+		return requests.Packed{Rows: 1}, nil
+	}
+	s.work(t)
+	if got := s.state(t, id); got != "failed: 10 attempts failed: pgveil's log says why" || tried != 0 {
+		t.Errorf("after ten that were killed: %s, tried %d times more", got, tried)
+	}
+	s.must(t, "petra", "PRIVACY RUN REQUEST "+id)
+	s.work(t)
+	if got := s.state(t, id); got != "completed" || tried != 1 {
+		t.Errorf("told to run again: %s, tried %d times", got, tried)
 	}
 }

@@ -3,6 +3,7 @@ package requests
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,24 +30,45 @@ func (w *Worker) Watch(ctx context.Context) {
 	}
 }
 
+// How many requests are looked at, and reminded of, at once: those that are reminded of
+// are locked, and each is in the access log before the next.
+const (
+	lookAtOnce   = 1000
+	remindAtOnce = 20
+)
+
 // Remind tells of the requests of which more time is over than was last said.
 func (w *Worker) Remind(ctx context.Context, now time.Time) error {
+	for after := int64(0); ; {
+		var found []state.Request
+		err := w.Service.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) (err error) {
+			found, err = state.PendingRequests(ctx, tx, after, lookAtOnce)
+			return err
+		})
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		after = found[len(found)-1].ID
+		found = slices.DeleteFunc(found, func(r state.Request) bool { return due(r, now) <= r.Warned })
+		for some := range slices.Chunk(found, remindAtOnce) {
+			if err := w.remind(ctx, some, now); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// remind reminds of some requests.
+func (w *Worker) remind(ctx context.Context, some []state.Request, now time.Time) error {
 	var late []state.Request
 	err := w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
 		late = nil
-		found, err := state.Requests(ctx, tx, maxShown, state.RequestOpen, state.RequestReady, state.RequestQueued, state.RequestRunning,
-			state.RequestErased, state.RequestReview, state.RequestFailed)
-		if err != nil {
-			return err
-		}
-		for _, r := range found {
-			reached := reminder(clockOf(r).Used(r.Received, now))
-			if reached <= r.Warned {
-				continue
-			}
-			if r, err = state.LockRequest(ctx, tx, r.ID); err != nil {
+		for _, r := range some {
+			r, err := state.LockRequest(ctx, tx, r.ID)
+			if err != nil {
 				return err
 			}
+			reached := due(r, now)
 			if r.Warned >= reached || r.State.Over() {
 				continue
 			}
@@ -74,6 +96,9 @@ func (w *Worker) Remind(ctx context.Context, now time.Time) error {
 	}
 	return nil
 }
+
+// due gives the last reminder of a request that is due; 0: none.
+func due(r state.Request, now time.Time) int { return reminder(clockOf(r).Used(r.Received, now)) }
 
 // reminder gives the last reminder that is due; 0: none.
 func reminder(used float64) (reached int) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/erasures"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/state"
 	"github.com/pgveil/pgveil/sweep"
@@ -115,7 +116,7 @@ func (w *Worker) intend(ctx context.Context, conn *pgx.Conn, g *dsar.Graph, r *s
 	if err != nil {
 		return k, err
 	}
-	if k.Person, err = erasures.Find(ctx, conn, g.Subject, found.Name); err != nil {
+	if k.Person, err = erasures.Find(ctx, conn, g.Subject, found.Key...); err != nil {
 		return k, err
 	}
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
@@ -172,14 +173,21 @@ func (w *Worker) seal(ctx context.Context, r *state.Request, k known) error {
 
 // giveUp takes back what the ledger of erasures was told of one that failed before
 // anything was erased: people decide about it now, and may deny it, and what is in
-// the ledger is erased again after a restore. One that has begun stays there.
+// the ledger is erased again after a restore. One that has begun stays there, as
+// does the restriction, and the request says so.
 func (w *Worker) giveUp(ctx context.Context, conn *pgx.Conn, r *state.Request) error {
-	if r.Needles == nil || r.Outcome != nil || r.Done > 0 || w.Notary == nil {
+	if r.What != policy.Erasure.String() || r.Outcome != nil || w.Notary == nil {
 		return nil
 	}
-	steps, err := dsar.Journal(ctx, conn, r.ID)
-	if err != nil || len(steps) > 0 {
+	begun, err := hasBegun(ctx, conn, *r)
+	switch {
+	case err != nil:
 		return err
+	case begun:
+		r.Failure += "; a part is erased, and the processing of what is left stays restricted until it is, where pgveil keeps a ledger of that"
+		return nil
+	case r.Needles == nil:
+		return nil
 	}
 	k, err := w.unseal(r)
 	if err != nil {
@@ -207,27 +215,6 @@ func (w *Worker) unseal(r *state.Request) (k known, err error) {
 	return k, err
 }
 
-// keepAway restricts the processing of a subject's data, where pgveil keeps a
-// ledger of that: nobody is to see half of a person. One who is gone already
-// needs none.
-func (w *Worker) keepAway(ctx context.Context, r *state.Request, k known) error {
-	set, _ := w.Service.Data.Current()
-	for _, s := range set.Subjects() {
-		if s.Name != r.Kind || s.Ledger == nil {
-			continue
-		}
-		cmd := privacy.Command{Verb: privacy.VerbRestrict, Subject: r.Kind, Key: privacy.Key{Values: []string{k.Person.Key}},
-			Because: fmt.Sprintf("request %d erases it", r.ID)}
-		_, err := w.Service.Data.Change(ctx, cmd, w.Name, w.witness(*r, "kept away"))
-		var said *privacy.Error
-		if errors.As(err, &said) && said.Code == privacy.NotFound {
-			return nil
-		}
-		return err
-	}
-	return nil
-}
-
 // recordStep records a step of an erasure, durably, before it is committed.
 func (w *Worker) recordStep(ctx context.Context, r *state.Request, s dsar.ErasureStep) error {
 	_, err := w.Record(ctx, Deed{Request: r.ID, Kind: r.Kind, Token: r.Token, By: w.Name, What: "erasure: " + s.Action, Table: s.Table, Rows: s.Rows, Digest: s.Digest})
@@ -237,10 +224,10 @@ func (w *Worker) recordStep(ctx context.Context, r *state.Request, s dsar.Erasur
 // progressEvery is how often it is written down how far an erasure is.
 const progressEvery = time.Second
 
-// progress writes down how far an erasure is, now and then. That it could not be
-// is no reason to stop: it is for people to look at.
+// progress writes down how far an erasure is that takes its time. That it could
+// not be is no reason to stop: it is for people to look at.
 func (w *Worker) progress(ctx context.Context, r *state.Request) func(done, of int64) {
-	var last time.Time
+	last := time.Now()
 	return func(done, of int64) {
 		r.Done, r.Todo = done, of
 		if time.Since(last) < progressEvery {

@@ -13,8 +13,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/erasures"
 	"github.com/pgveil/pgveil/internal/pgtest"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/requests"
 )
@@ -120,7 +122,7 @@ func TestErasureIsReviewed(t *testing.T) {
 	if got := s.state(t, seven); !strings.HasPrefix(got, "review") {
 		t.Errorf("nothing was done about it: %s", got)
 	}
-	s.must(t, "petra", "PRIVACY RUN REQUEST "+seven+" DESPITE 'a court wants the note'")
+	s.despite(t, seven, "a court wants the note")
 	s.work(t)
 	if got := s.state(t, seven); got != "completed" {
 		t.Errorf("despite it: %s", got)
@@ -313,5 +315,35 @@ func TestOfficersMeanwhile(t *testing.T) {
 	s.work(t)
 	if got := s.one(t, "SELECT state || ' ' || (extended AND due_on = extend_to) FROM pgveil.requests WHERE id = "+id); got != "completed true" {
 		t.Errorf("extended while it ran: %s", got)
+	}
+}
+
+// TestCertificateNamesPlaces: a certificate has every place that nobody could look
+// at, whatever it is called, and no needle of another person.
+func TestCertificateNamesPlaces(t *testing.T) {
+	s := newScene(t, shopPolicy)
+	s.exec(t, `CREATE SCHEMA "#1 odd"; CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
+		CREATE FOREIGN TABLE "#1 odd".there (t text) SERVER nowhere`)
+	doc, err := policy.Parse(policy.File{Name: "p.yaml", Text: shopPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, cat := s.compiled(t, doc, false)
+	s.service.Data.Current = func() (*policy.Set, *catalog.Snapshot) { return set, cat }
+	ids := []string{s.erased(t, "7"), s.erased(t, "8")}
+	s.work(t)
+	for _, id := range ids {
+		c, err := erasures.VerifyCertificate([]byte(s.must(t, "petra", "PRIVACY SHOW CERTIFICATE "+id)[0]), []audit.PublicKey{s.key.Public()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rest []string
+		for _, r := range c.Remains {
+			rest = append(rest, r.What)
+		}
+		all := strings.Join(rest, "\n")
+		if !strings.Contains(all, "#1 odd.there: its rows are on another server") || strings.Count(all, "shop.persons.id: too short") != 1 {
+			t.Errorf("request %s leaves out of %q", id, rest)
+		}
 	}
 }

@@ -3,7 +3,6 @@ package requests
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +51,7 @@ func (s *Service) locked(ctx context.Context, cmd privacy.Command, by By, f func
 		if err != nil {
 			return err
 		}
-		if err := by.may(rightOf(r)); err != nil {
+		if err := by.serves(r); err != nil {
 			return err
 		}
 		done := r.State == state.RequestCompleted && cmd.Verb == privacy.VerbRunRequest
@@ -97,51 +96,13 @@ func waits(r *state.Request, what string) error {
 	return privacy.Fail(privacy.SchemaChanged, "PRIVACY SHOW REQUEST says how it stands", "%s looked at before a request runs, and this one is %s", what, r.State)
 }
 
-// approve counts one more person who agrees to what was planned.
-func (s *Service) approve(ctx context.Context, tx pgx.Tx, r *state.Request, cmd privacy.Command, by By, witness Witness) error {
-	if err := waits(r, "approvals are"); err != nil {
-		return err
-	}
-	if r.PlanHash == "" {
-		return privacy.Fail(privacy.SchemaChanged, "PRIVACY PLAN REQUEST "+cmd.ID, "nothing is planned yet: there is nothing to agree to")
-	}
-	if !by.Proven {
-		return privacy.Fail(privacy.NotAllowed, "log in as yourself, or bring a signed token", "who approves must be known for certain")
-	}
-	if by.User == r.OpenedBy {
-		return privacy.Fail(privacy.NotAllowed, "a second person does", "nobody approves what they opened")
-	}
-	who, err := approvers(ctx, tx, *r)
-	if err != nil {
-		return err
-	}
-	if slices.Contains(who, by.User) {
-		return privacy.Fail(privacy.NotAllowed, "", "you have approved this plan already")
-	}
-	if err := note(ctx, tx, *r, by.User, approved, cmd.Because, witness); err != nil {
-		return err
-	}
-	return s.settle(ctx, tx, r)
-}
-
-// approved is what the event of an approval says.
-const approved = "approved"
-
-// approvers gives who agreed to the plan as it stands.
-func approvers(ctx context.Context, tx pgx.Tx, r state.Request) (who []string, err error) {
-	events, err := state.RequestEvents(ctx, tx, r.ID)
-	for _, e := range events {
-		if e.What == approved && e.Plan == r.PlanHash && !slices.Contains(who, e.Who) {
-			who = append(who, e.Who)
-		}
-	}
-	return who, err
-}
-
 // end denies a request, or ends it because it was taken back.
 func (s *Service) end(ctx context.Context, tx pgx.Tx, r *state.Request, cmd privacy.Command, by By, witness Witness) error {
-	if r.State == state.RequestRunning || r.State == state.RequestErased || r.Done > 0 {
-		return privacy.Fail(privacy.SchemaChanged, "what was erased cannot be brought back: let it run to its end", "the request has begun")
+	if err := endable(ctx, tx, *r); err != nil {
+		return err
+	}
+	if err := s.letGo(ctx, tx, *r, by, witness); err != nil {
+		return err
 	}
 	what := "cancelled"
 	r.State = state.RequestCancelled
@@ -154,6 +115,25 @@ func (s *Service) end(ctx context.Context, tx pgx.Tx, r *state.Request, cmd priv
 		return err
 	}
 	return state.SaveRequest(ctx, tx, *r)
+}
+
+// endable refuses to end a request that has begun. One that waits for another attempt
+// is in the ledger of erasures as one that is to be, until it has failed.
+func endable(ctx context.Context, tx pgx.Tx, r state.Request) error {
+	begun := r.State == state.RequestRunning || r.State == state.RequestErased || r.Done > 0
+	if r.What == policy.Erasure.String() && !begun {
+		var err error
+		if begun, err = hasBegun(ctx, tx.Conn(), r); err != nil {
+			return err
+		}
+	}
+	switch {
+	case begun:
+		return privacy.Fail(privacy.SchemaChanged, "what was erased cannot be brought back: let it run to its end", "the request has begun")
+	case r.State == state.RequestQueued && r.Needles != nil:
+		return privacy.Fail(privacy.SchemaChanged, "once its attempts have failed, it can be", "the request has begun, and is tried again")
+	}
+	return nil
 }
 
 // extend takes the extension that the law allows, once and in time.
@@ -183,7 +163,7 @@ func (s *Service) run(ctx context.Context, tx pgx.Tx, r *state.Request, cmd priv
 	case state.RequestQueued, state.RequestRunning, state.RequestErased, state.RequestCompleted:
 		return nil // it does, or has
 	case state.RequestReview:
-		r.Despite = cmd.Request.Despite
+		r.Despite, r.DespiteBy, r.Known = cmd.Request.Despite, by.User, by.Proven
 	case state.RequestOpen, state.RequestReady, state.RequestFailed:
 		if cmd.Request.Despite != "" {
 			return privacy.Fail(privacy.SchemaChanged, "leave DESPITE out", "nothing is known to be left")
@@ -195,17 +175,28 @@ func (s *Service) run(ctx context.Context, tx pgx.Tx, r *state.Request, cmd priv
 	if err != nil {
 		return err
 	}
-	if lacks != nil {
+	switch {
+	case lacks != nil && undecided(*r):
+		if err := note(ctx, tx, *r, by.User, "to end despite what is left, where others agree", r.Despite, witness); err != nil {
+			return err
+		}
+		return state.SaveRequest(ctx, tx, *r)
+	case lacks != nil:
 		return privacy.Fail(privacy.SchemaChanged, "PRIVACY SHOW REQUEST says how it stands", "the request lacks %s", strings.Join(lacks, ", "))
 	}
-	r.State, r.Failure, r.Attempts = state.RequestQueued, "", 0
 	if err := note(ctx, tx, *r, by.User, "told to run", r.Despite, witness); err != nil {
 		return err
 	}
-	if err := state.PutOff(ctx, tx, r.ID, 0); err != nil {
+	if err := queue(ctx, tx, r); err != nil {
 		return err
 	}
 	return state.SaveRequest(ctx, tx, *r)
+}
+
+// queue lets the next worker have a request, now.
+func queue(ctx context.Context, tx pgx.Tx, r *state.Request) error {
+	r.State, r.Failure, r.Attempts = state.RequestQueued, "", 0
+	return state.PutOff(ctx, tx, r.ID, 0)
 }
 
 // settle lets a request be what it is: open while it lacks something, else ready
@@ -216,7 +207,11 @@ func (s *Service) settle(ctx context.Context, tx pgx.Tx, r *state.Request) error
 		return err
 	}
 	switch {
-	case r.State == state.RequestFailed:
+	case r.State == state.RequestFailed, r.State == state.RequestReview && lacks != nil:
+	case r.State == state.RequestReview:
+		if err := queue(ctx, tx, r); err != nil {
+			return err
+		}
 	case lacks != nil:
 		r.State = state.RequestOpen
 	case r.AtOnce:
@@ -225,35 +220,4 @@ func (s *Service) settle(ctx context.Context, tx pgx.Tx, r *state.Request) error
 		r.State = state.RequestReady
 	}
 	return state.SaveRequest(ctx, tx, *r)
-}
-
-// lacks says what a request still needs before it may run.
-func (s *Service) lacks(ctx context.Context, tx pgx.Tx, r state.Request) (lacks []string, err error) {
-	set, _ := s.Data.Current()
-	what, _ := policy.RequestTypeNamed(r.What)
-	need := set.Requests().Need(what)
-	if level, _ := policy.IdentityNamed(r.Identity); level < need.Identity {
-		lacks = append(lacks, "a check of the identity by "+need.Identity.String())
-	}
-	if r.PlanHash == "" {
-		lacks = append(lacks, "a plan")
-	}
-	who, err := approvers(ctx, tx, r)
-	if missing := need.Approvals - len(who); missing > 0 {
-		lacks = append(lacks, fmt.Sprintf("approvals: %d", missing))
-	}
-	return lacks, err
-}
-
-// lacking is lacks in words, of a request that is not over.
-func (s *Service) lacking(ctx context.Context, r state.Request) (text string, err error) {
-	if r.State != state.RequestOpen {
-		return "", nil
-	}
-	err = s.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
-		lacks, err := s.lacks(ctx, tx, r)
-		text = strings.Join(lacks, ", ")
-		return err
-	})
-	return text, err
 }

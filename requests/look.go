@@ -43,6 +43,7 @@ type View struct {
 	Because    string             `json:"because,omitempty"`
 	Opened     time.Time          `json:"opened_at"`
 	OpenedBy   string             `json:"opened_by"`
+	Proven     bool               `json:"opener_proven"` // it is certain that opened_by opened it
 	ConfirmBy  string             `json:"confirm_by,omitempty"`
 	ExtendTo   string             `json:"extend_to,omitempty"` // the last day of an extension that is left
 	Extended   bool               `json:"extended,omitempty"`
@@ -81,7 +82,7 @@ func (s *Service) Look(ctx context.Context, id int64, by By) (v View, err error)
 		if err != nil {
 			return err
 		}
-		if err := by.may(rightOf(r)); err != nil {
+		if err := by.serves(r); err != nil {
 			return err
 		}
 		if v, err = s.view(ctx, tx, r); err != nil {
@@ -98,22 +99,16 @@ func (s *Service) Look(ctx context.Context, id int64, by By) (v View, err error)
 }
 
 // Views gives the requests that the caller may serve of those that a word stands
-// for: one of PRIVACY SHOW REQUESTS, or a state. The most urgent are first.
-func (s *Service) Views(ctx context.Context, word string, by By) (all []View, err error) {
-	states, err := listed(word)
-	if err != nil {
-		return nil, err
-	}
+// for: one of PRIVACY SHOW REQUESTS, or a state. The most urgent are first; cut
+// tells whether there are more than are given.
+func (s *Service) Views(ctx context.Context, word string, by By) (all []View, cut bool, err error) {
 	err = s.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
-		found, err := state.Requests(ctx, tx, maxShown, states...)
-		if err != nil {
+		var found []state.Request
+		if found, cut, err = find(ctx, tx, word, by); err != nil {
 			return err
 		}
 		all = make([]View, 0, len(found))
 		for _, r := range found {
-			if by.may(rightOf(r)) != nil || strings.EqualFold(word, "due") && !pressing(r) {
-				continue
-			}
 			v, err := s.view(ctx, tx, r)
 			if err != nil {
 				return err
@@ -122,7 +117,7 @@ func (s *Service) Views(ctx context.Context, word string, by By) (all []View, er
 		}
 		return nil
 	})
-	return all, err
+	return all, cut, err
 }
 
 // ByChannel gives the number of the request that came by a channel, what it asks
@@ -130,7 +125,7 @@ func (s *Service) Views(ctx context.Context, word string, by By) (all []View, er
 func (s *Service) ByChannel(ctx context.Context, channel string, by By) (id int64, what, kind string, err error) {
 	err = s.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
 		r, ok, err := state.RequestByChannel(ctx, tx, channel)
-		if ok && by.may(rightOf(r)) == nil {
+		if ok && by.serves(r) == nil {
 			id, what, kind = r.ID, r.What, r.Kind
 		}
 		return err
@@ -164,9 +159,9 @@ func (s *Service) Report(ctx context.Context, since, until time.Time) (counts []
 func (s *Service) view(ctx context.Context, tx pgx.Tx, r state.Request) (v View, err error) {
 	v = View{
 		Received: r.Received.UTC(), Expected: r.Due.Format(time.DateOnly), Number: r.ID, What: r.What, Subject: r.Kind + ":" + r.Token,
-		Purpose: r.Purpose, State: r.State, Regime: r.Regime, Channel: r.Channel, Because: r.Reason, Opened: r.Opened.UTC(), OpenedBy: r.OpenedBy,
+		Purpose: r.Purpose, State: r.State, Regime: r.Regime, Channel: r.Channel, Because: r.Reason, Opened: r.Opened.UTC(), OpenedBy: r.OpenedBy, Proven: r.Proven,
 		ConfirmBy: dayOf(r.ConfirmBy), Extended: r.Extended, Identity: r.Identity, VerifiedBy: r.VerifiedBy, Verified: r.Verified,
-		PlanHash: r.PlanHash, Done: r.Done, Todo: r.Todo, Failure: r.Failure, Despite: r.Despite, Code: r.Code, Ended: r.Ended, Certified: r.Proof != nil,
+		PlanHash: matter(r), Done: r.Done, Todo: r.Todo, Failure: r.Failure, Despite: r.Despite, Code: r.Code, Ended: r.Ended, Certified: r.Proof != nil,
 	}
 	v.RequestID = strconv.FormatInt(r.ID, 10)
 	if !r.Extended {
@@ -177,7 +172,7 @@ func (s *Service) view(ctx context.Context, tx pgx.Tx, r state.Request) (v View,
 		until = *r.Ended
 	}
 	v.Late = !until.Before(r.Due.AddDate(0, 0, 1))
-	if r.State == state.RequestOpen {
+	if waiting(r) {
 		if v.Lacks, err = s.lacks(ctx, tx, r); err != nil {
 			return v, err
 		}

@@ -44,7 +44,7 @@ func (s *Service) open(ctx context.Context, cmd privacy.Command, by By, witness 
 		if r, err = state.AddRequest(ctx, tx, r); err != nil {
 			return err
 		}
-		if err := note(ctx, tx, r, by.User, "opened", cmd.Because, witness); err != nil {
+		if err := note(ctx, tx, r, by.User, openedBy(by), cmd.Because, witness); err != nil {
 			return err
 		}
 		if r.Verified != nil {
@@ -64,6 +64,14 @@ func (s *Service) open(ctx context.Context, cmd privacy.Command, by By, witness 
 	}
 	lacks, err := s.lacking(ctx, r)
 	return [][]string{s.row(r, lacks)}, err
+}
+
+// openedBy is what the event of an opening says.
+func openedBy(by By) string {
+	if by.Proven {
+		return "opened"
+	}
+	return "opened, in a name that nobody has proven"
 }
 
 // needsPeople tells whether what a request would do is for PLAN to say: for an
@@ -89,7 +97,7 @@ func (s *Service) drafted(ctx context.Context, cmd privacy.Command, by By) (stat
 	set, _ := s.Data.Current()
 	r := state.Request{
 		What: what.String(), Kind: cmd.Subject, Purpose: cmd.Purpose, Reason: cmd.Because, Regime: cmd.Request.Regime, Channel: cmd.Request.Channel,
-		OpenedBy: by.User, Identity: cmd.Request.Identity.String(), AtOnce: cmd.Verb != privacy.VerbOpen, State: state.RequestOpen,
+		OpenedBy: by.User, Proven: by.Proven, Identity: cmd.Request.Identity.String(), AtOnce: cmd.Verb != privacy.VerbOpen, State: state.RequestOpen,
 	}
 	if r.Regime == "" {
 		r.Regime = set.Requests().Regime
@@ -129,6 +137,15 @@ func (s *Service) keepAsked(r *state.Request, c privacy.Request) error {
 	return err
 }
 
+// askedOf opens what is to become of a row.
+func (s *Service) askedOf(r state.Request) (a asked, err error) {
+	text, err := s.Store.Unseal("asked "+r.Token, r.Asked)
+	if err == nil {
+		err = json.Unmarshal(text, &a)
+	}
+	return a, err
+}
+
 // times sets when the request was received, and by when it is to be answered.
 func (s *Service) times(ctx context.Context, tx pgx.Tx, r *state.Request, received string) error {
 	at := "clock_timestamp()"
@@ -155,7 +172,7 @@ func (s *Service) times(ctx context.Context, tx pgx.Tx, r *state.Request, receiv
 	}
 	law, ok := regime.Named(r.Regime)
 	if !ok {
-		return privacy.Fail(privacy.NoSubject, privacy.DidYouMean(r.Regime, regime.Names()), "there is no regime %q", r.Regime)
+		return privacy.Fail(privacy.NoSubject, privacy.DidYouMean(r.Regime, regime.Names()), "there is no such regime")
 	}
 	what, _ := policy.RequestTypeNamed(r.What)
 	clock, ok := law.Clock(r.Received.UTC(), what.Time())

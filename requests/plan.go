@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -38,7 +40,7 @@ func (s *Service) plan(ctx context.Context, cmd privacy.Command, by By, witness 
 	if err != nil {
 		return nil, err
 	}
-	if err := by.may(rightOf(r)); err != nil {
+	if err := by.serves(r); err != nil {
 		return nil, err
 	}
 	if err := waits(&r, "plans are"); err != nil {
@@ -54,6 +56,9 @@ func (s *Service) plan(ctx context.Context, cmd privacy.Command, by By, witness 
 		}
 		if err := adopt(ctx, tx, r, made, by.User, witness); err != nil {
 			return err
+		}
+		for i := range made.rows {
+			made.rows[i] = append(made.rows[i], short(*r))
 		}
 		return s.settle(ctx, tx, r)
 	})
@@ -79,15 +84,46 @@ func (s *Service) makePlan(ctx context.Context, r state.Request) (*Plan, error) 
 	if !ok {
 		return nil, errors.New("internal error: a request for nothing")
 	}
-	if what != policy.Erasure {
-		text, err := json.Marshal(map[string]string{"what": r.What, "purpose": r.Purpose})
-		if err != nil {
-			return nil, err
-		}
-		sum := sha256.Sum256(append(text, r.Asked...))
-		return &Plan{Hash: hex.EncodeToString(sum[:]), JSON: text, rows: [][]string{{"", "0", r.What, "", r.Purpose}}}, nil
+	switch what {
+	case policy.Erasure:
+		return s.planErasure(ctx, r)
+	case policy.Rectification:
+		return s.planRectification(r)
+	default:
+		return planOf(r, map[string]any{"what": r.What, "purpose": r.Purpose}, []string{"", "0", r.What, "", r.Purpose})
 	}
-	return s.planErasure(ctx, r)
+}
+
+// planOf makes a plan of what it says, and of what was asked for, sealed as it is.
+func planOf(r state.Request, says map[string]any, row []string) (*Plan, error) {
+	text, err := json.Marshal(says)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(append(slices.Clip(text), r.Asked...))
+	return &Plan{Hash: hex.EncodeToString(sum[:]), JSON: text, rows: [][]string{row}}, nil
+}
+
+// planRectification names the table and the columns that are to be changed, so that
+// others see what they agree to; values are nobody's to read.
+func (s *Service) planRectification(r state.Request) (*Plan, error) {
+	a, err := s.askedOf(r)
+	if err != nil {
+		return nil, err
+	}
+	set, _ := s.Data.Current()
+	table := a.Table
+	for _, subject := range set.Subjects() {
+		if a.Table == "" && subject.Name == r.Kind {
+			table = subject.Relation.QualifiedName()
+		}
+	}
+	var columns []string
+	for _, c := range a.Changes {
+		columns = append(columns, c.Column)
+	}
+	says := map[string]any{"what": r.What, "purpose": r.Purpose, "table": table, "columns": columns}
+	return planOf(r, says, []string{table, "1", r.What, "", "columns: " + strings.Join(columns, ", ")})
 }
 
 func (s *Service) planErasure(ctx context.Context, r state.Request) (*Plan, error) {

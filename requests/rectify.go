@@ -15,12 +15,8 @@ import (
 // rectify makes of a subject's rows what was asked for. What they were is, sealed,
 // in the access log, where that seals images.
 func (w *Worker) rectify(ctx context.Context, conn *pgx.Conn, r *state.Request) error {
-	text, err := w.Service.Store.Unseal("asked "+r.Token, r.Asked)
+	a, err := w.Service.askedOf(*r)
 	if err != nil {
-		return err
-	}
-	var a asked
-	if err := json.Unmarshal(text, &a); err != nil {
 		return err
 	}
 	set, cat := w.Service.Data.Current()

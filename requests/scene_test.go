@@ -63,6 +63,7 @@ roles:
 users:
   petra: {roles: [officer]}
   paul:  {roles: [officer]}
+  olga:  {roles: [officer]}
   carl:  {roles: [clerk]}
 `
 
@@ -160,7 +161,7 @@ func (s *scene) newWorker(name string) *requests.Worker {
 					for s.audit.Stats().Signed <= seq {
 						time.Sleep(time.Millisecond)
 					}
-					places = append(places, erasures.Place{Dir: s.dir, Seq: seq})
+					places = append(places, erasures.Place{Log: audit.NewProver(s.dir), Seq: seq})
 				}
 				c.Policy, c.Issued = "generation", time.Now().Add(time.Second)
 				return erasures.NewCertificate(c, erasures.Issuer{Key: s.key}, places, secrets...)

@@ -15,7 +15,6 @@ import (
 	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/erasures"
-	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/state"
 	"github.com/pgveil/pgveil/sweep"
 )
@@ -39,7 +38,7 @@ func (w *Worker) Search(ctx context.Context, conn *pgx.Conn) (busy bool, err err
 	return w.exclusively(ctx, conn, searching, func() (bool, error) {
 		var all []state.Request
 		err := w.Service.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) (err error) {
-			all, err = state.Requests(ctx, tx, maxShown, state.RequestErased)
+			all, err = state.Requests(ctx, tx, maxShown, state.RequestFilter{States: []state.RequestState{state.RequestErased}})
 			return err
 		})
 		if err == nil && len(all) > 0 {
@@ -71,15 +70,16 @@ type sought struct {
 // mark is how the names of a person's needles begin in a search for many.
 func mark(person int) string { return "#" + strconv.Itoa(person) + " " }
 
-// unsearched gives what the search did not look at, or look for: of needles, those
-// of one person alone.
-func unsearched(all []string, mark string) (mine []string) {
-	for _, what := range all {
-		if name, ok := strings.CutPrefix(what, mark); ok || !strings.HasPrefix(what, "#") {
-			mine = append(mine, name)
+// unsearched gives the places that a search did not look at, and what it did not
+// look for everywhere: of needles, those of one person alone.
+func unsearched(found sweep.Report, mark string) []string {
+	all := slices.Clone(found.NotSearched)
+	for _, needle := range found.TooShort {
+		if name, mine := strings.CutPrefix(needle, mark); mine {
+			all = append(all, name+": too short to be looked for in all texts")
 		}
 	}
-	return mine
+	return all
 }
 
 func (w *Worker) search(ctx context.Context, conn *pgx.Conn, all []state.Request) error {
@@ -109,9 +109,8 @@ func (w *Worker) search(ctx context.Context, conn *pgx.Conn, all []state.Request
 	if err := w.tidy(ctx, conn, people); err != nil {
 		return err
 	}
-	_, cat := w.Service.Data.Current()
 	at := time.Now()
-	found, err := sweep.Database(ctx, conn, cat, needles, sweep.Options{})
+	found, err := w.sweep(ctx, conn, needles)
 	if err != nil {
 		return err
 	}
@@ -125,7 +124,7 @@ func (w *Worker) search(ctx context.Context, conn *pgx.Conn, all []state.Request
 		people[i].left = append(people[i].left, erasures.Left{Table: h.Relation, Column: h.Column, Rows: h.Rows, Because: people[i].why(h)})
 	}
 	for i, s := range people {
-		s.unsearched = unsearched(found.NotSearched, mark(i))
+		s.unsearched = unsearched(found, mark(i))
 		s.swept = erasures.Sweep{At: at, Tables: int64(found.Relations), Rows: found.Rows, Needles: int64(len(s.known.Needles)), Left: s.left}
 	}
 	return w.concludeAll(ctx, conn, people)
@@ -287,6 +286,7 @@ func (w *Worker) review(ctx context.Context, r state.Request, why string, err er
 		w.Log.Warn("requests: an erasure does not come to its end", "request", r.ID, "err", err)
 	}
 	r.State, r.Failure = state.RequestReview, why
+	r.Despite, r.DespiteBy, r.Known = "", "", false // it was of what was left then
 	w.raise(r, alert.Event{Name: "request_review", Severity: alert.Warning, Message: "an erasure is for people to decide about"})
 	return w.save(ctx, r, "for review")
 }
@@ -323,87 +323,4 @@ func (w *Worker) end(ctx context.Context, conn *pgx.Conn, s *sought) error {
 		s.endedAt, err = w.Notary.Record(ctx, s.ended)
 	}
 	return err
-}
-
-// certify makes the certificate of an erasure that has ended, where something
-// signs it.
-func (w *Worker) certify(ctx context.Context, s *sought) ([]byte, error) {
-	if s.failed != nil || w.Notary.Certify == nil {
-		return nil, s.failed
-	}
-	begun, _, _, err := w.Notary.Ledger.Entry(s.known.Intent)
-	if err != nil {
-		return nil, err
-	}
-	r := s.request
-	var answers []string
-	err = w.Service.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) (err error) {
-		answers, err = state.AnswersAbout(ctx, tx, r.Kind, r.Token)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	c := erasures.Certificate{
-		Request: r.ID, Regime: r.Regime, Kind: r.Kind, Token: r.Token, Received: r.Received, Completed: s.outcome.Completed, Plan: r.PlanHash,
-		Tables: tables(s.outcome.Erased), Sweep: s.swept, Remains: w.remains(s, answers), Ledger: erasures.Reference(begun, s.ended),
-	}
-	if r.Verified != nil && r.Verified.After(r.Received) {
-		c.Verified = *r.Verified
-	}
-	records := []uint64{s.endedAt}
-	if s.known.Log == w.Notary.Log { // another process may have begun it, and have a log of its own
-		records = append(s.known.Records, s.endedAt)
-	}
-	return w.Notary.Certify(ctx, c, records, append(s.known.Person.Identifiers, s.known.Person.Key))
-}
-
-// tables sums the steps of an erasure up, table by table.
-func tables(e dsar.Erased) []erasures.Table {
-	var all []erasures.Table
-	at := map[string]int{}
-	for _, step := range e.Steps {
-		i, seen := at[step.Table]
-		if !seen {
-			i = len(all)
-			at[step.Table], all = i, append(all, erasures.Table{Table: step.Table})
-		}
-		t := &all[i]
-		switch step.Action {
-		case dsar.Delete:
-			t.Deleted += step.Rows
-		case dsar.Anonymise:
-			t.Anonymised += step.Rows
-		case dsar.SetNull:
-			t.Unlinked += step.Rows
-		case dsar.Keep:
-			t.Kept += step.Rows
-			t.Because = step.Reason
-			if step.Until != nil {
-				t.Until = *step.Until
-			}
-		}
-	}
-	return all
-}
-
-// remains are the places that an erasure does not reach, with the files that
-// earlier requests were answered with.
-func (w *Worker) remains(s *sought, answers []string) []erasures.Rest {
-	var rest []erasures.Rest
-	for _, file := range answers {
-		rest = append(rest, erasures.Rest{What: "the package " + file, Because: "it lies in the folder of packages, or where it was taken, until somebody removes it"})
-	}
-	for _, what := range s.outcome.Erased.Tidied.Left {
-		rest = append(rest, erasures.Rest{What: what, Because: "an erasure does not reach it"})
-	}
-	for _, what := range s.unsearched {
-		rest = append(rest, erasures.Rest{What: what, Because: "the search at the end does not reach it"})
-	}
-	set, _ := w.Service.Data.Current()
-	backups := erasures.Rest{What: "backups", Because: "backups are not changed; after a restore the ledger of erasures is replayed"}
-	if keep := set.Requests().Backups; keep != (policy.Keep{}) {
-		backups.Until = keep.After(s.outcome.Completed)
-	}
-	return append(rest, backups)
 }

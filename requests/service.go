@@ -3,6 +3,7 @@ package requests
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -27,6 +28,17 @@ func (b By) may(right string) error {
 		return privacy.Fail(privacy.NotAllowed, "", "it is not known who asks")
 	}
 	return b.May(right)
+}
+
+// serves tells whether they may serve a request. To whoever may not, it is one that
+// is not there.
+func (b By) serves(r state.Request) error {
+	var said *privacy.Error
+	err := b.may(rightOf(r))
+	if errors.As(err, &said) && said.Code == privacy.NotAllowed {
+		return state.NoRequest()
+	}
+	return err
 }
 
 // Witness is told the digest of what is about to be written down, and can keep it
@@ -60,7 +72,7 @@ func Columns(cmd privacy.Command) []string {
 	case privacy.VerbExplain:
 		return []string{"graph"}
 	case privacy.VerbPlan:
-		return dsar.Columns(privacy.Command{Verb: privacy.VerbErase})
+		return append(dsar.Columns(privacy.Command{Verb: privacy.VerbErase}), "plan")
 	case privacy.VerbErase:
 		if cmd.DryRun {
 			return dsar.Columns(cmd)
@@ -74,7 +86,7 @@ func Columns(cmd privacy.Command) []string {
 	}
 }
 
-var requestColumns = []string{"number", "what", "subject", "state", "due", "lacks", "identity", "progress", "opened_by", "note"}
+var requestColumns = []string{"number", "what", "subject", "state", "due", "lacks", "identity", "plan", "progress", "opened_by", "note"}
 
 // Run runs a command that changes nothing, hands the rows of its answer to emit,
 // one by one, and gives the command's tag. A row must not be kept.
@@ -89,6 +101,9 @@ func (s *Service) Run(ctx context.Context, cmd privacy.Command, by By, emit func
 	case privacy.VerbExplain:
 		return cmd.Verb.Tag(), s.explain(cmd, emit)
 	default:
+		if err := s.direct(cmd); err != nil {
+			return "", err
+		}
 		return s.Data.Run(ctx, cmd, by.User, emit)
 	}
 }
@@ -113,6 +128,9 @@ func (s *Service) Change(ctx context.Context, cmd privacy.Command, by By, witnes
 	case privacy.VerbVerify, privacy.VerbApproveRequest, privacy.VerbDenyRequest, privacy.VerbCancelRequest, privacy.VerbExtendRequest, privacy.VerbRunRequest:
 		return s.act(ctx, cmd, by, witness)
 	default:
+		if err := s.direct(cmd); err != nil {
+			return nil, err
+		}
 		row, err := s.Data.Change(ctx, cmd, by.User, witness)
 		if err != nil {
 			return nil, err
@@ -140,7 +158,7 @@ func (s *Service) transact(ctx context.Context, mode pgx.TxAccessMode, f func(pg
 // note writes down that somebody did something about a request, and lets the
 // witness have its digest.
 func note(ctx context.Context, tx pgx.Tx, r state.Request, who, what, text string, witness Witness) error {
-	e, err := state.AddEvent(ctx, tx, r.ID, state.RequestEvent{Who: who, What: what, Note: text, Plan: r.PlanHash})
+	e, err := state.AddEvent(ctx, tx, r.ID, state.RequestEvent{Who: who, What: what, Note: text, Plan: matter(r)})
 	if err != nil {
 		return err
 	}
@@ -166,5 +184,5 @@ func (s *Service) row(r state.Request, lacks string) []string {
 	if text == "" {
 		text = r.Reason
 	}
-	return []string{strconv.FormatInt(r.ID, 10), r.What, r.Kind + ":" + r.Token, string(r.State), r.Due.Format(time.DateOnly), lacks, r.Identity, progress, r.OpenedBy, text}
+	return []string{strconv.FormatInt(r.ID, 10), r.What, r.Kind + ":" + r.Token, string(r.State), r.Due.Format(time.DateOnly), lacks, r.Identity, short(r), progress, r.OpenedBy, text}
 }

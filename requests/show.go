@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/dsar"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/regime"
 	"github.com/pgveil/pgveil/state"
@@ -17,6 +18,9 @@ import (
 
 // maxShown bounds how many requests are listed at once.
 const maxShown = 10000
+
+// Cut is said of a list that is not all of it.
+const Cut = "there are more: only the 10,000 most urgent are listed"
 
 // show answers what is asked about requests: only about those that the caller
 // may serve. Whether there are others is not told.
@@ -35,7 +39,7 @@ func (s *Service) show(ctx context.Context, cmd privacy.Command, by By, emit fun
 		if r, err = state.LockRequest(ctx, tx, id); err != nil {
 			return err
 		}
-		if err := by.may(rightOf(r)); err != nil {
+		if err := by.serves(r); err != nil {
 			return err
 		}
 		if lacks, err = s.lacks(ctx, tx, r); err != nil {
@@ -62,8 +66,13 @@ func emitHistory(r state.Request, events []state.RequestEvent, lacks []string, e
 			return err
 		}
 	}
+	if hash := short(r); hash != "" {
+		if err := emit([]string{"", "", "plan", hash, ""}); err != nil {
+			return err
+		}
+	}
 	now := []string{"", "", "now: " + string(r.State), r.Failure, ""}
-	if r.State == state.RequestOpen {
+	if waiting(r) {
 		for _, l := range lacks {
 			if err := emit([]string{"", "", "lacks", l, ""}); err != nil {
 				return err
@@ -80,24 +89,35 @@ func emitHistory(r state.Request, events []state.RequestEvent, lacks []string, e
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000Z") }
 
+// find gives the requests that a word stands for, of those that the caller may
+// serve. cut tells whether there are more than are listed.
+func find(ctx context.Context, tx pgx.Tx, word string, by By) (found []state.Request, cut bool, err error) {
+	f := state.RequestFilter{Types: []string{}, Pressing: strings.EqualFold(word, "due")}
+	if f.States, err = listed(word); err != nil {
+		return nil, false, err
+	}
+	for _, t := range policy.RequestTypes() {
+		if by.may(t.Right()) == nil {
+			f.Types = append(f.Types, t.String())
+		}
+	}
+	if found, err = state.Requests(ctx, tx, maxShown+1, f); err != nil {
+		return nil, false, err
+	}
+	return found[:min(len(found), maxShown)], len(found) > maxShown, nil
+}
+
 // list lists requests.
 func (s *Service) list(ctx context.Context, cmd privacy.Command, by By, emit func([]string) error) error {
-	states, err := listed(cmd.Request.Format)
-	if err != nil {
-		return err
-	}
 	var rows [][]string
-	err = s.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
-		found, err := state.Requests(ctx, tx, maxShown, states...)
+	err := s.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
+		found, cut, err := find(ctx, tx, cmd.Request.Format, by)
 		if err != nil {
 			return err
 		}
 		for _, r := range found {
-			if by.may(rightOf(r)) != nil || cmd.Request.Format == "DUE" && !pressing(r) {
-				continue
-			}
 			lacks := ""
-			if r.State == state.RequestOpen {
+			if waiting(r) {
 				all, err := s.lacks(ctx, tx, r)
 				if err != nil {
 					return err
@@ -105,6 +125,11 @@ func (s *Service) list(ctx context.Context, cmd privacy.Command, by By, emit fun
 				lacks = words(all)
 			}
 			rows = append(rows, s.row(r, lacks))
+		}
+		if cut {
+			rest := make([]string, len(requestColumns))
+			rest[len(rest)-1] = Cut
+			rows = append(rows, rest)
 		}
 		return nil
 	})
@@ -208,11 +233,6 @@ func (s *Service) explain(cmd privacy.Command, emit func([]string) error) error 
 	default:
 		return emit([]string{e.Text()})
 	}
-}
-
-// pressing tells whether less than a fifth of a request's time is left.
-func pressing(r state.Request) bool {
-	return !r.State.Over() && clockOf(r).Used(r.Received, time.Now()) >= 0.8
 }
 
 // clockOf gives the times of a request as they are now.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgveil/pgveil/erasures"
 	"github.com/pgveil/pgveil/internal/pgtest"
+	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/requests"
 	"github.com/pgveil/pgveil/state"
 )
@@ -75,6 +76,13 @@ func TestWorkerThatLostItsRequest(t *testing.T) {
 	}
 }
 
+// despite ends an erasure though something is left, as one says and another agrees.
+func (s *scene) despite(t *testing.T, id, why string) {
+	t.Helper()
+	s.must(t, "petra", "PRIVACY RUN REQUEST "+id+" DESPITE '"+why+"'")
+	s.must(t, "paul", "PRIVACY APPROVE REQUEST "+id)
+}
+
 // TestDespiteIsOfWhatWasSeen: a reason is for the places that somebody gave it for.
 func TestDespiteIsOfWhatWasSeen(t *testing.T) {
 	s := newScene(t, shopPolicy)
@@ -82,18 +90,18 @@ func TestDespiteIsOfWhatWasSeen(t *testing.T) {
 	id := s.erased(t, "7")
 	s.work(t)
 	s.exec(t, "UPDATE shop.orders SET note = 'for person7@example.com' WHERE id = 1")
-	s.must(t, "petra", "PRIVACY RUN REQUEST "+id+" DESPITE 'a court wants the note'")
+	s.despite(t, id, "a court wants the note")
 	s.work(t)
 	if got := s.state(t, id); !strings.HasPrefix(got, "review") || !strings.Contains(got, "shop.orders.note") {
 		t.Errorf("what nobody had seen was let pass: %s", got)
 	}
 	s.exec(t, "INSERT INTO shop.notes VALUES (8, 'person7@example.com again')")
-	s.must(t, "petra", "PRIVACY RUN REQUEST "+id+" DESPITE 'a court wants both'")
+	s.despite(t, id, "a court wants both")
 	s.work(t)
 	if got := s.state(t, id); !strings.HasPrefix(got, "review") || !strings.Contains(got, "shop.notes.body (2 rows)") {
 		t.Errorf("more rows than were seen were let pass: %s", got)
 	}
-	s.must(t, "petra", "PRIVACY RUN REQUEST "+id+" DESPITE 'a court wants all'")
+	s.despite(t, id, "a court wants all")
 	s.work(t)
 	if got := s.state(t, id); got != "completed" {
 		t.Errorf("all was seen: %s", got)
@@ -171,4 +179,77 @@ func TestPackagesAreNamed(t *testing.T) {
 	if proof := s.must(t, "petra", "PRIVACY SHOW CERTIFICATE "+id)[0]; !strings.Contains(proof, "request-1.zip") {
 		t.Errorf("all of them is there still: %s", proof)
 	}
+}
+
+// restricted tells what keeps a person's data from being used.
+func (s *scene) restricted(t *testing.T, key string) string {
+	t.Helper()
+	return s.one(t, "SELECT count(*)::text FROM pgveil.person_restrictions WHERE subject = "+key)
+}
+
+// TestDeniedErasureLetsGo: the restriction that an erasure begins with goes with it,
+// where nothing was erased, and stays where somebody else wants it.
+func TestDeniedErasureLetsGo(t *testing.T) {
+	for name, tt := range map[string]struct{ before, meanwhile, want string }{
+		"alone":        {"", "", "0"},
+		"asked before": {"PRIVACY RESTRICT person 7 BECAUSE 'contested'", "", "1"},
+		"asked since":  {"", "PRIVACY RESTRICT person 7 BECAUSE 'contested'", "1"},
+		"words of one": {"", "PRIVACY RESTRICT person 7 BECAUSE 'request 1 erases it, and more'", "1"},
+	} {
+		s := newScene(t, shopPolicy)
+		if tt.before != "" {
+			s.must(t, "petra", tt.before)
+		}
+		first, second := s.erased(t, "7"), s.erased(t, "7")
+		s.must(t, "petra", "PRIVACY HOLD person 7 BECAUSE 'case 7'")
+		s.work(t)
+		if got := s.restricted(t, "7"); got != "1" {
+			t.Fatalf("%s: while it may go on, %s restrictions", name, got)
+		}
+		if tt.meanwhile != "" {
+			s.must(t, "petra", tt.meanwhile)
+		}
+		s.must(t, "petra", "PRIVACY DENY REQUEST "+first+" CODE legal_obligation BECAUSE 'case 7'")
+		if got := s.restricted(t, "7"); got != "1" {
+			t.Errorf("%s: another erasure needs it, and there are %s", name, got)
+		}
+		s.must(t, "petra", "PRIVACY CANCEL REQUEST "+second+" BECAUSE 'taken back'")
+		if got := s.restricted(t, "7"); got != tt.want {
+			t.Errorf("%s: after both, %s restrictions, want %s", name, got, tt.want)
+		}
+	}
+}
+
+// TestBegunErasureKeepsAway: what has begun is not ended, stays restricted, and
+// says so.
+func TestBegunErasureKeepsAway(t *testing.T) {
+	for stop := 4; ; stop++ {
+		s := newScene(t, shopPolicy)
+		id := s.erased(t, "7")
+		if !s.workUntil(t, stop) {
+			t.Fatal("it cannot be stopped once it has begun")
+		}
+		if s.one(t, "SELECT (SELECT count(*) > 0 FROM pgveil.erasure_steps) || state FROM pgveil.requests") != "truerunning" {
+			continue
+		}
+		s.exec(t, "UPDATE pgveil.requests SET attempts = 10, done = 0")
+		s.work(t)
+		if got := s.state(t, id); !strings.HasPrefix(got, "failed") || !strings.Contains(got, "a part is erased") {
+			t.Errorf("it does not say so: %s", got)
+		}
+		s.refused(t, s.as(t, "petra"), "PRIVACY CANCEL REQUEST "+id+" BECAUSE 'taken back'", privacy.SchemaChanged, "has begun")
+		if got := s.restricted(t, "7"); got != "1" {
+			t.Errorf("half of a person is there for all to see: %s restrictions", got)
+		}
+		return
+	}
+}
+
+// TestEndWhilePutOff: what the ledger of erasures has is not ended behind its back.
+func TestEndWhilePutOff(t *testing.T) {
+	s := newScene(t, shopPolicy)
+	id := s.erased(t, "7")
+	s.workUntil(t, 4)
+	s.exec(t, "UPDATE pgveil.requests SET state = 'queued'")
+	s.refused(t, s.as(t, "petra"), "PRIVACY CANCEL REQUEST "+id+" BECAUSE 'taken back'", privacy.SchemaChanged, "is tried again")
 }

@@ -43,6 +43,7 @@ type Worker struct {
 	Log     *slog.Logger
 
 	searchNext time.Time // the earliest moment of another search, after one that failed
+	waitNext   time.Time // that of another look for erasures that wait for long
 }
 
 // How a worker waits.
@@ -95,7 +96,7 @@ func (w *Worker) Step(ctx context.Context, conn *pgx.Conn) (busy bool, err error
 	if err != nil {
 		return false, state.Explain("looking for requests", err)
 	}
-	if long, err := state.Erased(ctx, conn, searchAfter); err != nil {
+	if long, err := w.waitLong(ctx, conn); err != nil {
 		return false, err
 	} else if long { // others that come in meanwhile must not keep these waiting for ever
 		if busy, err := w.Search(ctx, conn); busy || err != nil {
@@ -111,6 +112,16 @@ func (w *Worker) Step(ctx context.Context, conn *pgx.Conn) (busy bool, err error
 	return w.Search(ctx, conn)
 }
 
+// waitLong tells whether erasures have waited for others for long. It looks now and
+// then: of thousands that wait it has to read each.
+func (w *Worker) waitLong(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	if time.Now().Before(w.waitNext) {
+		return false, nil
+	}
+	w.waitNext = time.Now().Add(idle)
+	return state.Erased(ctx, conn, searchAfter)
+}
+
 // try runs a request, unless another worker has it.
 func (w *Worker) try(ctx context.Context, conn *pgx.Conn, id int64) (done bool, err error) {
 	return w.exclusively(ctx, conn, id, func() (bool, error) {
@@ -118,10 +129,17 @@ func (w *Worker) try(ctx context.Context, conn *pgx.Conn, id int64) (done bool, 
 		if !ok || err != nil {
 			return false, err
 		}
-		run := w.answer(ctx, conn, &r)
+		run := errOften
+		if r.Attempts <= maxAttempts {
+			run = w.answer(ctx, conn, &r)
+		}
 		return true, w.finish(ctx, conn, r, run)
 	})
 }
+
+// errOften says that a request was taken as often as any is, and that each time its
+// worker ended before it could say why.
+var errOften = errors.New("every attempt ended with its worker")
 
 // exclusively calls f while nobody else has the number; done is false where
 // somebody has.
@@ -139,7 +157,8 @@ func (w *Worker) exclusively(ctx context.Context, conn *pgx.Conn, id int64, f fu
 	return f()
 }
 
-// take makes a request that may be run one that runs.
+// take makes a request that may be run one that runs, and counts that before
+// anything is done: one that ends its worker each time comes to an end, too.
 func (w *Worker) take(ctx context.Context, id int64) (r state.Request, ok bool, err error) {
 	err = w.Service.transact(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
 		if r, err = state.LockRequest(ctx, tx, id); err != nil {
@@ -152,7 +171,10 @@ func (w *Worker) take(ctx context.Context, id int64) (r state.Request, ok bool, 
 		r.State = state.RequestRunning
 		r.Attempts++
 		what := "runs"
-		if again {
+		switch {
+		case r.Attempts > maxAttempts:
+			what = "is not tried again"
+		case again:
 			what = "goes on"
 		}
 		if err := note(ctx, tx, r, w.Name, what, "", w.witness(r, what)); err != nil {
@@ -230,7 +252,7 @@ func (w *Worker) finish(ctx context.Context, conn *pgx.Conn, r state.Request, ru
 		wait = min(firstWait<<r.Attempts, longestWait)
 		r.State, r.Failure, what = state.RequestQueued, "it is tried again: pgveil's log says why", "put off"
 	default:
-		r.State, r.Failure, what = state.RequestFailed, fmt.Sprintf("%d attempts failed: pgveil's log says why", r.Attempts), "failed"
+		r.State, r.Failure, what = state.RequestFailed, fmt.Sprintf("%d attempts failed: pgveil's log says why", maxAttempts), "failed"
 	}
 	if run != nil {
 		w.Log.Warn("requests: "+what, "request", r.ID, "err", run)

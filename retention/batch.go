@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -131,16 +132,12 @@ func placesOf(ctx context.Context, tx pgx.Tx, sql string, args ...any) (p places
 // makes them tell of nobody.
 func (w *runner) remove(ctx context.Context, tx pgx.Tx, r *rule, rows places) (all []Took, err error) {
 	if r.anonymises() {
-		assignments, err := w.Anonymise(ctx, tx, r.Relation)
-		if err != nil {
-			return nil, err
-		}
-		t, err := w.change(ctx, tx, r.Relation, "anonymise", "o", "UPDATE "+from(r.Relation, "o")+" SET "+assignments+" WHERE "+rows.in(r.Relation, "o"), rows)
+		t, err := w.anonymise(ctx, tx, r, rows)
 		return []Took{t}, rows.all(t, err)
 	}
 	for _, path := range r.goings() {
 		h := path[len(path)-1]
-		t, err := w.change(ctx, tx, h.child, "delete", "pgveil_x", "DELETE FROM "+from(h.child, "pgveil_x")+" WHERE "+r.hangsOn(path, "pgveil_x", rows.in(r.Relation, row)), rows)
+		t, err := w.change(ctx, tx, h.child, "delete", "pgveil_x", "DELETE FROM "+from(h.child, "pgveil_x")+" WHERE "+r.hangsOn(path, "pgveil_x", rows.in(r.Relation, row)), "true", rows)
 		if err != nil {
 			return nil, err
 		}
@@ -148,8 +145,40 @@ func (w *runner) remove(ctx context.Context, tx pgx.Tx, r *rule, rows places) (a
 			all = append(all, t)
 		}
 	}
-	t, err := w.change(ctx, tx, r.Relation, "delete", row, "DELETE FROM "+from(r.Relation, row)+" WHERE "+rows.in(r.Relation, row), rows)
+	t, err := w.change(ctx, tx, r.Relation, "delete", row, "DELETE FROM "+from(r.Relation, row)+" WHERE "+rows.in(r.Relation, row), "true", rows)
 	return append(all, t), rows.all(t, err)
+}
+
+// updatedSQL counts the rows of a table that a transaction has updated until now.
+const updatedSQL = "SELECT sum(pg_stat_get_xact_tuples_updated(relid))::bigint FROM (SELECT $1::oid UNION SELECT relid FROM pg_partition_tree($1)) AS p (relid)"
+
+// anonymise makes rows tell of nobody, and makes sure that no trigger keeps a value,
+// or writes rows of the table: those would be taken for anonymised.
+func (w *runner) anonymise(ctx context.Context, tx pgx.Tx, r *rule, rows places) (t Took, err error) {
+	columns, values, err := w.Anonymise(ctx, tx, r.Relation)
+	if err != nil {
+		return t, err
+	}
+	var before, after int64
+	if err := tx.QueryRow(ctx, updatedSQL, r.Relation.OID).Scan(&before); err != nil {
+		return t, err
+	}
+	var as, set, same []string
+	for i, c := range columns {
+		as = append(as, fmt.Sprintf("%s AS v%d", values[i], i))
+		set = append(set, fmt.Sprintf("%s = n.v%d", ident(c), i))
+		same = append(same, fmt.Sprintf("CAST(o.%s AS pg_catalog.text) IS NOT DISTINCT FROM CAST(n.v%d AS pg_catalog.text)", ident(c), i))
+	}
+	table, these := from(r.Relation, "o"), rows.in(r.Relation, "o")
+	sql := fmt.Sprintf("UPDATE %s SET %s FROM (SELECT o.tableoid AS o, o.ctid AS c, %s FROM %[1]s WHERE %[4]s OFFSET 0) AS n WHERE o.tableoid = n.o AND o.ctid = n.c",
+		table, strings.Join(set, ", "), strings.Join(as, ", "), these)
+	if t, err = w.change(ctx, tx, r.Relation, "anonymise", "o", sql, and(same), rows); err != nil {
+		return t, err
+	}
+	if err = tx.QueryRow(ctx, updatedSQL, r.Relation.OID).Scan(&after); err == nil && after-before > t.Rows {
+		err = fmt.Errorf("%s: a trigger writes rows of it while they are anonymised", t.Relation)
+	}
+	return t, err
 }
 
 // all makes sure that a statement took every row of the places: a trigger may have
@@ -162,20 +191,28 @@ func (p places) all(t Took, err error) error {
 }
 
 // change runs a statement that deletes or updates rows of a table, and gives the
-// digest of their keys. Triggers find what lies beside their table.
-func (w *runner) change(ctx context.Context, tx pgx.Tx, rel *catalog.Relation, action, alias, sql string, rows places) (Took, error) {
+// digest of their keys. said is the condition that a row is as the statement says.
+// Triggers find what lies beside their table.
+func (w *runner) change(ctx context.Context, tx pgx.Tx, rel *catalog.Relation, action, alias, sql, said string, rows places) (Took, error) {
 	t := Took{Relation: rel.QualifiedName(), Action: action}
 	if _, err := tx.Exec(ctx, "SET LOCAL search_path = pg_catalog, "+ident(rel.Schema)+", public"); err != nil {
 		return t, err
 	}
-	sql = "WITH d AS (" + sql + " RETURNING " + keyOf(rel, alias) + ` AS k) SELECT d.k FROM d ORDER BY d.k COLLATE pg_catalog."C"`
+	sql = "WITH d AS (" + sql + " RETURNING " + keyOf(rel, alias) + " AS k, " + said + ` AS said) SELECT d.k, d.said FROM d ORDER BY d.k COLLATE pg_catalog."C"`
 	found, err := tx.Query(ctx, sql, rows.tables, rows.tuples)
 	if err != nil {
 		return t, err
 	}
 	d := newDigest(w.Key, t.Relation)
 	var key string
-	if _, err = pgx.ForEachRow(found, []any{&key}, func() error { d.add(key); return nil }); err != nil {
+	var as bool
+	_, err = pgx.ForEachRow(found, []any{&key, &as}, func() error {
+		if d.add(key); !as {
+			return fmt.Errorf("%s: a trigger does not let it be anonymised", t.Relation)
+		}
+		return nil
+	})
+	if err != nil {
 		return t, err
 	}
 	t.Rows, t.Digest = d.rows, d.sum()

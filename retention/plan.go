@@ -56,14 +56,15 @@ type Able struct {
 	Erase     Erase     // nil: whole subjects cannot be erased
 }
 
-// Anonymise gives the assignments of an UPDATE that make a row of a table, under
-// the name o, tell of nobody.
-type Anonymise func(ctx context.Context, tx pgx.Tx, r *catalog.Relation) (assignments string, err error)
+// Anonymise gives the columns that change when a row of a table is to tell of nobody,
+// and what they become: SQL over the row as it was, o.
+type Anonymise func(ctx context.Context, tx pgx.Tx, r *catalog.Relation) (columns, values []string, err error)
 
 // Erase erases one subject, by its key as text, and gives how many rows it wrote:
 // none where everything is kept, by a duty say. The number names the erasure, and is
-// below 0, as those of requests are above.
-type Erase func(ctx context.Context, conn *pgx.Conn, subject, key string, number int64) (rows int64, err error)
+// below 0, as those of requests are above. still is to be asked when the subject's row
+// is locked, before anything is done: an error keeps it from being erased.
+type Erase func(ctx context.Context, conn *pgx.Conn, subject, key string, number int64, still func(context.Context, pgx.Tx) error) (rows int64, err error)
 
 // NewPlan finds out what a run would do, and changes nothing. The catalog is that
 // which the policy was compiled with.
@@ -130,7 +131,7 @@ func (r *rule) beyond(ctx context.Context, tx pgx.Tx, able Able) []string {
 	case r.anonymises() && able.Anonymise == nil:
 		return []string{"anonymising rows is not available here"}
 	case r.anonymises():
-		if _, err := able.Anonymise(ctx, tx, r.Relation); err != nil {
+		if _, _, err := able.Anonymise(ctx, tx, r.Relation); err != nil {
 			return []string{withoutValues(err).Error()}
 		}
 	}
@@ -142,14 +143,15 @@ func (r *rule) anonymises() bool { return r.Subject == "" && r.Then == "anonymis
 // todo is the condition that there is something to do about a row: it is due, and
 // not as an anonymisation has left it. What that wrote has the xmin of what was
 // written down about it, in the same transaction; a row that somebody has changed
-// since is to be anonymised again.
+// since is to be anonymised again. What was loaded from a dump, in one transaction
+// with all rows perhaps, was not written by the transaction that it names.
 func (r *rule) todo() string {
 	journal := ""
 	switch {
 	case r.Subject != "":
-		journal = "pgveil.erasure_steps AS j WHERE j.action = 'anonymise'"
+		journal = "pgveil.erasure_steps AS j WHERE j.mark OPERATOR(pg_catalog.=) j.xmin AND j.action = 'anonymise' AND j.relation = " + literal(r.Relation.QualifiedName())
 	case r.anonymises():
-		journal = "pgveil.retention_batches AS j WHERE j.action = 'anonymise' AND j.relation = " + literal(r.Relation.QualifiedName())
+		journal = "pgveil.retention_batches AS j WHERE j.xact::pg_catalog.xid OPERATOR(pg_catalog.=) j.xmin AND j.action = 'anonymise' AND j.relation = " + literal(r.Relation.QualifiedName())
 	default:
 		return r.due()
 	}

@@ -218,7 +218,7 @@ func (w *runner) rule(ctx context.Context, r *rule) (result RuleResult, err erro
 }
 
 // tidy takes out of the tables what the rows that went have left there: dead rows,
-// and values in statistics.
+// their entries in indexes however few they are, and values in statistics.
 func (w *runner) tidy(ctx context.Context, r *rule) error {
 	tables := r.tables
 	if r.Subject != "" {
@@ -229,7 +229,7 @@ func (w *runner) tidy(ctx context.Context, r *rule) error {
 			return ctx.Err()
 		}
 		err := w.patient(ctx, func(ctx context.Context) error {
-			_, err := w.conn.Exec(ctx, "VACUUM (ANALYZE, SKIP_LOCKED) "+ident(t.Schema, t.Name))
+			_, err := w.conn.Exec(ctx, "VACUUM (ANALYZE, SKIP_LOCKED, INDEX_CLEANUP ON) "+ident(t.Schema, t.Name))
 			return err
 		})
 		if err != nil {

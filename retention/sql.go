@@ -84,11 +84,14 @@ func keyOf(r *catalog.Relation, alias string) string {
 }
 
 // withoutValues takes out of an error what may hold values of rows: all but the
-// SQLSTATE and the names of what it is about.
+// SQLSTATE and the names of what it is about. What a trigger says may be anything.
 func withoutValues(err error) error {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
 		return err
+	}
+	if e.Code == "P0001" || strings.HasPrefix(e.Where, "PL/") {
+		return fmt.Errorf("the server answered SQLSTATE %s, by a trigger or function", e.Code)
 	}
 	about := ""
 	for _, name := range []string{e.SchemaName, e.TableName, e.ConstraintName} {

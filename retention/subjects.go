@@ -24,7 +24,10 @@ func (w *runner) subjects(ctx context.Context, r *rule, result *RuleResult) erro
 				return ctx.Err()
 			}
 			last = k
-			rows, err := w.Erase(ctx, w.conn, r.Subject, k, w.number())
+			rows, err := w.Erase(ctx, w.conn, r.Subject, k, w.number(), w.still(r, k))
+			if errors.Is(err, errNotDue) {
+				continue
+			}
 			if err != nil && len(errs) < mostTries {
 				errs = append(errs, withoutValues(err))
 			}
@@ -66,6 +69,27 @@ func (w *runner) keys(ctx context.Context, r *rule, last string) (keys []string,
 		return err
 	})
 	return keys, err
+}
+
+// errNotDue says that a subject is not due any more.
+var errNotDue = errors.New("the subject is not due any more")
+
+// still gives what makes sure that the subject with a key is due: since its key was
+// read it may have come back, or something of its may be newer.
+func (w *runner) still(r *rule, key string) func(context.Context, pgx.Tx) error {
+	return func(ctx context.Context, tx pgx.Tx) error {
+		if err := r.look(ctx, tx); err != nil {
+			return err
+		}
+		column, _ := r.Relation.Column(r.subject().Key)
+		own := equal(r.Relation, column.Name, row, "CAST($1::pg_catalog.text AS "+ident(column.Type.Schema, column.Type.Name)+")")
+		var due bool
+		err := tx.QueryRow(ctx, "SELECT "+exists(from(r.Relation, row), own, r.todo(), "NOT "+r.held()), key).Scan(&due)
+		if err == nil && !due {
+			return errNotDue
+		}
+		return err
+	}
 }
 
 // erased writes down that a subject was erased, which the erasure itself has

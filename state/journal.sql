@@ -7,8 +7,10 @@ CREATE TABLE IF NOT EXISTS pgveil.erasure_steps (
     rows     bigint NOT NULL CHECK (rows >= 0),
     plan     text NOT NULL,
     digest   bytea NOT NULL,
+    mark     xid,
     done_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (request, step)
 );
-COMMENT ON TABLE pgveil.erasure_steps IS 'What erasures have done, each step written in the transaction that did it. A row of another table with the xmin of an anonymising step is what that step left.';
+ALTER TABLE pgveil.erasure_steps ADD COLUMN IF NOT EXISTS mark xid;
+COMMENT ON TABLE pgveil.erasure_steps IS 'What erasures have done, each step written in the transaction that did it. A row of another table with the xmin of an anonymising step is what that step left. Its mark is that xmin: in a copy that was loaded from a dump the two differ, and it left nothing.';
 REVOKE ALL ON pgveil.erasure_steps FROM PUBLIC;

@@ -59,6 +59,7 @@ type Request struct {
 	Received   time.Time
 	Opened     time.Time
 	OpenedBy   string
+	Proven     bool // it is certain that OpenedBy opened it
 	Due        time.Time
 	ExtendTo   *time.Time
 	ConfirmBy  *time.Time
@@ -73,7 +74,9 @@ type Request struct {
 	Done, Todo int64 // rows
 	Attempts   int
 	Failure    string // why it is in review, or failed; of a queued one, why it was put off
-	Despite    string // why it ends though something is left
+	Despite    string // why it ends though something is left: in review, as far as others agree
+	DespiteBy  string // who said so
+	Known      bool   // it is certain that it was they
 	Warned     int    // how much of its time was over when that was last said, in percent
 	Code       string // why it was denied
 	Ended      *time.Time
@@ -81,24 +84,24 @@ type Request struct {
 	Proof      []byte // the certificate
 }
 
-const requestColumns = `id, what, kind, key, token, purpose, reason, asked, needles, regime, channel, received_at, opened_at, opened_by,
+const requestColumns = `id, what, kind, key, token, purpose, reason, asked, needles, regime, channel, received_at, opened_at, opened_by, opener_proven,
 	due_on, extend_to, confirm_by, extended, identity, verified_by, verified_at, at_once, state, plan, plan_hash, done, todo, attempts,
-	failure, despite, warned, code, ended_at, outcome, certificate`
+	failure, despite, despite_by, despite_proven, warned, code, ended_at, outcome, certificate`
 
 func scanRequest(row pgx.CollectableRow) (r Request, err error) {
 	err = row.Scan(&r.ID, &r.What, &r.Kind, &r.Key, &r.Token, &r.Purpose, &r.Reason, &r.Asked, &r.Needles, &r.Regime, &r.Channel, &r.Received,
-		&r.Opened, &r.OpenedBy, &r.Due, &r.ExtendTo, &r.ConfirmBy, &r.Extended, &r.Identity, &r.VerifiedBy, &r.Verified, &r.AtOnce, &r.State,
-		&r.Plan, &r.PlanHash, &r.Done, &r.Todo, &r.Attempts, &r.Failure, &r.Despite, &r.Warned, &r.Code, &r.Ended, &r.Outcome, &r.Proof)
+		&r.Opened, &r.OpenedBy, &r.Proven, &r.Due, &r.ExtendTo, &r.ConfirmBy, &r.Extended, &r.Identity, &r.VerifiedBy, &r.Verified, &r.AtOnce, &r.State,
+		&r.Plan, &r.PlanHash, &r.Done, &r.Todo, &r.Attempts, &r.Failure, &r.Despite, &r.DespiteBy, &r.Known, &r.Warned, &r.Code, &r.Ended, &r.Outcome, &r.Proof)
 	return r, err
 }
 
 // AddRequest writes a new request down, and gives its number and its times.
 func AddRequest(ctx context.Context, tx pgx.Tx, r Request) (Request, error) {
 	rows, err := tx.Query(ctx, `INSERT INTO pgveil.requests (what, kind, key, token, purpose, reason, asked, regime, channel, received_at, opened_by,
-			due_on, extend_to, confirm_by, identity, verified_by, verified_at, at_once, state)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) RETURNING `+requestColumns,
+			due_on, extend_to, confirm_by, identity, verified_by, verified_at, at_once, state, opener_proven)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) RETURNING `+requestColumns,
 		r.What, r.Kind, r.Key, r.Token, r.Purpose, r.Reason, r.Asked, r.Regime, r.Channel, r.Received, r.OpenedBy,
-		r.Due, r.ExtendTo, r.ConfirmBy, r.Identity, r.VerifiedBy, r.Verified, r.AtOnce, r.State)
+		r.Due, r.ExtendTo, r.ConfirmBy, r.Identity, r.VerifiedBy, r.Verified, r.AtOnce, r.State, r.Proven)
 	if err != nil {
 		return r, err
 	}
@@ -114,9 +117,15 @@ func LockRequest(ctx context.Context, tx pgx.Tx, id int64) (Request, error) {
 	}
 	r, err := pgx.CollectExactlyOneRow(rows, scanRequest)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return r, privacy.Fail(privacy.NotFound, "PRIVACY SHOW REQUESTS lists those that you may serve", "there is no such request")
+		return r, NoRequest()
 	}
 	return r, err
+}
+
+// NoRequest is the error for a number that no request has, and for one whose
+// request the caller may not serve: which of the two it is is not told.
+func NoRequest() *privacy.Error {
+	return privacy.Fail(privacy.NotFound, "PRIVACY SHOW REQUESTS lists those that you may serve, some only with a second factor", "there is no such request")
 }
 
 // SaveRequest writes down what became of a locked request. One that may be run
@@ -125,11 +134,11 @@ func LockRequest(ctx context.Context, tx pgx.Tx, id int64) (Request, error) {
 func SaveRequest(ctx context.Context, tx pgx.Tx, r Request) error {
 	_, err := tx.Exec(ctx, `UPDATE pgveil.requests SET key = CASE WHEN NOT $21::boolean THEN $2::text[] END, asked = $3, needles = $4, due_on = $5, extended = $6, identity = $7, verified_by = $8,
 			verified_at = $9, at_once = $10, state = $11, plan = $12, plan_hash = $13, done = $14, todo = $15, attempts = $16, failure = $17,
-			despite = $18, warned = $19, code = $20, ended_at = CASE WHEN $21 THEN clock_timestamp() END, outcome = $22, certificate = $23
+			despite = $18, warned = $19, code = $20, ended_at = CASE WHEN $21 THEN clock_timestamp() END, outcome = $22, certificate = $23, despite_by = $24, despite_proven = $25
 		WHERE id = $1`,
 		r.ID, r.Key, r.Asked, r.Needles, r.Due, r.Extended, r.Identity, r.VerifiedBy,
 		r.Verified, r.AtOnce, r.State, r.Plan, r.PlanHash, r.Done, r.Todo, r.Attempts, r.Failure,
-		r.Despite, r.Warned, r.Code, r.State.Over(), r.Outcome, r.Proof)
+		r.Despite, r.Warned, r.Code, r.State.Over(), r.Outcome, r.Proof, r.DespiteBy, r.Known)
 	if err == nil && r.State == RequestQueued {
 		_, err = tx.Exec(ctx, "SELECT pg_notify($1, '')", RequestsChannel)
 	}
@@ -183,10 +192,28 @@ func RequestEvents(ctx context.Context, tx pgx.Tx, id int64) ([]RequestEvent, er
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[RequestEvent])
 }
 
-// Requests gives those of some states, of all for none, the most urgent first.
-func Requests(ctx context.Context, tx pgx.Tx, most int, states ...RequestState) ([]Request, error) {
+// RequestFilter says which requests are listed. The zero RequestFilter is for all.
+type RequestFilter struct {
+	States   []RequestState // nil: all
+	Types    []string       // what they ask for; nil: anything
+	Pressing bool           // less than a fifth of their time is left
+}
+
+// Requests gives those that a filter lets pass, the most urgent first.
+func Requests(ctx context.Context, tx pgx.Tx, most int, f RequestFilter) ([]Request, error) {
 	rows, err := tx.Query(ctx, "SELECT "+requestColumns+` FROM pgveil.requests
-		WHERE $1::text[] IS NULL OR state = ANY ($1) ORDER BY ended_at DESC NULLS FIRST, due_on, id LIMIT $2`, states, most)
+		WHERE ($1::text[] IS NULL OR state = ANY ($1)) AND ($2::text[] IS NULL OR what = ANY ($2))
+			AND (NOT $3 OR ended_at IS NULL AND clock_timestamp() >= received_at + 0.8 * ((due_on + 1)::timestamp AT TIME ZONE 'UTC' - received_at))
+		ORDER BY ended_at DESC NULLS FIRST, due_on, id LIMIT $4`, f.States, f.Types, f.Pressing, most)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanRequest)
+}
+
+// PendingRequests gives requests that are not over, from after a number on.
+func PendingRequests(ctx context.Context, tx pgx.Tx, after int64, most int) ([]Request, error) {
+	rows, err := tx.Query(ctx, "SELECT "+requestColumns+" FROM pgveil.requests WHERE ended_at IS NULL AND id > $1 ORDER BY id LIMIT $2", after, most)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +223,7 @@ func Requests(ctx context.Context, tx pgx.Tx, most int, states ...RequestState) 
 // Runnable gives the numbers of requests that a worker may take, the most urgent
 // first: those that wait, and those whose worker may be gone.
 func Runnable(ctx context.Context, c *pgx.Conn, most int) ([]int64, error) {
-	rows, err := c.Query(ctx, `SELECT id FROM pgveil.requests WHERE ended_at IS NULL AND state IN ('queued', 'running') AND run_after <= clock_timestamp()
+	rows, err := c.Query(ctx, `SELECT id FROM pgveil.requests WHERE state IN ('queued', 'running') AND run_after <= clock_timestamp()
 		ORDER BY due_on, id LIMIT $1`, most)
 	if err != nil {
 		return nil, err
@@ -206,7 +233,7 @@ func Runnable(ctx context.Context, c *pgx.Conn, most int) ([]int64, error) {
 
 // Erased tells whether erasures wait for their search, that have for some time.
 func Erased(ctx context.Context, c *pgx.Conn, since time.Duration) (waiting bool, err error) {
-	err = c.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pgveil.requests WHERE ended_at IS NULL AND state = 'erased'
+	err = c.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pgveil.requests WHERE state = 'erased'
 		AND coalesce((outcome ->> 'completed')::timestamptz, '-infinity') <= clock_timestamp() - $1::interval)`, since).Scan(&waiting)
 	return waiting, err
 }

@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS pgveil.requests (
     received_at timestamptz NOT NULL,
     opened_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     opened_by   text NOT NULL,
+    opener_proven boolean NOT NULL DEFAULT false,
     due_on      date NOT NULL,
     extend_to   date,
     confirm_by  date,
@@ -31,6 +32,8 @@ CREATE TABLE IF NOT EXISTS pgveil.requests (
     run_after   timestamptz NOT NULL DEFAULT '-infinity',
     failure     text NOT NULL DEFAULT '',
     despite     text NOT NULL DEFAULT '',
+    despite_by  text NOT NULL DEFAULT '',
+    despite_proven boolean NOT NULL DEFAULT false,
     warned      smallint NOT NULL DEFAULT 0,
     code        text NOT NULL DEFAULT '',
     ended_at    timestamptz,
@@ -38,7 +41,12 @@ CREATE TABLE IF NOT EXISTS pgveil.requests (
     certificate bytea
 );
 COMMENT ON TABLE pgveil.requests IS 'What data subjects asked for, and how it was answered. The keys of those who were erased are not kept.';
+-- Of tables that an earlier pgveil made: nobody knows any more who was proven.
+ALTER TABLE pgveil.requests ADD COLUMN IF NOT EXISTS opener_proven boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS despite_by text NOT NULL DEFAULT '', ADD COLUMN IF NOT EXISTS despite_proven boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS requests_by_state ON pgveil.requests (due_on, id) WHERE ended_at IS NULL;
+CREATE INDEX IF NOT EXISTS requests_to_run ON pgveil.requests (due_on, id) WHERE state IN ('queued', 'running');
+CREATE INDEX IF NOT EXISTS requests_erased ON pgveil.requests (id) WHERE state = 'erased';
 CREATE INDEX IF NOT EXISTS requests_by_subject ON pgveil.requests (kind, token);
 CREATE INDEX IF NOT EXISTS requests_by_channel ON pgveil.requests (channel) WHERE channel <> '';
 

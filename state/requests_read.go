@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/pgveil/pgveil/privacy"
 )
 
 // ReadRequest gives a request as it is, and keeps nobody from changing it.
@@ -18,7 +16,7 @@ func ReadRequest(ctx context.Context, tx pgx.Tx, id int64) (Request, error) {
 	}
 	r, err := pgx.CollectExactlyOneRow(rows, scanRequest)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return r, privacy.Fail(privacy.NotFound, "PRIVACY SHOW REQUESTS lists those that you may serve", "there is no such request")
+		return r, NoRequest()
 	}
 	return r, err
 }

@@ -19,8 +19,10 @@ CREATE TABLE IF NOT EXISTS pgveil.retention_batches (
     action   text NOT NULL CHECK (action IN ('delete', 'anonymise', 'erase')),
     rows     bigint NOT NULL CHECK (rows >= 0),
     digest   bytea NOT NULL,
+    xact     xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
     done_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (run, batch, part)
 );
+ALTER TABLE pgveil.retention_batches ADD COLUMN IF NOT EXISTS xact xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id();
 COMMENT ON TABLE pgveil.retention_batches IS 'What each batch of a run took, in the transaction that took it. The digest is over the rows'' keys, by a secret key.';
 REVOKE ALL ON pgveil.retention_runs, pgveil.retention_batches FROM PUBLIC;

@@ -50,10 +50,11 @@ type Store struct {
 	Alerts alert.Raiser // hears what operators must look at; nil: nobody does
 }
 
-// SQLSTATEs of a schema that is not there, and of a table.
+// SQLSTATEs of a schema that is not there, of a table, and of a column.
 const (
 	noSchema = "3F000"
 	noTable  = "42P01"
+	noColumn = "42703"
 )
 
 // use calls f, and says what to do where the tables are missing.
@@ -66,6 +67,9 @@ func Explain(doing string, err error) error {
 	var e *pgconn.PgError
 	if errors.As(err, &e) && (e.Code == noSchema || e.Code == noTable) {
 		return privacy.Fail(privacy.NotAvailable, `an operator makes them with "pgveil schema --apply"`, "pgveil's own tables are missing from the database")
+	}
+	if errors.As(err, &e) && e.Code == noColumn {
+		return privacy.Fail(privacy.NotAvailable, `an operator brings them up to date with "pgveil schema --apply"`, "pgveil's own tables are older than it")
 	}
 	var said *privacy.Error
 	if err == nil || errors.As(err, &said) {

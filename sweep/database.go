@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,14 +31,16 @@ type Progress struct {
 // Report is what was found, and where was looked.
 type Report struct {
 	Hits        []Hit    `json:"hits"`
-	NotSearched []string `json:"not_searched"` // relations and why, and needles that not every text was compared with
+	NotSearched []string `json:"not_searched"` // places, and why
+	TooShort    []string `json:"too_short"`    // names of needles that not every text was compared with
 	Relations   int      `json:"relations"`
 	Rows        int64    `json:"rows"`
 	Bytes       int64    `json:"bytes"`
 }
 
 // ErrSchemaChanged says that the database has tables or columns that the catalog
-// lacks. Reading that again helps.
+// lacks, or lost some while it was looked through: their rows may be elsewhere, by
+// another name. Reading the catalog again helps.
 var ErrSchemaChanged = errors.New("the schema has changed since it was read")
 
 const (
@@ -87,12 +90,9 @@ func database(ctx context.Context, conn *pgx.Conn, cat *catalog.Snapshot, needle
 	if o.First == 0 {
 		o.First = usualFirst
 	}
-	s, vague := newScanner(needles)
+	s, short := newScanner(needles)
 	found := &hits{needles: needles, keys: o.First, all: map[place]*Hit{}}
-	var report Report
-	for _, name := range vague {
-		report.NotSearched = append(report.NotSearched, name+": too short to be looked for in all texts")
-	}
+	report := Report{TooShort: short}
 	targets, err := targetsIn(ctx, conn, cat, s, o)
 	if err != nil {
 		return Report{}, err
@@ -107,7 +107,7 @@ func database(ctx context.Context, conn *pgx.Conn, cat *catalog.Snapshot, needle
 			}
 		}}
 		if err := r.read(ctx, conn); err != nil {
-			return Report{}, fmt.Errorf("%s: %w", t.name, err)
+			return Report{}, fmt.Errorf("%s: %w", t.name, moved(err))
 		}
 		report.Relations++
 		done.Done += t.size
@@ -135,6 +135,16 @@ func (r *reader) read(ctx context.Context, conn *pgx.Conn) error {
 		}
 		return r.finish()
 	})
+}
+
+// moved tells the server's errors about tables, columns and schemas that are there
+// no more from all others.
+func moved(err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && slices.Contains([]string{"42P01", "42703", "3F000"}, e.Code) {
+		return ErrSchemaChanged
+	}
+	return err
 }
 
 // within calls f in a transaction that only reads.

@@ -66,9 +66,12 @@ func (r *reader) row(line []byte) {
 		r.fields(line, name)
 		return
 	}
-	s := r.scanner
+	s, column, at := r.scanner, 0, 0
 	s.scan(line, func(needle, end int) {
-		r.add(needle, bytes.Count(s.folded[:end], []byte("\t")), name)
+		// Counted on from the last one: a value may stand in a row any number of times.
+		column += bytes.Count(s.folded[min(at, end):end], []byte("\t")) - bytes.Count(s.folded[min(at, end):at], []byte("\t"))
+		at = end
+		r.add(needle, column, name)
 	})
 	if r.target.refers {
 		r.references(line, name)

@@ -57,9 +57,12 @@ const (
 
 // privacyService serves what is about data subjects, by the policy in force.
 func (p *process) privacyService(key []byte) *requests.Service {
-	data := &dsar.Service{Connect: p.own.open, Current: func() (*policy.Set, *catalog.Snapshot) {
+	data := &dsar.Service{Connect: p.own.open, Keep: max(1, p.cfg.DSAR.Running()), Current: func() (*policy.Set, *catalog.Snapshot) {
 		e := p.enforcer.Engine()
 		return e.Policy, e.Catalog
+	}, Look: func(ctx context.Context) error {
+		_, err := p.enforcer.Look(ctx)
+		return err
 	}}
 	store := &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Alerts: p.alerts}
 	return &requests.Service{Data: data, Store: store, Tokens: store.SubjectTokens, Packages: p.cfg.DSAR.Packages}

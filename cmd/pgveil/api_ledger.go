@@ -141,9 +141,10 @@ func (a *api) admit(w http.ResponseWriter, r *http.Request) (by proxy.Officer, o
 // record is what the access log has of a command.
 func (a *api) record(r *http.Request, by proxy.Officer, cmd privacy.Command) audit.Record {
 	access := by.Access
+	set, cat := a.service.Data.Current()
 	return audit.Record{
 		Kind: audit.KindPrivacy, Login: access.Login, User: access.User, Roles: access.Roles, Client: r.RemoteAddr, App: "api",
-		Database: a.database, Command: "PRIVACY", Shape: cmd.Shape(),
+		Database: a.database, Command: "PRIVACY", Shape: requests.Recorded(cmd, set, cat).Shape(),
 	}
 }
 

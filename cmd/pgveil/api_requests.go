@@ -78,6 +78,7 @@ type requestBody struct {
 	AtOnce   bool      `json:"at_once"`
 	Code     string    `json:"code"`
 	Despite  string    `json:"despite"`
+	Plan     string    `json:"plan"`
 	Until    string    `json:"until"`
 }
 
@@ -93,7 +94,9 @@ func fieldsOf(verb privacy.Verb) []string {
 		return []string{"identity", "evidence"}
 	case privacy.VerbDenyRequest:
 		return []string{"code", "reason"}
-	case privacy.VerbApproveRequest, privacy.VerbCancelRequest, privacy.VerbExtendRequest, privacy.VerbLiftHold:
+	case privacy.VerbApproveRequest:
+		return []string{"plan", "reason"}
+	case privacy.VerbCancelRequest, privacy.VerbExtendRequest, privacy.VerbLiftHold:
 		return []string{"reason"}
 	case privacy.VerbRunRequest:
 		return []string{"despite"}
@@ -160,6 +163,8 @@ func requestedRequest(w http.ResponseWriter, r *http.Request, verb privacy.Verb)
 	case privacy.VerbVerify:
 		cmd.Request.Identity, _ = policy.IdentityNamed(b.Identity)
 		cmd.Request.Evidence = b.Evidence
+	case privacy.VerbApproveRequest:
+		cmd.Request.Plan = b.Plan
 	case privacy.VerbRunRequest:
 		cmd.Request.Despite = b.Despite
 	case privacy.VerbDenyRequest:
@@ -263,8 +268,8 @@ func (a *api) show(ctx context.Context, cmd privacy.Command, by proxy.Officer) (
 		v, err := a.service.Look(ctx, numberOf(cmd, nil), asker(by))
 		return v, 1, err
 	}
-	all, err := a.service.Views(ctx, cmd.Request.Format, asker(by))
-	return map[string][]requests.View{"requests": all}, int64(len(all)), err
+	all, cut, err := a.service.Views(ctx, cmd.Request.Format, asker(by))
+	return map[string]any{"requests": all, "cut": cut}, int64(len(all)), err
 }
 
 // servesAny tells whether an access has a right of data subjects to serve.

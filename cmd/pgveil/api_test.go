@@ -255,7 +255,7 @@ func TestOpenAPI(t *testing.T) {
 	fields := map[string][]string{"Request": fieldsOfType(requests.View{}), "RequestEvent": fieldsOfType(requests.EventView{}), "Hold": requests.Columns(privacy.Command{Verb: privacy.VerbHold})}
 	for name, verb := range map[string]privacy.Verb{
 		"Open": privacy.VerbOpen, "Rectify": privacy.VerbRectify, "Verify": privacy.VerbVerify, "Deny": privacy.VerbDenyRequest,
-		"Because": privacy.VerbCancelRequest, "Run": privacy.VerbRunRequest, "MakeHold": privacy.VerbHold,
+		"Because": privacy.VerbCancelRequest, "Approve": privacy.VerbApproveRequest, "Run": privacy.VerbRunRequest, "MakeHold": privacy.VerbHold,
 	} {
 		fields[name] = fieldsOf(verb)
 	}

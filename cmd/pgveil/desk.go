@@ -67,7 +67,7 @@ func (d *desk) open(ctx context.Context, stderr io.Writer) (err error) {
 	if d.engine, err = d.process.loadEngine(ctx); err != nil {
 		return err
 	}
-	data := &dsar.Service{Connect: d.process.own.open, Current: func() (*policy.Set, *catalog.Snapshot) { return d.engine.Policy, d.engine.Catalog }}
+	data := &dsar.Service{Connect: d.process.own.open, Keep: 1, Current: func() (*policy.Set, *catalog.Snapshot) { return d.engine.Policy, d.engine.Catalog }}
 	d.service = &requests.Service{Data: data, Store: d.store, Tokens: d.store.SubjectTokens, Packages: cfg.DSAR.Packages}
 	d.by, err = d.who(ctx)
 	return err
@@ -78,7 +78,11 @@ func (d *desk) close() error {
 	if d.registry == nil {
 		return nil
 	}
-	return errors.Join(d.closeLog(), d.process.close())
+	err := d.closeLog()
+	if d.service != nil {
+		err = errors.Join(err, d.service.Data.Close(context.Background()))
+	}
+	return errors.Join(err, d.process.close())
 }
 
 // who gives who does it. Whoever may read the configuration has pgveil's own
@@ -143,7 +147,7 @@ func (d *desk) barred(ctx context.Context, name string) error {
 func (d *desk) change(ctx context.Context, cmd privacy.Command) (rows [][]string, err error) {
 	record := audit.Record{
 		Kind: audit.KindPrivacy, Login: operator(), User: d.by.User, App: "pgveil dsar", Database: d.process.cfg.Database,
-		Command: "PRIVACY", Shape: cmd.Shape(), Message: "to be written", Generation: d.engine.Policy.Generation(),
+		Command: "PRIVACY", Shape: requests.Recorded(cmd, d.engine.Policy, d.engine.Catalog).Shape(), Message: "to be written", Generation: d.engine.Policy.Generation(),
 	}
 	err = d.logged(ctx, record, func() (int64, error) {
 		rows, err = d.service.Change(ctx, cmd, d.by, func(ctx context.Context, digest string) error {
@@ -163,7 +167,7 @@ func (d *desk) look(ctx context.Context, cmd privacy.Command) (rows [][]string, 
 	}
 	record := audit.Record{
 		Kind: audit.KindPrivacy, Login: operator(), User: d.by.User, App: "pgveil dsar", Database: d.process.cfg.Database,
-		Command: "PRIVACY", Shape: cmd.Shape(), Message: "begun", Generation: d.engine.Policy.Generation(),
+		Command: "PRIVACY", Shape: requests.Recorded(cmd, d.engine.Policy, d.engine.Catalog).Shape(), Message: "begun", Generation: d.engine.Policy.Generation(),
 	}
 	err = d.logged(ctx, record, func() (int64, error) {
 		if err := d.append(ctx, record); err != nil {

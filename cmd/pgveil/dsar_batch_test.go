@@ -28,7 +28,7 @@ func TestDsarBatch(t *testing.T) {
 		"access,patron,O'Hara,,contact,portal,T-9,,,soon\n")
 	got := o.says(t, 1, "4 opened, 0 there already, 8 refused", "batch", "tonight.csv", "--run")
 	for _, want := range []string{
-		"line 2: opened request 1: open: approvals: 1", "line 3: opened request 2: queued", "line 4: opened request 3: queued",
+		"line 2: opened request 1: open: approvals: 2", "line 3: opened request 2: queued", "line 4: opened request 3: queued",
 		"line 5: refused: no such member", "line 6: refused: it is not said what is asked for; did you mean access?", "line 7: refused: it is not CSV as the others are",
 		"line 8: refused: the purpose is missing", "line 9: refused: a rectification is opened by itself", "line 10: refused: the reference is that of request 2",
 		"line 11: refused: no such member", "line 12: opened request 4: queued", "line 13: refused: RECEIVED is not followed by a date",

@@ -120,7 +120,7 @@ func TestDsarExportRefuses(t *testing.T) {
 		{"a file that is there", "is not written over", 1, []string{"customer", "1", "--out", "there.zip"}},
 		{"no such folder", "no such file or directory", 1, []string{"customer", "1", "--out", "nowhere/a.zip"}},
 		{"no such subject", "no such customer", 1, []string{"customer", "999", "--out", "a.zip"}},
-		{"no such kind", "has no subject", 1, []string{"visitor", "1", "--out", "a.zip"}},
+		{"no such kind", "has no such subject", 1, []string{"visitor", "1", "--out", "a.zip"}},
 		{"a wrong recipient", "age recipient 1 is not", 1, []string{"customer", "1", "--out", "a.zip", "--age", "age1nobody"}},
 		{"nothing portable", "provided: true", 1, []string{"customer", "1", "--out", "a.zip", "--portable"}},
 		{"no file", "give --out", 2, []string{"customer", "1"}},

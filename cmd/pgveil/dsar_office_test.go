@@ -22,7 +22,7 @@ func TestDsarVerbs(t *testing.T) {
 		want   string
 		args   []string
 	}{
-		{1, "lacks a check of the identity by account, a plan, approvals: 1", []string{"run", "1"}},
+		{1, "lacks a check of the identity by account, a plan, approvals: 2", []string{"run", "1"}},
 		{1, "no such member", []string{"open", "access", "member", "99"}},
 		{1, "user rita may not do this", []string{"open", "erasure", "member", "3", "--as", "rita"}},
 		{1, `the policy has no user "nobody"`, []string{"list", "--as", "nobody"}},
@@ -34,8 +34,11 @@ func TestDsarVerbs(t *testing.T) {
 		{1, "known for certain", []string{"approve", "1"}},
 		{1, "known for certain", []string{"approve", "1", "--as", "paul"}},
 		{1, "no token", []string{"approve", "1", "--token-file", "key"}},
-		{0, "ready", []string{"approve", "1", "--token-file", "paul"}},
-		{1, "approved this plan already", []string{"approve", "1", "--token-file", "paul"}},
+		{1, "the plan is another now", []string{"approve", "1", "--plan", "00000000", "--token-file", "paul"}},
+		{2, "not followed by the hash", []string{"approve", "1", "--plan", "0000"}},
+		{0, "approvals: 1", []string{"approve", "1", "--token-file", "paul"}}, // who opened it was not proven
+		{0, "ready", []string{"approve", "1", "--token-file", "olga"}},
+		{1, "approved this already", []string{"approve", "1", "--token-file", "paul"}},
 		{0, "late", []string{"open", "access", "member", "3", "--as", "rita", "--received", "2026-01-05"}},
 		{1, "it cannot be extended any more", []string{"extend", "2", "--because", "many"}},
 		{0, "account", []string{"open", "rectification", "member", "3", "--set", "email=new@club.example", "--null", "sponsor", "--verified-by", "account"}},
@@ -60,13 +63,13 @@ func TestDsarVerbs(t *testing.T) {
 		{0, "extended to", []string{"show", "1"}},
 		{1, "no certificate", []string{"show", "1", "--certificate"}},
 		{1, "no such request", []string{"show", "4711"}},
-		{1, "may not do this", []string{"show", "1", "--as", "rita"}},
+		{1, "no such request", []string{"show", "1", "--as", "rita"}},
 	} {
 		o.says(t, tt.status, tt.want, tt.args...)
 	}
 	o.recorded(t)
 	who := o.one(t, "SELECT string_agg(who, ' ' ORDER BY seq) FROM pgveil.request_events WHERE request = 1")
-	if me := operator(); who != strings.Join([]string{me, me, me, "paul", me}, " ") {
+	if me := operator(); who != strings.Join([]string{me, me, me, "paul", "olga", me}, " ") {
 		t.Errorf("who did what about request 1: %s", who)
 	}
 }
@@ -118,7 +121,7 @@ func TestDsarBeside(t *testing.T) {
 // TestDsarWait waits for requests as they go on, fail, and do not end.
 func TestDsarWait(t *testing.T) {
 	o := newOffice(t, "dsar: {workers: 0}\n")
-	o.says(t, 1, "does not run yet: it lacks approvals: 1", "erase", "member", "3", "--verified-by", "account", "--because", "letter of 3 May", "--wait")
+	o.says(t, 1, "does not run yet: it lacks approvals: 2", "erase", "member", "3", "--verified-by", "account", "--because", "letter of 3 May", "--wait")
 	o.says(t, 0, "ready", "open", "restriction", "member", "3", "--verified-by", "contact", "--because", "contested")
 	told := make(chan struct{})
 	go func() {

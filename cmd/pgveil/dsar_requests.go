@@ -18,6 +18,7 @@ type officeCall struct {
 	where   string
 	code    string
 	despite string
+	plan    string
 	until   string
 	table   string
 	dryRun  bool

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/requests"
+	"github.com/pgveil/pgveil/state"
 )
 
 // showRequest shows the request that a command was about.
@@ -77,10 +78,13 @@ func printRequests(w io.Writer, all []requests.View) error {
 		if v.Late {
 			due += " late"
 		}
+		if v.State == state.RequestReview && len(v.Lacks) > 0 {
+			v.Failure = "it lacks " + strings.Join(v.Lacks, ", ") + ": " + v.Failure
+		}
 		note := cmp.Or(v.Failure, strings.Join(v.Lacks, ", "), v.Code, v.Because)
-		rows = append(rows, []string{v.RequestID, v.What, v.Subject, string(v.State), due, v.Identity, progressOf(v), v.OpenedBy, note})
+		rows = append(rows, []string{v.RequestID, v.What, v.Subject, string(v.State), due, v.Identity, v.PlanHash[:min(len(v.PlanHash), 12)], progressOf(v), v.OpenedBy, note})
 	}
-	return printRows(w, []string{"number", "what", "subject", "state", "due", "identity", "rows", "opened by", "note"}, rows)
+	return printRows(w, []string{"number", "what", "subject", "state", "due", "identity", "plan", "rows", "opened by", "note"}, rows)
 }
 
 func progressOf(v requests.View) string {
@@ -97,9 +101,12 @@ func runDsarList(ctx context.Context, args []string, stdout, stderr io.Writer) i
 		if len(c.args) > 1 {
 			return errors.New("give one word")
 		}
-		all, err := d.service.Views(ctx, strings.Join(c.args, ""), d.by)
+		all, cut, err := d.service.Views(ctx, strings.Join(c.args, ""), d.by)
 		if err != nil {
 			return err
+		}
+		if cut {
+			fmt.Fprintln(stderr, requests.Cut)
 		}
 		if d.json {
 			return printJSON(stdout, all)

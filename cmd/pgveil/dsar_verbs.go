@@ -102,8 +102,16 @@ func deciding() []officeVerb {
 		{
 			name: "approve", short: "agree to a plan, as a second person", arguments: "NUMBER",
 			about:    "Agrees to what was planned. Who does must be known for certain, and be somebody else\nthan who opened the request: at the machine that takes --token-file. Without a token\nof one's own, PRIVACY APPROVE REQUEST does it over a login of one's own.",
-			examples: []string{"pgveil dsar approve 17 --token-file ~/.pgveil-token"},
-			flags:    because, command: about(privacy.VerbApproveRequest),
+			examples: []string{"pgveil dsar approve 17 --token-file ~/.pgveil-token", "pgveil dsar approve 17 --plan 0123456789ab --token-file ~/.pgveil-token"},
+			flags: func(c *command, o *officeCall) {
+				o.becauseFlag(c)
+				c.flags.StringVar(&o.plan, "plan", "", "eight digits or more of the `hash` of the plan that is agreed to: not to another")
+			},
+			command: func(o *officeCall, args []string) (privacy.Command, error) {
+				cmd, err := o.numbered(privacy.VerbApproveRequest, args)
+				cmd.Request.Plan = o.plan
+				return cmd, err
+			},
 		},
 		{
 			name: "deny", short: "refuse a request, with a reason", arguments: "NUMBER",

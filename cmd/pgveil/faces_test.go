@@ -20,7 +20,7 @@ func TestFaces(t *testing.T) {
 	proxy := o.serve(t, "")
 	url := "http://" + proxy.address(t, apiAt)
 	o.put(t, "tonight.csv", "what,subject,key,verified_by,reference,reason\nerasure,member,3,account,T-1,letter of 3 May\naccess,member,2,contact,T-2,\n")
-	o.dsar(t, 0, "batch", "tonight.csv", "--run")
+	o.dsar(t, 0, "batch", "tonight.csv", "--run", "--token-file", "petra")
 
 	if status, got := ask(t, "POST", url+"/v1/requests/1/approve", paulsToken, ""); status != 200 || !strings.Contains(got, `"state":"queued"`) {
 		t.Fatalf("approved: %d %s", status, got)

@@ -36,13 +36,14 @@ func (p *process) notary(ledger *erasures.Ledger, dir string) (*requests.Notary,
 	if o.KeyBefore != nil {
 		by.Keys = append(by.Keys, o.KeyBefore.Public())
 	}
+	log := audit.NewProver(dir)
 	n.Certify = func(ctx context.Context, c erasures.Certificate, records []uint64, secrets []string) ([]byte, error) {
 		places := make([]erasures.Place, len(records))
 		for i, seq := range records {
 			if err := p.awaitSigned(ctx, seq); err != nil {
 				return nil, err
 			}
-			places[i] = erasures.Place{Dir: dir, Seq: seq}
+			places[i] = erasures.Place{Log: log, Seq: seq}
 		}
 		c.Policy, c.Issued = p.enforcer.Engine().Policy.Generation(), time.Now()
 		if c.Issued.Before(c.Completed) { // by the server's clock, which may be ahead of ours

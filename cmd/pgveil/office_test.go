@@ -16,13 +16,16 @@ import (
 	"github.com/pgveil/pgveil/internal/pgtest"
 )
 
-const paulsToken = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"
+const (
+	paulsToken = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"
+	olgasToken = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
+)
 
 // clubRights has officers of the fixture's club serve every right, and a clerk
 // who may only export.
 var clubRights = strings.NewReplacer(
 	"privacy: [consent, restrict]", "privacy: [consent, restrict, export, erase, rectify, hold]\n  reader: {purposes: [privacy], privacy: [export]}",
-	"petra: {roles: [officer]}", "petra: {roles: [officer]}\n  paul: {roles: [officer]}\n  rita: {roles: [reader]}",
+	"petra: {roles: [officer]}", "petra: {roles: [officer]}\n  paul: {roles: [officer]}\n  olga: {roles: [officer]}\n  rita: {roles: [reader]}",
 	"\nroles:", "\nrequests:\n  erasure: {identity: account, approvals: 1}\n\nroles:",
 )
 
@@ -45,12 +48,12 @@ func newOffice(t *testing.T, more string) *office {
 		t.Fatal(err)
 	}
 	tokens := ""
-	for user, token := range map[string]string{"petra": petrasToken, "paul": paulsToken} {
+	for user, token := range map[string]string{"petra": petrasToken, "paul": paulsToken, "olga": olgasToken} {
 		digest := sha256.Sum256([]byte(token))
 		tokens += user + " " + hex.EncodeToString(digest[:]) + "\n"
 	}
 	for name, text := range map[string]string{
-		"policy.yaml": clubRights.Replace(string(policy)), "tokens": tokens, "petra": petrasToken + "\n", "paul": paulsToken + "\n",
+		"policy.yaml": clubRights.Replace(string(policy)), "tokens": tokens, "petra": petrasToken + "\n", "paul": paulsToken + "\n", "olga": olgasToken + "\n",
 		"pgveil.yaml": strings.Replace(string(config), filepath.Join(pgtest.Fixture(t, "shop"), "policy.yaml"), "policy.yaml", 1),
 	} {
 		s.put(t, name, text)

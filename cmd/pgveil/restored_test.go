@@ -84,18 +84,44 @@ func (s *site) ledger(t *testing.T) *erasures.Ledger {
 	return l
 }
 
-// program runs one of PostgreSQL's.
-func program(t *testing.T, s *pgserver.Server, name string, args ...string) {
+// backup keeps a database, and gives what makes it anew as it was: by pg_dump or,
+// where there is none, by a copy of its files.
+func backup(t *testing.T, s *pgserver.Server, database string) (restore func()) {
 	t.Helper()
-	bin := os.Getenv(pgtest.EnvBin)
-	if bin == "" {
-		var err error
-		if bin, err = pgserver.Find(); err != nil {
-			t.Fatal(err)
+	admin := pgtest.Connect(t, s.DSN("postgres", pgserver.Superuser))
+	exec := func(statements ...string) {
+		t.Helper()
+		for _, sql := range statements {
+			if _, err := admin.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	if out, err := s.Command(t.Context(), s.SocketDir(), filepath.Join(bin, name), args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", name, err, out)
+	program, ok := pgtest.Program(t, "pg_dump")
+	if !ok {
+		kept := database + "_kept"
+		exec("CREATE DATABASE " + kept + " TEMPLATE " + database)
+		t.Cleanup(func() {
+			if _, err := admin.Exec(context.Background(), "DROP DATABASE "+kept); err != nil {
+				t.Error(err)
+			}
+		})
+		return func() { exec("DROP DATABASE "+database+" WITH (FORCE)", "CREATE DATABASE "+database+" TEMPLATE "+kept) }
+	}
+	run := func(program string, args ...string) {
+		t.Helper()
+		args = append(args, "-d", s.DSN(database, pgserver.Superuser))
+		if out, err := s.Command(t.Context(), s.SocketDir(), program, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", program, err, out)
+		}
+	}
+	dump := filepath.Join(s.SocketDir(), database+".dump")
+	run(program, "-Fc", "-f", dump)
+	t.Cleanup(func() { _ = os.Remove(dump) }) // its folder goes with the server
+	return func() {
+		t.Helper()
+		exec("DROP DATABASE "+database+" WITH (FORCE)", "CREATE DATABASE "+database)
+		run(filepath.Join(filepath.Dir(program), "pg_restore"), dump)
 	}
 }
 
@@ -155,18 +181,7 @@ func TestRestore(t *testing.T) {
 	s := newSite(t, server, database, "127.0.0.1:0", "dsar: {hold_after_restore: true, workers: 0}\n")
 	s.verb(t, 0, "schema", "--apply")
 	dsn := server.DSN(database, pgserver.Superuser)
-	dump := filepath.Join(server.SocketDir(), database+".dump")
-	program(t, server, "pg_dump", "-Fc", "-f", dump, "-d", dsn)
-	t.Cleanup(func() { _ = os.Remove(dump) }) // its folder goes with the server
-	admin := pgtest.Connect(t, server.DSN("postgres", pgserver.Superuser))
-	restore := func() {
-		for _, sql := range []string{"DROP DATABASE " + database + " WITH (FORCE)", "CREATE DATABASE " + database} {
-			if _, err := admin.Exec(t.Context(), sql); err != nil {
-				t.Fatal(err)
-			}
-		}
-		program(t, server, "pg_restore", "-d", dsn, dump)
-	}
+	restore := backup(t, server, database)
 
 	r := s.serve(t, "")
 	const all = "SELECT count(*)::text FROM customers"

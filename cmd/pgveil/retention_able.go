@@ -16,15 +16,15 @@ import (
 // of a subject is recorded before it is committed.
 func ableTo(e *rewrite.Engine, l retentionRecords) retention.Able {
 	return retention.Able{
-		Anonymise: func(ctx context.Context, tx pgx.Tx, r *catalog.Relation) (string, error) {
+		Anonymise: func(ctx context.Context, tx pgx.Tx, r *catalog.Relation) (columns, values []string, err error) {
 			return dsar.Anonymising(ctx, tx, e.Policy, r)
 		},
-		Erase: func(ctx context.Context, conn *pgx.Conn, subject, key string, number int64) (int64, error) {
+		Erase: func(ctx context.Context, conn *pgx.Conn, subject, key string, number int64, still func(context.Context, pgx.Tx) error) (int64, error) {
 			g, err := dsar.NewGraph(e.Policy, e.Catalog, subject)
 			if err != nil {
 				return 0, err
 			}
-			o := dsar.EraseOptions{Request: number, Key: privacy.Key{Values: []string{key}}, Record: l.step, LaterTidy: true}
+			o := dsar.EraseOptions{Request: number, Key: privacy.Key{Values: []string{key}}, Record: l.step, Still: still, LaterTidy: true}
 			if o.Plan, err = dsar.PlanErasure(ctx, conn, g, o.Key); err != nil || o.Plan.Rows() == 0 && !o.Plan.Refused() {
 				return 0, err
 			}

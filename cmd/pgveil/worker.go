@@ -74,6 +74,7 @@ func work(ctx context.Context, cfg *config.Config, log *slog.Logger, n int, once
 	if err != nil {
 		return err
 	}
+	p.privacy.Data.Keep = n
 	if p.doorWatch, err = newDoorWatch(p); err != nil {
 		return err
 	}
