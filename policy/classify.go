@@ -127,7 +127,7 @@ func (c *compiler) applies(u *rule) {
 				continue
 			}
 			column := &t.relation.Columns[i]
-			err := u.treatment.applies(column.Type)
+			err := u.treatment.appliesTo(c.doc.classes[class], column.Type)
 			switch {
 			case err == nil:
 			case first == "":

@@ -23,9 +23,10 @@ type Set struct {
 	extensions map[string]bool
 	discloses  map[catalog.Name]bool
 	retention  []Retention
-	scanned    []string    // classes
-	expiries   []time.Time // when rules expire, sorted
-	places     places      // that roles and users come from, the narrowest first
+	scanned    []string                                // classes
+	sealRoots  map[*catalog.Relation]*catalog.Relation // what each is a partition or an heir of, in the end
+	expiries   []time.Time                             // when rules expire, sorted
+	places     places                                  // that roles and users come from, the narrowest first
 	now        func() time.Time
 	check      Checker
 
@@ -85,6 +86,7 @@ func Compile(d *Document, cat *catalog.Snapshot, options ...Option) (*Set, error
 	c.roles()
 	c.rules()
 	c.erasings()
+	c.sealings()
 	c.users()
 	c.elevations()
 	c.factor()

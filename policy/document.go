@@ -97,7 +97,7 @@ type class struct {
 	name    word
 	columns []pattern
 	special bool
-	seal    string
+	seal    Sealing
 	known   bool // its values are what a subject is known by
 	about   string
 	scan    scan

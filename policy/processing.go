@@ -58,7 +58,7 @@ func (d *Document) Classes() []Class {
 }
 
 func (c *class) compiled() Class {
-	return Class{Name: c.name.text, Special: c.special, Seal: c.seal, About: c.about, Erase: c.erase.Erasing, Provided: c.provided}
+	return Class{Name: c.name.text, Special: c.special, Sealing: c.seal, About: c.about, Erase: c.erase.Erasing, Provided: c.provided}
 }
 
 // String writes a time to keep as a policy does, or as several parts.

@@ -14,8 +14,8 @@ import (
 // Class is what a column's data is.
 type Class struct {
 	Name    string
-	Special bool   // a special category (GDPR, Article 9)
-	Seal    string // randomized, deterministic, or "" for a column that is not sealed
+	Special bool // a special category (GDPR, Article 9)
+	Sealing Sealing
 	About   string
 	Erase   Erasing // what an erasure makes of its values in rows that stay
 

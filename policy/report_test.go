@@ -55,7 +55,7 @@ func TestSetDescribesItself(t *testing.T) {
 		t.Errorf("Subjects() = %+v", subjects)
 	}
 	class, ok := s.Class(subjects[0].Relation, "ssn")
-	if want := (Class{Name: "national_id", Special: true, Seal: "randomized", About: "Never leaves the database"}); !ok || class != want {
+	if want := (Class{Name: "national_id", Special: true, Sealing: Sealing{Mode: SealRandomized}, About: "Never leaves the database"}); !ok || class != want {
 		t.Errorf("Class(ssn) = %+v, %v", class, ok)
 	}
 	if class, ok := s.Class(subjects[0].Relation, "nothing"); ok {

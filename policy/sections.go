@@ -75,7 +75,14 @@ func (r *reader) class(name word, n *yaml.Node) {
 	r.fields(n, "a class", keys{
 		"columns": columns,
 		"special": func(n *yaml.Node) { c.special = r.truth(n) },
-		"seal":    func(n *yaml.Node) { c.seal = seals[r.oneOf(n, "seal", seals[1:]...)+1] },
+		"seal":    func(n *yaml.Node) { c.seal.Mode = SealMode(r.oneOf(n, "seal", sealModes[1:]...) + 1) },
+		"type":    func(n *yaml.Node) { c.seal.Type = r.sealType(n) },
+		"format":  func(n *yaml.Node) { c.seal.Format = r.sealFormat(n) },
+		"index":   func(n *yaml.Node) { c.seal.Blind = r.oneOf(n, "index", "blind") == 0 },
+		"joins":   func(n *yaml.Node) { c.seal.Joins = r.truth(n) },
+		"shred":   func(n *yaml.Node) { c.seal.Shred = r.truth(n) },
+		"clear":   func(n *yaml.Node) { c.seal.Clear = r.oneOf(n, "clear", "refuse", "accept") == 1 },
+		"damaged": func(n *yaml.Node) { c.seal.Hide = r.oneOf(n, "damaged", "error", "hide") == 1 },
 		"about":   func(n *yaml.Node) { c.about = r.text(n, "a text").text },
 		"scan":    func(n *yaml.Node) { c.scan = r.scan(n, "scan", scanWords) },
 		"erase":   func(n *yaml.Node) { c.erase = r.erasing(n) },
@@ -86,13 +93,11 @@ func (r *reader) class(name word, n *yaml.Node) {
 	if name.text == openClass && c.known {
 		r.add(name.pos, "open columns are shown to everybody: they identify nobody")
 	}
-	if name.text == openClass && (c.special || c.seal != "") {
-		r.add(name.pos, "open columns are shown to everybody: they are neither special nor sealed")
+	if name.text == openClass && c.special {
+		r.add(name.pos, "open columns are shown to everybody: they are not special")
 	}
+	r.sealing(c)
 }
-
-// seals are the ways to seal a column; the first is none.
-var seals = []string{"", "randomized", "deterministic"}
 
 func (r *reader) role(name word, n *yaml.Node) {
 	r.naming(name, "role")

@@ -230,7 +230,7 @@ func (t *taker) column(r *catalog.Relation, c *catalog.Column) InventoryColumn {
 		}
 		return col
 	}
-	col.Class, col.About, col.Special, col.Sealed = class.Name, class.About, class.Special, class.Seal
+	col.Class, col.About, col.Special, col.Sealed = class.Name, class.About, class.Special, class.Sealing.Mode.String()
 	col.Provided, col.Erased = class.Provided, class.Erase.String()
 	col.Limits = t.limitsOn(class.Name)
 	if !class.Open() {

@@ -33,8 +33,21 @@ func (c *planner) copy(cp *pg_query.CopyStmt) error {
 	if queryOf(cp.Query) != cp.Query {
 		return refuseUnsupported("copy a query", "COPY of %s is not open to callers with restrictions", commandName(cp.Query))
 	}
+	step := len(c.plan.Steps)
 	effect, err := c.query(cp.Query)
 	c.step("COPY", effect, "")
+	if err != nil || c.plan.Seals.OutputsOf(step) == nil {
+		return err
+	}
+	return c.copiesOut(cp, step)
+}
+
+// copiesOut notes how the data is written of a COPY that gives sealed columns.
+func (c *planner) copiesOut(cp *pg_query.CopyStmt, step int) error {
+	data, err := copyData(cp)
+	if err == nil {
+		c.plan.seals().copies(step, &Copied{Data: data})
+	}
 	return err
 }
 
@@ -108,6 +121,11 @@ func (c *planner) copyIn(cp *pg_query.CopyStmt) error {
 		return err
 	}
 	c.engine.copies(c.session, t.Ref.Relation, cp, c.plan)
+	if c.engine.seals != nil && c.engine.seals.columns[t.Ref.Relation] != nil {
+		if err := c.sealCopied(cp, t.Ref.Relation, len(c.plan.Steps)); err != nil {
+			return err
+		}
+	}
 	cp.Relation.Schemaname, cp.Relation.Relname = t.Ref.Relation.Schema, t.Ref.Relation.Name
 	c.plan.Governed, c.changed = true, true
 	if c.engine.names {

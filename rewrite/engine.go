@@ -22,6 +22,7 @@ type Engine struct {
 	Catalog *catalog.Snapshot
 	Policy  *policy.Set
 
+	seals     *sealing        // nil: no column is sealed
 	names     bool            // the access log names data subjects
 	imaged    map[uint32]bool // OIDs of the tables of whose rows it keeps images
 	keys      map[Origin][]string
@@ -40,7 +41,9 @@ type planned struct {
 // New makes an engine. cacheBytes bounds the statement text and plans that it
 // keeps.
 func New(cat *catalog.Snapshot, set *policy.Set, cacheBytes int) *Engine {
-	return &Engine{Catalog: cat, Policy: set, keys: keyColumns(cat, set), plans: newCache[planned](cacheBytes / 2), shared: newCache[*shared](cacheBytes / 2)}
+	e := &Engine{Catalog: cat, Policy: set, seals: newSealing(cat, set), keys: keyColumns(cat, set), plans: newCache[planned](cacheBytes / 2), shared: newCache[*shared](cacheBytes / 2)}
+	e.judgeViews()
+	return e
 }
 
 // NameSubjects makes plans say how the subjects are named whose rows a statement
@@ -79,6 +82,7 @@ type Plan struct {
 	Guesses     bool             // a condition asks for a hidden value, which its column's rule lets it
 	Subjects    []*Naming        // one a step; nil for a step that is about nobody, or where subjects are not named
 	Written     []Written        // values that go into open columns, where the policy asks
+	Seals       *Seals           // what of the text and of its rows is sealed; nil: nothing
 	Unread      bool             // what it reads is not all among the columns
 	Access      *policy.Access   // that it was made for
 	Memo        atomic.Value     // for whoever carries the plan out, to keep what it derives from it
@@ -184,11 +188,17 @@ func (e *Engine) plan(s Session, sql string) (*Plan, error) {
 		if !s.Foreign {
 			e.describe(s, sql, p)
 		}
+		if err := e.sealRest(s, sql, p); err != nil {
+			return nil, refused(err, p)
+		}
 		return p, nil
 	case s.Foreign:
 		return nil, fmt.Errorf("plan: internal error: a caller with restrictions in a database without a policy")
 	case s.Access.Observe:
-		return e.observe(s, sql, p), nil
+		if err := e.sealRest(s, sql, e.observe(s, sql, p)); err != nil {
+			return nil, refused(err, p)
+		}
+		return p, nil
 	case shapeErr != nil:
 		return nil, refused(asRefusal(shapeErr, sql), p)
 	}
@@ -260,6 +270,7 @@ func (e *Engine) enforce(s Session, sql string, p *Plan) error {
 	if p.Changed {
 		p.SQL = strings.Join(texts, "; ")
 	}
+	p.cutHoles()
 	return nil
 }
 

@@ -32,6 +32,7 @@ type work struct {
 	node  *pg_query.Node
 	query *resolve.Query
 	views map[*resolve.Ref]*view
+	flow  *flow // of sealed values; nil when there are none
 }
 
 // stage is one thing that is done to a query.
@@ -49,6 +50,7 @@ var stages = []stage{
 	{"look", (*planner).look},
 	{"find aggregates", (*planner).findAggregates},
 	{"uses", (*planner).uses},
+	{"follow sealed", (*planner).followSealed},
 	{"unfiltered", (*planner).unfiltered},
 	{"subjects", (*planner).subjects},
 	{"images", (*planner).images},
@@ -67,6 +69,7 @@ var stages = []stage{
 	{"qualify", forQuery(qualify)},
 	{"narrow", (*planner).narrow},
 	{"protect", forTargets((*planner).protect)},
+	{"seal", (*planner).fillSealed},
 }
 
 // forTargets makes a stage of what is done to each target of a write.
@@ -301,7 +304,7 @@ func (v *view) moveInside(u resolve.Use) *pg_query.Node {
 func (c *planner) narrow(w *work) error {
 	for _, ref := range w.query.Refs {
 		if v := w.views[ref]; v.sub != nil && v.fenced && !ref.Nullable() {
-			v.narrow(ref, w.query)
+			v.narrow(ref, w.query, c.engine.seals)
 		}
 	}
 	return nil
@@ -309,14 +312,14 @@ func (c *planner) narrow(w *work) error {
 
 // narrow repeats inside a fence what is harmless: conditions on clear columns of
 // the relation alone.
-func (v *view) narrow(ref *resolve.Ref, q *resolve.Query) {
+func (v *view) narrow(ref *resolve.Ref, q *resolve.Query, seals *sealing) {
 	for _, c := range q.Conjuncts {
 		if c.Leaky || !c.Local || len(c.Uses) == 0 || resolve.HoldsSubLink(c.Node) {
 			continue
 		}
 		mine := !slices.ContainsFunc(c.Uses, func(i int) bool {
 			u := q.Uses[i]
-			return u.Ref != ref || u.Node == nil || v.columns[u.Column].treatment.Show != policy.ShowClear
+			return u.Ref != ref || u.Node == nil || v.columns[u.Column].treatment.Show != policy.ShowClear || seals.holds(u)
 		})
 		if mine {
 			v.sub.WhereClause = and(v.sub.WhereClause, inside(c, ref, q))

@@ -17,6 +17,7 @@ func (c *planner) explain(x *pg_query.ExplainStmt) error {
 		return err
 	}
 	step := Step{Command: "EXPLAIN"}
+	c.unsent = true
 	switch v := x.Query.GetNode().(type) {
 	case *pg_query.Node_ExecuteStmt:
 		if analyze {

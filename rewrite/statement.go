@@ -23,6 +23,8 @@ type planner struct {
 
 	top    bool // the query is the statement itself
 	keeps  bool // its rows are kept in a table
+	unsent bool // its rows do not come: it is explained
+	later  bool // it runs later, under a name, with parameters that are not seen
 	naming *Naming
 	added  []added // columns that name subjects
 
@@ -130,7 +132,7 @@ func (c *planner) prepare(p *pg_query.PrepareStmt) error {
 	if currentOf(p.Query) != nil {
 		return refuseUnsupported("send it as it is", "PREPARE of WHERE CURRENT OF is not open to callers with restrictions")
 	}
-	c.session.Parameters = declaredTypes(p.Argtypes)
+	c.session.Parameters, c.later = declaredTypes(p.Argtypes), true
 	effect, err := c.query(p.Query)
 	c.step("PREPARE", effect|Prepares, p.Name)
 	if err != nil {
@@ -307,7 +309,8 @@ func (c *planner) finish(n *pg_query.Node) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return spell(sql, places), nil
+	sql = spell(sql, places)
+	return sql, c.verifySealed(sql)
 }
 
 // spellable changes what the deparser does not spell as it stands into what

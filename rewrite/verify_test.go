@@ -87,6 +87,8 @@ var unseen = map[string]string{
 	"subjects":        "it names subjects for the access log (see TestNamedSubjectsChangeNothing)",
 	"images":          "it has rows taken for the access log, and changes nothing else (see addColumns)",
 	"values written":  "it says which values are written, and changes nothing (see TestWritten)",
+	"follow sealed":   "sealed columns have tests of their own (see TestSealedVerified)",
+	"seal":            "likewise",
 	"pin":             "a bare name is not sent where it could mean what a target hides (see Mutations)",
 }
 

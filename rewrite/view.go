@@ -72,7 +72,7 @@ func (e *Engine) makeTemplate(a *policy.Access, rel *catalog.Relation) (*templat
 	t := &template{access: ra, columns: make([]shown, len(rel.Columns)), filter: map[int]bool{}}
 	var targets []string
 	for i := range rel.Columns {
-		expr, treatment, err := columnExpr(ra, rel, i)
+		expr, treatment, err := e.columnExpr(ra, rel, i)
 		if err != nil {
 			return nil, err
 		}
@@ -156,6 +156,9 @@ func (e *Engine) fill(t *template, rel *catalog.Relation, sql string) error {
 		return fmt.Errorf("row filter of %s: %w", rel.QualifiedName(), err)
 	}
 	for _, u := range q.Uses {
+		if e.seals.holds(u) {
+			return fmt.Errorf("row filter of %s: it looks at %s, which is sealed", rel.QualifiedName(), rel.Columns[u.Column].Name)
+		}
 		t.filter[u.Column] = t.filter[u.Column] || u.Ref == q.Refs[0]
 	}
 	return nil
@@ -193,8 +196,17 @@ func isInner(n *pg_query.Node, column string) bool {
 // columnExpr gives the expression for a column: its value, a mask, or, where
 // roles with different row filters show it differently, a CASE over them, the
 // clearest first.
-func columnExpr(ra *policy.RelationAccess, rel *catalog.Relation, i int) (string, policy.Treatment, error) {
+// A sealed column stands there as it is stored, and becomes what the caller sees
+// once it is opened.
+func (e *Engine) columnExpr(ra *policy.RelationAccess, rel *catalog.Relation, i int) (string, policy.Treatment, error) {
 	views := clearestFirst(ra.Views, i)
+	if of := e.seals.column(rel, i); of != nil {
+		least := views[len(views)-1].Columns[i]
+		if least.Show == policy.ShowAggregate {
+			least.Show = policy.ShowRefuse
+		}
+		return inner + "." + quoteIdent(rel.Columns[i].Name), least, nil
+	}
 	best := views[0].Columns[i]
 	if best.Show == policy.ShowAggregate {
 		return "", leastOf(views, i), nil

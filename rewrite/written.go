@@ -36,6 +36,9 @@ type Data struct {
 	Binary                   bool
 	CSV                      bool
 	Delimiter, Quote, Escape byte // of text: the delimiter alone
+	Null                     string
+	Default                  string // stands for a column's default; "": nothing does
+	Header                   bool   // the first line names the columns
 }
 
 // dataOf reads the options of a COPY.
@@ -46,11 +49,20 @@ func dataOf(cp *pg_query.CopyStmt) *Data {
 		o := n.GetDefElem()
 		options[o.GetDefname()] = o.GetArg().GetString_().GetSval()
 	}
+	d.Null, d.Default = `\N`, options["default"]
 	switch options["format"] {
 	case "binary":
 		d.Binary = true
 	case "csv":
-		d.CSV, d.Delimiter, d.Quote = true, ',', '"'
+		d.CSV, d.Delimiter, d.Quote, d.Null = true, ',', '"', ""
+	}
+	if null, ok := options["null"]; ok {
+		d.Null = null
+	}
+	for _, n := range cp.Options {
+		if o := n.GetDefElem(); o.GetDefname() == "header" {
+			d.Header = isOption(o) || strings.EqualFold(options["header"], "match")
+		}
 	}
 	for name, to := range map[string]*byte{"delimiter": &d.Delimiter, "quote": &d.Quote} {
 		if value := options[name]; len(value) == 1 {

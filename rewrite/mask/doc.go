@@ -23,6 +23,15 @@
 //     the collation C, because collations that are not deterministic cannot
 //     search at all before PostgreSQL 18; the result is given the default one.
 //
+// # Sealed columns
+//
+// What the server holds as ciphertext it cannot mask, so an Applier does that
+// in Go where values are opened. It shows, byte for byte, what the expression
+// would have; TestApplierIsTheServer compares the two for every mask on every
+// type. Nothing in the expressions depends on a locale, so nothing is lost:
+// they search by the collation C, which knows blanks, letters and digits of
+// ASCII only, and the patterns are the same.
+//
 // docs/masks.md shows each mask by example.
 //
 // # Keyed masks

@@ -18,17 +18,26 @@ const (
 // HMAC pads it (RFC 2104), in hexadecimal. It is the whole key for whoever can
 // read them. key has 32 bytes.
 func Settings(key []byte) (map[string]string, error) {
-	if len(key) != 32 {
-		return nil, fmt.Errorf("mask key has %d bytes, not 32", len(key))
+	inner, outer, err := padded(key)
+	if err != nil {
+		return nil, err
 	}
-	inner, outer := make([]byte, sha256.BlockSize), make([]byte, sha256.BlockSize)
+	return map[string]string{InnerSetting: hex.EncodeToString(inner), OuterSetting: hex.EncodeToString(outer)}, nil
+}
+
+// padded gives the two forms of the key that HMAC hashes with.
+func padded(key []byte) (inner, outer []byte, err error) {
+	if len(key) != 32 {
+		return nil, nil, fmt.Errorf("mask key has %d bytes, not 32", len(key))
+	}
+	inner, outer = make([]byte, sha256.BlockSize), make([]byte, sha256.BlockSize)
 	copy(inner, key)
 	copy(outer, key)
 	for i := range inner {
 		inner[i] ^= 0x36
 		outer[i] ^= 0x5c
 	}
-	return map[string]string{InnerSetting: hex.EncodeToString(inner), OuterSetting: hex.EncodeToString(outer)}, nil
+	return inner, outer, nil
 }
 
 // label keeps the pseudonyms of different masks, columns and classes apart.

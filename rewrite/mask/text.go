@@ -91,26 +91,49 @@ func (c column) phone() string {
 func (c column) email() string {
 	const template = `CASE WHEN #strpos($x, '@') #> 1
 		THEN #left($v, LEAST(#strpos($x, '@') #- 2, 1)) #|| '***@' #||
-			#split_part(#translate(#left(#split_part($x, '@', -1), 255), $cut, '               '), ' ', 1) COLLATE #"default"
+			#split_part(#translate(#left(#split_part($x, '@', -1), $n), $cut, '               '), ' ', 1) COLLATE #"default"
 		WHEN $v IS NOT NULL THEN '***' END`
-	return sql(template, "$x", sql(`($v COLLATE #"C")`, "$v", c.value), "$v", c.value, "$cut", `E'\t\n\r,;:/?#<>()"'''`)
+	return sql(template, "$x", sql(`($v COLLATE #"C")`, "$v", c.value), "$v", c.value, "$cut", `E'\t\n\r,;:/?#<>()"'''`, "$n", strconv.Itoa(maxDomain))
 }
+
+// Of longer texts, what is behind so many characters is cut.
+const (
+	maxDomain   = 255
+	maxInitials = 1000
+	maxScrubbed = 100_000
+)
 
 // replacement is a regular expression and what takes the place of its matches.
 type replacement struct{ pattern, by string }
 
 func (c column) initials() string {
-	return sql("#rtrim($e)", "$e", c.replaced(1000, replacement{`\s*(\S)\S*\s*`, `\1. `}))
+	return sql("#rtrim($e)", "$e", c.replaced(maxInitials, replacement{`\s*(\S)\S*\s*`, `\1. `}))
 }
 
-// scrub takes identifiers out of free text. The first two kinds go before the
-// digits that they may contain.
+// scrub takes identifiers out of free text.
 func (c column) scrub() string {
-	return c.replaced(100_000,
-		replacement{`[A-Za-z][A-Za-z0-9+.-]*://[^\s/@]+@\S*`, "[url]"},
-		replacement{`[^\s@<>(),;:"]+@[^\s@<>(),;:"]+`, "[email]"},
-		replacement{`\m[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?\M`, "[iban]"},
-		replacement{`\+?\(?[0-9](?:[ ()./-]{0,3}[0-9]){6,}`, "[number]"})
+	var all []replacement
+	for _, i := range identifiers {
+		all = append(all, i.replacement)
+	}
+	return c.replaced(maxScrubbed, all...)
+}
+
+// identifier is a replacement, and characters of which every match has one.
+type identifier struct {
+	replacement
+	signs string
+}
+
+const decimalDigits = "0123456789"
+
+// identifiers are found in this order: the first two kinds go before the digits
+// that they may contain. scrubOf looks for them by the same patterns.
+var identifiers = []identifier{
+	{replacement{`[A-Za-z][A-Za-z0-9+.-]*://[^\s/@]+@\S*`, "[url]"}, "@"},
+	{replacement{`[^\s@<>(),;:"]+@[^\s@<>(),;:"]+`, "[email]"}, "@"},
+	{replacement{`\m[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?\M`, "[iban]"}, decimalDigits},
+	{replacement{`\+?\(?[0-9](?:[ ()./-]{0,3}[0-9]){6,}`, "[number]"}, decimalDigits},
 }
 
 // replaced applies replacements in turn to the first n characters; what

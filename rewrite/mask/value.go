@@ -1,6 +1,10 @@
 package mask
 
-import "github.com/pgveil/pgveil/policy"
+import (
+	"strconv"
+
+	"github.com/pgveil/pgveil/policy"
+)
 
 // redacted is what redact shows, by family.
 var redacted = map[policy.Family]string{
@@ -52,9 +56,20 @@ func (c column) ip() string {
 // address has more than 45 characters.
 func (c column) ipText() string {
 	const template = `COALESCE(
-		#substring($x, '^(?:[0-9]{1,3}[.]){3}') #|| '0',
-		#substring($x, '^(?:[0-9A-Fa-f]{1,4}:){3}') #|| ':',
-		#substring($x, '^(?:(?:[0-9A-Fa-f]{1,4}:){1,2}|:):'),
+		#substring($x, $four) #|| '0',
+		#substring($x, $six) #|| ':',
+		#substring($x, $short),
 		CASE WHEN $v IS NOT NULL THEN '***' END) COLLATE #"default"`
-	return sql(template, "$x", sql(`#left($v, 45) COLLATE #"C"`, "$v", c.value), "$v", c.value)
+	x := sql(`#left($v, $n) COLLATE #"C"`, "$v", c.value, "$n", strconv.Itoa(maxAddress))
+	return sql(template, "$x", x, "$v", c.value, "$four", literal(ipv4Network), "$six", literal(ipv6Network), "$short", literal(shortNetwork))
 }
+
+const maxAddress = 45 // characters
+
+// What the network part of an address looks like as text: of IPv4, of IPv6, and
+// of IPv6 where :: is in it. networkOf looks for them by the same patterns.
+const (
+	ipv4Network  = `^(?:[0-9]{1,3}[.]){3}`
+	ipv6Network  = `^(?:[0-9A-Fa-f]{1,4}:){3}`
+	shortNetwork = `^(?:(?:[0-9A-Fa-f]{1,4}:){1,2}|:):`
+)

@@ -87,6 +87,7 @@ func (r *resolver) recursiveUnion(c *cte, sel *pg_query.SelectStmt) ([]column, b
 	if err != nil {
 		return nil, false, err
 	}
+	r.gives(sel, cols)
 	out := &scope{parent: s, ctes: s.ctes, items: []*item{{cols: derived(cols), opaque: opaque}}}
 	return cols, opaque, r.tail(sel, out, cols)
 }
@@ -107,6 +108,7 @@ func (r *resolver) setOperationRight(sel *pg_query.SelectStmt, left []column, lo
 	for i := range min(len(left), len(right)) {
 		cols[i].sources = merge(slices.Clone(left[i].sources), right[i].sources...)
 		cols[i].plain = left[i].plain && right[i].plain
+		cols[i].carries = left[i].carries.or(right[i].carries)
 	}
 	return cols, lopaque || ropaque, nil
 }

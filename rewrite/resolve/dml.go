@@ -64,8 +64,8 @@ func (r *resolver) onConflict(oc *pg_query.OnConflictClause, s *scope, t *Target
 		}
 	}
 	excluded := &item{name: "excluded", onlyRef: true}
-	for _, c := range t.Ref.Relation.Columns {
-		excluded.cols = append(excluded.cols, column{name: c.Name})
+	for i, c := range t.Ref.Relation.Columns {
+		excluded.cols = append(excluded.cols, column{name: c.Name, carries: Carried{From: []Base{{t.Ref, i}}}})
 	}
 	inner := &scope{parent: s.parent, ctes: s.ctes, items: []*item{s.items[0], excluded}}
 	if err := r.assignments(t, oc.TargetList, inner); err != nil {

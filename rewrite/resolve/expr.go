@@ -196,6 +196,7 @@ func (r *resolver) columnRef(n *pg_query.Node, ref *pg_query.ColumnRef, s *scope
 		for _, c := range it.cols {
 			r.use(c, UseStar, nil, ref.Location)
 		}
+		r.carriedRow(n, it)
 		return nil
 	}
 	c, it, err := r.columnAndItem(ref, s)
@@ -203,6 +204,7 @@ func (r *resolver) columnRef(n *pg_query.Node, ref *pg_query.ColumnRef, s *scope
 		return err
 	}
 	r.use(c, as, n, ref.Location)
+	r.carry(n, c.carries)
 	return r.pin(ref, c, it, s)
 }
 

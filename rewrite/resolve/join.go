@@ -96,7 +96,8 @@ func (r *resolver) joinColumns(j *pg_query.JoinExpr, left, right []*item) (*item
 		r.q.Leaky = r.q.Leaky || !mergeable(lc, rc)
 		r.use(lc, UseFilter, nil, -1)
 		r.use(rc, UseFilter, nil, -1)
-		joined.cols = append(joined.cols, column{name: name, sources: merge(slices.Clone(lc.sources), rc.sources...), plain: lc.plain && rc.plain})
+		joined.cols = append(joined.cols, column{name: name, sources: merge(slices.Clone(lc.sources), rc.sources...), plain: lc.plain && rc.plain, carries: lc.carries.or(rc.carries)})
+		r.q.Merges = append(r.q.Merges, Merge{lc.carries, rc.carries})
 	}
 	var usingItem *item
 	if j.JoinUsingAlias != nil {

@@ -38,6 +38,11 @@ type Query struct {
 	Bare      []Bare
 	Rows      []Row
 	Outputs   int // columns that the statement gives
+
+	Returns []Carried                          // what those are
+	Carries map[*pg_query.Node]Carried         // of references, and of keys that name outputs, what is of relations
+	Gives   map[*pg_query.SelectStmt][]Carried // what the outputs of each query in it are
+	Merges  []Merge
 }
 
 // Nullable tells whether an outer join can put NULLs in place of its rows.
@@ -199,7 +204,7 @@ func Resolve(in Input, stmt *pg_query.Node) (*Query, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.q.Outputs = len(outputs)
+	r.q.Outputs, r.q.Returns = len(outputs), carried(outputs)
 	return r.q, nil
 }
 

@@ -22,6 +22,7 @@ type column struct {
 	direct  bool // of an output: a column of a relation at the same level, as it is
 	star    bool // of an output: a * brought it in
 	plain   bool // a relation's own column, perhaps handed through by sub-selects
+	carries Carried
 }
 
 // item is something in FROM that names can refer to.
@@ -76,7 +77,7 @@ func relationItem(ref *Ref) *item {
 		it.schema = ref.Relation.Schema
 	}
 	for i, c := range ref.Relation.Columns {
-		it.cols[i] = column{name: c.Name, sources: []source{{ref: ref, column: i}}, base: true, plain: true}
+		it.cols[i] = column{name: c.Name, sources: []source{{ref: ref, column: i}}, base: true, plain: true, carries: Carried{From: []Base{{ref, i}}}}
 	}
 	return it
 }

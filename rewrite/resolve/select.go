@@ -44,6 +44,7 @@ func (r *resolver) selectStmt(sel *pg_query.SelectStmt, outer *scope) (cols []co
 	if sel.IntoClause != nil {
 		return nil, false, unsupported("SELECT INTO")
 	}
+	defer func() { r.gives(sel, cols) }()
 	switch {
 	case sel.Op != pg_query.SetOperation_SETOP_NONE:
 		cols, opaque, err = r.setOperation(sel, s)
@@ -79,6 +80,7 @@ func (r *resolver) values(sel *pg_query.SelectStmt, s *scope) ([]column, error) 
 			if i == len(cols) {
 				cols = append(cols, column{name: fmt.Sprintf("column%d", i+1)})
 			}
+			cols[i].carries = cols[i].carries.or(r.valueOf(v))
 			cols[i].sources = merge(cols[i].sources, r.sourcesSince(mark)...)
 		}
 	}
@@ -143,6 +145,7 @@ func (r *resolver) sortKey(n *pg_query.Node, s *scope, cols []column) error {
 	if ref := n.GetColumnRef(); ref != nil && len(ref.Fields) == 1 {
 		name := ref.Fields[0].GetString_().GetSval()
 		if i := slices.IndexFunc(cols, func(c column) bool { return c.name == name }); i >= 0 && name != "" {
+			r.carry(n, cols[i].carries)
 			r.useDerived(cols[i], ref.Location)
 			return nil
 		}
@@ -161,6 +164,7 @@ func (r *resolver) position(n *pg_query.Node, cols []column) bool {
 	}
 	if i := int(c.GetIval().Ival); i >= 1 && i <= len(cols) {
 		byPosition(cols[:i])
+		r.carry(n, cols[i-1].carries)
 		r.useDerived(cols[i-1], c.Location)
 	}
 	return true
@@ -226,6 +230,7 @@ func (r *resolver) groupKey(n *pg_query.Node, s *scope, cols []column) error {
 		}
 		if !ok || it == nil {
 			if i := slices.IndexFunc(cols, func(c column) bool { return c.name == name }); i >= 0 {
+				r.carry(n, cols[i].carries)
 				r.useDerived(cols[i], ref.Location)
 				return nil
 			}
@@ -265,6 +270,7 @@ func (r *resolver) targetList(list *[]*pg_query.Node, s *scope, target *Target) 
 				}
 				r.use(c, UseStar, nil, rt.Location)
 				c.star = c.star || c.base // what a query inside names cannot be missing
+				c.carries.Made = c.carries.Made || len(c.carries.From) == 0
 				cols = append(cols, derived([]column{c})...)
 			}
 			opaque = opaque || star.opaque
@@ -307,7 +313,7 @@ func (r *resolver) outputColumn(rt *pg_query.ResTarget, s *scope, as UseKind, ma
 	if err := r.expr(rt.Val, s, as); err != nil {
 		return column{}, err
 	}
-	c := column{name: rt.Name, sources: r.sourcesSince(mark)}
+	c := column{name: rt.Name, sources: r.sourcesSince(mark), carries: r.valueOf(rt.Val)}
 	if c.name == "" {
 		c.name = OutputName(rt.Val)
 		// Deparsing may spell a constant without its cast, a mask may come in

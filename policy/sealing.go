@@ -1,0 +1,317 @@
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/pgveil/pgveil/catalog"
+)
+
+// Sealing says how a class's values are stored so that only pgveil can read
+// them. The zero Sealing says that they are stored as they are.
+type Sealing struct {
+	Mode   SealMode
+	Type   string     // what the values are to clients, as in SealTypes; "": what the column is
+	Format SealFormat // that the stored text keeps; its zero: none, the text is an envelope
+	Blind  bool       // a column beside it holds keyed hashes, by which equal values are found
+	Joins  bool       // deterministic columns of the class seal equal values alike
+	Shred  bool       // each row that is written has a data key of its own, which an erasure destroys
+	Clear  bool       // values that are not sealed yet are taken for what they are, as while a column is being sealed
+	Hide   bool       // what cannot be opened is shown as NULL, not as an error
+}
+
+// SealMode is a way to seal. The zero SealMode is none.
+type SealMode uint8
+
+// The ways to seal.
+const (
+	SealRandomized    SealMode = iota + 1 // equal values look different
+	SealDeterministic                     // equal values of a column look alike: they can be compared
+)
+
+var sealModes = []string{"", "randomized", "deterministic"}
+
+// String gives the mode as a policy writes it; "" for none.
+func (m SealMode) String() string { return sealModes[m] }
+
+// SealFormat is the form that format-preserving encryption keeps: so many
+// characters of an alphabet.
+type SealFormat struct {
+	Alphabet    string // digits, letters or alphanumeric; "": none
+	Least, Most int    // characters
+}
+
+// String gives the format as a policy writes it.
+func (f SealFormat) String() string {
+	switch {
+	case f.Alphabet == "":
+		return ""
+	case f.Least == f.Most:
+		return fmt.Sprintf("%s(%d)", f.Alphabet, f.Most)
+	default:
+		return fmt.Sprintf("%s(%d, %d)", f.Alphabet, f.Least, f.Most)
+	}
+}
+
+// sealFormats are the alphabets of formats, each with its size and the fewest
+// characters that make a million different values: NIST SP 800-38G revision 1
+// asks for so many, since fewer can be tried.
+var sealFormats = map[string]struct{ size, least int }{
+	"digits":       {10, 6},
+	"letters":      {26, 5},
+	"alphanumeric": {36, 4},
+}
+
+// maxFormat bounds the characters of a formatted value.
+const maxFormat = 56
+
+var formatText = regexp.MustCompile(`^([a-z]+)\((\d+)(?:, ?(\d+))?\)$`)
+
+func (r *reader) sealFormat(n *yaml.Node) (f SealFormat) {
+	w := r.text(n, "a format, as in digits(9)")
+	if w.text == "" {
+		return f
+	}
+	m := formatText.FindStringSubmatch(w.text)
+	if m == nil || sealFormats[m[1]].size == 0 {
+		r.add(w.pos, "%q is no format: digits(9), letters(5, 20) and alphanumeric(8) are", w.text)
+		return f
+	}
+	f.Alphabet = m[1]
+	f.Least, _ = strconv.Atoi(m[2]) // digits alone; too many are out of the bounds below
+	f.Most = f.Least
+	if m[3] != "" {
+		f.Most, _ = strconv.Atoi(m[3])
+	}
+	if least := sealFormats[m[1]].least; f.Least < least || f.Most < f.Least || f.Most > maxFormat {
+		r.add(w.pos, "%s takes %d to %d characters: of fewer, all values could be tried", m[1], least, maxFormat)
+	}
+	return f
+}
+
+// SealTypes are the types that values of a sealed column can have, by their
+// names in pg_type. Those that are stored in columns of their own type come
+// first.
+var SealTypes = []string{"text", "varchar", "bytea", "json", "jsonb", "date", "numeric", "int2", "int4", "int8", "uuid", "timestamp", "timestamptz", "bool"}
+
+const inPlaceTypes = 5 // of SealTypes
+
+// sealTypeNames are further names that policies may use.
+var sealTypeNames = map[string]string{"smallint": "int2", "integer": "int4", "bigint": "int8", "boolean": "bool", "decimal": "numeric"}
+
+func (r *reader) sealType(n *yaml.Node) string {
+	w := r.text(n, "a type")
+	name := w.text
+	if other := sealTypeNames[name]; other != "" {
+		name = other
+	}
+	if name != "" && !slices.Contains(SealTypes, name) {
+		r.add(w.pos, "values of type %q cannot be sealed: %q can", w.text, SealTypes)
+	}
+	return name
+}
+
+// sealing checks what a class says of its sealing by itself.
+func (r *reader) sealing(c *class) {
+	s := &c.seal
+	plain := *s == Sealing{Mode: s.Mode}
+	switch {
+	case c.name.text == openClass && *s != Sealing{}:
+		r.add(c.name.pos, "open columns are shown to everybody: they are not sealed")
+	case s.Mode == 0 && !plain:
+		r.add(c.name.pos, "class %q says how it is sealed, but not seal: randomized or deterministic", c.name.text)
+	case s.Format.Alphabet != "" && s.Mode != SealDeterministic:
+		r.add(c.name.pos, "class %q: what keeps a format has no room for anything random: it is deterministic", c.name.text)
+	case s.Format.Alphabet != "" && s.Type != "":
+		r.add(c.name.pos, "class %q: what keeps a format is text", c.name.text)
+	case s.Blind && s.Mode != SealRandomized:
+		r.add(c.name.pos, "class %q: deterministic values are found without an index beside them", c.name.text)
+	case s.Mode != 0 && c.erase.Mask.Kind != 0 && c.erase.Mask.Kind != MaskNull:
+		r.add(c.erase.pos, "class %q is sealed: an erasure can keep its values or make them null, not compute from them", c.name.text)
+	case s.Mode == SealDeterministic && (s.Type == "numeric" || s.Type == "json" || s.Type == "jsonb"):
+		r.add(c.name.pos, "class %q: equal values of type %s can be written differently, so they are not found for each other: only randomized suits them", c.name.text, s.Type)
+	case s.Joins && s.Mode != SealDeterministic:
+		r.add(c.name.pos, "class %q: only deterministic values can be joined", c.name.text)
+	case s.Shred && s.Mode != SealRandomized:
+		r.add(c.name.pos, "class %q: under keys of their own equal values never look alike: shred takes randomized", c.name.text)
+	}
+}
+
+// valuesOf gives the type of a column's values once they are opened.
+func (c *class) valuesOf(stored catalog.Type) catalog.Type {
+	if c == nil || c.seal.Type == stored.Name { // with the length that the column gives
+		return stored
+	}
+	typ, err := ValueType(c.seal.Type, 0)
+	if err != nil {
+		return stored // which says what the values are
+	}
+	return typ
+}
+
+// appliesTo tells whether a treatment is defined for the values of a class's
+// column. The server cannot aggregate what it cannot read.
+func (t Treatment) appliesTo(c *class, stored catalog.Type) error {
+	if t.Show == ShowAggregate && c != nil && c.seal.Mode != 0 {
+		return fmt.Errorf("%s is not defined for what is sealed: the server cannot read it", t.Shown())
+	}
+	return t.applies(c.valuesOf(stored))
+}
+
+// Sealed is a column whose values are sealed.
+type Sealed struct {
+	Sealing
+	Class               string
+	Domain              string // what its values are bound to: the column as schema.table.column, or the class where its columns join
+	Column              string // as schema.table.column
+	Schema, Table, Name string // likewise, in parts
+	Stored              string // the column's own type in pg_type: one of text, varchar, bytea, json, jsonb
+	Room                int    // characters that the column takes at most; 0: any number
+	Values              string // the type of the values, as in SealTypes
+}
+
+// Sealed gives how a column's values are sealed; nil when they are not. What is
+// sealed for a table may lie in its partitions and heirs, so those have its name.
+func (s *Set) Sealed(rel *catalog.Relation, column string) *Sealed {
+	class, ok := s.Class(rel, column)
+	if !ok || class.Sealing.Mode == 0 {
+		return nil
+	}
+	c, ok := rel.Column(column)
+	if !ok {
+		return nil
+	}
+	if root := s.sealRoots[rel]; root != nil {
+		rel = root
+	}
+	name := rel.QualifiedName() + "." + column
+	out := &Sealed{Sealing: class.Sealing, Class: class.Name, Domain: name, Column: name, Schema: rel.Schema, Table: rel.Name, Name: column, Stored: c.Type.Base, Values: class.Sealing.Type}
+	if class.Sealing.Joins {
+		out.Domain = class.Name
+	}
+	if out.Values == "" {
+		out.Values = out.Stored
+	}
+	out.Room = room(c)
+	return out
+}
+
+// ValueType gives the type that values of a sealed column have, by its name in
+// SealTypes, as a column of it would have it: masks are defined for it, not for
+// what the sealed values are stored in. room is the n of varchar(n), 0 for none,
+// and says nothing about other types.
+func ValueType(name string, room int) (catalog.Type, error) {
+	if !slices.Contains(SealTypes, name) {
+		return catalog.Type{}, fmt.Errorf("values of type %q cannot be sealed", name)
+	}
+	t := catalog.Type{Schema: "pg_catalog", Name: name, Mod: -1, SQL: name, Kind: 'b', Base: name}
+	if name == "varchar" && room > 0 {
+		t.Mod, t.SQL = int32(room)+varHeader, fmt.Sprintf("varchar(%d)", room)
+	}
+	return t, nil
+}
+
+// varHeader is what the type modifier of varchar(n) has more than n.
+const varHeader = 4
+
+// BlindColumn is the column beside a randomized one that holds the keyed hashes
+// of its values.
+func BlindColumn(column string) string { return column + "_blind" }
+
+// sealings checks that the columns of sealed classes can hold what is sealed.
+func (c *compiler) sealings() {
+	c.set.sealRoots = map[*catalog.Relation]*catalog.Relation{}
+	for _, t := range c.set.governed {
+		c.set.sealRoots[t.relation] = c.root(t.relation)
+		for i, name := range t.classes {
+			class := c.doc.classes[name]
+			if class == nil || class.seal.Mode == 0 {
+				continue
+			}
+			if why := cannotSeal(t.relation, i, class.seal); why != "" {
+				c.add(class.name.pos, "%s.%s of class %q cannot be sealed: %s", t.relation.QualifiedName(), t.relation.Columns[i].Name, name, why)
+			}
+		}
+	}
+	for _, s := range c.set.subjects {
+		for _, column := range append([]string{s.Key}, s.FindBy...) {
+			if of := c.set.Sealed(s.Relation, column); of != nil {
+				c.add(c.doc.classes[of.Class].name.pos, "%s of class %q cannot be sealed: data subjects of kind %q are found by it", of.Column, of.Class, s.Name)
+			}
+		}
+	}
+}
+
+// maxParents bounds how deep partitions lie in partitions, and heirs under heirs.
+const maxParents = 64
+
+// root gives what a relation is a partition or an heir of in the end, as long as
+// each is of one only.
+func (c *compiler) root(rel *catalog.Relation) *catalog.Relation {
+	for range maxParents {
+		if len(rel.Parents) != 1 {
+			break
+		}
+		parent, ok := c.cat.RelationByOID(rel.Parents[0])
+		if !ok {
+			break
+		}
+		rel = parent
+	}
+	return rel
+}
+
+// cannotSeal tells why a column cannot hold sealed values; "" when it can.
+func cannotSeal(rel *catalog.Relation, i int, s Sealing) string {
+	column := &rel.Columns[i]
+	stored := column.Type.Schema == "pg_catalog" && slices.Contains(SealTypes[:inPlaceTypes], column.Type.Name)
+	text := column.Type.Base == "text" || column.Type.Base == "varchar"
+	blind, hasBlind := rel.Column(BlindColumn(column.Name))
+	switch {
+	case rel.Kind == catalog.View || rel.Kind == catalog.MaterializedView:
+		return "" // what it shows is sealed where it is stored
+	case column.Type.Kind == 'd':
+		return fmt.Sprintf("its type is the domain %s, whose constraints would look at what is sealed: give it the base type", column.Type.SQL)
+	case column.Type.Elem != 0 || !stored:
+		return fmt.Sprintf("its type is %s; text, varchar, bytea, json and jsonb can hold what is sealed, and type: says what the values are", column.Type.SQL)
+	case column.Generated:
+		return "the server computes it"
+	case column.HasDefault:
+		return "it has a default, which would be stored in clear"
+	case s.Mode == SealDeterministic && (column.Type.Base == "json" || column.Type.Base == "jsonb"):
+		return "equal documents can be written differently, so only randomized suits them"
+	case s.Format.Alphabet != "" && !text:
+		return "only text keeps a format"
+	case room(column) > 0 && s.Format.Most > room(column):
+		return fmt.Sprintf("%s does not fit %s", s.Format, column.Type.SQL)
+	case s.Mode == SealRandomized && (slices.Contains(rel.PrimaryKey, i) || refers(rel, column.Name)):
+		return "it is part of a key, and equal values would look different: seal it deterministic"
+	case !s.Joins && refers(rel, column.Name):
+		return "it refers to another column, whose values would be sealed otherwise: put both in a class with joins"
+	case s.Type != "" && s.Type != column.Type.Base && !text && column.Type.Base != "bytea":
+		return "values of another type are stored as text or bytea"
+	case s.Blind && !hasBlind:
+		return fmt.Sprintf("index: blind takes a column %s bytea beside it", BlindColumn(column.Name))
+	case s.Blind && (blind.Type.Name != "bytea" || blind.Type.Schema != "pg_catalog" || blind.NotNull && !column.NotNull || blind.HasDefault):
+		return fmt.Sprintf("%s is to be bytea, without a default, and NULL where the value is", BlindColumn(column.Name))
+	default:
+		return ""
+	}
+}
+
+// room gives how many characters a column takes at most; 0: any number.
+func room(c *catalog.Column) int {
+	if c.Type.Base == "varchar" && c.Type.Mod > varHeader {
+		return int(c.Type.Mod) - varHeader
+	}
+	return 0
+}
+
+// refers tells whether a column is part of a foreign key.
+func refers(rel *catalog.Relation, column string) bool {
+	return slices.ContainsFunc(rel.ForeignKeys, func(k catalog.ForeignKey) bool { return slices.Contains(k.Columns, column) })
+}

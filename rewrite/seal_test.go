@@ -1,0 +1,207 @@
+package rewrite_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pgveil/pgveil/catalog/ddl"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+// vault gives an engine for the fixture whose columns are sealed.
+func vault(t testing.TB) *rewrite.Engine {
+	t.Helper()
+	dir := filepath.Join("..", "testdata", "fixtures", "vault")
+	schema, err := os.ReadFile(filepath.Join(dir, "schema.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cat, err := ddl.Parse(string(schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := policy.Load(filepath.Join(dir, "policy.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(doc, cat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rewrite.New(cat, set, 1<<20)
+}
+
+// told writes what a plan says of sealed values: the text to send with what
+// is to be sealed in braces, parameters, and columns to open.
+func told(p *rewrite.Plan) string {
+	if p.Seals == nil {
+		return p.SQL
+	}
+	var b strings.Builder
+	at := 0
+	for _, h := range p.Seals.Holes {
+		fmt.Fprintf(&b, "%s{%s of %s%s}", p.SQL[at:h.At], h.Value, h.For.Column, found(h.Find))
+		at = h.End
+	}
+	b.WriteString(p.SQL[at:])
+	for i, prm := range p.Seals.Params {
+		fmt.Fprintf(&b, " | $%d=$%d", i+1, prm.Client)
+		if prm.For != nil {
+			fmt.Fprintf(&b, " of %s%s", prm.For.Column, found(prm.Find))
+		}
+	}
+	for step, outputs := range p.Seals.Outputs {
+		for _, o := range outputs {
+			fmt.Fprintf(&b, " | %d.%d from %s", step, o.Column, o.As[0].Column)
+			if o.Show.Show != policy.ShowClear {
+				fmt.Fprintf(&b, " as %s", o.Show.Shown())
+			}
+		}
+	}
+	return b.String()
+}
+
+func found(find bool) string {
+	if find {
+		return "?"
+	}
+	return ""
+}
+
+func TestSealed(t *testing.T) {
+	e := vault(t)
+	for _, tt := range []struct{ login, sql, want string }{
+		{"root", `SELECT 1`, `SELECT 1`},
+		{"root", `SELECT name FROM people WHERE id = 7`, `SELECT name FROM people WHERE id = 7`},
+		{"root", `SELECT id, ssn FROM people`, `SELECT id, ssn FROM people | 0.1 from public.people.ssn`},
+		{"root", `SELECT * FROM leads`, `SELECT * FROM leads | 0.1 from public.leads.ssn`},
+		{"root", `SELECT number FROM directory`, `SELECT number FROM directory | 0.0 from public.people.ssn`},
+		{"root", `INSERT INTO leads VALUES (1, '123', 'web')`, `INSERT INTO leads VALUES (1, {123 of public.leads.ssn}, 'web')`},
+		{"root", `INSERT INTO leads (source, ssn) VALUES ('a', NULL), ('b', DEFAULT), ('c', 'x')`, `INSERT INTO leads (source, ssn) VALUES ('a', NULL), ('b', DEFAULT), ('c', {x of public.leads.ssn})`},
+		{"root", `SELECT 1; UPDATE people SET ssn = '9' WHERE ssn = '8'; SELECT ssn FROM leads`, `SELECT 1; UPDATE people SET ssn = {9 of public.people.ssn} WHERE ssn = {8 of public.people.ssn}; SELECT ssn FROM leads | 2.0 from public.leads.ssn`},
+		{"root", `SELECT id FROM people WHERE ssn IN ('1', '2') OR ssn IS NULL`, `SELECT id FROM people WHERE ssn IN ({1 of public.people.ssn}, {2 of public.people.ssn}) OR ssn IS NULL`},
+		{"root", `SELECT p.id FROM people p JOIN leads l USING (ssn)`, `SELECT p.id FROM people p JOIN leads l USING (ssn)`},
+		{"root", `SELECT ssn, count(*) FROM people GROUP BY ssn`, `SELECT ssn, count(*) FROM people GROUP BY ssn | 0.0 from public.people.ssn`},
+		{"root", `SELECT DISTINCT ssn FROM people UNION SELECT ssn FROM leads`, `SELECT DISTINCT ssn FROM people UNION SELECT ssn FROM leads | 0.0 from public.people.ssn`},
+		{"root", `SELECT count(iban), count(DISTINCT ssn) FROM people`, `SELECT count(iban), count(DISTINCT ssn) FROM people`},
+		{"root", `WITH x AS (SELECT ssn s FROM people) SELECT (SELECT s FROM x LIMIT 1), 1`, `WITH x AS (SELECT ssn s FROM people) SELECT (SELECT s FROM x LIMIT 1), 1 | 0.0 from public.people.ssn`},
+		{"root", `INSERT INTO leads (id, ssn) SELECT id, ssn FROM people`, `INSERT INTO leads (id, ssn) SELECT id, ssn FROM people`},
+		{"root", `INSERT INTO leads (id, ssn) VALUES (1, '2') ON CONFLICT (id) DO UPDATE SET ssn = excluded.ssn RETURNING ssn`,
+			`INSERT INTO leads (id, ssn) VALUES (1, {2 of public.leads.ssn}) ON CONFLICT (id) DO UPDATE SET ssn = excluded.ssn RETURNING ssn AS ssn | 0.0 from public.leads.ssn`},
+		{"root", `INSERT INTO leads (id, ssn) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM leads WHERE ssn = $2)`,
+			`INSERT INTO leads (id, ssn) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM leads WHERE ssn = $2) | $1=$1 | $2=$2 of public.leads.ssn`},
+		{"root", `SELECT ssn FROM people WHERE $1 IS NULL OR ssn = $1`, `SELECT ssn FROM people WHERE $1 IS NULL OR ssn = $2 | $1=$1 | $2=$1 of public.people.ssn | 0.0 from public.people.ssn`},
+		{"root", `UPDATE people SET born = DATE '2001-02-03' WHERE born = '1999-01-01'::date`, `UPDATE people SET born = {2001-02-03 of public.people.born} WHERE born = {1999-01-01 of public.people.born}`},
+		{"root", `UPDATE people SET income = 12.50`, `UPDATE people SET income = {12.50 of public.people.income}`},
+		{"root", `UPDATE people SET phone = '55' WHERE phone = '44'`, `UPDATE people SET phone = {55 of public.people.phone}, phone_blind = {55 of public.people.phone?} WHERE phone_blind = {44 of public.people.phone?}`},
+		{"root", `INSERT INTO people (id, name, phone) VALUES (1, 'a', $1)`, `INSERT INTO people (id, name, phone, phone_blind) VALUES (1, 'a', $1, $2) | $1=$1 of public.people.phone | $2=$1 of public.people.phone?`},
+
+		{"root", `SELECT COALESCE(ssn, 'none') FROM people`, `SELECT COALESCE(ssn, {none of public.people.ssn}) FROM people | 0.0 from public.people.ssn`},
+		{"root", `SELECT CASE WHEN id > 1 THEN ssn END AS x FROM people WHERE COALESCE(ssn, '') <> ''`,
+			`SELECT CASE WHEN id > 1 THEN ssn END AS x FROM people WHERE COALESCE(ssn, { of public.people.ssn}) <> { of public.people.ssn} | 0.0 from public.people.ssn`},
+		{"root", `SELECT count(*) OVER (PARTITION BY ssn) FROM people`, `SELECT count(*) OVER (PARTITION BY ssn) FROM people`},
+		{"carla", `SELECT ssn FROM people WHERE ssn = '5'`, `SELECT people.ssn FROM public.people WHERE people.ssn = {5 of public.people.ssn} | 0.0 from public.people.ssn`},
+		{"amy", `SELECT ssn, born FROM people`, ` | 0.0 from public.people.ssn as last(4) | 0.1 from public.people.born as year`},
+		{"amy", `SELECT count(ssn) FROM people WHERE ssn IS NOT NULL`, ``},
+	} {
+		p, err := e.Plan(session(t, e, tt.login, ""), tt.sql)
+		if err != nil {
+			t.Errorf("%s: %s: %v", tt.login, tt.sql, err)
+			continue
+		}
+		if got := told(p); got != tt.want && !(tt.login != "root" && strings.HasSuffix(got, tt.want)) {
+			t.Errorf("%s: %s\n got %s\nwant %s", tt.login, tt.sql, got, tt.want)
+		}
+	}
+}
+
+func TestSealedRefusals(t *testing.T) {
+	e := vault(t)
+	for _, tt := range []struct{ login, sql, want string }{
+		{"root", `SELECT upper(ssn) FROM people`, "cannot be computed with"},
+		{"root", `SELECT ssn || 'x' FROM people`, "compared but for being equal"},
+		{"root", `SELECT ssn FROM people ORDER BY ssn`, "sorted by"},
+		{"root", `SELECT ssn FROM people ORDER BY 1`, "sorted by"},
+		{"root", `SELECT ssn AS x FROM people ORDER BY x`, "sorted by"},
+		{"root", `SELECT max(ssn) FROM people`, "computed with"},
+		{"root", `SELECT id FROM people WHERE ssn LIKE '1%'`, "compared but for being equal"},
+		{"root", `SELECT id FROM people WHERE ssn > '1'`, "compared but for being equal"},
+		{"root", `SELECT id FROM people WHERE iban = '1'`, "randomized"},
+		{"root", `SELECT DISTINCT iban FROM people`, "randomized"},
+		{"root", `SELECT p FROM people p`, "name the columns"},
+		{"root", `SELECT row_to_json(p) FROM people p`, "name the columns"},
+		{"root", `SELECT ssn FROM people UNION ALL SELECT name FROM people`, "not sealed"},
+		{"root", `SELECT ssn FROM people UNION ALL SELECT 'x'`, "not sealed"},
+		{"root", `SELECT id FROM people WHERE ssn = name`, "computes"},
+		{"root", `SELECT v.at FROM visits v JOIN people p ON p.ssn = v.ssn`, "sealed differently"},
+		{"root", `SELECT v.at FROM visits v NATURAL JOIN people p`, "sealed differently"},
+		{"root", `SELECT id FROM people WHERE ssn IN (SELECT name FROM people)`, "not sealed"},
+		{"root", `SELECT id FROM people WHERE name IN (SELECT ssn FROM people)`, "compared so"},
+		{"root", `SELECT ARRAY(SELECT ssn FROM people)`, "compared so"},
+		{"root", `INSERT INTO leads (id, ssn) VALUES (1, lower('A'))`, "computes"},
+		{"root", `INSERT INTO leads (id, ssn) SELECT id, name FROM people`, "computes"},
+		{"root", `INSERT INTO leads (id, source) SELECT id, ssn FROM people`, "not sealed"},
+		{"root", `UPDATE leads SET source = ssn`, "not sealed"},
+		{"root", `UPDATE visits SET ssn = p.ssn FROM people p WHERE p.id = person_id`, "sealed differently"},
+		{"root", `UPDATE people SET ssn = name`, "computes"},
+		{"root", `UPDATE people SET phone_blind = 'x'`, "pgveil writes"},
+		{"root", `CREATE TABLE x AS SELECT ssn FROM people`, "new table"},
+		{"root", `SELECT ssn INTO x FROM people`, "new table"},
+		{"root", `DO $$ BEGIN UPDATE people SET ssn = 'x'; END $$`, "plain statement"},
+		{"root", `COPY people FROM '/tmp/x'`, "STDIN"},
+		{"root", `COPY people FROM STDIN WHERE ssn = '1'`, "WHERE"},
+		{"root", `UPDATE people SET born = 'x'::timestamp`, "cast"},
+		{"root", `UPDATE people SET ssn = '1'::varchar(3)`, "cast"},
+		{"root", `PREPARE p AS UPDATE people SET ssn = $1`, "PREPARE"},
+		{"root", `SELECT count(*) FILTER (WHERE upper(ssn) = 'X') FROM people`, "computed with"},
+		{"root", `SELECT rank() OVER (ORDER BY ssn) FROM people`, "sorted by"},
+		{"root", `SELECT x FROM (SELECT ssn AS x FROM people) s WHERE x LIKE 'a'`, "compared but for being equal"},
+		{"root", `WITH RECURSIVE r AS (SELECT ssn, name FROM people UNION ALL SELECT name, ssn FROM r) SELECT * FROM r`, "not sealed"},
+		{"root", `MERGE INTO leads l USING people p ON l.id = p.id WHEN MATCHED THEN UPDATE SET source = p.ssn`, "not sealed"},
+		{"root", `UPDATE leads SET (source, ssn) = (SELECT 'a', 'b')`, "computes"},
+		{"root", `DELETE FROM people WHERE ssn < 'a'`, "compared but for being equal"},
+		{"root", `DELETE FROM people RETURNING upper(ssn)`, "computed with"},
+		{"root", `SELECT COALESCE(ssn, name) FROM people`, "computes"},
+		{"root", `SELECT CASE ssn WHEN 'x' THEN 1 END FROM people`, "computed with"},
+		{"root", `SELECT id FROM initials`, "cannot be used"},
+		{"root", `SELECT nothing FROM people`, "cannot be followed"},
+		{"amy", `SELECT id FROM people WHERE ssn = '5'`, "masked"},
+		{"amy", `SELECT DISTINCT ssn FROM people`, "masked"},
+		{"amy", `UPDATE people SET ssn = '5' WHERE id = 1`, "mask"},
+		{"amy", `INSERT INTO leads (id, ssn) SELECT id, ssn FROM people`, "mask"},
+		{"amy", `SELECT l.id FROM leads l JOIN people p USING (ssn)`, "masked"},
+	} {
+		p, err := e.Plan(session(t, e, tt.login, ""), tt.sql)
+		var r *rewrite.Refusal
+		if !errors.As(err, &r) {
+			t.Errorf("%s: %s: %v, %v", tt.login, tt.sql, p, err)
+		} else if !strings.Contains(r.Message+" "+r.Hint, tt.want) {
+			t.Errorf("%s: %s: %s", tt.login, tt.sql, r.Message)
+		}
+	}
+}
+
+// A statement of which a stage that seals was left out is not sent.
+func TestSealedVerified(t *testing.T) {
+	e := vault(t)
+	for _, stage := range []string{"follow sealed", "seal"} {
+		for _, sql := range []string{
+			`SELECT id FROM people WHERE ssn = '5'`,
+			`SELECT id FROM people WHERE ssn = $1`,
+			`INSERT INTO leads VALUES (1, '2', 'web')`,
+			`INSERT INTO leads SELECT 1, '2', 'web'`,
+			`UPDATE people SET born = '2001-02-03' WHERE id = 1`,
+			`MERGE INTO leads l USING people p ON l.ssn = '5' WHEN MATCHED THEN UPDATE SET source = 'x'`,
+			`INSERT INTO leads (id, ssn) VALUES (1, NULL) ON CONFLICT (id) DO UPDATE SET ssn = 'x'`,
+		} {
+			if sent, want, err := e.Skip(session(t, e, "carla", "support"), sql, stage); !rewrite.IsVerification(err) || want == "" {
+				t.Errorf("without %q: %s\nis sent as %s, in place of %s: %v", stage, sql, sent, want, err)
+			}
+		}
+	}
+}
