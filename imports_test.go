@@ -48,6 +48,11 @@ var layers = map[string]may{
 	},
 	"catalog/pgload": {ours: list("catalog"), modules: list(pgx), why: "the only way from a live server to a catalog"},
 
+	"seal": {
+		ours: list("policy"), modules: list(pgx, "github.com/tink-crypto/tink-go/v2"),
+		why: "a value and keys in, what is stored out; pgx knows the binary forms of values, Tink seals deterministically",
+	},
+
 	"recognise": {why: "bytes in, places out: whoever scans values of a database, on their way or at rest, needs nothing else of ours"},
 
 	"regime": {why: "the law as data: dates in, dates out"},
@@ -62,7 +67,7 @@ var layers = map[string]may{
 		ours: list("catalog rewrite/parse"), modules: list(pgquery, protobuf),
 		why: "what names mean depends on the catalog alone, not on what the policy thinks of it",
 	},
-	"rewrite/mask": {ours: list("catalog policy"), why: "masks are SQL text: no parser, and no server"},
+	"rewrite/mask": {ours: list("catalog policy"), why: "masks are SQL text, or done on a value in hand: no parser, and no server"},
 	"rewrite/injection": {
 		ours: list("rewrite/parse"), modules: list(pgquery, protobuf),
 		why: "what injections look like is a matter of the text alone: whose it is, and what it may see, is decided elsewhere",
@@ -126,7 +131,7 @@ var layers = map[string]may{
 		why: "reads a whole database and says where values are, on a connection that it is given: whose they are, it is told; text to fold what people type",
 	},
 	"requests": {
-		ours: list("alert audit dsar erasures policy privacy regime state sweep"), modules: list(pgx),
+		ours: list("alert audit catalog dsar erasures policy privacy regime state sweep"), modules: list(pgx),
 		why: "what becomes of requests, from receipt to certificate; dsar does what is done to rows, and knows no requests",
 	},
 	"dsar": {
@@ -166,14 +171,14 @@ var layers = map[string]may{
 	"proxy/token": {modules: list(jose), why: "verifies what others signed, by go-jose alone; reads no file and asks no network, for a session's loop calls it"},
 	"proxy/guard": {why: "counts failed logins; knows neither connections nor passwords"},
 	"proxy": {
-		ours: list("alert audit detect limits policy privacy proxy/auth proxy/guard proxy/token proxy/wire recognise requests rewrite rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
+		ours: list("alert audit detect limits policy privacy proxy/auth proxy/guard proxy/token proxy/wire recognise requests seal rewrite rewrite/mask rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
 		why: "sessions: asks rewrite, never the catalog or pg_query; frames are ours, for pgx would decode what is only relayed; the event loop is epoll",
 	},
 
 	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
 	"cmd/pgveil": {
 		ours: list(
-			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config datamap detect docs dsar erasures harden honey limits limits/valkey policy presets privacy proxy proxy/auth proxy/guard proxy/token report requests retention rewrite rewrite/cases rewrite/mask sidedoor state syslog unused",
+			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config datamap detect docs dsar erasures harden honey limits limits/valkey policy presets privacy proxy proxy/auth proxy/guard proxy/token report requests retention rewrite rewrite/cases rewrite/mask seal sidedoor state syslog unused",
 		),
 		modules: list(pgx, jose, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit", "github.com/boombuler/barcode"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group, barcode to show a QR code, jose to sign tokens for trying things out",

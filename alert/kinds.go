@@ -44,6 +44,7 @@ func Kinds() []Kind {
 		{"request_review", Warning, "something of an erased data subject is left where only people can decide about it; PRIVACY SHOW REQUEST says where"},
 		{"retention_failing", Warning, "records of the access log, or keys of sealed contents, that are too old cannot be removed"},
 		{"retention_run_failed", Warning, "a scheduled run did not remove all rows whose time is over: a rule is refused, or the database or the access log does not let it"},
+		{"sealed_value_damaged", Critical, "a value of a sealed column cannot be opened"},
 		{"second_factor_lockout", Warning, "somebody who has a user's password has given wrong codes time after time"},
 		{"second_factor_recovery", Warning, "a recovery code was used up: was it its owner?"},
 		{"second_factor_unreadable", Warning, "a user's second factor was made with another key, or is damaged"},

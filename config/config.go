@@ -42,6 +42,8 @@ type Config struct {
 
 	DSAR DSAR `yaml:"dsar"` // requests of data subjects
 
+	Sealing *Sealing `yaml:"sealing"` // the keys of sealed columns; absent: there are none
+
 	Retention *Retention `yaml:"retention_schedule"` // absent: nothing is removed but by who asks for it
 
 	Doors *SideDoors `yaml:"side_doors"` // connections around pgveil; absent: nobody looks for them
@@ -187,6 +189,7 @@ func (c *Config) resolve(dir string) {
 	paths = append(paths, c.Counters.paths()...)
 	paths = append(paths, c.Alerts.paths()...)
 	paths = append(paths, c.DSAR.paths()...)
+	paths = append(paths, c.Sealing.paths()...)
 	if c.TLS != nil {
 		paths = append(paths, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA)
 		for i := range c.TLS.CRL {
@@ -258,6 +261,7 @@ func (c *Config) validate() error {
 	c.Counters.validate(bad)
 	c.Alerts.validate(bad)
 	c.DSAR.validate(bad)
+	c.Sealing.validate(bad)
 	c.validateRetention(bad)
 	oneOf("audit.durability", c.Audit.Durability, "intent", "relaxed")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")

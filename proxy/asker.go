@@ -308,6 +308,9 @@ func (s *session) fixed() bool {
 	return s.plans.Access.Unrestricted && !s.plans.Access.ActsForOthers
 }
 
+// heedless tells whether no setting decides what becomes of what a session sends.
+func (s *session) heedless() bool { return s.fixed() && (s.foreign || !s.engine.Seals()) }
+
 // unguarded tells whether nothing is kept from who asks, nor from whom a comment
 // may name.
 func (s *session) unguarded() bool {

@@ -221,7 +221,7 @@ func (s *session) fromServer(ctx context.Context, typ byte, frame []byte, n int)
 		s.copyIn()
 		return true, nil
 	case 'c':
-		return s.copyEnds(f), nil
+		return s.copyRest(f) && s.copyEnds(f), nil
 	case 'H':
 		if f.leaks != nil {
 			f.leaks.copying = copyOut{binary: copyFormat(frame)}
@@ -249,10 +249,19 @@ func (s *session) pop() {
 
 func (s *session) described(f *flight, typ byte, frame []byte) (bool, error) {
 	pass := !f.own
-	if typ == 'T' {
-		if err := f.describes(frame); err != nil {
-			return false, err
-		}
+	said := frame
+	var err error
+	switch {
+	case typ == 'T' && f.opening != nil:
+		frame, err = f.opening.describes(said)
+	case typ == 't' && f.sealed != nil:
+		frame, err = describesParams(f.sealed.plan, f.sealed.params, said)
+	}
+	if err == nil && typ == 'T' {
+		err = f.describes(frame)
+	}
+	if err != nil {
+		return false, err
 	}
 	if typ == 'T' && f.naming != nil {
 		shown, err := f.naming.describe(frame[wire.HeadLen:])
@@ -263,6 +272,10 @@ func (s *session) described(f *flight, typ byte, frame []byte) (bool, error) {
 			pass = false
 			s.describeShown(f, shown)
 		}
+	}
+	if pass && &frame[0] != &said[0] {
+		pass = false
+		s.toC.Copy(frame)
 	}
 	if f.kind == flightDescribe && typ != 't' {
 		s.pop()
@@ -338,6 +351,7 @@ func (s *session) completed(ctx context.Context, f *flight, typ byte, frame []by
 	}
 	if f.kind == flightQuery {
 		f.meter.next()
+		f.opening.next()
 		return !own, nil // its outcome comes with ReadyForQuery
 	}
 	if f.kind != flightExecute {

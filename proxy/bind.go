@@ -15,14 +15,11 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 	if b.Err() != nil {
 		return newFatal("08P01", "malformed Bind message")
 	}
-	rest := b.Rest()
+	rest, sealed := b.Rest(), false
 	f := s.take(flightBind)
 	st, err := s.current(ctx, name)
 	if err != nil {
-		s.dropping = true
-		return s.refuse(f, err, func(r *Refusal) {
-			s.toS.Frame('B', []byte{0}, r.poisonName(), []byte{0, 0, 0, 0, 0, 0})
-		})
+		return s.refuseBind(f, err)
 	}
 	if st != nil {
 		made := &named{plan: st.plan, value: st.value, privacy: st.privacy, said: st.said, asked: st.asked, desc: st.desc, contents: s.boundTo(st.contents, b, s.left)}
@@ -36,17 +33,22 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 			if errors.Is(err, errWhole) {
 				return err
 			}
-			s.dropping = true
-			return s.refuse(f, err, func(r *Refusal) {
-				s.toS.Frame('B', []byte{0}, r.poisonName(), []byte{0, 0, 0, 0, 0, 0})
-			})
+			return s.refuseBind(f, err)
+		}
+		if sealed = sealsParams(st.plan); sealed {
+			if rest, err = s.sealBind(st, rest); errors.Is(err, errWhole) {
+				return err
+			}
+			if err != nil {
+				return s.refuseBind(f, err)
+			}
 		}
 		f.name(&s.portals, string(portal), made)
 	}
 	if err := s.push(f); err != nil {
 		return err
 	}
-	if st == nil || st.kept == "" && len(rest) == len(b.Rest()) {
+	if st == nil || st.kept == "" && !sealed && len(rest) == len(b.Rest()) {
 		s.toS.Pass(frame)
 		return nil
 	}
@@ -60,6 +62,14 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 	}
 	s.toS.Pass(rest)
 	return nil
+}
+
+// refuseBind refuses a Bind message, of which nothing is sent.
+func (s *session) refuseBind(f *flight, err error) error {
+	s.dropping = true
+	return s.refuse(f, err, func(r *Refusal) {
+		s.toS.Frame('B', []byte{0}, r.poisonName(), []byte{0, 0, 0, 0, 0, 0})
+	})
 }
 
 // bindResults reads what the end of a Bind message says of the formats of
@@ -125,10 +135,7 @@ func (s *session) bindCommand(f *flight, made *named, portal, name, rest []byte)
 		err = refuseRequest(err)
 	}
 	if err != nil {
-		s.dropping = true
-		return s.refuse(f, err, func(r *Refusal) {
-			s.toS.Frame('B', []byte{0}, r.poisonName(), []byte{0, 0, 0, 0, 0, 0})
-		})
+		return s.refuseBind(f, err)
 	}
 	made.privacy = &cmd
 	f.name(&s.portals, string(portal), made)

@@ -40,7 +40,7 @@ func (s *session) stepClient(ctx context.Context) (need int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if typ == 'd' && s.intake() != nil {
+	if typ == 'd' && (s.intake() != nil || s.sealIntake != nil) {
 		want = min(n, maxHeld)
 	}
 	if s.fromC.Buffered() < want {
@@ -289,7 +289,7 @@ func (s *session) refuse(f *flight, err error, poison func(*Refusal)) error {
 		// Nothing was let through that the log would have to hold.
 		s.log.Error("a refusal could not be recorded", "id", r.ID, "err", err)
 	}
-	f.plan, f.privacy, f.naming, f.meter, f.leaks, f.changes = nil, nil, nil, nil, nil, nil
+	f.plan, f.privacy, f.naming, f.meter, f.leaks, f.opening, f.changes = nil, nil, nil, nil, nil, nil, nil
 	switch {
 	case f.unnamed:
 		f.name(&s.statements, "", nil)

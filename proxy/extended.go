@@ -53,8 +53,8 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 		s.toS.Frame('C', []byte{'S'}, nothing)
 	case st.kept != "":
 		s.toS.Frame('P', wire.CString(st.kept), made.text(), []byte{0}, b.Rest())
-	case made.rewritten():
-		s.toS.Frame('P', name, []byte{0}, made.text(), []byte{0}, b.Rest())
+	case made.rewritten() || sealsParams(made.plan):
+		s.toS.Frame('P', name, []byte{0}, made.text(), []byte{0}, sealTypes(made.plan, b.Rest()))
 	default:
 		s.toS.Pass(frame)
 	}
@@ -137,7 +137,7 @@ func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*na
 		return nil, err
 	}
 	s.toS.Frame('C', []byte{'S'}, name, []byte{0})
-	s.toS.Frame('P', name, []byte{0}, again.text(), []byte{0}, params)
+	s.toS.Frame('P', name, []byte{0}, again.text(), []byte{0}, sealTypes(again.plan, params))
 	return fresh, nil
 }
 
@@ -149,8 +149,12 @@ func (s *session) describe(frame []byte) error {
 	}
 	f := s.take(flightDescribe)
 	f.naming, f.desc = s.namingOfNamed(kind, name), s.descOfNamed(kind, name)
-	if err := s.known(kind, name); err != nil {
-		f.naming, f.desc = nil, nil
+	err := s.known(kind, name)
+	if err == nil {
+		err = s.describesSealed(f, kind, name)
+	}
+	if err != nil {
+		f.naming, f.desc, f.opening, f.sealed = nil, nil, nil, nil
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('D', []byte{kind}, r.poisonName()) })
 	}
 	kept := ""
@@ -218,6 +222,9 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 		case p.logged:
 			err = s.limit(ctx, f, p.plan)
 			s.inspect(f, p.plan)
+			if err == nil {
+				err = s.opens(f, p.plan)
+			}
 		default:
 			err = s.admit(ctx, f, p.plan)
 		}

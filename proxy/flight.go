@@ -60,9 +60,12 @@ type flight struct {
 	stopped *Refusal // its rows are kept back: what the client gets in place of its end
 	muted   bool     // which it has got
 
-	leaks *leaks       // looks for personal data in its rows; nil: nobody asks
-	desc  *description // where what the server says of its rows is kept
-	lits  [][]byte     // of a Query's text; valid only while the message is handled
+	leaks   *leaks   // looks for personal data in its rows; nil: nobody asks
+	opening *opening // opens sealed values in its rows; nil: there are none
+	sealed  *named   // of a Describe: the statement whose parameters are sealed; nil: none are
+
+	desc *description // where what the server says of its rows is kept
+	lits [][]byte     // of a Query's text; valid only while the message is handled
 }
 
 // relays tells whether the client gets the rows that answer it.

@@ -49,7 +49,7 @@ type keptText struct {
 // keepable tells whether a plan's text may be kept: it is a query that pgveil
 // changed, which does nothing to the session.
 func keepable(p *rewrite.Plan) bool {
-	return p.Changed && !free(p.Access) && len(p.Steps) == 1 &&
+	return p.Changed && !free(p.Access) && len(p.Steps) == 1 && !sealsParams(p) &&
 		p.Steps[0].Effect&^(rewrite.Reads|rewrite.Writes|rewrite.Unfiltered) == 0 &&
 		(p.Steps[0].Command == "SELECT" || p.Steps[0].Command == "INSERT" || p.Steps[0].Command == "UPDATE" || p.Steps[0].Command == "DELETE")
 }

@@ -79,8 +79,7 @@ func (s *session) copyData(frame []byte) error {
 	in := s.intake()
 	switch {
 	case in == nil:
-		s.toS.Pass(frame)
-		return nil
+		return s.passData(frame)
 	case in.refused:
 		s.dropping = true
 		return nil
@@ -93,35 +92,54 @@ func (s *session) copyData(frame []byte) error {
 		s.dropping = true
 		return s.refuseData(in)
 	}
+	return s.passData(frame)
+}
+
+// passData passes on data of a COPY, sealed where its columns are.
+func (s *session) passData(frame []byte) error {
+	if s.sealIntake != nil {
+		return s.sealData(s.sealIntake, frame)
+	}
 	s.toS.Pass(frame)
 	return nil
 }
 
 // dataEnds acts on the end of a COPY's data.
 func (s *session) dataEnds(typ byte) error {
+	sealed := s.sealIntake
+	s.sealIntake = nil
 	in := s.intake()
-	if in == nil {
-		return nil
+	if in != nil {
+		s.intakes = s.intakes[1:]
 	}
-	s.intakes = s.intakes[1:]
-	if in.refused || typ == 'f' {
-		return nil
-	}
-	in.ends()
-	if in.scan.Refuse != 0 && (len(in.found) > 0 || in.unread > 0) {
-		if err := s.refuseData(in); err != nil {
+	if in != nil && !in.refused && typ != 'f' {
+		in.ends()
+		if in.scan.Refuse != 0 && (len(in.found) > 0 || in.unread > 0) {
+			if err := s.refuseData(in); err != nil {
+				return err
+			}
+			return errSkipped
+		}
+		if err := s.tellWritten(in.writing); err != nil {
 			return err
 		}
-		return errSkipped
 	}
-	return s.tellWritten(in.writing)
+	if sealed != nil && typ != 'f' {
+		return s.sealedEnds(sealed)
+	}
+	return nil
 }
 
-// refuseData has the server end a COPY in failure, for a reason that the client gets
-// in place of the server's.
+// refuseData ends a COPY for what is in its data.
 func (s *session) refuseData(in *intake) error {
 	in.refused = true
-	r := s.asRefusal(s.tellWritten(in.writing))
+	return s.endData(s.tellWritten(in.writing))
+}
+
+// endData has the server end a COPY in failure, for a reason that the client gets in
+// place of the server's.
+func (s *session) endData(why error) error {
+	r := s.asRefusal(why)
 	s.mu.Lock()
 	f := s.queue.copies
 	if f != nil {

@@ -100,7 +100,7 @@ func (s *session) measureRows(ctx context.Context, f *flight) (need int, err err
 		switch {
 		case row && f.stopped != nil:
 			return s.dropRow(size), nil
-		case f.leaks.refuses():
+		case f.refuses():
 			return 0, s.release(ctx, f)
 		case len(f.meter.staged) > 0 && (!row || long || full || f.meter.full() || s.fromS.Buffered() < size):
 			return 0, s.release(ctx, f)
@@ -108,7 +108,7 @@ func (s *session) measureRows(ctx context.Context, f *flight) (need int, err err
 			return 0, nil
 		case full:
 			return 0, s.nameSubjects(ctx, f, false)
-		case long && !f.meter.long && !f.leaks.long(size):
+		case long && !f.meter.long && !(f.leaks.long(size) && f.opening.long(size)):
 			return 0, s.release(ctx, f)
 		case long:
 			return 0, s.measureLong(ctx, f, typ, size)
@@ -141,6 +141,11 @@ func (s *session) dropRow(size int) int {
 // stage reads one row, and puts aside what the client gets of it.
 func (s *session) stage(f *flight, typ byte, frame []byte) error {
 	m, n := f.meter, f.naming
+	frame, err := f.opened(s, typ, frame)
+	if err != nil || frame == nil {
+		s.staging = f
+		return err
+	}
 	row := staged{before: n.taken()}
 	counts := limits.Row{Times: 1}
 	from := len(m.out)
@@ -281,8 +286,8 @@ func (s *session) release(ctx context.Context, f *flight) error {
 	m := f.meter
 	if len(m.staged) == 0 {
 		s.clearStage(f)
-		if f.leaks.refuses() {
-			s.stop(f, f.leaks.refusal())
+		if f.refuses() {
+			s.stop(f, f.whyRefused())
 		}
 		return nil
 	}
@@ -313,8 +318,8 @@ func (s *session) release(ctx context.Context, f *flight) error {
 	switch {
 	case v.Stopped != nil:
 		s.stop(f, s.overLimit(v.Stopped))
-	case f.leaks.refuses():
-		s.stop(f, f.leaks.refusal())
+	case f.refuses():
+		s.stop(f, f.whyRefused())
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ type keyColumn struct {
 // newDescription gives room for what the server will say of a statement's rows;
 // nil where nobody asks.
 func newDescription(p *rewrite.Plan) *description {
-	if p == nil || len(p.Subjects) == 0 && !scanned(p) {
+	if p == nil || len(p.Subjects) == 0 && !scanned(p) && p.Seals == nil {
 		return nil
 	}
 	return &description{}

@@ -70,7 +70,11 @@ func (s *session) makeBy(ctx context.Context, who party, l *rewrite.Lookup, text
 	if l == &s.lookup {
 		who = s.party() // the engine may be another now
 	}
-	return named{plan: r.Plan, sql: r.SQL, lits: r.Literals, value: r.Value, by: who}, err
+	made := named{plan: r.Plan, sql: r.SQL, lits: r.Literals, value: r.Value, by: who}
+	if err == nil && r.Plan.Seals != nil && len(r.Plan.Seals.Holes) > 0 {
+		made.sql, err = s.sealText(r.Plan)
+	}
+	return made, err
 }
 
 // plan decides a text. Who asks, and the settings that it depends on, are

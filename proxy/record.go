@@ -34,6 +34,9 @@ func (s *session) admit(ctx context.Context, f *flight, p *rewrite.Plan) error {
 		return err
 	}
 	s.inspect(f, p)
+	if err := s.opens(f, p); err != nil {
+		return err
+	}
 	if f.kind == flightQuery {
 		if err := s.scanText(f.by, p, f.lits); err != nil {
 			return err

@@ -24,6 +24,7 @@ import (
 	"github.com/pgveil/pgveil/proxy/guard"
 	"github.com/pgveil/pgveil/proxy/token"
 	"github.com/pgveil/pgveil/requests"
+	"github.com/pgveil/pgveil/seal"
 	"github.com/pgveil/pgveil/state"
 )
 
@@ -63,8 +64,10 @@ type Options struct {
 	MaxUnauthorized int // connections that are not logged in yet
 	MaxPerAddress   int // of those, from one address; 0: as many
 	Sealing         Sealing
-	KeepAfter       int // how often an unnamed statement of a caller with restrictions must come until the server keeps it; 0: never
-	Loops           int // goroutines that relay sessions; 0: by the number of processors
+	Ring            *seal.Ring // the keys of sealed columns; nil: those are refused
+	MaskKey         []byte     // the key of keyed masks, for what is opened before it is masked
+	KeepAfter       int        // how often an unnamed statement of a caller with restrictions must come until the server keeps it; 0: never
+	Loops           int        // goroutines that relay sessions; 0: by the number of processors
 
 	Counters *limits.Book // counts what limits are of; nil: nothing is limited
 	CountKey []byte       // by which data subjects are known there
@@ -87,6 +90,9 @@ type Server struct {
 	enforcer  *Enforcer
 	audit     *audit.Log
 	sealing   Sealing
+	ring      atomic.Pointer[seal.Ring]
+	sealers   atomic.Pointer[sealers]
+	maskKey   []byte
 	durable   bool
 	privacy   *requests.Service
 	state     *state.Store
@@ -159,7 +165,7 @@ func New(o Options) (*Server, error) {
 		privacy: o.Privacy, state: o.State, appended: o.Appended,
 		tokens: o.Tokens, logins: o.Logins, provider: o.Provider, deputies: o.Credentials,
 		clearToo: o.ClearToo, everybody: everybody(o.Method, o.Certs), lookup: o.Lookup, mockKey: o.MockKey,
-		maskKeys: o.MaskKeys, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
+		maskKeys: o.MaskKeys, maskKey: o.MaskKey, timeout: o.LoginTimeout, waiting: make(chan struct{}, max(1, o.MaxUnauthorized)),
 		guard: o.Guard, suspect: o.Suspect, slowed: make(chan struct{}, max(1, o.MaxUnauthorized/4)),
 		turnstile: turnstile{most: o.MaxPerAddress, inside: map[netip.Prefix]int{}},
 		book:      o.Counters, countKey: o.CountKey, held: o.Held,
@@ -178,6 +184,7 @@ func New(o Options) (*Server, error) {
 	srv.nonces = token.NewNonces(maxTokens, srv.now())
 	srv.SetRules(o.Rules, o.CertUsers)
 	srv.front.Store(newFront(o.TLS))
+	srv.ring.Store(o.Ring)
 	tellForgotten(o.Metrics, o.Watcher)
 	return srv, nil
 }

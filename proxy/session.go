@@ -49,35 +49,36 @@ type session struct {
 	identity                   *token.Claims // what the token said that it logged in by; nil: none did
 
 	// The client half's own.
-	engine   *rewrite.Engine // what its statements are planned by
-	plans    rewrite.Session
-	lookup   rewrite.Lookup
-	left     int  // bytes of the current message that are still to come
-	dropping bool // they are to be dropped
-	hit      bool // the current message's text was planned before
-	hurriedC bool // it must not wait: see errWaits
-	caller   caller
-	keeper   keeper
-	asker    asker          // what the settings said when the server was asked
-	ticket   string         // of the party
-	alone    *policy.Access // the login, of which it is not known for whom it works
-	saying   bool           // it has just said who asks
-	ahead    *probe         // what the server was asked after that; nil: nothing, or more has changed since
-	unsure   bool           // what the settings say of who asks was changed since
-	until    time.Time      // when who asks must be decided anew; zero: never
-	elevated uint64         // which elevations were in force then
-	holds    *holds         // and which quarantines
-	vouched  vouched
-	within   map[tokenID]within // of tokens for one transaction
-	factor   given
-	appended appended
-	quota    *quota             // of who asked last
-	masked   uint64             // how many limits had been reached by then at which values are hidden
-	asking   limits.Taking      // of the statement at hand
-	intakes  []*intake          // of the COPY statements whose data is to come
-	aside    rewrite.Lookup     // of texts whose comments say who asks
-	scanner  *recognise.Scanner // of the last that was scanned
-	exemptC  exempted
+	engine     *rewrite.Engine // what its statements are planned by
+	plans      rewrite.Session
+	lookup     rewrite.Lookup
+	left       int  // bytes of the current message that are still to come
+	dropping   bool // they are to be dropped
+	hit        bool // the current message's text was planned before
+	hurriedC   bool // it must not wait: see errWaits
+	caller     caller
+	keeper     keeper
+	asker      asker          // what the settings said when the server was asked
+	ticket     string         // of the party
+	alone      *policy.Access // the login, of which it is not known for whom it works
+	saying     bool           // it has just said who asks
+	ahead      *probe         // what the server was asked after that; nil: nothing, or more has changed since
+	unsure     bool           // what the settings say of who asks was changed since
+	until      time.Time      // when who asks must be decided anew; zero: never
+	elevated   uint64         // which elevations were in force then
+	holds      *holds         // and which quarantines
+	vouched    vouched
+	within     map[tokenID]within // of tokens for one transaction
+	factor     given
+	appended   appended
+	quota      *quota             // of who asked last
+	masked     uint64             // how many limits had been reached by then at which values are hidden
+	asking     limits.Taking      // of the statement at hand
+	intakes    []*intake          // of the COPY statements whose data is to come
+	sealIntake *sealIntake        // of the COPY whose data is to come and to be sealed; nil: none
+	aside      rewrite.Lookup     // of texts whose comments say who asks
+	scanner    *recognise.Scanner // of the last that was scanned
+	exemptC    exempted
 
 	// The server half's own.
 	streaming *flight       // whose rows are arriving

@@ -80,7 +80,7 @@ func (s *session) settle(ctx context.Context, text string) error {
 	aborted := s.tx == 'E' && s.queue.n == 0 && !s.extended // a ROLLBACK may have been executed, but no Sync
 	doubt := s.doubt && !aborted
 	s.mu.Unlock()
-	if doubt && !s.fixed() && !independent(text) {
+	if doubt && !s.heedless() && !independent(text) {
 		return s.learn(engine)
 	}
 	held := s.holds != s.srv.containment.now.Load()
@@ -285,7 +285,11 @@ func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
 		s.forgetKept()
 	}
 	s.plans.Path = path
-	s.asker, s.unsure = asker{user: answer[2], purpose: answer[3], token: answer[4], ticket: answer[5]}, false
+	s.unsure = false
+	if s.fixed() {
+		return s.identify(engine, s.asker)
+	}
+	s.asker = asker{user: answer[2], purpose: answer[3], token: answer[4], ticket: answer[5]}
 	if err := s.identify(engine, s.asker); err != nil {
 		return err
 	}

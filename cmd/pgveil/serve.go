@@ -101,6 +101,7 @@ type process struct {
 	audit       *audit.Log
 	logDir      string        // of the chain that this process writes
 	sealer      *audit.Sealer // nil: no contents are sealed
+	ringSerial  int64         // of the file of keys that was read last
 	anchors     *anchors
 	ship        *ship.Shipper
 	counters    *limits.Book
@@ -238,6 +239,9 @@ func (p *process) close() error {
 			errs = append(errs, c.close())
 		}
 	}
+	if p.privacy != nil {
+		errs = append(errs, p.privacy.Data.Close(context.Background()))
+	}
 	errs = append(errs, p.table.close())
 	if p.counters != nil {
 		if err := p.counters.Close(context.Background()); err != nil {
@@ -310,6 +314,11 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	if o.MaskKeys, err = mask.Settings(derive(key, "masks")); err != nil {
 		return o, err
 	}
+	if o.MaskKey = derive(key, "masks"); p.cfg.Sealing != nil {
+		if o.Ring, err = p.loadRing(context.Background()); err != nil {
+			return o, err
+		}
+	}
 	o.Upstream, o.Credentials = p.own.upstream, p.logins.credential
 	o.Tokens, o.Logins, o.Provider = p.issuers.context, p.issuers.logins, p.issuers.provider()
 	if t := p.cfg.TLS; t != nil {
@@ -381,6 +390,11 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	tasks.Go(func() { p.restored.run(accepting) })
 	p.doorWatch.run(accepting, &tasks)
 	tasks.Go(func() { p.destroySealed(accepting) })
+	if p.cfg.Sealing != nil {
+		tasks.Go(func() {
+			config.Watch(accepting, 2*time.Second, func() { p.reloadRing(accepting) }, p.cfg.Sealing.Keys)
+		})
+	}
 	tasks.Go(func() { p.keepRoles(accepting) })
 	tasks.Go(func() { p.watchTroubles(accepting, p.troubles()) })
 	if file := p.cfg.Auth.Users; file != "" {

@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/pgveil/pgveil/audit"
+	"github.com/pgveil/pgveil/config"
+	"github.com/pgveil/pgveil/seal"
+)
+
+// keysVerbs are what "pgveil keys" does.
+func keysVerbs() []verb {
+	return []verb{
+		{"create", "make the first key of classes, and the file where it is missing", runKeysCreate},
+		{"list", "list keys, without their secrets", runKeysList},
+		{"rotate", "make classes another key, which seals from now on", runKeysRotate},
+		{"disable", "keep a key from being used", runKeysDisable},
+		{"enable", "let a key be used again", runKeysEnable},
+		{"destroy", "destroy a key: what it sealed nobody opens again", runKeysDestroy},
+		{"export-public", "print what of the keys is no secret, for an inventory", runKeysExport},
+	}
+}
+
+func runKeys(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, keysUsage())
+		return 2
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		fmt.Fprint(stdout, keysUsage())
+		return 0
+	}
+	for _, v := range keysVerbs() {
+		if v.name == args[0] {
+			return v.run(ctx, args[1:], stdout, stderr)
+		}
+	}
+	fmt.Fprintf(stderr, "pgveil keys: unknown verb %q\n%s", args[0], keysUsage())
+	return 2
+}
+
+func keysUsage() string {
+	var b strings.Builder
+	b.WriteString("Usage: pgveil keys <verb> [flags]\n\nMakes and changes the keys of sealed columns, in the file that sealing.keys of the\nconfiguration names. A running pgveil uses what is changed within seconds.\n\n")
+	for _, v := range keysVerbs() {
+		fmt.Fprintf(&b, "  %-13s %s\n", v.name, v.about)
+	}
+	b.WriteString("\nExamples:\n  pgveil keys create national_id birth\n  pgveil keys rotate national_id\n  pgveil keys list\n\n\"pgveil keys <verb> --help\" lists the flags of a verb.\n")
+	return b.String()
+}
+
+// wrapper gives what the file of keys is wrapped by.
+func wrapper(s *config.Sealing) (seal.Wrapper, error) {
+	if s.WrappedBy.File != "" {
+		key, err := readKey(s.WrappedBy.File)
+		if err != nil {
+			return nil, fmt.Errorf("sealing.wrapped_by: %w", err)
+		}
+		return seal.Local{Key: key}, nil
+	}
+	key, err := hex.DecodeString(strings.TrimSpace(os.Getenv(s.WrappedBy.Env)))
+	if err != nil || len(key) != 32 {
+		return nil, fmt.Errorf("sealing.wrapped_by: the environment's %s is not 64 hexadecimal digits", s.WrappedBy.Env)
+	}
+	return seal.Local{Key: key}, nil
+}
+
+// loadRing reads the keys.
+func (p *process) loadRing(ctx context.Context) (*seal.Ring, error) {
+	by, err := wrapper(p.cfg.Sealing)
+	if err != nil {
+		return nil, err
+	}
+	f, err := seal.OpenFile(ctx, p.cfg.Sealing.Keys, by)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("sealing.keys: %w: make it with \"pgveil keys create CLASS\"", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sealing.keys: %w", err)
+	}
+	if f.Serial() < p.ringSerial {
+		return nil, fmt.Errorf("sealing.keys: %s is older than what is in use (change %d, not %d): was it restored from a backup?", p.cfg.Sealing.Keys, f.Serial(), p.ringSerial)
+	}
+	r, err := f.Ring()
+	if err == nil {
+		p.ringSerial = f.Serial()
+	}
+	return r, err
+}
+
+// keysCall is one call of "pgveil keys".
+type keysCall struct {
+	*command
+	config string
+	json   bool
+	yes    bool
+}
+
+func newKeysCall(name, arguments, about string, examples ...string) *keysCall {
+	k := &keysCall{command: newCommand("keys "+name, arguments, about, examples...)}
+	k.flags.StringVar(&k.config, "config", "pgveil.yaml", "the `file` that serve is started with")
+	k.flags.BoolVar(&k.json, "json", false, "print JSON")
+	return k
+}
+
+// run parses the arguments and does something with the file of keys, which is locked
+// meanwhile and saved when it was changed.
+func (k *keysCall) run(ctx context.Context, args []string, stdout, stderr io.Writer, create bool, do func(f *seal.File) (changed bool, err error)) int {
+	if done, code := k.parse(args, stdout, stderr); done {
+		return code
+	}
+	if err := k.change(ctx, create, do, stdout); err != nil {
+		fmt.Fprintf(stderr, "pgveil %s: %v\n", k.name, err)
+		return 1
+	}
+	return 0
+}
+
+func (k *keysCall) change(ctx context.Context, create bool, do func(f *seal.File) (bool, error), stdout io.Writer) (err error) {
+	cfg, err := config.Load(k.config)
+	if err != nil {
+		return err
+	}
+	if cfg.Sealing == nil {
+		return fmt.Errorf("%s has no sealing, which names the file of keys", k.config)
+	}
+	by, err := wrapper(cfg.Sealing)
+	if err != nil {
+		return err
+	}
+	unlock, err := seal.Lock(cfg.Sealing.Keys)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	f, err := seal.OpenFile(ctx, cfg.Sealing.Keys, by)
+	if create && errors.Is(err, fs.ErrNotExist) {
+		f, err = seal.CreateFile(ctx, cfg.Sealing.Keys, by)
+	}
+	if err != nil {
+		return err
+	}
+	changed, err := do(f)
+	if err == nil && changed {
+		err = f.Save()
+	}
+	if err != nil {
+		return err
+	}
+	return k.print(stdout, f)
+}
+
+// printedKey is a key as it is listed.
+type printedKey struct {
+	ID      string    `json:"id"`
+	Class   string    `json:"class"`
+	State   string    `json:"state"`
+	Created time.Time `json:"created"`
+	Check   string    `json:"check,omitempty"` // tells whether two keys are the same
+}
+
+func (k *keysCall) print(w io.Writer, f *seal.File) error {
+	list := []printedKey{}
+	for _, key := range f.Keys() {
+		list = append(list, printedKey{fmt.Sprintf("%08x", key.ID), key.Class, key.State.String(), key.Created.UTC(), f.Check(key.ID)})
+	}
+	if k.json {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(list)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "KEY\tCLASS\tSTATE\tCREATED\tCHECK")
+	for _, key := range list {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", key.ID, key.Class, key.State, key.Created.Format(time.RFC3339), key.Check)
+	}
+	return t.Flush()
+}
+
+// eachClass does something with the classes that are named.
+func (k *keysCall) eachClass(do func(class string) error) func(*seal.File) (bool, error) {
+	return func(*seal.File) (bool, error) {
+		if len(k.args) == 0 {
+			return false, errors.New("name one class at least")
+		}
+		for _, class := range k.args {
+			if err := do(class); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	}
+}
+
+func runKeysCreate(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	k := newKeysCall("create", "CLASS ...", "Makes the first key of each class, and the file of keys where there is none.", "pgveil keys create national_id birth")
+	return k.run(ctx, args, stdout, stderr, true, func(f *seal.File) (bool, error) {
+		return k.eachClass(func(class string) error { _, err := f.Create(class, time.Now()); return err })(f)
+	})
+}
+
+func runKeysRotate(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	k := newKeysCall("rotate", "CLASS ...", "Makes each class another key. What is written from now on is sealed under it;\nwhat the key before sealed still opens. Values of deterministic columns, and of\nblind indexes, are found under the new key only once they are sealed again.", "pgveil keys rotate national_id")
+	return k.run(ctx, args, stdout, stderr, false, func(f *seal.File) (bool, error) {
+		return k.eachClass(func(class string) error { _, err := f.Rotate(class, time.Now()); return err })(f)
+	})
+}
+
+// to changes the state of the key that is named.
+func (k *keysCall) to(state seal.State) func(*seal.File) (bool, error) {
+	return func(f *seal.File) (bool, error) {
+		if len(k.args) != 1 {
+			return false, errors.New("name one key, as list shows it")
+		}
+		id, err := strconv.ParseUint(k.args[0], 16, 32)
+		if err != nil {
+			return false, fmt.Errorf("%q is not a key, as list shows them", k.args[0])
+		}
+		if state == seal.Destroyed && !k.yes {
+			return false, errors.New("what a destroyed key sealed nobody opens again: say --yes if that is meant")
+		}
+		return true, f.Set(uint32(id), state)
+	}
+}
+
+func runKeysDisable(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	k := newKeysCall("disable", "KEY", "Keeps a key from being used: what it sealed does not open until it is enabled.", "pgveil keys disable 0a1b2c3d")
+	return k.run(ctx, args, stdout, stderr, false, k.to(seal.Disabled))
+}
+
+func runKeysEnable(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	k := newKeysCall("enable", "KEY", "Lets a disabled key open what it sealed again.", "pgveil keys enable 0a1b2c3d")
+	return k.run(ctx, args, stdout, stderr, false, k.to(seal.Enabled))
+}
+
+func runKeysDestroy(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	k := newKeysCall("destroy", "KEY", "Destroys a key. What it sealed nobody opens again, here or in backups; copies of\nthe file of keys must be destroyed too.", "pgveil keys destroy 0a1b2c3d --yes")
+	k.flags.BoolVar(&k.yes, "yes", false, "it is meant")
+	return k.run(ctx, args, stdout, stderr, false, func(f *seal.File) (bool, error) { return k.to(seal.Destroyed)(f) })
+}
+
+func runKeysList(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	k := newKeysCall("list", "", "Lists the keys, without their secrets. CHECK tells whether two keys are the same.", "pgveil keys list")
+	return k.run(ctx, args, stdout, stderr, false, func(*seal.File) (bool, error) { return false, nil })
+}
+
+func runKeysExport(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	k := newKeysCall("export-public", "", "Prints as JSON what of the keys is no secret: ids, classes, states, when they were\nmade, and what tells whether two are the same. The keys are symmetric: there is no\npublic key by which others could seal.", "pgveil keys export-public > keys.json")
+	k.json = true
+	return k.run(ctx, args, stdout, stderr, false, func(*seal.File) (bool, error) { k.json = true; return false, nil })
+}
+
+// reloadRing puts the keys in use as they now are. A file with something wrong leaves
+// those before in use.
+func (p *process) reloadRing(ctx context.Context) {
+	r, err := p.loadRing(ctx)
+	if err != nil {
+		p.reloaded(false)
+		p.log.Error("keys of sealed columns not reloaded: those in use stay in use", "err", err)
+		return
+	}
+	p.server.UseRing(r)
+	p.log.Info("keys of sealed columns in use", "change", p.ringSerial)
+	if _, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: fmt.Sprintf("keys of sealed columns: change %d of %s is in use", p.ringSerial, p.cfg.Sealing.Keys)}); err != nil {
+		p.log.Error("recording the keys", "err", err)
+	}
+}

@@ -1,0 +1,201 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/pgveil/pgveil/alert"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/rewrite"
+	"github.com/pgveil/pgveil/rewrite/mask"
+	"github.com/pgveil/pgveil/seal"
+)
+
+// Values of sealed columns are sealed on their way to the server, and opened on
+// their way to the client, as plans say (rewrite.Seals): literals here, the
+// parameters of Bind in seal_bind.go, rows and what describes them in seal_rows.go,
+// the data of COPY in seal_copy.go.
+
+// sealers are what seals and opens for one ring of keys and one engine, made when
+// they are first needed.
+type sealers struct {
+	ring    *seal.Ring
+	engine  *rewrite.Engine
+	columns sync.Map // *policy.Sealed → *seal.Sealer
+}
+
+// UseRing takes other keys into use. Statements that have begun go on with those
+// that they began with.
+func (srv *Server) UseRing(r *seal.Ring) { srv.ring.Store(r) }
+
+// sealersOf gives the sealers for the keys in use.
+func (s *session) sealersOf() (*sealers, error) {
+	ring := s.srv.ring.Load()
+	if ring == nil {
+		return nil, refuseKeys(errors.New("there are no keys"))
+	}
+	have := s.srv.sealers.Load()
+	if have == nil || have.ring != ring || have.engine != s.engine {
+		have = &sealers{ring: ring, engine: s.engine}
+		s.srv.sealers.Store(have)
+	}
+	return have, nil
+}
+
+// of gives what seals and opens the values of a column.
+func (a *sealers) of(c *policy.Sealed) (*seal.Sealer, error) {
+	if made, ok := a.columns.Load(c); ok {
+		return made.(*seal.Sealer), nil
+	}
+	made, err := a.ring.Sealer(c)
+	if err != nil {
+		return nil, refuseKeys(err)
+	}
+	a.columns.Store(c, made)
+	return made, nil
+}
+
+// refuseKeys refuses what cannot be sealed or opened for want of a key.
+func refuseKeys(err error) error {
+	return &rewrite.Refusal{Code: "58000", Message: "sealed columns cannot be used: " + err.Error(), Hint: "an operator must look at the keys (pgveil keys list)"}
+}
+
+// sealText gives the text to send for a plan whose values are to be sealed.
+func (s *session) sealText(p *rewrite.Plan) ([]byte, error) {
+	if p.Seals == nil || len(p.Seals.Holes) == 0 {
+		return nil, nil
+	}
+	with, err := s.sealersOf()
+	if err != nil {
+		return nil, err
+	}
+	text, at := make([]byte, 0, len(p.SQL)+128*len(p.Seals.Holes)), 0
+	for _, h := range p.Seals.Holes {
+		stored, err := with.stored(h.For, []byte(h.Value), h.Find)
+		if err != nil {
+			return nil, err
+		}
+		text = append(text, p.SQL[at:h.At]...)
+		text = appendLiteral(text, stored, h.Find || h.For.Stored == "bytea")
+		at = h.End
+	}
+	return append(text, p.SQL[at:]...), nil
+}
+
+// stored gives what is stored for a value that a client wrote as text, or what it
+// is found by.
+func (a *sealers) stored(c *policy.Sealed, text []byte, find bool) ([]byte, error) {
+	with, err := a.of(c)
+	if err != nil {
+		return nil, err
+	}
+	value, err := seal.Canonical(c.Values, text)
+	if err != nil {
+		return nil, &rewrite.Refusal{Code: "22023", Message: fmt.Sprintf("the value for %s cannot be sealed: %v", c.Column, err)}
+	}
+	if find {
+		found, err := with.Blind(value)
+		if err != nil {
+			return nil, refuseKeys(err)
+		}
+		return found, nil
+	}
+	sealed, err := with.Seal(nil, value)
+	switch {
+	case err != nil:
+		return nil, refuseKeys(err)
+	case c.Room > 0 && len(sealed) > c.Room:
+		return nil, &rewrite.Refusal{Code: "22001", Message: fmt.Sprintf("the value is too long for %s, once it is sealed: %d characters of %d", c.Column, len(sealed), c.Room)}
+	}
+	return sealed, nil
+}
+
+// appendLiteral appends a value as a literal, which is read alike under every
+// setting.
+func appendLiteral(dst, value []byte, binary bool) []byte {
+	if binary {
+		return fmt.Appendf(dst, `E'\\x%x'`, value)
+	}
+	return append(append(append(dst, '\''), value...), '\'')
+}
+
+// opener opens the values of one column of rows.
+type opener struct {
+	at     int
+	with   []*seal.Sealer // one for each column that a value can be from
+	as     []*policy.Sealed
+	masked *mask.Applier // nil: clear
+}
+
+// openers makes what opens the rows of a step.
+func (s *session) openers(outputs []rewrite.Opened) ([]opener, error) {
+	if len(outputs) == 0 {
+		return nil, nil
+	}
+	with, err := s.sealersOf()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]opener, len(outputs))
+	for i, o := range outputs {
+		all[i] = opener{at: o.Column, as: o.As}
+		for _, c := range o.As {
+			one, err := with.of(c)
+			if err != nil {
+				return nil, err
+			}
+			all[i].with = append(all[i].with, one)
+		}
+		if o.Show.Show != policy.ShowClear {
+			if all[i].masked, err = s.srv.applier(o); err != nil {
+				return nil, fmt.Errorf("the mask of %s: %w", o.As[0].Column, err)
+			}
+		}
+	}
+	return all, nil
+}
+
+// applier gives the mask of what is opened.
+func (srv *Server) applier(o rewrite.Opened) (*mask.Applier, error) {
+	c := o.As[0]
+	of := mask.Values{Schema: c.Schema, Table: c.Table, Column: c.Name, Type: c.Values, Room: c.Room}
+	a, err := mask.NewApplier(o.Show.Mask, c.Class, of, srv.maskKey)
+	if err != nil {
+		return nil, &rewrite.Refusal{Code: "0A000", Message: err.Error(), Hint: "another mask can be shown of it"}
+	}
+	return a, nil
+}
+
+// open opens a stored value. null tells that the client gets NULL in its place.
+func (o *opener) open(dst, stored []byte) (value []byte, null bool, err error) {
+	for i, with := range o.with {
+		if value, err = with.Open(dst, stored); err == nil || !errors.Is(err, seal.ErrForeign) || i == len(o.with)-1 {
+			break
+		}
+	}
+	if errors.Is(err, seal.ErrClear) && o.as[0].Clear {
+		value, err = append(dst, stored...), nil
+	}
+	switch {
+	case err != nil:
+		return nil, o.as[0].Hide, err
+	case o.masked == nil:
+		return value, false, nil
+	}
+	value, null = o.masked.Apply(nil, value)
+	return value, null, nil
+}
+
+// damaged tells operators of a value that cannot be opened, and gives what its
+// statement ends in.
+func (s *session) damaged(o *opener, err error) error {
+	name := o.as[0].Column
+	s.srv.alert(s, alert.Event{
+		Name: "sealed_value_damaged", Severity: alert.Critical, User: s.party().access.User,
+		Message: "a value of a sealed column cannot be opened",
+		Details: []slog.Attr{slog.String("column", name), slog.String("why", err.Error())},
+	})
+	return &rewrite.Refusal{Code: "XX001", Message: fmt.Sprintf("a value of %s cannot be opened: %v", name, err), Hint: "an operator must look at it; damaged: hide shows NULL instead"}
+}

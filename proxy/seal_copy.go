@@ -1,0 +1,399 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/proxy/wire"
+	"github.com/pgveil/pgveil/rewrite"
+)
+
+// copier changes fields of a COPY's data, which may be cut by messages anywhere: what
+// is not a whole row is held until it is.
+type copier struct {
+	data   *rewrite.Data
+	change func(column int, value []byte) (changed []byte, null bool, err error) // of what is in a field; unchanged where it gives nil
+	is     func(column int) bool                                                 // a field that changes
+	begun  bool                                                                  // what is before the rows was there
+	over   bool                                                                  // the mark that ends the data was there
+	held   []byte
+}
+
+// take gives what is to be passed on for more data.
+func (c *copier) take(data []byte) (out []byte, err error) {
+	if len(c.held)+len(data) > maxAnswer {
+		return nil, &rewrite.Refusal{Code: "54000", Message: fmt.Sprintf("a row of COPY with sealed columns is longer than %d bytes", maxAnswer)}
+	}
+	c.held = append(c.held, data...)
+	for err == nil && !c.over && len(c.held) > 0 {
+		var n int
+		if c.data.Binary {
+			n, out, err = c.tuple(out)
+		} else {
+			n, out, err = c.line(out)
+		}
+		if n == 0 {
+			return out, err
+		}
+		c.held = append(c.held[:0], c.held[n:]...)
+	}
+	if c.over {
+		out, c.held = append(out, c.held...), c.held[:0]
+	}
+	return out, err
+}
+
+// rest gives what is to be passed on when the data ends.
+func (c *copier) rest() (out []byte, err error) {
+	if c.data.Binary || len(c.held) == 0 || c.over {
+		return c.held, nil
+	}
+	c.held = append(c.held, '\n')
+	_, out, err = c.line(nil)
+	return bytes.TrimSuffix(out, []byte("\n")), err
+}
+
+// line changes the first line of what is held. n is how long it was; 0 when it is
+// not whole.
+func (c *copier) line(out []byte) (n int, _ []byte, err error) {
+	from, column, quoted := 0, 0, false
+	fields := out
+	for i := 0; i < len(c.held); i++ {
+		b := c.held[i]
+		switch {
+		case !c.data.CSV && b == '\\':
+			i++
+			continue
+		case c.data.CSV && quoted && b == c.data.Escape && c.data.Escape != c.data.Quote && i+1 < len(c.held) && (c.held[i+1] == c.data.Quote || c.held[i+1] == c.data.Escape):
+			i++
+			continue
+		case c.data.CSV && b == c.data.Quote:
+			quoted = !quoted
+			continue
+		case quoted || b != '\n' && b != c.data.Delimiter:
+			continue
+		}
+		end := i
+		if b == '\n' && end > from && c.held[end-1] == '\r' {
+			end--
+		}
+		if fields, err = c.field(fields, column, c.held[from:end]); err != nil {
+			return 0, nil, err
+		}
+		fields = append(fields, c.held[end:i+1]...)
+		if b == '\n' {
+			c.begun = true
+			return i + 1, fields, nil
+		}
+		from, column = i+1, column+1
+	}
+	return 0, out, nil
+}
+
+// field appends a field of text or CSV, changed.
+func (c *copier) field(out []byte, column int, raw []byte) ([]byte, error) {
+	switch {
+	case column == 0 && string(raw) == `\.`:
+		c.over = true
+		return append(out, raw...), nil
+	case !c.begun && c.data.Header, !c.is(column), string(raw) == c.data.Null, c.data.Default != "" && string(raw) == c.data.Default:
+		return append(out, raw...), nil
+	}
+	value := c.unescaped(raw)
+	changed, null, err := c.change(column, value)
+	switch {
+	case err != nil:
+		return nil, err
+	case null:
+		return append(out, c.data.Null...), nil
+	default:
+		return c.escaped(out, changed), nil
+	}
+}
+
+// textEscapes are the letters that stand for bytes behind a backslash.
+var textEscapes = map[byte]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v'}
+
+// unescaped gives what a field of text or CSV holds, as CopyReadAttributesText and
+// CopyReadAttributesCSV in PostgreSQL's copyfromparse.c read it.
+func (c *copier) unescaped(raw []byte) []byte {
+	value := make([]byte, 0, len(raw))
+	quoted := false
+	for i := 0; i < len(raw); i++ {
+		b := raw[i]
+		switch {
+		case c.data.CSV && quoted && b == c.data.Escape && i+1 < len(raw) && (raw[i+1] == c.data.Quote || raw[i+1] == c.data.Escape):
+			i++
+			value = append(value, raw[i])
+		case c.data.CSV && b == c.data.Quote:
+			quoted = !quoted
+		case !c.data.CSV && b == '\\' && i+1 < len(raw):
+			var n int
+			b, n = escape(raw[i+1:])
+			i += n
+			value = append(value, b)
+		default:
+			value = append(value, b)
+		}
+	}
+	return value
+}
+
+// escape reads what follows a backslash in text: a letter, up to three octal digits,
+// or x and up to two hexadecimal ones. n is how many bytes that is.
+func escape(after []byte) (b byte, n int) {
+	digits := func(from []byte, base, most int) (v, n int) {
+		for n < min(most, len(from)) {
+			d := bytes.IndexByte([]byte("0123456789abcdef"), from[n]|lowerBit(from[n]))
+			if d < 0 || d >= base {
+				break
+			}
+			v, n = v*base+d, n+1
+		}
+		return v, n
+	}
+	if v, n := digits(after, 8, 3); n > 0 {
+		return byte(v), n
+	}
+	if after[0] == 'x' {
+		if v, n := digits(after[1:], 16, 2); n > 0 {
+			return byte(v), n + 1
+		}
+	}
+	if control, ok := textEscapes[after[0]]; ok {
+		return control, 1
+	}
+	return after[0], 1
+}
+
+// lowerBit is what makes an upper case letter a lower case one.
+func lowerBit(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return 0x20
+	}
+	return 0
+}
+
+// escaped appends a field that holds a value.
+func (c *copier) escaped(out, value []byte) []byte {
+	if !c.data.CSV {
+		for _, b := range value {
+			switch i := bytes.IndexByte([]byte("\b\f\n\r\t\v"), b); {
+			case i >= 0:
+				out = append(out, '\\', "bfnrtv"[i])
+			case b == '\\' || b == c.data.Delimiter:
+				out = append(out, '\\', b)
+			default:
+				out = append(out, b)
+			}
+		}
+		return out
+	}
+	odd := string(value) == c.data.Null || string(value) == `\.` || bytes.ContainsAny(value, string([]byte{c.data.Delimiter, c.data.Quote, '\n', '\r'}))
+	if !odd {
+		return append(out, value...)
+	}
+	out = append(out, c.data.Quote)
+	for _, b := range value {
+		if b == c.data.Quote || b == c.data.Escape {
+			out = append(out, c.data.Escape)
+		}
+		out = append(out, b)
+	}
+	return append(out, c.data.Quote)
+}
+
+// tuple changes the first row of what is held in binary form, or passes on what is
+// before the rows. n is how long it was; 0 when it is not whole.
+func (c *copier) tuple(out []byte) (n int, _ []byte, err error) {
+	b := wire.PartOf(c.held)
+	if !c.begun {
+		b.Bytes(len(signature))
+		b.Int32()
+		b.Bytes(max(0, b.Int32()))
+		if b.Err() != nil {
+			return 0, out, nil
+		}
+		c.begun = true
+		n = len(c.held) - len(b.Rest())
+		return n, append(out, c.held[:n]...), nil
+	}
+	count := b.Int16()
+	fields := binary.BigEndian.AppendUint16(slices.Clip(out), uint16(int16(count)))
+	c.over = b.Err() == nil && count < 0
+	for column := range max(0, count) {
+		size := b.Int32()
+		value := b.Bytes(max(0, size))
+		if b.Err() != nil {
+			return 0, out, nil
+		}
+		if size >= 0 && c.is(column) {
+			var null bool
+			if value, null, err = c.change(column, value); err != nil {
+				return 0, nil, err
+			}
+			if size = len(value); null {
+				size = -1
+			}
+		}
+		fields = append(binary.BigEndian.AppendUint32(fields, uint32(int32(size))), value...)
+	}
+	if b.Err() != nil {
+		return 0, out, nil
+	}
+	return len(c.held) - len(b.Rest()), fields, nil
+}
+
+// openCopy gives a CopyData message with its sealed values opened; nothing while it
+// is held.
+func (o *opening) openCopy(s *session, frame []byte) ([]byte, error) {
+	if o.copied == nil {
+		data := o.data[o.step]
+		all := o.now()
+		o.copied = &copier{data: data, is: func(column int) bool { return openerAt(all, column) != nil }}
+		format := int16(0)
+		if data.Binary {
+			format = 1
+		}
+		o.copied.change = func(column int, value []byte) ([]byte, bool, error) {
+			of := openerAt(all, column)
+			v, err := o.value1(of, value, format)
+			if err != nil {
+				return nil, false, s.damaged(of, err)
+			}
+			return v, v == nil, nil
+		}
+	}
+	out, err := o.copied.take(frame[wire.HeadLen:])
+	if err != nil || len(out) == 0 {
+		return nil, err
+	}
+	return wire.AppendFrame(nil, 'd', out), nil
+}
+
+func openerAt(all []opener, column int) *opener {
+	if i := slices.IndexFunc(all, func(o opener) bool { return o.at == column }); i >= 0 {
+		return &all[i]
+	}
+	return nil
+}
+
+// copyRest passes on what is held of a COPY whose data ends. It tells whether the
+// client may learn of the end.
+func (s *session) copyRest(f *flight) bool {
+	if f.opening == nil || f.opening.copied == nil {
+		return true
+	}
+	rest, err := f.opening.copied.rest()
+	f.opening.copied = nil
+	if err != nil {
+		s.stop(f, err)
+		return false
+	}
+	if len(rest) > 0 {
+		s.toC.Frame('d', rest)
+	}
+	return true
+}
+
+// sealIntake seals the data of a COPY FROM STDIN. It is the client half's.
+type sealIntake struct {
+	copier
+	failed bool // the server was told that the data ends in failure
+}
+
+// expectSealed notes that data will come for a plan whose columns are sealed.
+func (s *session) expectSealed(p *rewrite.Plan) error {
+	s.sealIntake = nil
+	for i := range p.Steps {
+		of := p.Seals.CopyOf(i)
+		switch {
+		case of == nil || of.Taken == nil:
+			continue
+		case len(p.Steps) > 1:
+			return &rewrite.Refusal{Code: "0A000", Message: "COPY FROM of sealed columns beside other statements cannot be followed", Hint: "send it alone"}
+		}
+		with, err := s.sealersOf()
+		if err != nil {
+			return err
+		}
+		in := &sealIntake{copier: copier{data: of.Data}}
+		in.is = func(column int) bool { return column < len(of.Taken) && of.Taken[column] != nil }
+		in.change = func(column int, value []byte) ([]byte, bool, error) {
+			v, err := with.copied(of.Taken[column], value, of.Data.Binary)
+			return v, false, err
+		}
+		s.sealIntake = in
+	}
+	return nil
+}
+
+// copied seals the value of a field.
+func (a *sealers) copied(c *policy.Sealed, value []byte, inBinary bool) ([]byte, error) {
+	given := parameter{value: value}
+	if inBinary {
+		given.format = 1
+	}
+	text, err := textOf(c, given, 0)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := a.stored(c, text, false)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.Stored == "bytea" && !inBinary:
+		return fmt.Appendf(nil, `\x%x`, stored), nil
+	case c.Stored == "jsonb" && inBinary:
+		return append([]byte{1}, stored...), nil
+	default:
+		return stored, nil
+	}
+}
+
+// sealData seals data of a COPY.
+func (s *session) sealData(in *sealIntake, frame []byte) error {
+	if in.failed {
+		s.dropping = true
+		return nil
+	}
+	if s.left > 0 {
+		s.dropping = true
+		return s.failData(in, &rewrite.Refusal{Code: "54000", Message: fmt.Sprintf("a message of %d bytes of COPY is too long to be sealed", len(frame)+s.left)})
+	}
+	out, err := in.take(frame[wire.HeadLen:])
+	if err != nil {
+		return s.failData(in, err)
+	}
+	if len(out) > 0 {
+		s.toS.Frame('d', out)
+	}
+	return nil
+}
+
+// sealedEnds passes on what is held when the data ends.
+func (s *session) sealedEnds(in *sealIntake) error {
+	if in.failed {
+		return errSkipped
+	}
+	out, err := in.rest()
+	if err != nil {
+		if err := s.failData(in, err); err != nil {
+			return err
+		}
+		return errSkipped
+	}
+	if len(out) > 0 {
+		s.toS.Frame('d', out)
+	}
+	return nil
+}
+
+// failData has the server end a COPY in failure.
+func (s *session) failData(in *sealIntake, why error) error {
+	in.failed = true
+	return s.endData(why)
+}
