@@ -340,9 +340,11 @@ func (srv *Server) attend(ctx context.Context, s *session) {
 }
 
 // leave is the end of a session whose connections are closed. It may take the time
-// that names take, where the session owes them.
+// that names take, where the session owes them; it counts until its end is
+// recorded, but nothing is cancelled for it any more.
 func (srv *Server) leave(s *session, reason error) {
-	srv.dismiss(s)
+	defer srv.dismiss(s)
+	srv.cancels.remove(s)
 	s.nameUnanswered()
 	if f := s.first(); f != nil {
 		s.tellLeaks(f)
