@@ -53,6 +53,11 @@ var layers = map[string]may{
 		why: "a value and keys in, what is stored out; pgx knows the binary forms of values, Tink seals deterministically",
 	},
 
+	"shred": {
+		ours: list("policy seal"), modules: list(pgx),
+		why: "the store of keys that seal one value each; nothing of statements and sessions",
+	},
+
 	"recognise": {why: "bytes in, places out: whoever scans values of a database, on their way or at rest, needs nothing else of ours"},
 
 	"regime": {why: "the law as data: dates in, dates out"},

@@ -19,7 +19,7 @@ type Sealing struct {
 	Format SealFormat // that the stored text keeps; its zero: none, the text is an envelope
 	Blind  bool       // a column beside it holds keyed hashes, by which equal values are found
 	Joins  bool       // deterministic columns of the class seal equal values alike
-	Shred  bool       // each row that is written has a data key of its own, which an erasure destroys
+	Shred  bool       // each value that is written has a data key of its own, which an erasure destroys
 	Clear  bool       // values that are not sealed yet are taken for what they are, as while a column is being sealed
 	Hide   bool       // what cannot be opened is shown as NULL, not as an error
 }

@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -55,10 +54,10 @@ type classKeys struct {
 // ready is a key with what is derived from it.
 type ready struct {
 	Key
-	random   *xaes
-	same     *subtle.AESSIV
-	blind    []byte
-	wrapping cipher.AEAD
+	random *xaes
+	same   *subtle.AESSIV
+	blind  []byte
+	data   *xaes // wraps data keys
 }
 
 // NewKey makes a key.
@@ -120,6 +119,9 @@ func (k *Key) ready() (*ready, error) {
 		return nil, err
 	}
 	if out.same, err = subtle.NewAESSIV(sub("deterministic", 64)); err != nil {
+		return nil, err
+	}
+	if out.data, err = newXAES(sub("wrapping", 32)); err != nil {
 		return nil, err
 	}
 	out.blind = sub("blind", 32)

@@ -74,11 +74,14 @@ func (s *Sealer) Seal(dst, value []byte) ([]byte, error) {
 }
 
 // Open appends the value of what is stored. The error is ErrClear, ErrDamaged,
-// ErrForeign or a *KeyError.
+// ErrForeign, ErrNeedsDataKey (see OpenUnder) or a *KeyError.
 func (s *Sealer) Open(dst, stored []byte) ([]byte, error) {
 	e, err := envelope(stored, s.column.Stored)
 	if err != nil {
 		return nil, err
+	}
+	if _, ok := shredded(e); ok && s.alg == algRandom {
+		return nil, ErrNeedsDataKey
 	}
 	if len(e) < headLen || e[0] != version || e[1] != s.alg {
 		return nil, ErrDamaged
