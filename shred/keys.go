@@ -262,7 +262,7 @@ func (k *Keys) Listen(ctx context.Context) {
 		}
 		k.Forget()
 		select {
-		case <-time.After(soon(2 * time.Second)):
+		case <-time.After(2 * time.Second):
 		case <-ctx.Done():
 		}
 	}

@@ -2,21 +2,18 @@ package shred
 
 import (
 	"context"
+	"crypto/rand"
 	_ "embed"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	crand "crypto/rand"
 
 	"github.com/pgveil/pgveil/seal"
 )
@@ -110,7 +107,7 @@ const maxMade = 1 << 14
 // 2^50 for each, the store would refuse the second.
 func block() seal.DataKeyID {
 	var b [8]byte
-	crand.Read(b[:]) // never fails
+	rand.Read(b[:]) // never fails
 	return seal.DataKeyID(binary.BigEndian.Uint64(b[:]) &^ (maxMade - 1))
 }
 
@@ -237,12 +234,3 @@ func (s *Store) rewrapSome(ctx context.Context, ring *seal.Ring, old uint32, aft
 	})
 	return n, last, err
 }
-
-// missing tells whether the store has no table.
-func missing(err error) bool {
-	var e *pgconn.PgError
-	return errors.As(err, &e) && (e.Code == "42P01" || e.Code == "3F000")
-}
-
-// soon gives a time that differs, so that processes do not all come back at once.
-func soon(d time.Duration) time.Duration { return d/2 + rand.N(d) }
