@@ -176,7 +176,7 @@ var layers = map[string]may{
 	"proxy/token": {modules: list(jose), why: "verifies what others signed, by go-jose alone; reads no file and asks no network, for a session's loop calls it"},
 	"proxy/guard": {why: "counts failed logins; knows neither connections nor passwords"},
 	"proxy": {
-		ours: list("alert audit detect limits policy privacy proxy/auth proxy/guard proxy/token proxy/wire recognise requests seal rewrite rewrite/mask rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
+		ours: list("alert audit detect limits policy privacy proxy/auth proxy/guard proxy/token proxy/wire recognise requests seal shred rewrite rewrite/mask rewrite/parse state"), modules: list(metrics, "golang.org/x/sys"),
 		why: "sessions: asks rewrite, never the catalog or pg_query; frames are ours, for pgx would decode what is only relayed; the event loop is epoll",
 	},
 

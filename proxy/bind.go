@@ -29,19 +29,20 @@ func (s *session) bind(ctx context.Context, frame []byte) error {
 		if rest, err = s.bindResults(made, b.Rest()); err != nil {
 			return err
 		}
-		if err := s.scanBound(made, b); err != nil {
-			if errors.Is(err, errWhole) {
-				return err
-			}
-			return s.refuseBind(f, err)
-		}
 		if sealed = sealsParams(st.plan); sealed {
-			if rest, err = s.sealBind(st, rest); errors.Is(err, errWhole) {
-				return err
-			}
-			if err != nil {
-				return s.refuseBind(f, err)
-			}
+			rest, err = s.sealBind(st, rest)
+		}
+		if err == nil {
+			err = s.scanBound(made, b)
+		}
+		if err == nil {
+			err = st.runsOnce()
+		}
+		if errors.Is(err, errWhole) || errors.Is(err, errWaits) {
+			return err
+		}
+		if err != nil {
+			return s.refuseBind(f, err)
 		}
 		f.name(&s.portals, string(portal), made)
 	}

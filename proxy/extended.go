@@ -33,7 +33,7 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
 	}
-	st := &named{plan: made.plan, value: made.value, privacy: made.privacy, said: made.said, asked: s.keepText(&made, text), desc: newDescription(made.plan), contents: s.contentsOf(text, 0)}
+	st := &named{plan: made.plan, value: made.value, privacy: made.privacy, said: made.said, asked: s.keepText(&made, text), desc: newDescription(made.plan), contents: s.contentsOf(text, 0), once: made.once}
 	if params := b.Rest(); !bytes.Equal(params, noParams) {
 		st.params = bytes.Clone(params)
 	}
@@ -125,7 +125,7 @@ func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*na
 	if err != nil {
 		return nil, err
 	}
-	fresh := &named{plan: again.plan, value: again.value, privacy: again.privacy, said: again.said, asked: st.asked, params: st.params, desc: newDescription(again.plan), contents: st.contents}
+	fresh := &named{plan: again.plan, value: again.value, privacy: again.privacy, said: again.said, asked: st.asked, params: st.params, desc: newDescription(again.plan), contents: st.contents, once: again.once}
 	params := st.params
 	if params == nil {
 		params = noParams

@@ -100,6 +100,8 @@ type named struct {
 	sql     []byte           // what to send in place of the plan's own text; valid only while the message is handled
 	lits    [][]byte         // the text's literals, where its plan is shared and says that they are written; as long valid
 	bySQL   bool             // made by PREPARE or DECLARE
+	once    bool             // it may be bound once: see sealsOnce
+	ran     bool             // it was
 	kept    string           // of unnamed statements: the name under which the server keeps it
 	desc    *description     // of statements of the protocol and their portals, when their subjects are named
 	formats []int16          // of portals: of the result's columns, as Bind says

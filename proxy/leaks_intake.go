@@ -78,6 +78,8 @@ func (s *session) intake() *intake {
 func (s *session) copyData(frame []byte) error {
 	in := s.intake()
 	switch {
+	case s.hurriedC && s.sealIntake.shreds():
+		return errWaits // for data keys, perhaps
 	case in == nil:
 		return s.passData(frame)
 	case in.refused:

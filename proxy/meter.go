@@ -115,6 +115,12 @@ func (s *session) measureRows(ctx context.Context, f *flight) (need int, err err
 		case s.fromS.Buffered() < size:
 			return size, nil
 		}
+		if err := s.readyDataKeys(ctx, f, typ, size); err != nil {
+			return 0, err
+		}
+		if f.refuses() {
+			continue
+		}
 		if f.logged && f.durable {
 			s.audited = max(s.audited, f.seq+1)
 		}

@@ -73,6 +73,7 @@ func (s *session) makeBy(ctx context.Context, who party, l *rewrite.Lookup, text
 	made := named{plan: r.Plan, sql: r.SQL, lits: r.Literals, value: r.Value, by: who}
 	if err == nil && r.Plan.Seals != nil && len(r.Plan.Seals.Holes) > 0 {
 		made.sql, err = s.sealText(r.Plan)
+		made.once = sealsOnce(r.Plan)
 	}
 	return made, err
 }

@@ -18,12 +18,18 @@ import (
 // parameters of Bind in seal_bind.go, rows and what describes them in seal_rows.go,
 // the data of COPY in seal_copy.go.
 
-// sealers are what seals and opens for one ring of keys and one engine, made when
-// they are first needed.
-type sealers struct {
+// sealerSet is what seals and opens for one ring of keys and one engine, made when
+// it is first needed.
+type sealerSet struct {
 	ring    *seal.Ring
 	engine  *rewrite.Engine
 	columns sync.Map // *policy.Sealed → *seal.Sealer
+}
+
+// sealers are those for a session.
+type sealers struct {
+	*sealerSet
+	s *session
 }
 
 // UseRing takes other keys into use. Statements that have begun go on with those
@@ -38,10 +44,10 @@ func (s *session) sealersOf() (*sealers, error) {
 	}
 	have := s.srv.sealers.Load()
 	if have == nil || have.ring != ring || have.engine != s.engine {
-		have = &sealers{ring: ring, engine: s.engine}
+		have = &sealerSet{ring: ring, engine: s.engine}
 		s.srv.sealers.Store(have)
 	}
-	return have, nil
+	return &sealers{have, s}, nil
 }
 
 // of gives what seals and opens the values of a column.
@@ -103,7 +109,12 @@ func (a *sealers) stored(c *policy.Sealed, text []byte, find bool) ([]byte, erro
 		return found, nil
 	}
 	sealed, err := with.Seal(nil, value)
+	if errors.Is(err, seal.ErrNeedsDataKey) {
+		sealed, err = a.s.sealUnder(with, c, value)
+	}
 	switch {
+	case errors.Is(err, errWaits):
+		return nil, err
 	case err != nil:
 		return nil, refuseKeys(err)
 	case c.Room > 0 && len(sealed) > c.Room:
@@ -168,10 +179,15 @@ func (srv *Server) applier(o rewrite.Opened) (*mask.Applier, error) {
 	return a, nil
 }
 
-// open opens a stored value. null tells that the client gets NULL in its place.
-func (o *opener) open(dst, stored []byte) (value []byte, null bool, err error) {
+// open opens a stored value, by a data key that key gives where it takes one. null tells
+// that the client gets NULL in its place.
+func (o *opener) open(dst, stored []byte, key func(seal.DataKeyID) (seal.DataKey, bool)) (value []byte, null bool, err error) {
 	for i, with := range o.with {
-		if value, err = with.Open(dst, stored); err == nil || !errors.Is(err, seal.ErrForeign) || i == len(o.with)-1 {
+		value, err = with.Open(dst, stored)
+		if errors.Is(err, seal.ErrNeedsDataKey) {
+			value, err = with.OpenUnder(dst, stored, key)
+		}
+		if err == nil || !errors.Is(err, seal.ErrForeign) || i == len(o.with)-1 {
 			break
 		}
 	}

@@ -303,6 +303,7 @@ func (s *session) copyRest(f *flight) bool {
 type sealIntake struct {
 	copier
 	failed bool // the server was told that the data ends in failure
+	keyed  bool // values get data keys
 }
 
 // expectSealed notes that data will come for a plan whose columns are sealed.
@@ -320,7 +321,7 @@ func (s *session) expectSealed(p *rewrite.Plan) error {
 		if err != nil {
 			return err
 		}
-		in := &sealIntake{copier: copier{data: of.Data}}
+		in := &sealIntake{copier: copier{data: of.Data}, keyed: slices.ContainsFunc(of.Taken, func(c *policy.Sealed) bool { return c != nil && c.Shred })}
 		in.is = func(column int) bool { return column < len(of.Taken) && of.Taken[column] != nil }
 		in.change = func(column int, value []byte) ([]byte, bool, error) {
 			v, err := with.copied(of.Taken[column], value, of.Data.Binary)

@@ -24,6 +24,11 @@ type opening struct {
 	why     error // why the row that was read last does not leave
 	row     []byte
 	value   []byte
+
+	shreds   bool // values can have data keys
+	dataKeys map[seal.DataKeyID]seal.DataKey
+	ids      []seal.DataKeyID
+	covered  int // bytes of the rows that come next, whose data keys are there
 }
 
 // opens readies what opens the rows that answer a flight.
@@ -54,6 +59,7 @@ func (s *session) opens(f *flight, p *rewrite.Plan) error {
 			return &rewrite.Refusal{Code: "54000", Message: "a Bind message of that length cannot be followed while it returns sealed columns"}
 		}
 	}
+	o.shreds = s.srv.dataKeys != nil
 	f.opening = o
 	if f.meter == nil {
 		f.meter = newMeter(nil)
@@ -230,7 +236,7 @@ func (o *opening) value1(of *opener, v []byte, format int16) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, null, err := of.open(o.value[:0], stored)
+	value, null, err := of.open(o.value[:0], stored, o.dataKey)
 	switch {
 	case null:
 		return nil, nil

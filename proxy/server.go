@@ -25,6 +25,7 @@ import (
 	"github.com/pgveil/pgveil/proxy/token"
 	"github.com/pgveil/pgveil/requests"
 	"github.com/pgveil/pgveil/seal"
+	"github.com/pgveil/pgveil/shred"
 	"github.com/pgveil/pgveil/state"
 )
 
@@ -64,10 +65,11 @@ type Options struct {
 	MaxUnauthorized int // connections that are not logged in yet
 	MaxPerAddress   int // of those, from one address; 0: as many
 	Sealing         Sealing
-	Ring            *seal.Ring // the keys of sealed columns; nil: those are refused
-	MaskKey         []byte     // the key of keyed masks, for what is opened before it is masked
-	KeepAfter       int        // how often an unnamed statement of a caller with restrictions must come until the server keeps it; 0: never
-	Loops           int        // goroutines that relay sessions; 0: by the number of processors
+	Ring            *seal.Ring  // the keys of sealed columns; nil: those are refused
+	DataKeys        *shred.Keys // of values that have a key each; nil: those are refused
+	MaskKey         []byte      // the key of keyed masks, for what is opened before it is masked
+	KeepAfter       int         // how often an unnamed statement of a caller with restrictions must come until the server keeps it; 0: never
+	Loops           int         // goroutines that relay sessions; 0: by the number of processors
 
 	Counters *limits.Book // counts what limits are of; nil: nothing is limited
 	CountKey []byte       // by which data subjects are known there
@@ -91,7 +93,8 @@ type Server struct {
 	audit     *audit.Log
 	sealing   Sealing
 	ring      atomic.Pointer[seal.Ring]
-	sealers   atomic.Pointer[sealers]
+	dataKeys  *shred.Keys
+	sealers   atomic.Pointer[sealerSet]
 	maskKey   []byte
 	durable   bool
 	privacy   *requests.Service
@@ -185,6 +188,7 @@ func New(o Options) (*Server, error) {
 	srv.SetRules(o.Rules, o.CertUsers)
 	srv.front.Store(newFront(o.TLS))
 	srv.ring.Store(o.Ring)
+	srv.dataKeys = o.DataKeys
 	tellForgotten(o.Metrics, o.Watcher)
 	return srv, nil
 }

@@ -18,6 +18,7 @@ type flow struct {
 	*planner
 	query   *resolve.Query
 	find    map[*pg_query.Node]bool // references in conditions that may look at a masked column's value
+	lone    bool                    // what is written now goes into one row
 	again   bool                    // what is followed is what will be sent
 	seen    map[*pg_query.Node]bool // references that something was decided of
 	met     map[*resolve.Target]bool

@@ -254,6 +254,9 @@ func (f *flow) number(query *pg_query.Node, sealed map[*pg_query.ParamRef]*sealA
 		}
 		want := Parameter{Client: int(ref.Number), For: p.as, Find: p.find, Array: p.list}
 		i := slices.Index(all, want)
+		if p.as.Shred && !p.find {
+			i = -1 // each place has a key of its own
+		}
 		if i < 0 && !taken[ref.Number] {
 			i, taken[ref.Number] = int(ref.Number)-1, true
 			all[i] = want

@@ -40,13 +40,17 @@ func (f *flow) insert(n *pg_query.Node, ins *pg_query.InsertStmt) {
 	sel := ins.SelectStmt.GetSelectStmt()
 	switch {
 	case sel == nil: // DEFAULT VALUES
+		f.lone = true
 	case len(sel.ValuesLists) > 0 && len(sel.SortClause) == 0 && sel.LimitCount == nil && sel.LimitOffset == nil:
 		f.with(sel.WithClause)
+		f.lone = len(sel.ValuesLists) > 1 || !f.multiplies() // PostgreSQL has no calls that give sets in several rows
 		f.inserted(t, ins, names, sel)
 	default:
+		f.lone = false
 		f.selected(t, names, sel)
 	}
 	if oc := ins.OnConflictClause; oc != nil {
+		f.lone = f.lone && len(sel.GetValuesLists()) <= 1 // each row of VALUES may meet another
 		f.set(t, oc.TargetList, func(more []*pg_query.Node) { oc.TargetList = append(oc.TargetList, more...) })
 		f.walkIf(oc.WhereClause)
 	}
@@ -179,6 +183,7 @@ func (f *flow) assigned(t *resolve.Target, of *sealedColumn, name string, n *pg_
 		}
 	case n.GetAConst().GetIsnull() || n.GetTypeCast().GetArg().GetAConst().GetIsnull():
 	case resolve.IsConstant(n) && n.GetAArrayExpr() == nil:
+		f.shares(of)
 		return f.hole(n, of.Sealed, false)
 	default:
 		f.cannotSeal(of)
@@ -196,6 +201,7 @@ func (f *flow) isSame(t *resolve.Target, of *sealedColumn, n *pg_query.Node) boo
 func (f *flow) update(n *pg_query.Node, up *pg_query.UpdateStmt) {
 	t := f.target(n)
 	f.with(up.WithClause)
+	f.lone = f.pins(t, up.WhereClause)
 	f.set(t, up.TargetList, func(more []*pg_query.Node) { up.TargetList = append(up.TargetList, more...) })
 	f.from(up.FromClause)
 	f.walkIf(up.WhereClause)
@@ -254,6 +260,7 @@ func (f *flow) merge(n *pg_query.Node, m *pg_query.MergeStmt) {
 	f.with(m.WithClause)
 	f.from([]*pg_query.Node{m.SourceRelation})
 	f.walkIf(m.JoinCondition)
+	f.lone = false
 	for _, w := range m.MergeWhenClauses {
 		when := w.GetMergeWhenClause()
 		f.walkIf(when.Condition)
