@@ -183,7 +183,7 @@ var layers = map[string]may{
 	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
 	"cmd/pgveil": {
 		ours: list(
-			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config datamap detect docs dsar erasures harden honey limits limits/valkey policy presets privacy proxy proxy/auth proxy/guard proxy/token report requests retention rewrite rewrite/cases rewrite/mask seal sidedoor state syslog unused",
+			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config datamap detect docs dsar erasures harden honey limits limits/valkey policy presets privacy proxy proxy/auth proxy/guard proxy/token report requests retention rewrite rewrite/cases rewrite/mask seal shred sidedoor state syslog unused",
 		),
 		modules: list(pgx, jose, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit", "github.com/boombuler/barcode"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group, barcode to show a QR code, jose to sign tokens for trying things out",

@@ -17,7 +17,6 @@ func (s *Set) Ahead() []string {
 	}
 	classes := slices.Collect(maps.Values(d.classes))
 	add(slices.ContainsFunc(classes, func(c *class) bool { return c.seal.Format.Alphabet != "" }), "format cannot be kept yet: columns of such classes cannot be used")
-	add(slices.ContainsFunc(classes, func(c *class) bool { return c.seal.Shred }), "shred has no keys yet: columns of such classes cannot be written")
 	add(slices.ContainsFunc(d.rules, func(r *rule) bool { return r.state == observed }), "rules with state: observe are not recorded yet: they do nothing")
 	return lines
 }

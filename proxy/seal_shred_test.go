@@ -23,7 +23,7 @@ import (
 // startShredding is startVault with a store of data keys.
 func startShredding(t *testing.T) (f *front, database string, keys *shred.Keys, direct *pgx.Conn) {
 	t.Helper()
-	store, err := shred.Open(t.Context(), pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser), "")
+	store, err := shred.Open(t.Context(), pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,8 +32,13 @@ var ErrMany = errors.New("more than half of the data keys are without a value")
 // ErrMany where more than half of the keys would go: the wrong database looks like that. A
 // dry one destroys nothing.
 func (k *Keys) Reap(ctx context.Context, governed *pgx.Conn, columns []*policy.Sealed, many, dry bool) (r Reaping, err error) {
-	if r.Before, err = quietBefore(ctx, governed); err != nil {
+	age, err := oldest(ctx, governed)
+	if err != nil {
 		return r, err
+	}
+	// The two clocks may differ: what counts is how long ago it was by each.
+	if err := k.Store.pool.QueryRow(ctx, "SELECT now() - $1::interval", age+2*freshFor).Scan(&r.Before); err != nil {
+		return r, fmt.Errorf("reading the store of data keys: %w", err)
 	}
 	var live []seal.DataKeyID
 	for _, c := range columns {
@@ -44,7 +49,6 @@ func (k *Keys) Reap(ctx context.Context, governed *pgx.Conn, columns []*policy.S
 	r.Live = int64(len(live))
 	slices.Sort(live)
 	var unused []seal.DataKeyID
-	// The store's clock and the database's may differ: freshFor leaves room.
 	rows, err := k.Store.pool.Query(ctx, "SELECT id FROM pgveil.data_keys WHERE made < $1", r.Before)
 	if err != nil {
 		return r, fmt.Errorf("reading the store of data keys: %w", err)
@@ -70,21 +74,21 @@ func (k *Keys) Reap(ctx context.Context, governed *pgx.Conn, columns []*policy.S
 	return r, err
 }
 
-// quietBefore gives a time before which made keys have no value on its way: a key waits
-// to be used for freshFor at most, a statement is on its way for less than that, and
-// every transaction that began before is over.
-func quietBefore(ctx context.Context, governed *pgx.Conn) (before time.Time, err error) {
+// oldest tells how long ago the oldest transaction began that is not over. A key waits
+// to be used for freshFor at most, and a statement is on its way for less than that: keys
+// that were made twice that before have no value that is still to be seen.
+func oldest(ctx context.Context, governed *pgx.Conn) (age time.Duration, err error) {
 	var hidden int
-	err = governed.QueryRow(ctx, `SELECT least(pg_catalog.min(a.xact_start), (SELECT pg_catalog.min(prepared) FROM pg_catalog.pg_prepared_xacts), pg_catalog.now()),
+	err = governed.QueryRow(ctx, `SELECT now() - least(pg_catalog.min(a.xact_start), (SELECT pg_catalog.min(prepared) FROM pg_catalog.pg_prepared_xacts), pg_catalog.now()),
 			pg_catalog.count(*) FILTER (WHERE a.backend_type = 'client backend' AND a.state IS NULL)
-		FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid()`).Scan(&before, &hidden)
+		FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid()`).Scan(&age, &hidden)
 	switch {
 	case err != nil:
-		return before, fmt.Errorf("looking for transactions that are running: %w", err)
+		return 0, fmt.Errorf("looking for transactions that are running: %w", err)
 	case hidden > 0:
-		return before, errors.New("transactions of others are hidden from this login: grant it pg_read_all_stats")
+		return 0, errors.New("transactions of others are hidden from this login: grant it pg_read_all_stats")
 	}
-	return before.Add(-2 * freshFor), nil
+	return age, nil
 }
 
 // liveIn appends the data keys that the values of a column name.

@@ -28,7 +28,7 @@ type scene struct {
 
 func newScene(t testing.TB) *scene {
 	t.Helper()
-	store, err := Open(t.Context(), pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser), "")
+	store, err := Open(t.Context(), pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestStoreAway(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = server.Stop() })
 	s := newScene(t)
-	store, err := Open(t.Context(), server.DSN("postgres", pgserver.Superuser), "")
+	store, err := Open(t.Context(), server.DSN("postgres", pgserver.Superuser), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

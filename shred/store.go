@@ -30,15 +30,21 @@ const storeWithin = 10 * time.Second
 // maxConns is how many connections a process has to the store.
 const maxConns = 4
 
-// Open gives the store that a connection string leads to, which password opens where
-// it is not "". No connection is made yet.
-func Open(ctx context.Context, dsn, password string) (*Store, error) {
+// Open gives the store that a connection string leads to. password, where it is not nil,
+// gives the password whenever a connection is made; none is made yet.
+func Open(ctx context.Context, dsn string, password func() (string, error)) (*Store, error) {
 	c, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, errors.New("the connection string of the store of data keys is not understood") // pgx's error may quote a password
 	}
-	if password != "" {
-		c.ConnConfig.Password = password
+	if c.ConnConfig.Password != "" && strings.Contains(dsn, c.ConnConfig.Password) {
+		return nil, errors.New("the password of the store of data keys is in a file, not in its connection string")
+	}
+	if password != nil {
+		c.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) (err error) {
+			c.Password, err = password()
+			return err
+		}
 	}
 	c.MaxConns = maxConns
 	c.ConnConfig.ConnectTimeout = storeWithin

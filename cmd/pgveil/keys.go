@@ -28,6 +28,8 @@ func keysVerbs() []verb {
 		{"disable", "keep a key from being used", runKeysDisable},
 		{"enable", "let a key be used again", runKeysEnable},
 		{"destroy", "destroy a key: what it sealed nobody opens again", runKeysDestroy},
+		{"rewrap", "wrap the keys of single values under their class's new key", runKeysRewrap},
+		{"reap", "destroy the keys of single values that are no more", runKeysReap},
 		{"export-public", "print what of the keys is no secret, for an inventory", runKeysExport},
 	}
 }
@@ -96,6 +98,7 @@ func (p *process) loadRing(ctx context.Context) (*seal.Ring, error) {
 	r, err := f.Ring()
 	if err == nil {
 		p.ringSerial = f.Serial()
+		p.ring.Store(r)
 	}
 	return r, err
 }

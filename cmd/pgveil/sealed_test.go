@@ -28,7 +28,7 @@ func TestNothingInTheClear(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	server, err := pgserver.Start(t.Context(), pgserver.Options{
-		BinDir: os.Getenv(pgtest.EnvBin), Dir: filepath.Join(dir, "cluster"), FastUnsafe: true, Settings: map[string]string{"log_statement": "all", "log_min_duration_statement": "0", "log_parameter_max_length": "-1"},
+		BinDir: os.Getenv(pgtest.EnvBin), Dir: filepath.Join(dir, "cluster"), FastUnsafe: true, Unlike: true, Settings: map[string]string{"log_statement": "all", "log_min_duration_statement": "0", "log_parameter_max_length": "-1"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -49,10 +49,15 @@ func TestNothingInTheClear(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := newSite(t, server, "postgres", "127.0.0.1:0", "sealing: {keys: keys.json, wrapped_by: {env: PGVEIL_KEK}}\n")
+	keyStore := pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser)
+	s := newSite(t, server, "postgres", "127.0.0.1:0", "sealing: {keys: keys.json, wrapped_by: {env: PGVEIL_KEK}, data_keys: {dsn: \""+server.DSN("template1", pgserver.Superuser)+"\"}}\n")
 	s.edit(t, filepath.Join(pgtest.Fixture(t, "shop"), "policy.yaml"), filepath.Join(fixture, "policy.yaml"))
 	t.Setenv("PGVEIL_KEK", strings.Repeat("a5", 32))
-	s.verb(t, 0, "keys", "create", "national_id", "visit_id", "account", "birth", "income", "notes", "phone")
+	s.verb(t, 0, "keys", "create", "national_id", "visit_id", "account", "birth", "income", "notes", "phone", "allergy", "weight")
+	if said := s.verb(t, 1, "keys", "reap"); !strings.Contains(said, "in the cluster of the governed database") {
+		t.Errorf("keys are kept beside what they seal: %s", said)
+	}
+	s.edit(t, server.DSN("template1", pgserver.Superuser), keyStore)
 	r := s.serve(t, "")
 	addr := r.address(t, listens)
 
@@ -77,6 +82,12 @@ func TestNothingInTheClear(t *testing.T) {
 		if err := simple.QueryRow(t.Context(), `SELECT FROM people WHERE ssn = $1 OR phone = $2`, mode, secrets[len(secrets)-1], secret()).Scan(); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := simple.Exec(t.Context(), `INSERT INTO patients (id, allergy) VALUES ($1, $2)`, mode, id, secret()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := simple.Exec(t.Context(), `UPDATE patients SET allergy = $2 WHERE id = $1`, mode, id, secret()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	write(1, pgx.QueryExecModeSimpleProtocol)
 	write(2, pgx.QueryExecModeExec)
@@ -89,6 +100,26 @@ func TestNothingInTheClear(t *testing.T) {
 	var all string
 	if err := simple.QueryRow(t.Context(), `SELECT ssn FROM people WHERE id = 1`).Scan(&all); err != nil || !strings.HasPrefix(all, "geheim") {
 		t.Errorf("what was written under the key before reads %q, %v", all, err)
+	}
+	if err := simple.QueryRow(t.Context(), `SELECT allergy FROM patients WHERE id = 1`).Scan(&all); err != nil || !strings.HasPrefix(all, "geheim") {
+		t.Errorf("a value with a key of its own reads %q, %v", all, err)
+	}
+	s.verb(t, 0, "keys", "rotate", "allergy")
+	r.until(t, "keys of sealed columns in use", 2)
+	if said := s.verb(t, 0, "keys", "rewrap", "allergy"); !strings.Contains(said, "256 keys") {
+		t.Errorf("wrapped anew: %s", said)
+	}
+	if _, err := pgtest.Connect(t, keyStore).Exec(t.Context(), `UPDATE pgveil.data_keys SET made = now() - interval '1 day'`); err != nil {
+		t.Fatal(err)
+	}
+	if said := s.verb(t, 1, "keys", "reap"); !strings.Contains(said, "Say --yes") {
+		t.Errorf("reaped: %s", said)
+	}
+	if said := s.verb(t, 0, "keys", "reap", "--yes"); !strings.Contains(said, "3 values") || !strings.Contains(said, "253 were destroyed") {
+		t.Errorf("reaped: %s", said)
+	}
+	if err := simple.QueryRow(t.Context(), `SELECT count(*) FROM (SELECT allergy FROM patients) x`).Scan(new(int)); err != nil {
+		t.Error(err)
 	}
 	if _, err := own.Exec(t.Context(), `CHECKPOINT`); err != nil {
 		t.Fatal(err)

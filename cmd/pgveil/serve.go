@@ -33,6 +33,8 @@ import (
 	"github.com/pgveil/pgveil/requests"
 	"github.com/pgveil/pgveil/rewrite"
 	"github.com/pgveil/pgveil/rewrite/mask"
+	"github.com/pgveil/pgveil/seal"
+	"github.com/pgveil/pgveil/shred"
 	"github.com/pgveil/pgveil/state"
 )
 
@@ -101,7 +103,9 @@ type process struct {
 	audit       *audit.Log
 	logDir      string        // of the chain that this process writes
 	sealer      *audit.Sealer // nil: no contents are sealed
-	ringSerial  int64         // of the file of keys that was read last
+	ring        atomic.Pointer[seal.Ring]
+	dataKeys    *shred.Keys // nil: there is no store of them
+	ringSerial  int64       // of the file of keys that was read last
 	anchors     *anchors
 	ship        *ship.Shipper
 	counters    *limits.Book
@@ -242,6 +246,10 @@ func (p *process) close() error {
 	if p.privacy != nil {
 		errs = append(errs, p.privacy.Data.Close(context.Background()))
 	}
+	if p.dataKeys != nil {
+		p.dataKeys.Forget()
+		p.dataKeys.Store.Close()
+	}
 	errs = append(errs, p.table.close())
 	if p.counters != nil {
 		if err := p.counters.Close(context.Background()); err != nil {
@@ -318,6 +326,10 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 		if o.Ring, err = p.loadRing(context.Background()); err != nil {
 			return o, err
 		}
+		if p.dataKeys, err = p.openDataKeys(context.Background()); err != nil {
+			return o, err
+		}
+		o.DataKeys = p.dataKeys
 	}
 	o.Upstream, o.Credentials = p.own.upstream, p.logins.credential
 	o.Tokens, o.Logins, o.Provider = p.issuers.context, p.issuers.logins, p.issuers.provider()
@@ -390,6 +402,9 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	tasks.Go(func() { p.restored.run(accepting) })
 	p.doorWatch.run(accepting, &tasks)
 	tasks.Go(func() { p.destroySealed(accepting) })
+	if p.dataKeys != nil {
+		tasks.Go(func() { p.dataKeys.Listen(accepting) })
+	}
 	if p.cfg.Sealing != nil {
 		tasks.Go(func() {
 			config.Watch(accepting, 2*time.Second, func() { p.reloadRing(accepting) }, p.cfg.Sealing.Keys)

@@ -16,9 +16,9 @@ import (
 // bytes whatever locales are installed. They are part of the cache key.
 var initdbArgs = []string{"--username=" + Superuser, "--encoding=UTF8", "--locale=C", "--auth=trust", "--no-sync"}
 
-// createCluster makes a new cluster at data unless one is there. It is made
+// createCluster makes a new cluster at data unless one is there: by fill. It is made
 // beside its place and renamed into it, so a folder that is there is whole.
-func createCluster(ctx context.Context, acc account, bin, data string) error {
+func createCluster(ctx context.Context, acc account, bin, data string, fill func(ctx context.Context, acc account, bin, dir string) error) error {
 	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err == nil {
 		return nil
 	}
@@ -30,7 +30,7 @@ func createCluster(ctx context.Context, acc account, bin, data string) error {
 	if err := errors.Join(os.RemoveAll(fresh), os.Mkdir(fresh, 0o700)); err != nil {
 		return fmt.Errorf("creating a cluster: %w", err)
 	}
-	if err := fillCluster(ctx, acc, bin, fresh); err != nil {
+	if err := fill(ctx, acc, bin, fresh); err != nil {
 		return errors.Join(err, os.RemoveAll(fresh))
 	}
 	return os.Rename(fresh, data)

@@ -13,7 +13,8 @@
 // where none does.
 //
 // Starting takes a copy of a cluster that initdb made once for this version
-// of PostgreSQL and that is kept in the user's cache folder.
+// of PostgreSQL and that is kept in the user's cache folder, unless the options
+// say otherwise.
 //
 // The package needs PostgreSQL's server programs (Find says where it looks)
 // and never downloads them.

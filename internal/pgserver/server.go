@@ -38,6 +38,7 @@ type Options struct {
 	Settings   map[string]string // postgresql.conf, over ours
 	FastUnsafe bool              // for tests: a crash of the machine may lose data, and Stop does not write it back
 	TLS        bool              // offer TLS, by a certificate of a throwaway CA (CAFile)
+	Unlike     bool              // initdb makes the cluster, for it alone: its system identifier is nobody else's
 	Standby    bool              // stay in recovery and take no writes; Dir is the copy of a cluster that was stopped
 }
 
@@ -114,7 +115,11 @@ func prepare(o Options) (*Server, error) {
 }
 
 func (s *Server) start(ctx context.Context, o Options) error {
-	if err := createCluster(ctx, s.account, s.bin, s.data); err != nil {
+	fill := fillCluster
+	if o.Unlike {
+		fill = initdb
+	}
+	if err := createCluster(ctx, s.account, s.bin, s.data, fill); err != nil {
 		return err
 	}
 	if o.TLS {

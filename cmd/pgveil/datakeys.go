@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/shred"
+)
+
+// openDataKeys gives the keys of single values, whose store must be there and not be in
+// the cluster of the governed database; nil where the configuration names no store.
+func (p *process) openDataKeys(ctx context.Context) (*shred.Keys, error) {
+	c := p.cfg.Sealing
+	if c == nil || c.DataKeys == nil {
+		return nil, nil
+	}
+	password, err := secretFile(c.DataKeys.Password)
+	if err != nil {
+		return nil, fmt.Errorf("sealing.data_keys: %w", err)
+	}
+	store, err := shred.Open(ctx, c.DataKeys.DSN, password)
+	if err != nil {
+		return nil, fmt.Errorf("sealing.data_keys: %w", err)
+	}
+	if err := p.mayKeep(ctx, store); err != nil {
+		store.Close()
+		return nil, fmt.Errorf("sealing.data_keys: %w", err)
+	}
+	return &shred.Keys{Store: store, Ring: p.ring.Load, Log: p.log}, nil
+}
+
+// mayKeep tells whether a store is fit to keep data keys.
+func (p *process) mayKeep(ctx context.Context, store *shred.Store) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := store.Prepare(ctx); err != nil {
+		return err
+	}
+	theirs, err := store.System(ctx)
+	if err != nil {
+		return fmt.Errorf("asking the store which cluster it is: %w", err)
+	}
+	return p.catalog.use(ctx, func(conn *pgx.Conn) error {
+		var ours int64
+		if err := conn.QueryRow(ctx, shred.SystemSQL).Scan(&ours); err != nil {
+			return fmt.Errorf("asking the governed database which cluster it is: %w", err)
+		}
+		if ours == theirs {
+			return errors.New("the store is in the cluster of the governed database: a backup of that would hold the values and their keys. Use a cluster with backups of its own")
+		}
+		return nil
+	})
+}
+
+// shredded gives the columns whose values have keys of their own, or may have had.
+func shredded(set *policy.Set, relations []*catalog.Relation) (all []*policy.Sealed) {
+	seen := map[string]bool{}
+	for _, rel := range relations {
+		for _, c := range rel.Columns {
+			if of := set.Sealed(rel, c.Name); of != nil && of.Mode == policy.SealRandomized && !seen[of.Column] {
+				seen[of.Column] = true
+				all = append(all, of)
+			}
+		}
+	}
+	return all
+}
+
+func runKeysReap(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	k := newKeysCall("reap", "", "Destroys the keys of values that are no more: overwritten ones, and those of deleted\nrows. Reads every column whose values may have keys of their own. Keys that were made\nless than an hour before the oldest transaction that runs stay until the next time.",
+		"pgveil keys reap --dry-run", "pgveil keys reap")
+	var admin string
+	var dry bool
+	k.flags.BoolVar(&dry, "dry-run", false, "count, and destroy nothing")
+	k.flags.BoolVar(&k.yes, "yes", false, "go on where more than half of the keys would be destroyed")
+	k.flags.StringVar(&admin, "admin-url", "", "`connection string` of a login that sees all rows and pg_stat_activity; absent: pgveil's own")
+	if done, code := k.parse(args, stdout, stderr); done {
+		return code
+	}
+	r, err := k.reap(ctx, admin, dry)
+	if errors.Is(err, shred.ErrMany) {
+		err = fmt.Errorf("%w (%d of %d): is this the right database? Say --yes if that is meant", err, r.Unused, r.Keys)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "pgveil %s: %v\n", k.name, err)
+		return 1
+	}
+	fmt.Fprintf(stdout, "%d values have keys of their own. Of %d keys made before %s, %d have no value; %d were destroyed.\n",
+		r.Live, r.Keys, r.Before.UTC().Format(time.RFC3339), r.Unused, r.Gone)
+	return 0
+}
+
+func (k *keysCall) reap(ctx context.Context, admin string, dry bool) (r shred.Reaping, err error) {
+	reg, err := openGoverned(k.config, admin)
+	if err != nil {
+		return r, err
+	}
+	p := reg.process
+	defer func() { err = errors.Join(err, reg.process.catalog.close()) }()
+	keys, err := k.dataKeys(ctx, p)
+	if err != nil {
+		return r, err
+	}
+	defer keys.Store.Close()
+	engine, err := p.loadEngine(ctx)
+	if err != nil {
+		return r, err
+	}
+	columns := shredded(engine.Policy, engine.Catalog.Relations())
+	conn, err := p.catalog.open(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.Background())) }()
+	return keys.Reap(ctx, conn, columns, k.yes, dry)
+}
+
+// dataKeys gives the keys of single values, for a command.
+func (k *keysCall) dataKeys(ctx context.Context, p *process) (*shred.Keys, error) {
+	if p.cfg.Sealing == nil || p.cfg.Sealing.DataKeys == nil {
+		return nil, fmt.Errorf("%s names no store of data keys (sealing.data_keys)", k.config)
+	}
+	if _, err := p.loadRing(ctx); err != nil {
+		return nil, err
+	}
+	return p.openDataKeys(ctx)
+}
+
+func runKeysRewrap(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	k := newKeysCall("rewrap", "CLASS ...", "Wraps the keys of single values that stand under another key of a class than the\nprimary one under that. Once the other key is destroyed, old copies of the store open\nnothing any more.",
+		"pgveil keys rotate health", "pgveil keys rewrap health")
+	if done, code := k.parse(args, stdout, stderr); done {
+		return code
+	}
+	if err := k.rewrap(ctx, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "pgveil %s: %v\n", k.name, err)
+		return 1
+	}
+	return 0
+}
+
+func (k *keysCall) rewrap(ctx context.Context, stdout, stderr io.Writer) (err error) {
+	if len(k.args) == 0 {
+		return errors.New("name one class at least")
+	}
+	reg, err := openRegistry(k.config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, reg.process.catalog.close()) }()
+	keys, err := k.dataKeys(ctx, reg.process)
+	if err != nil {
+		return err
+	}
+	defer keys.Store.Close()
+	for _, class := range k.args {
+		told := time.Now()
+		n, err := keys.Store.Rewrap(ctx, keys.Ring(), class, func(n int64) {
+			if time.Since(told) > time.Second {
+				told = time.Now()
+				fmt.Fprintf(stderr, "%s: %d\n", class, n)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "%s: %d keys are wrapped anew\n", class, n)
+	}
+	return nil
+}
