@@ -32,14 +32,15 @@ var ErrMany = errors.New("more than half of the data keys are without a value")
 // ErrMany where more than half of the keys would go: the wrong database looks like that. A
 // dry one destroys nothing.
 func (k *Keys) Reap(ctx context.Context, governed *pgx.Conn, columns []*policy.Sealed, many, dry bool) (r Reaping, err error) {
+	// The two clocks may differ: what counts is how long ago it was by each.
+	if err := k.Store.pool.QueryRow(ctx, "SELECT now()").Scan(&r.Before); err != nil {
+		return r, fmt.Errorf("reading the store of data keys: %w", err)
+	}
 	age, err := oldest(ctx, governed)
 	if err != nil {
 		return r, err
 	}
-	// The two clocks may differ: what counts is how long ago it was by each.
-	if err := k.Store.pool.QueryRow(ctx, "SELECT now() - $1::interval", age+2*freshFor).Scan(&r.Before); err != nil {
-		return r, fmt.Errorf("reading the store of data keys: %w", err)
-	}
+	r.Before = r.Before.Add(-age - 2*freshFor)
 	var live []seal.DataKeyID
 	for _, c := range columns {
 		if live, err = liveIn(ctx, governed, c, live); err != nil {
