@@ -140,7 +140,7 @@ var layers = map[string]may{
 		why: "what becomes of requests, from receipt to certificate; dsar does what is done to rows, and knows no requests",
 	},
 	"dsar": {
-		ours: list("audit catalog policy privacy rewrite/mask state sweep"), modules: list(pgx, "filippo.io/age"),
+		ours: list("audit catalog policy privacy rewrite/mask seal state sweep"), modules: list(pgx, "filippo.io/age"),
 		why: "follows foreign keys on a connection that it is given; proxy and cmd are faces of it; audit for the form of what rows were and became, age to encrypt what leaves the house",
 	},
 

@@ -50,6 +50,10 @@ type EraseOptions struct {
 	// its own row is locked: an error keeps it from being erased. nil: nobody asks.
 	Still func(ctx context.Context, tx pgx.Tx) error
 
+	// Shred destroys the keys of values that had one each. nil: such values are not
+	// erased.
+	Shred Shredder
+
 	// LaterTidy leaves dead rows and statistics behind: the caller calls Tidy,
 	// once for many subjects.
 	LaterTidy bool
@@ -63,7 +67,8 @@ type Erased struct {
 	Plan      string   `json:"plan"`   // the hash
 	Digest    string   `json:"digest"` // of the journal
 	Tidied    Tidied   `json:"tidied"`
-	Relations []string `json:"relations"` // that were written: what Tidy wants
+	Relations []string `json:"relations"`           // that were written: what Tidy wants
+	DataKeys  int64    `json:"data_keys,omitempty"` // of single values that went: destroyed
 }
 
 // eraser is an erasure at work.
@@ -117,6 +122,9 @@ func (o EraseOptions) defaults() EraseOptions {
 }
 
 func (e *eraser) run(ctx context.Context) (Erased, error) {
+	if err := e.mayShred(); err != nil {
+		return Erased{}, err
+	}
 	var err error
 	if e.j, err = openJournal(ctx, e.conn, e.o.Request, e.o.Plan.Hash()); err != nil {
 		return Erased{}, err
@@ -129,7 +137,13 @@ func (e *eraser) run(ctx context.Context) (Erased, error) {
 	if err != nil {
 		return Erased{}, err
 	}
-	return e.outcome(ctx)
+	keys, err := e.shred(ctx)
+	if err != nil {
+		return Erased{}, err
+	}
+	done, err := e.outcome(ctx)
+	done.DataKeys = keys
+	return done, err
 }
 
 // alone calls f while nobody else erases the subject.

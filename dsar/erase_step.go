@@ -130,6 +130,11 @@ func (w *work) do(ctx context.Context, tx pgx.Tx, parts []part, record func(cont
 		return 0, err
 	}
 	var counts []int64
+	for _, p := range parts {
+		if err := w.doom(ctx, nested, p); err != nil {
+			return 0, errors.Join(err, rolledBack(ctx, nested))
+		}
+	}
 	err = w.forTriggers(ctx, nested, func() (err error) {
 		counts, err = w.alone(ctx, nested, parts)
 		return err

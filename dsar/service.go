@@ -32,6 +32,9 @@ type Service struct {
 	// what the server has read and planned for it serves these, too.
 	Keep int
 
+	// Shred destroys the keys of single values; nil: there is no store of them.
+	Shred Shredder
+
 	mu   sync.Mutex
 	idle []idleConn
 }

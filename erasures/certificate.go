@@ -37,7 +37,12 @@ type Certificate struct {
 	Tables  []Table `json:"tables"`
 	Sweep   Sweep   `json:"sweep"`
 	Remains []Rest  `json:"remains"` // what could not be cleaned
-	Told    []Told  `json:"told"`    // recipients of the data
+
+	// DataKeys is how many keys of single values were destroyed: those values are
+	// unreadable in backups, replicas and the write-ahead log as well.
+	DataKeys int64 `json:"data_keys,omitempty"`
+
+	Told []Told `json:"told"` // recipients of the data
 
 	Ledger  LedgerEntry `json:"ledger"`
 	Records []Recorded  `json:"records"` // of the access log

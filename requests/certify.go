@@ -32,7 +32,7 @@ func (w *Worker) certify(ctx context.Context, s *sought) ([]byte, error) {
 	}
 	c := erasures.Certificate{
 		Request: r.ID, Regime: r.Regime, Kind: r.Kind, Token: r.Token, Received: r.Received, Completed: s.outcome.Completed, Plan: r.PlanHash,
-		Tables: tables(s.outcome.Erased), Sweep: s.swept, Remains: w.remains(s, answers), Ledger: erasures.Reference(begun, s.ended),
+		Tables: tables(s.outcome.Erased), Sweep: s.swept, Remains: w.remains(s, answers), Ledger: erasures.Reference(begun, s.ended), DataKeys: s.outcome.Erased.DataKeys,
 	}
 	if r.Verified != nil && r.Verified.After(r.Received) {
 		c.Verified = *r.Verified

@@ -77,7 +77,7 @@ func (w *Worker) erase(ctx context.Context, conn *pgx.Conn, r *state.Request) er
 		return err
 	}
 	done, err := dsar.Erase(ctx, conn, g, dsar.EraseOptions{
-		Request: r.ID, Key: privacy.Key{Values: r.Key}, Plan: plan, LaterTidy: true,
+		Request: r.ID, Key: privacy.Key{Values: r.Key}, Plan: plan, LaterTidy: true, Shred: w.Service.Data.Shred,
 		Record:   func(ctx context.Context, s dsar.ErasureStep) error { return w.recordStep(ctx, r, s) },
 		Progress: w.progress(ctx, r),
 	})

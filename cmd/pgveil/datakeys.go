@@ -5,14 +5,38 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/shred"
 )
+
+// openKeys reads the keys of sealed columns, and opens the store of those of single
+// values, where the configuration has any.
+func (p *process) openKeys(ctx context.Context) (err error) {
+	if p.cfg.Sealing == nil {
+		return nil
+	}
+	if _, err := p.loadRing(ctx); err != nil {
+		return err
+	}
+	p.dataKeys, err = p.openDataKeys(ctx)
+	return err
+}
+
+// shredder gives what destroys the keys of single values; nil where there is no store of
+// them.
+func (p *process) shredder() dsar.Shredder {
+	if p.dataKeys == nil {
+		return nil
+	}
+	return p.dataKeys
+}
 
 // openDataKeys gives the keys of single values, whose store must be there and not be in
 // the cluster of the governed database; nil where the configuration names no store.
@@ -33,7 +57,11 @@ func (p *process) openDataKeys(ctx context.Context) (*shred.Keys, error) {
 		store.Close()
 		return nil, fmt.Errorf("sealing.data_keys: %w", err)
 	}
-	return &shred.Keys{Store: store, Ring: p.ring.Load, Log: p.log}, nil
+	log := p.log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler) // a command says what went wrong itself
+	}
+	return &shred.Keys{Store: store, Ring: p.ring.Load, Log: log}, nil
 }
 
 // mayKeep tells whether a store is fit to keep data keys.
@@ -103,12 +131,11 @@ func (k *keysCall) reap(ctx context.Context, admin string, dry bool) (r shred.Re
 		return r, err
 	}
 	p := reg.process
-	defer func() { err = errors.Join(err, reg.process.catalog.close()) }()
+	defer func() { err = errors.Join(err, reg.process.close()) }()
 	keys, err := k.dataKeys(ctx, p)
 	if err != nil {
 		return r, err
 	}
-	defer keys.Store.Close()
 	engine, err := p.loadEngine(ctx)
 	if err != nil {
 		return r, err
@@ -127,10 +154,8 @@ func (k *keysCall) dataKeys(ctx context.Context, p *process) (*shred.Keys, error
 	if p.cfg.Sealing == nil || p.cfg.Sealing.DataKeys == nil {
 		return nil, fmt.Errorf("%s names no store of data keys (sealing.data_keys)", k.config)
 	}
-	if _, err := p.loadRing(ctx); err != nil {
-		return nil, err
-	}
-	return p.openDataKeys(ctx)
+	err := p.openKeys(ctx)
+	return p.dataKeys, err
 }
 
 func runKeysRewrap(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -154,12 +179,11 @@ func (k *keysCall) rewrap(ctx context.Context, stdout, stderr io.Writer) (err er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, reg.process.catalog.close()) }()
+	defer func() { err = errors.Join(err, reg.process.close()) }()
 	keys, err := k.dataKeys(ctx, reg.process)
 	if err != nil {
 		return err
 	}
-	defer keys.Store.Close()
 	for _, class := range k.args {
 		told := time.Now()
 		n, err := keys.Store.Rewrap(ctx, keys.Ring(), class, func(n int64) {

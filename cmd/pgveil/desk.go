@@ -67,7 +67,10 @@ func (d *desk) open(ctx context.Context, stderr io.Writer) (err error) {
 	if d.engine, err = d.process.loadEngine(ctx); err != nil {
 		return err
 	}
-	data := &dsar.Service{Connect: d.process.own.open, Keep: 1, Current: func() (*policy.Set, *catalog.Snapshot) { return d.engine.Policy, d.engine.Catalog }}
+	if err := d.process.openKeys(ctx); err != nil {
+		return err
+	}
+	data := &dsar.Service{Shred: d.process.shredder(), Connect: d.process.own.open, Keep: 1, Current: func() (*policy.Set, *catalog.Snapshot) { return d.engine.Policy, d.engine.Catalog }}
 	d.service = &requests.Service{Data: data, Store: d.store, Tokens: d.store.SubjectTokens, Packages: cfg.DSAR.Packages}
 	d.by, err = d.who(ctx)
 	return err

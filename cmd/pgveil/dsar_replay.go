@@ -80,6 +80,9 @@ func (r *replaying) run(ctx context.Context) (clean bool, err error) {
 	if r.ledger, err = openErasures(r.process.cfg, key, func(s string) { fmt.Fprintln(r.stderr, s) }); err != nil {
 		return false, err
 	}
+	if err := r.process.openKeys(ctx); err != nil {
+		return false, err
+	}
 	if r.conn, err = r.process.own.open(ctx); err != nil {
 		return false, err
 	}

@@ -44,7 +44,7 @@ func (r *replaying) eraseAgain(ctx context.Context, kind, key string, e erasures
 	if err != nil {
 		return err
 	}
-	erased, err := dsar.Erase(ctx, r.conn, g, dsar.EraseOptions{Request: -int64(begun.Seq), Key: by, Plan: plan, LaterTidy: true})
+	erased, err := dsar.Erase(ctx, r.conn, g, dsar.EraseOptions{Request: -int64(begun.Seq), Key: by, Plan: plan, LaterTidy: true, Shred: r.process.shredder()})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/config"
+	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/retention"
 	"github.com/pgveil/pgveil/rewrite"
 )
@@ -78,6 +79,7 @@ type governed struct {
 	key    []byte
 	engine *rewrite.Engine
 	conn   *pgx.Conn
+	shred  dsar.Shredder
 }
 
 // with calls f with a connection that nobody else uses.
@@ -95,6 +97,9 @@ func (r *retaining) with(ctx context.Context, f func(governed) error) (err error
 	if err != nil {
 		return err
 	}
+	if err := reg.process.openKeys(ctx); err != nil {
+		return err
+	}
 	conn, err := reg.process.catalog.open(ctx)
 	if err != nil {
 		return err
@@ -104,7 +109,7 @@ func (r *retaining) with(ctx context.Context, f func(governed) error) (err error
 		defer done()
 		err = errors.Join(err, conn.Close(wait))
 	}()
-	return f(governed{reg.process.cfg, key, engine, conn})
+	return f(governed{reg.process.cfg, key, engine, conn, reg.process.shredder()})
 }
 
 func runRetentionPlan(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -186,7 +191,7 @@ it. Exit status 1 says that some rule was not carried out, or not to its end.`,
 }
 
 func (r *retaining) run(ctx context.Context, g governed) error {
-	records := retentionRecords{cfg: g.cfg, login: g.conn.Config().User, by: operator(), app: "pgveil retention", generation: g.engine.Policy.Generation(), write: func(ctx context.Context, list ...*audit.Record) error {
+	records := retentionRecords{cfg: g.cfg, shred: g.shred, login: g.conn.Config().User, by: operator(), app: "pgveil retention", generation: g.engine.Policy.Generation(), write: func(ctx context.Context, list ...*audit.Record) error {
 		return recordPrivacy(ctx, g.cfg.Audit, list...)
 	}}
 	o := records.options(g.key, g.engine)
@@ -209,7 +214,8 @@ func (r *retaining) run(ctx context.Context, g governed) error {
 // retentionRecords writes into the access log what runs do.
 type retentionRecords struct {
 	cfg                        *config.Config
-	login, by, app, generation string // login is that of the connection to the server
+	shred                      dsar.Shredder // nil: no keys of single values
+	login, by, app, generation string        // login is that of the connection to the server
 	write                      func(ctx context.Context, list ...*audit.Record) error
 }
 

@@ -192,6 +192,9 @@ func (p *process) startCore(ctx context.Context) (key []byte, other string, err 
 	if p.restored, err = newRestoreWatch(ctx, p, key); err != nil {
 		return nil, "", err
 	}
+	if err := p.openKeys(ctx); err != nil {
+		return nil, "", err
+	}
 	p.privacy = p.privacyService(key)
 	return key, other, nil
 }
@@ -322,15 +325,7 @@ func (p *process) options(key []byte) (proxy.Options, error) {
 	if o.MaskKeys, err = mask.Settings(derive(key, "masks")); err != nil {
 		return o, err
 	}
-	if o.MaskKey = derive(key, "masks"); p.cfg.Sealing != nil {
-		if o.Ring, err = p.loadRing(context.Background()); err != nil {
-			return o, err
-		}
-		if p.dataKeys, err = p.openDataKeys(context.Background()); err != nil {
-			return o, err
-		}
-		o.DataKeys = p.dataKeys
-	}
+	o.MaskKey, o.Ring, o.DataKeys = derive(key, "masks"), p.ring.Load(), p.dataKeys
 	o.Upstream, o.Credentials = p.own.upstream, p.logins.credential
 	o.Tokens, o.Logins, o.Provider = p.issuers.context, p.issuers.logins, p.issuers.provider()
 	if t := p.cfg.TLS; t != nil {
