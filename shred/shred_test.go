@@ -218,7 +218,7 @@ func TestStoreAway(t *testing.T) {
 }
 
 // governed is a database with a column whose values have data keys.
-func (s *scene) governed(t *testing.T) (*pgx.Conn, *policy.Sealed, *seal.Sealer) {
+func (s *scene) governed(t testing.TB) (*pgx.Conn, *policy.Sealed, *seal.Sealer) {
 	t.Helper()
 	db := pgtest.Connect(t, pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser))
 	exec(t, db, "CREATE TABLE customers (id int PRIMARY KEY, born text)")
@@ -233,7 +233,7 @@ func (s *scene) governed(t *testing.T) (*pgx.Conn, *policy.Sealed, *seal.Sealer)
 	return db, c, with
 }
 
-func exec(t *testing.T, db *pgx.Conn, sql string, args ...any) {
+func exec(t testing.TB, db *pgx.Conn, sql string, args ...any) {
 	t.Helper()
 	if _, err := db.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatal(err)
@@ -300,7 +300,7 @@ func TestReapSeesAll(t *testing.T) {
 	s := newScene(t)
 	db, c, _ := s.governed(t)
 	exec(t, db, "ALTER TABLE customers ENABLE ROW LEVEL SECURITY")
-	exec(t, db, "CREATE ROLE reaper LOGIN; GRANT pg_read_all_data TO reaper")
+	exec(t, db, "DROP ROLE IF EXISTS reaper; CREATE ROLE reaper LOGIN; GRANT pg_read_all_data TO reaper")
 	blind := pgtest.Connect(t, pgtest.Server(t).DSN(db.Config().Database, "reaper"))
 	if _, err := s.Reap(t.Context(), blind, []*policy.Sealed{c}, true, false); err == nil {
 		t.Error("it reaps while transactions are hidden")
