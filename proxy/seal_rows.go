@@ -271,7 +271,7 @@ func storedOf(typ string, v []byte, format int16) ([]byte, error) {
 func wireOf(typ string, value []byte, format int16) ([]byte, error) {
 	switch {
 	case format == 1:
-		return seal.ToBinary(typ, value)
+		return seal.AppendBinary(nil, typ, value)
 	case typ == "bytea":
 		return append([]byte(`\x`), hex.AppendEncode(nil, value)...), nil
 	default:

@@ -162,5 +162,5 @@ func (r *Ring) Sealer(c *policy.Sealed) (*Sealer, error) {
 	if c.Mode == policy.SealDeterministic {
 		alg = algSame
 	}
-	return &Sealer{column: c, keys: keys, alg: alg}, nil
+	return newSealer(c, keys, alg), nil
 }

@@ -7,8 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pgveil/pgveil/policy"
 )
@@ -34,15 +34,27 @@ type Sealer struct {
 	column *policy.Sealed
 	keys   *classKeys
 	alg    byte
+	place  []byte            // what all envelopes of the column are bound to
+	bounds map[uint32][]byte // the associated data of envelopes, by key
+}
+
+func newSealer(c *policy.Sealed, keys *classKeys, alg byte) *Sealer {
+	s := &Sealer{column: c, keys: keys, alg: alg, bounds: map[uint32][]byte{}}
+	for _, part := range []string{c.Domain, c.Mode.String(), c.Values} {
+		s.place = append(binary.BigEndian.AppendUint32(s.place, uint32(len(part))), part...)
+	}
+	for id := range keys.all {
+		s.bounds[id] = s.bound(s.head(nil, id))
+	}
+	return s
 }
 
 // bound gives the associated data of an envelope.
-func (s *Sealer) bound(head []byte) []byte {
-	b := append(make([]byte, 0, 128), head...)
-	for _, part := range []string{s.column.Domain, s.column.Mode.String(), s.column.Values} {
-		b = append(binary.BigEndian.AppendUint32(b, uint32(len(part))), part...)
-	}
-	return b
+func (s *Sealer) bound(head []byte) []byte { return append(slices.Clip(head), s.place...) }
+
+// head appends the head of an envelope.
+func (s *Sealer) head(dst []byte, key uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, version, s.alg), key)
 }
 
 // Seal appends what is stored of a value, which is as Canonical gives it.
@@ -54,9 +66,12 @@ func (s *Sealer) Seal(dst, value []byte) ([]byte, error) {
 	case k == nil:
 		return nil, fmt.Errorf("class %q has no primary key", s.column.Class)
 	}
-	e := make([]byte, 0, headLen+xaesNonce+len(value)+xaesTag)
-	e = binary.BigEndian.AppendUint32(append(e, version, s.alg), k.ID)
-	bound := s.bound(e)
+	size := headLen + xaesNonce + len(value) + xaesTag
+	most := len(textPrefix) + len(`""`) + coding.EncodedLen(size) // of what is appended
+	dst = slices.Grow(dst, most+size)
+	at := len(dst) + most // where the envelope is made
+	e := s.head(dst[at:at:cap(dst)], k.ID)
+	bound := s.bounds[k.ID]
 	if s.alg == algSame {
 		sealed, err := k.same.EncryptDeterministically(value, bound)
 		if err != nil {
@@ -76,7 +91,7 @@ func (s *Sealer) Seal(dst, value []byte) ([]byte, error) {
 // Open appends the value of what is stored. The error is ErrClear, ErrDamaged,
 // ErrForeign, ErrNeedsDataKey (see OpenUnder) or a *KeyError.
 func (s *Sealer) Open(dst, stored []byte) ([]byte, error) {
-	e, err := envelope(stored, s.column.Stored)
+	buf, e, err := decoded(dst, stored, s.column.Stored)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +111,7 @@ func (s *Sealer) Open(dst, stored []byte) ([]byte, error) {
 	case k.State != Primary && k.State != Enabled:
 		return nil, &KeyError{id, k.State}
 	}
-	bound := s.bound(e[:headLen])
+	bound := s.bounds[id]
 	if s.alg == algSame {
 		value, err := k.same.DecryptDeterministically(e[headLen:], bound)
 		if err != nil {
@@ -107,11 +122,17 @@ func (s *Sealer) Open(dst, stored []byte) ([]byte, error) {
 	if len(e) < headLen+xaesNonce+xaesTag {
 		return nil, ErrDamaged
 	}
-	value, err := k.random.open(dst, e[headLen:], e[headLen+xaesNonce:], bound)
+	nonce, sealed := e[headLen:headLen+xaesNonce], e[headLen+xaesNonce:]
+	if s.column.Stored == "bytea" {
+		dst, err = k.random.open(dst, nonce, sealed, bound)
+	} else { // in place, which is behind dst already
+		sealed, err = k.random.open(sealed[:0], nonce, sealed, bound)
+		dst = append(buf[:len(dst)], sealed...)
+	}
 	if err != nil {
 		return nil, ErrDamaged
 	}
-	return value, nil
+	return dst, nil
 }
 
 // blindLen is how many bytes of a keyed hash a blind column holds: so many that
@@ -125,7 +146,7 @@ func (s *Sealer) Blind(value []byte) ([]byte, error) {
 		return nil, fmt.Errorf("class %q has no primary key", s.column.Class)
 	}
 	mac := hmac.New(sha256.New, k.blind)
-	mac.Write(s.bound(nil))
+	mac.Write(s.place)
 	mac.Write(value)
 	return mac.Sum(nil)[:blindLen], nil
 }
@@ -145,35 +166,48 @@ func appendStored(dst, e []byte, as string) []byte {
 
 // envelope gives the envelope in what a column of a type holds.
 func envelope(stored []byte, as string) ([]byte, error) {
+	_, e, err := decoded(nil, stored, as)
+	return e, err
+}
+
+// decoded is envelope. Where that has to be decoded, it is behind dst, in buf.
+func decoded(dst, stored []byte, as string) (buf, e []byte, err error) {
+	body, err := marked(stored, as)
+	if err != nil || as == "bytea" {
+		return dst, body, err
+	}
+	if bytes.IndexByte(body, '\n') >= 0 || bytes.IndexByte(body, '\r') >= 0 { // the decoder would skip them
+		return nil, nil, ErrDamaged
+	}
+	buf, err = coding.AppendDecode(dst, body)
+	if err != nil {
+		return nil, nil, ErrDamaged
+	}
+	return buf, buf[len(dst):], nil
+}
+
+// marked gives what is behind the mark of what is sealed, in what a column of a type
+// holds.
+func marked(stored []byte, as string) ([]byte, error) {
+	mark := []byte(textPrefix)
 	switch as {
 	case "bytea":
-		e, ok := bytes.CutPrefix(stored, magic)
-		if !ok {
-			return nil, ErrClear
-		}
-		return e, nil
+		mark = magic
 	case "json", "jsonb":
 		if len(stored) < 2 || stored[0] != '"' || stored[len(stored)-1] != '"' {
 			return nil, ErrClear
 		}
 		stored = stored[1 : len(stored)-1]
 	}
-	text, ok := bytes.CutPrefix(stored, []byte(textPrefix))
+	body, ok := bytes.CutPrefix(stored, mark)
 	if !ok {
 		return nil, ErrClear
 	}
-	if bytes.ContainsAny(text, "\r\n") {
-		return nil, ErrDamaged
-	}
-	e, err := coding.AppendDecode(nil, text)
-	if err != nil {
-		return nil, ErrDamaged
-	}
-	return e, nil
+	return body, nil
 }
 
 // IsSealed tells whether what a column of a type holds looks like an envelope.
 func IsSealed(stored []byte, as string) bool {
-	_, err := envelope(stored, as)
-	return !errors.Is(err, ErrClear)
+	_, err := marked(stored, as)
+	return err == nil
 }

@@ -175,8 +175,8 @@ func TestRings(t *testing.T) {
 func TestCanonical(t *testing.T) {
 	for _, tt := range []struct{ typ, text, want string }{
 		{"int4", " 007", "7"}, {"int4", "-0", "0"}, {"int2", "40000", ""}, {"int8", "1e3", ""},
-		{"numeric", "+01.50", "1.50"}, {"numeric", "-0.0", "0.0"}, {"numeric", ".5", "0.5"}, {"numeric", "5.", "5"}, {"numeric", "nan", "NaN"}, {"numeric", "x", ""}, {"numeric", "", ""}, {"numeric", ".", ""},
-		{"date", "2001-02-03", "2001-02-03"}, {"date", "2001-02-03 04:05:06Z", "2001-02-03"}, {"date", "03.02.2001", ""}, {"date", "today", ""}, {"date", "2001-02-30", ""}, {"date", "infinity", "infinity"},
+		{"numeric", "+01.50", "1.50"}, {"numeric", "-0.0", "0.0"}, {"numeric", ".5", "0.5"}, {"numeric", "5.", "5"}, {"numeric", "nan", "NaN"}, {"numeric", "-12345678.000100", "-12345678.000100"}, {"numeric", "10000", "10000"}, {"numeric", "0.00000001", "0.00000001"}, {"numeric", "120000.5", "120000.5"}, {"numeric", "-", ""}, {"numeric", "1..2", ""}, {"numeric", "1.2.3", ""}, {"numeric", "x", ""}, {"numeric", "", ""}, {"numeric", ".", ""},
+		{"date", "2001-02-03", "2001-02-03"}, {"date", "2001-02-03 04:05:06Z", "2001-02-03"}, {"date", "03.02.2001", ""}, {"date", "today", ""}, {"date", "2001-02-30", ""}, {"date", "1999-12-31", "1999-12-31"}, {"date", "0001-01-01", "0001-01-01"}, {"date", "20a1-02-03", ""}, {"date", "infinity", "infinity"},
 		{"timestamp", "2001-02-03 04:05", "2001-02-03 04:05:00"}, {"timestamptz", "2001-02-03 04:05:06.7+02", "2001-02-03 02:05:06.7+00"}, {"timestamptz", "2001-02-03 04:05:06", ""},
 		{"uuid", "{A0EEBC99-9C0B4EF8-BB6D6BB9BD380A11}", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}, {"uuid", "a0", ""},
 		{"bool", "TRUE", "t"}, {"bool", "maybe", ""}, {"bytea", `\x4142`, "AB"}, {"bytea", "AB", ""},
@@ -192,7 +192,7 @@ func TestCanonical(t *testing.T) {
 		if again, err := Canonical(tt.typ, got); err != nil || !bytes.Equal(again, got) {
 			t.Errorf("%s %q becomes %q, %v", tt.typ, got, again, err)
 		}
-		wire, err := ToBinary(tt.typ, got)
+		wire, err := AppendBinary(nil, tt.typ, got)
 		if err != nil {
 			t.Errorf("%s %q in binary form: %v", tt.typ, got, err)
 			continue

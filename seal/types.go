@@ -36,7 +36,6 @@ var errForm = errors.New("it is not of the type")
 // PostgreSQL reads alike under all settings. What depends on settings, as words and
 // dates with the day first do, is refused.
 func Canonical(typ string, text []byte) ([]byte, error) {
-	s := string(text)
 	switch typ {
 	case "text", "varchar":
 		if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
@@ -49,32 +48,43 @@ func Canonical(typ string, text []byte) ([]byte, error) {
 		}
 		return text, nil
 	case "bytea":
-		return bytesOf(s)
+		return bytesOf(text)
 	case "int2", "int4", "int8":
-		n, err := strconv.ParseInt(strings.TrimSpace(s), 10, int(oids[typ].size)*8)
+		n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, int(oids[typ].size)*8)
 		if err != nil {
 			return nil, errForm
 		}
 		return strconv.AppendInt(nil, n, 10), nil
 	case "numeric":
-		return numeric(strings.TrimSpace(s))
+		if isNumeric(text) {
+			return text, nil
+		}
+		return numeric(strings.TrimSpace(string(text)))
 	case "bool":
-		return boolean(s)
+		return boolean(string(text))
 	case "uuid":
-		return uuid(s)
-	case "date", "timestamp", "timestamptz":
-		return moment(typ, strings.TrimSpace(s))
+		if isUUID(text) {
+			return text, nil
+		}
+		return uuid(string(text))
+	case "date":
+		if _, ok := plainDate(text); ok {
+			return text, nil
+		}
+		return moment(typ, strings.TrimSpace(string(text)))
+	case "timestamp", "timestamptz":
+		return moment(typ, strings.TrimSpace(string(text)))
 	default:
 		return nil, fmt.Errorf("values of type %s cannot be sealed", typ)
 	}
 }
 
-func bytesOf(s string) ([]byte, error) {
-	digits, ok := strings.CutPrefix(s, `\x`)
+func bytesOf(s []byte) ([]byte, error) {
+	digits, ok := bytes.CutPrefix(s, []byte(`\x`))
 	if !ok {
 		return nil, errors.New(`bytes are written as \x and hexadecimal digits`)
 	}
-	b, err := hex.DecodeString(digits)
+	b, err := hex.AppendDecode(make([]byte, 0, len(digits)/2), digits)
 	if err != nil {
 		return nil, errForm
 	}
@@ -128,10 +138,11 @@ func uuid(s string) ([]byte, error) {
 }
 
 // momentForms are the forms of dates and times that mean the same under every
-// setting, but that a time without an offset is in the session's zone.
-var momentForms = []string{"2006-01-02", "2006-01-02 15:04:05.999999999", "2006-01-02 15:04", "2006-01-02T15:04:05.999999999"}
+// setting, but that a time without an offset is in the session's zone. The first are
+// those that PostgreSQL writes.
+var momentForms = []string{"2006-01-02 15:04:05.999999999", time.DateOnly, "2006-01-02 15:04", "2006-01-02T15:04:05.999999999"}
 
-var offsetForms = []string{"Z07:00", "Z0700", "Z07", " Z07:00", "-07:00:00"}
+var offsetForms = []string{"Z07", "Z07:00", "Z0700", " Z07:00", "-07:00:00"}
 
 func moment(typ, s string) ([]byte, error) {
 	if s == "infinity" || s == "-infinity" {
@@ -145,7 +156,7 @@ func moment(typ, s string) ([]byte, error) {
 			return written(typ, t), nil
 		}
 		for _, offset := range offsetForms {
-			if t, err := time.Parse(form+offset, s); err == nil && form != momentForms[0] {
+			if t, err := time.Parse(form+offset, s); err == nil && form != time.DateOnly {
 				return written(typ, t), nil
 			}
 		}
@@ -166,17 +177,6 @@ func written(typ string, t time.Time) []byte {
 	}
 }
 
-// ToBinary gives a value in PostgreSQL's binary format.
-func ToBinary(typ string, canonical []byte) ([]byte, error) {
-	switch typ {
-	case "text", "varchar", "bytea", "json":
-		return canonical, nil
-	case "jsonb":
-		return append([]byte{1}, canonical...), nil
-	}
-	return recoded(typ, canonical, pgtype.TextFormatCode, pgtype.BinaryFormatCode)
-}
-
 // FromBinary gives a value of PostgreSQL's binary format as text, which Canonical
 // takes; of bytea the bytes.
 func FromBinary(typ string, wire []byte) ([]byte, error) {
@@ -188,12 +188,22 @@ func FromBinary(typ string, wire []byte) ([]byte, error) {
 			return nil, errForm
 		}
 		return wire[1:], nil
+	case "numeric":
+		if text, ok := numericText(wire); ok {
+			return text, nil
+		}
 	}
-	return recoded(typ, wire, pgtype.BinaryFormatCode, pgtype.TextFormatCode)
+	return recoded(nil, typ, wire, binaryFormat, textFormat)
 }
 
-// recoded gives a value in the other format of the protocol.
-func recoded(typ string, b []byte, from, to int16) ([]byte, error) {
+// The formats of the protocol.
+const (
+	textFormat   = int16(pgtype.TextFormatCode)
+	binaryFormat = int16(pgtype.BinaryFormatCode)
+)
+
+// recoded appends a value in the other format of the protocol.
+func recoded(dst []byte, typ string, b []byte, from, to int16) ([]byte, error) {
 	v := holder(typ)
 	if v == nil {
 		return nil, fmt.Errorf("values of type %s cannot be sealed", typ)
@@ -203,7 +213,7 @@ func recoded(typ string, b []byte, from, to int16) ([]byte, error) {
 	if err := m.Scan(oid, from, b, v); err != nil {
 		return nil, errForm
 	}
-	out, err := m.Encode(oid, to, v, nil)
+	out, err := m.Encode(oid, to, v, dst)
 	if err != nil {
 		return nil, errForm
 	}
