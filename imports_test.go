@@ -58,6 +58,11 @@ var layers = map[string]may{
 		why: "the store of keys that seal one value each; nothing of statements and sessions",
 	},
 
+	"reseal": {
+		ours: list("catalog policy seal"), modules: list(pgx),
+		why: "seals what is in a database already, on a connection and under keys that it is given; cmd gives it the access log",
+	},
+
 	"recognise": {why: "bytes in, places out: whoever scans values of a database, on their way or at rest, needs nothing else of ours"},
 
 	"regime": {why: "the law as data: dates in, dates out"},
