@@ -30,6 +30,8 @@ type Under struct {
 	Mode  policy.SealMode
 	State seal.State // its zero: the ring does not have it
 	Rows  int64
+
+	Unhashed int64 // those without a hash in the blind column
 }
 
 // Unknown gives the keys of values that nobody can open as the ring does not have them.
@@ -68,9 +70,9 @@ func Count(ctx context.Context, conn *pgx.Conn, ring *seal.Ring, c *Column) (*Ce
 		if c.Shred {
 			head = c.head(len(seal.Prefix(c.Stored)))
 		}
-		unfound := "0"
+		unfound := "0, 0"
 		if c.Blind {
-			unfound = fmt.Sprintf("pg_catalog.count(*) FILTER (WHERE (t.%s IS NULL) <> (t.%s IS NULL))", ident(c.Name), c.blind())
+			unfound = fmt.Sprintf("pg_catalog.count(*) FILTER (WHERE t.%s IS NOT NULL AND t.%s IS NULL), pg_catalog.count(*) FILTER (WHERE t.%[1]s IS NULL AND t.%[2]s IS NOT NULL)", ident(c.Name), c.blind())
 		}
 		sql := fmt.Sprintf(`SELECT CASE WHEN %[1]s IS NULL THEN 0 WHEN NOT %[2]s THEN 1 WHEN NOT %[3]s THEN 2 ELSE 3 END AS kind,
 	CASE WHEN %[2]s AND %[3]s THEN %[4]s END AS head, pg_catalog.count(*), coalesce(pg_catalog.max(pg_catalog.octet_length(%[1]s)), 0), %[5]s
@@ -90,10 +92,10 @@ func (s *Census) add(ctx context.Context, conn *pgx.Conn, ring *seal.Ring, c *Co
 	}
 	var kind, longest int
 	var head []byte
-	var n, unfound int64
-	_, err = pgx.ForEachRow(rows, []any{&kind, &head, &n, &longest, &unfound}, func() error {
+	var n, unhashed, spare int64
+	_, err = pgx.ForEachRow(rows, []any{&kind, &head, &n, &longest, &unhashed, &spare}, func() error {
 		s.Rows += n
-		s.Unfound += unfound
+		s.Unfound += unhashed + spare
 		switch kind {
 		case 0:
 			s.Null += n
@@ -103,7 +105,7 @@ func (s *Census) add(ctx context.Context, conn *pgx.Conn, ring *seal.Ring, c *Co
 		case 2:
 			s.Damaged += n
 		default:
-			s.sealed(ring, c, head, n)
+			s.sealed(ring, c, head, n, unhashed)
 		}
 		return nil
 	})
@@ -111,7 +113,7 @@ func (s *Census) add(ctx context.Context, conn *pgx.Conn, ring *seal.Ring, c *Co
 }
 
 // sealed counts values that begin with one head.
-func (s *Census) sealed(ring *seal.Ring, c *Column, head []byte, n int64) {
+func (s *Census) sealed(ring *seal.Ring, c *Column, head []byte, n, unhashed int64) {
 	if c.Shred {
 		s.OwnKeys += n
 		return
@@ -126,4 +128,5 @@ func (s *Census) sealed(ring *seal.Ring, c *Column, head []byte, n int64) {
 		at, s.Under = len(s.Under), append(s.Under, Under{Key: h.Key, Mode: h.Mode, State: ring.State(c.Class, h.Key)})
 	}
 	s.Under[at].Rows += n
+	s.Under[at].Unhashed += unhashed
 }

@@ -83,6 +83,7 @@ type change struct {
 	where string // which rows of t
 	plan  func(*seal.Ring, *Column) (converter, error)
 	todo  func(*Census) int64
+	heeds func(topic) bool // what findings keep it from being done
 }
 
 // converter makes of what is stored what is to be stored, under the keys of one ring.

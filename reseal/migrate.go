@@ -140,27 +140,54 @@ func (unsealing) same(*next, []byte, []byte) error { return nil } // the server 
 
 // Migrate seals the clear values of a column.
 func (j *Job) Migrate(ctx context.Context, c *Column) (*Result, error) {
-	ch := change{where: "NOT " + c.isSealed(), plan: newSealing, todo: func(s *Census) int64 { return s.Clear }}
-	return j.begin(ctx, c, ch)
+	return j.begin(ctx, c, change{
+		where: "NOT " + c.isSealed(), plan: newSealing,
+		todo:  func(s *Census) int64 { return s.Clear },
+		heeds: func(about topic) bool { return about != unknown || !j.LeaveUnknown },
+	})
 }
+
+// ErrWall says that a CHECK keeps clear values out.
+var ErrWall = errors.New("keeps clear values out: --drop-wall drops it first")
 
 // Unseal stores the values of a column in clear again.
 func (j *Job) Unseal(ctx context.Context, c *Column) (*Result, error) {
-	ch := change{where: c.isSealed(), plan: newUnsealing, todo: opens}
-	return j.begin(ctx, c, ch)
+	if !c.Clear {
+		return nil, fmt.Errorf("class %q does not say clear: accept: pgveil would take clear values for damage", c.Class)
+	}
+	w, err := findWall(ctx, j.Conn, c)
+	if err == nil && w != nil {
+		err = fmt.Errorf("%s: the CHECK %s %w", c.Column, w.Name, ErrWall)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return j.begin(ctx, c, change{
+		where: c.isSealed(), plan: newUnsealing, todo: opens,
+		heeds: func(about topic) bool { return about == foreign || about == unknown && !j.LeaveUnknown },
+	})
 }
 
-// Rotate seals under the primary key what another one sealed.
+// Rotate seals under the primary key what another one sealed, and gives hashes to sealed
+// values that have none.
 func (j *Job) Rotate(ctx context.Context, c *Column) (*Result, error) {
-	ch := change{where: c.isSealed(), plan: newResealing, todo: func(s *Census) (n int64) {
-		for _, u := range s.Under {
-			if u.State == seal.Enabled {
-				n += u.Rows
-			}
+	return j.begin(ctx, c, change{
+		where: c.isSealed(), plan: newResealing, todo: behind,
+		heeds: func(about topic) bool { return about == foreign || about == unknown && !j.LeaveUnknown },
+	})
+}
+
+// behind counts the values that are not as the primary key would have them.
+func behind(s *Census) (n int64) {
+	for _, u := range s.Under {
+		switch u.State {
+		case seal.Enabled:
+			n += u.Rows
+		case seal.Primary:
+			n += u.Unhashed
 		}
-		return n
-	}}
-	return j.begin(ctx, c, ch)
+	}
+	return n
 }
 
 // opens counts the values that open, by their keys.
@@ -178,33 +205,46 @@ func (j *Job) begin(ctx context.Context, c *Column, ch change) (r *Result, err e
 	if err := c.Unsupported(); err != nil {
 		return nil, err
 	}
-	if err := j.settle(ctx, c); err != nil {
-		return nil, err
-	}
 	unlock, err := j.lock(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	ring, err := j.Ring(ctx)
+	report, err := j.Check(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := ch.plan(ring, c); err != nil {
-		return nil, err
+	r = &Result{Census: report.Census, Left: ch.todo(report.Census), Unfit: report.Unfit}
+	if r.Left == 0 {
+		return r, report.refused(func(about topic) bool { return about == unknown && ch.heeds(about) })
 	}
-	before, err := Count(ctx, j.Conn, ring, c)
-	if err != nil {
-		return nil, err
+	if err := report.refused(ch.heeds); err != nil {
+		return r, err
 	}
-	if unknown := before.Unknown(); len(unknown) > 0 && !j.LeaveUnknown {
-		return &Result{Census: before, Left: ch.todo(before)}, unknownKeys(c, unknown)
+	if err := j.may(ctx, c); err != nil {
+		return r, err
 	}
-	return j.run(ctx, c, ch, before)
+	return j.run(ctx, c, ch, report.Census)
 }
 
-// ErrUnknownKeys says that there are values whose keys the ring does not have.
-var ErrUnknownKeys = errors.New("the file of keys does not have them: was it restored from a backup from before a rotation? Put the newer one in its place; --leave-unknown goes on without those values")
+// may makes sure that the login may change the rows, before it changes the first.
+func (j *Job) may(ctx context.Context, c *Column) error {
+	for _, part := range c.Parts {
+		var login string
+		var may bool
+		err := j.Conn.QueryRow(ctx, "SELECT current_user::text, pg_catalog.has_column_privilege($1::pg_catalog.oid, $2, 'SELECT') AND pg_catalog.has_column_privilege($1::pg_catalog.oid, $2, 'UPDATE')", part.OID, c.Name).Scan(&login, &may)
+		if err == nil && !may {
+			err = fmt.Errorf("the login %s may not read and update %s of %s: name one that may by --admin-url", login, c.Name, part.QualifiedName())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errUnknownKeys says that there are values whose keys the ring does not have.
+var errUnknownKeys = errors.New("the file of keys does not have them: was it restored from a backup from before a rotation? Put the newer one in its place; --leave-unknown goes on without those values")
 
 func unknownKeys(c *Column, unknown []Under) error {
 	var b strings.Builder
@@ -214,5 +254,5 @@ func unknownKeys(c *Column, unknown []Under) error {
 		}
 		fmt.Fprintf(&b, "%d values under key %08x", u.Rows, u.Key)
 	}
-	return fmt.Errorf("%s has %s: %w", c.Column, &b, ErrUnknownKeys)
+	return fmt.Errorf("%s has %s: %w", c.Column, &b, errUnknownKeys)
 }
