@@ -19,6 +19,18 @@ type DataKeys struct {
 type Wrap struct {
 	File string `yaml:"file"` // file with a key: pgveil keygen
 	Env  string `yaml:"env"`  // environment variable with what such a file holds
+
+	Vault *Transit `yaml:"vault"` // the transit engine of HashiCorp Vault, or OpenBao
+}
+
+// Transit is a key of a transit secrets engine, and who asks for it.
+type Transit struct {
+	Address   string `yaml:"address"`    // https://host:port
+	Mount     string `yaml:"mount"`      // of the engine; absent: transit
+	Key       string `yaml:"key"`        // its name there
+	Token     string `yaml:"token_file"` // read each time it is needed
+	CA        string `yaml:"ca"`         // PEM; absent: the system's roots
+	Namespace string `yaml:"namespace"`  // absent: none
 }
 
 func (s *Sealing) paths() []*string {
@@ -26,6 +38,9 @@ func (s *Sealing) paths() []*string {
 		return nil
 	}
 	paths := []*string{&s.Keys, &s.WrappedBy.File}
+	if v := s.WrappedBy.Vault; v != nil {
+		paths = append(paths, &v.Token, &v.CA)
+	}
 	if s.DataKeys != nil {
 		paths = append(paths, &s.DataKeys.Password)
 	}
@@ -39,8 +54,17 @@ func (s *Sealing) validate(bad func(key, format string, args ...any)) {
 	if s.Keys == "" {
 		bad("sealing.keys", "is missing: the file of keys")
 	}
-	if (s.WrappedBy.File == "") == (s.WrappedBy.Env == "") {
-		bad("sealing.wrapped_by", "takes one of file and env: where the key is under which that file's are wrapped")
+	n := 0
+	for _, is := range []bool{s.WrappedBy.File != "", s.WrappedBy.Env != "", s.WrappedBy.Vault != nil} {
+		if is {
+			n++
+		}
+	}
+	if n != 1 {
+		bad("sealing.wrapped_by", "takes one of file, env and vault: where the key is under which that file's are wrapped")
+	}
+	if v := s.WrappedBy.Vault; v != nil && (v.Address == "" || v.Key == "" || v.Token == "") {
+		bad("sealing.wrapped_by.vault", "needs address, key and token_file")
 	}
 	if s.DataKeys != nil && s.DataKeys.DSN == "" {
 		bad("sealing.data_keys.dsn", "is missing: the connection string of the store of data keys")

@@ -29,6 +29,14 @@ type Wrapper interface {
 	Unwrap(ctx context.Context, wrapped string) (key []byte, err error)
 }
 
+// AwayError tells that what wraps keys cannot be asked now: later it may.
+type AwayError struct{ Err error }
+
+func (e *AwayError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *AwayError) Unwrap() error { return e.Err }
+
 // File is a file of keys. Each secret in it is sealed under the file's own key, which
 // is wrapped under a key that is kept elsewhere; what is not secret is sealed by a MAC
 // under the file's own key, so that no state can be changed without it.

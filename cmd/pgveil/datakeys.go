@@ -13,8 +13,12 @@ import (
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/policy"
+	"github.com/pgveil/pgveil/seal"
 	"github.com/pgveil/pgveil/shred"
 )
+
+// awayFor is how long a process waits at its start for what wraps keys.
+const awayFor = time.Minute
 
 // openKeys reads the keys of sealed columns, and opens the store of those of single
 // values, where the configuration has any.
@@ -22,11 +26,33 @@ func (p *process) openKeys(ctx context.Context) (err error) {
 	if p.cfg.Sealing == nil {
 		return nil
 	}
-	if _, err := p.loadRing(ctx); err != nil {
-		return err
+	for late := time.Now().Add(awayFor); ; {
+		_, err := p.loadRing(ctx)
+		var away *seal.AwayError
+		if err == nil {
+			break
+		}
+		if !errors.As(err, &away) || time.Now().After(late) {
+			return err
+		}
+		p.logger().Warn("waiting for what wraps the keys of sealed columns", "err", err)
+		select {
+		case <-time.After(2 * time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	p.dataKeys, err = p.openDataKeys(ctx)
 	return err
+}
+
+// logger gives the log; of commands, which say what went wrong themselves, one that nobody
+// reads.
+func (p *process) logger() *slog.Logger {
+	if p.log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return p.log
 }
 
 // shredder gives what destroys the keys of single values; nil where there is no store of
@@ -57,11 +83,7 @@ func (p *process) openDataKeys(ctx context.Context) (*shred.Keys, error) {
 		store.Close()
 		return nil, fmt.Errorf("sealing.data_keys: %w", err)
 	}
-	log := p.log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler) // a command says what went wrong itself
-	}
-	return &shred.Keys{Store: store, Ring: p.ring.Load, Log: log}, nil
+	return &shred.Keys{Store: store, Ring: p.ring.Load, Log: p.logger()}, nil
 }
 
 // mayKeep tells whether a store is fit to keep data keys.

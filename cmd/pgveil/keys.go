@@ -17,6 +17,7 @@ import (
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/config"
 	"github.com/pgveil/pgveil/seal"
+	"github.com/pgveil/pgveil/seal/transit"
 )
 
 // keysVerbs are what "pgveil keys" does.
@@ -71,6 +72,17 @@ func wrapper(s *config.Sealing) (seal.Wrapper, error) {
 			return nil, fmt.Errorf("sealing.wrapped_by: %w", err)
 		}
 		return seal.Local{Key: key}, nil
+	}
+	if v := s.WrappedBy.Vault; v != nil {
+		token, err := secretFile(v.Token)
+		if err != nil {
+			return nil, fmt.Errorf("sealing.wrapped_by.vault: %w", err)
+		}
+		by, err := transit.New(transit.Options{Address: v.Address, Mount: v.Mount, Key: v.Key, Namespace: v.Namespace, CA: v.CA, Token: token})
+		if err != nil {
+			return nil, fmt.Errorf("sealing.wrapped_by.%w", err)
+		}
+		return by, nil
 	}
 	key, err := hex.DecodeString(strings.TrimSpace(os.Getenv(s.WrappedBy.Env)))
 	if err != nil || len(key) != 32 {
