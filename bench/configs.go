@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -85,6 +86,16 @@ log_disconnections = 0
 	return argv, writeFiles(dir, 0o644, map[string]string{"pgbouncer.ini": conf, "users": users.String()})
 }
 
+// appendFile appends to a file that is there.
+func appendFile(name, text string) error {
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
 // ownerOf gives the user whom a folder belongs to.
 func ownerOf(dir string) (string, error) {
 	info, err := os.Stat(dir)
@@ -128,7 +139,7 @@ log: {level: warn}
 		var key [32]byte
 		rand.Read(key[:])
 		return []string{program, "serve", "--config", "pgveil.yaml"}, writeFiles(dir, 0o600, map[string]string{
-			"pgveil.yaml": conf, "policy.yaml": policyText, "password": b.server.Password(), "key": hex.EncodeToString(key[:]),
+			"pgveil.yaml": conf, "policy.yaml": benchPolicy(false), "password": b.server.Password(), "key": hex.EncodeToString(key[:]),
 		})
 	}
 }
@@ -154,7 +165,7 @@ func prepareNamed(program, more string) func(*bench, string, *running) ([]string
 		if err != nil {
 			return nil, err
 		}
-		if err := writeFiles(dir, 0o600, map[string]string{"policy.yaml": policyText + more}); err != nil {
+		if err := writeFiles(dir, 0o600, map[string]string{"policy.yaml": benchPolicy(false) + more}); err != nil {
 			return nil, err
 		}
 		schema := exec.Command(argv[0], "schema", "--apply", "--config", "pgveil.yaml")

@@ -40,12 +40,16 @@ func (o *options) contenders() []*contender {
 		{name: "restricted", about: "pgveil, masks, a row filter and the access log", login: restrictedLogin, prepare: preparePgveil("relaxed", o.pgveil)},
 		{name: "named", about: "restricted, and data subjects are named", login: restrictedLogin, prepare: prepareNamed(o.pgveil, subjectsText)},
 		{name: "limited", about: "named, and limits of rows, bytes, statements and subjects, none of which is reached", login: restrictedLogin, prepare: prepareNamed(o.pgveil, subjectsText+limitsText)},
+		{name: "sealed", about: "pgveil, some of whose columns are sealed", login: plainLogin, prepare: prepareSealed(o.pgveil)},
+		{name: "sealed restricted", about: "restricted, with the same columns sealed", login: restrictedLogin, prepare: prepareSealed(o.pgveil)},
 		{name: "intent", about: "restricted, answers wait for the record to be durable", login: restrictedLogin, prepare: preparePgveil("intent", o.pgveil)},
 	}
 	if o.other != "" {
 		all = append(all,
 			&contender{name: "other", about: "pgveil, in the other build", login: plainLogin, prepare: preparePgveil("relaxed", o.other)},
 			&contender{name: "other restricted", about: "restricted, in the other build", login: restrictedLogin, prepare: preparePgveil("relaxed", o.other)},
+			&contender{name: "other sealed", about: "sealed, in the other build", login: plainLogin, prepare: prepareSealed(o.other)},
+			&contender{name: "other sealed restricted", about: "sealed restricted, in the other build", login: restrictedLogin, prepare: prepareSealed(o.other)},
 			&contender{name: "other intent", about: "intent, in the other build", login: restrictedLogin, prepare: preparePgveil("intent", o.other)})
 	}
 	return slices.DeleteFunc(all, func(c *contender) bool { return o.among != nil && !o.among.MatchString(c.name) })
@@ -93,10 +97,13 @@ func (b *bench) start(ctx context.Context, c *contender) (*running, error) {
 	return r, nil
 }
 
-// startAll starts all contenders of the run.
-func (b *bench) startAll(ctx context.Context) ([]*running, error) {
+// startAll starts the contenders that take part in a workload.
+func (b *bench) startAll(ctx context.Context, w *workload) ([]*running, error) {
 	var all []*running
 	for _, c := range b.contenders {
+		if !w.takes(c) {
+			continue
+		}
 		r, err := b.start(ctx, c)
 		if err != nil {
 			return nil, errors.Join(err, stopAll(all))

@@ -48,7 +48,7 @@ const foreignWindow = 500 * time.Millisecond
 // earlier workload left.
 func (b *bench) workload(ctx context.Context, rep *report, w workload) (err error) {
 	b.tls = b.o.tls || w.tls
-	all, err := b.startAll(ctx)
+	all, err := b.startAll(ctx, &w)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (b *bench) workload(ctx context.Context, rep *report, w workload) (err erro
 func (b *bench) round(ctx context.Context, res *result, w workload, all []*running) error {
 	var line strings.Builder
 	for _, r := range all {
-		if w.kind == footprint && r.process == nil || r.name == w.lacks {
+		if w.kind == footprint && r.process == nil {
 			continue // the server's own memory is not the question
 		}
 		s, err := b.profiled(ctx, r, w.run)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -110,6 +111,13 @@ func (r *result) cells(contender string) []string {
 			onlyProxies(contender, figure(median(cpu), 2)), onlyProxies(contender, figure(medianRatio(cpu, r.column(pgbouncer, cpuOf)), 2)),
 			figure(median(rate), 0) + " " + r.Unit,
 		}
+	case sealedColumns:
+		twin := cmp.Or(sealedTwins[contender], contender)
+		rate, cpu := r.column(contender, rateOf), r.column(contender, cpuOf)
+		return []string{
+			figure(medianRatio(rate, r.column(twin, rateOf)), 2), figure(median(cpu), 2), figure(medianRatio(cpu, r.column(twin, cpuOf)), 2),
+			figure(1e6/median(cpu), 0), figure(median(rate), 0) + " " + r.Unit,
+		}
 	case latency:
 		return []string{
 			figure(median(r.column(contender, p50Of)), 0), figure(median(r.column(contender, p99Of)), 0),
@@ -150,7 +158,7 @@ func figure(v float64, decimals int) string {
 // brief is a sample in a line of progress.
 func (k kind) brief(s sample) string {
 	switch k {
-	case throughput, audited:
+	case throughput, audited, sealedColumns:
 		return figure(s.Rate, 0) + "/s"
 	case latency:
 		return figure(s.P99, 0) + "µs"
@@ -166,6 +174,8 @@ func (r *report) tables() []table {
 	all := []table{
 		r.table(throughput, "Throughput", "Rates are this machine's and mean nothing elsewhere: compare ratios. CPU is the contender's own process, in µs for each transaction, connection or row.",
 			"of direct", "of pgbouncer", "CPU µs", "CPU of pgbouncer", "rate a second (here only)"),
+		r.table(sealedColumns, "Sealed columns", "Beside the same statements on a table in the clear, through pgveil: values (transactions, rows) a second and processor time of pgveil's own process. The last columns are this machine's.",
+			"rate of clear", "CPU µs", "CPU of clear", "a second of one core", "rate a second (here only)"),
 		r.table(latency, "Latency at a fixed rate", "In µs, at half of what the slowest contender reaches; added is what lies above the server alone.",
 			"p50", "p99", "added p50", "added p99", "added p99 of pgbouncer"),
 		r.table(audited, "Statements that the access log must hold", "64 sessions, as many as can be; latencies in ms. Only intent waits until each record is on the disk.",

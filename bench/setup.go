@@ -45,6 +45,8 @@ type bench struct {
 	engine     *rewrite.Engine // says what pgveil makes of a statement
 	tls        bool            // the workload that runs is under TLS
 	profiles   []string        // files of pprof
+	keyed      bool            // the keys of sealed columns are made
+	filled     bool            // the tables of sealed columns, and their twins, have rows
 
 	pgbenchPath, pgveil string
 }
@@ -182,7 +184,7 @@ INSERT INTO customers SELECT n, mod(n, 100), (ARRAY['EU', 'US', 'APAC'])[mod(n, 
 	'Lovelace' || mod(n, 1000), 'customer' || n || '@example.com', '+49 30 ' || 1000000 + n, date '1950-01-01' + mod(n, 20000),
 	'prefers letters to calls, account ' || n
 	FROM generate_series(1, %d) n;
-CREATE UNLOGGED TABLE incoming (id bigint, branch int, region text, about text);
+CREATE UNLOGGED TABLE incoming (id bigint, branch int, region text, about text);` + vaultSchema + `
 GRANT ALL ON ALL TABLES IN SCHEMA public TO plain, restricted;
 VACUUM ANALYZE`
 
@@ -246,7 +248,7 @@ func (b *bench) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	doc, err := policy.Parse(policy.File{Name: "policy.yaml", Text: policyText})
+	doc, err := policy.Parse(policy.File{Name: "policy.yaml", Text: benchPolicy(false)})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,8 @@ const (
 	throughput kind = "throughput" // Rate and CPU
 	latency    kind = "latency"    // P50 and P99
 	footprint  kind = "footprint"  // KiB
+
+	sealedColumns kind = "sealed" // Rate and CPU, beside the same in the clear
 	audited    kind = "audited"    // Rate, CPU, P50 and P99: of statements that the access log must hold
 )
 
@@ -35,9 +37,18 @@ type workload struct {
 	unit  string                                          // what Rate counts a second of
 	tls   bool                                            // on both sides of every contender
 	lacks string                                          // a contender that takes no part
+	among []string                                        // those that take part; nil: all whose columns are not sealed
 	once  bool                                            // further rounds would measure what the first one left
 	ready func(ctx context.Context, all []*running) error // before the first round; may be nil
 	run   func(ctx context.Context, r *running) (sample, error)
+}
+
+// takes tells whether a contender takes part in a workload.
+func (w *workload) takes(c *contender) bool {
+	if w.among == nil {
+		return sealedTwins[c.name] == "" && c.name != w.lacks
+	}
+	return slices.Contains(w.among, c.name)
 }
 
 // smallSQL reads two columns that the restricted caller sees masked.
@@ -65,6 +76,9 @@ func (b *bench) writeScripts(context.Context) error {
 		return err
 	}
 	const few = "\\set aid random(1, 200)\n"
+	if err := writeFiles(b.dir, 0o644, vaultScripts(b.o.rows)); err != nil {
+		return err
+	}
 	return writeFiles(b.dir, 0o644, map[string]string{
 		"small.sql":     few + smallSQL + ":aid;\n",
 		"writes.sql":    "\\set n random(1, 1000000000)\nINSERT INTO incoming (id, branch, region, about) VALUES (:n, 1, 'EU', 'prefers letters to calls');\n",
@@ -106,6 +120,7 @@ func (b *bench) workloads() []workload {
 		b.auditedWorkload("audited/writes/64", load{script: "writes.sql", mode: "prepared", clients: 64}),
 		workload{name: "idle/sessions", kind: footprint, once: true, run: b.idle},
 	)
+	all = append(all, b.sealedWorkloads()...)
 	return append(all, b.underTLS(all)...)
 }
 
@@ -202,9 +217,6 @@ func (b *bench) latencyWorkload(name, lacks string) workload {
 	ready := func(ctx context.Context, all []*running) error {
 		l.rate = 0
 		for _, r := range all {
-			if r.name == lacks {
-				continue
-			}
 			o, err := b.pgbench(ctx, r, load{script: l.script, mode: l.mode, clients: l.clients, seconds: min(2, b.o.seconds)})
 			if err != nil {
 				return err
