@@ -62,6 +62,7 @@ type writtenKey struct {
 	Class   string    `json:"class"`
 	State   string    `json:"state"`
 	Created time.Time `json:"created"`
+	Format  bool      `json:"format,omitempty"`
 	Secret  []byte    `json:"secret,omitempty"` // absent: it is destroyed
 }
 
@@ -112,7 +113,7 @@ func (f *File) read(w writtenKey) (*Key, error) {
 	if err != nil || state < Primary || state > Destroyed {
 		return nil, errors.New("it is not understood")
 	}
-	k := &Key{ID: uint32(id), Class: w.Class, State: state, Created: w.Created}
+	k := &Key{ID: uint32(id), Class: w.Class, State: state, Created: w.Created, Format: w.Format}
 	if state == Destroyed {
 		return k, nil
 	}
@@ -159,7 +160,7 @@ func (f *File) mac(w *writtenFile) []byte {
 func (f *File) Save() error {
 	w := &writtenFile{Pgveil: fileKind, Serial: f.serial + 1, Wrapped: f.wrapped, Keys: []writtenKey{}}
 	for _, k := range f.keys {
-		one := writtenKey{ID: fmt.Sprintf("%08x", k.ID), Class: k.Class, State: k.State.String(), Created: k.Created.UTC()}
+		one := writtenKey{ID: fmt.Sprintf("%08x", k.ID), Class: k.Class, State: k.State.String(), Created: k.Created.UTC(), Format: k.Format}
 		if k.State != Destroyed {
 			nonce := make([]byte, 12)
 			rand.Read(nonce) // never fails
@@ -255,6 +256,7 @@ func (f *File) add(class string, now time.Time) *Key {
 	for slices.ContainsFunc(f.keys, func(o *Key) bool { return o.ID == k.ID }) {
 		k = NewKey(class, Primary, now)
 	}
+	k.Format = !slices.ContainsFunc(f.keys, func(o *Key) bool { return o.Class == class })
 	f.keys = append(f.keys, k)
 	return k
 }

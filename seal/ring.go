@@ -36,6 +36,7 @@ type Key struct {
 	Class   string
 	State   State
 	Created time.Time
+	Format  bool // it, and no other of its class, seals what keeps a format
 	secret  [32]byte
 }
 
@@ -47,6 +48,7 @@ type Ring struct {
 // classKeys are the keys of a class, ready for use.
 type classKeys struct {
 	primary *ready
+	format  *Key              // of what keeps a format, as far as it may be used; nil: there is none
 	all     map[uint32]*ready // those that are not destroyed
 	gone    map[uint32]bool   // those that are
 }
@@ -56,6 +58,7 @@ type ready struct {
 	Key
 	random *xaes
 	same   *subtle.AESSIV
+	form   *ff1
 	blind  []byte
 	data   *xaes // wraps data keys
 }
@@ -85,6 +88,12 @@ func NewRing(keys ...*Key) (*Ring, error) {
 			return nil, fmt.Errorf("two keys have the id %08x", k.ID)
 		}
 		seen[k.ID] = true
+		if k.Format && c.format != nil {
+			return nil, fmt.Errorf("class %q has two keys for formats", k.Class)
+		}
+		if k.Format {
+			c.format = &Key{ID: k.ID, State: k.State}
+		}
 		if k.State == Destroyed {
 			c.gone[k.ID] = true
 			continue
@@ -124,6 +133,9 @@ func (k *Key) ready() (*ready, error) {
 	if out.data, err = newXAES(sub("wrapping", 32)); err != nil {
 		return nil, err
 	}
+	if out.form, err = newFF1(sub("format", 32)); err != nil {
+		return nil, err
+	}
 	out.blind = sub("blind", 32)
 	return out, nil
 }
@@ -155,12 +167,21 @@ func (r *Ring) Sealer(c *policy.Sealed) (*Sealer, error) {
 	if keys == nil {
 		return nil, fmt.Errorf("class %q has no keys", c.Class)
 	}
-	if c.Format.Alphabet != "" {
-		return nil, fmt.Errorf("class %q: formats cannot be kept yet", c.Class)
-	}
 	alg := algRandom
 	if c.Mode == policy.SealDeterministic {
 		alg = algSame
 	}
-	return newSealer(c, keys, alg), nil
+	s := newSealer(c, keys, alg)
+	if c.Format.Alphabet == "" {
+		return s, nil
+	}
+	k := keys.format
+	switch {
+	case k == nil:
+		return nil, fmt.Errorf("class %q has no key for formats", c.Class)
+	case k.State != Primary && k.State != Enabled:
+		return nil, fmt.Errorf("class %q keeps a format: %w", c.Class, &KeyError{k.ID, k.State})
+	}
+	s.format = newFormatted(c.Format, keys.all[k.ID].form, s.place)
+	return s, nil
 }

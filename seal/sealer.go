@@ -34,6 +34,7 @@ type Sealer struct {
 	column *policy.Sealed
 	keys   *classKeys
 	alg    byte
+	format *formatted        // nil: values are stored as envelopes
 	place  []byte            // what all envelopes of the column are bound to
 	bounds map[uint32][]byte // the associated data of envelopes, by key
 }
@@ -61,11 +62,18 @@ func (s *Sealer) head(dst []byte, key uint32) []byte {
 func (s *Sealer) Seal(dst, value []byte) ([]byte, error) {
 	k := s.keys.primary
 	switch {
+	case s.format != nil:
+		return s.format.seal(dst, value)
 	case s.column.Shred:
 		return nil, ErrNeedsDataKey
 	case k == nil:
-		return nil, fmt.Errorf("class %q has no primary key", s.column.Class)
+		return nil, s.noPrimary()
 	}
+	return s.sealBy(dst, value, k)
+}
+
+// sealBy is Seal by a key.
+func (s *Sealer) sealBy(dst, value []byte, k *ready) ([]byte, error) {
 	size := headLen + xaesNonce + len(value) + xaesTag
 	most := len(textPrefix) + len(`""`) + coding.EncodedLen(size) // of what is appended
 	dst = slices.Grow(dst, most+size)
@@ -91,6 +99,9 @@ func (s *Sealer) Seal(dst, value []byte) ([]byte, error) {
 // Open appends the value of what is stored. The error is ErrClear, ErrDamaged,
 // ErrForeign, ErrNeedsDataKey (see OpenUnder) or a *KeyError.
 func (s *Sealer) Open(dst, stored []byte) ([]byte, error) {
+	if s.format != nil {
+		return s.format.open(dst, stored)
+	}
 	buf, e, err := decoded(dst, stored, s.column.Stored)
 	if err != nil {
 		return nil, err
@@ -143,12 +154,20 @@ const blindLen = 8
 func (s *Sealer) Blind(value []byte) ([]byte, error) {
 	k := s.keys.primary
 	if k == nil {
-		return nil, fmt.Errorf("class %q has no primary key", s.column.Class)
+		return nil, s.noPrimary()
 	}
+	return s.blindBy(value, k), nil
+}
+
+func (s *Sealer) blindBy(value []byte, k *ready) []byte {
 	mac := hmac.New(sha256.New, k.blind)
 	mac.Write(s.place)
 	mac.Write(value)
-	return mac.Sum(nil)[:blindLen], nil
+	return mac.Sum(nil)[:blindLen]
+}
+
+func (s *Sealer) noPrimary() error {
+	return fmt.Errorf("class %q has no primary key", s.column.Class)
 }
 
 // appendStored appends an envelope as a column of a type holds it.
