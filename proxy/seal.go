@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,7 +30,8 @@ type sealerSet struct {
 // sealers are those for a session.
 type sealers struct {
 	*sealerSet
-	s *session
+	s    *session
+	room []byte
 }
 
 // UseRing takes other keys into use. Statements that have begun go on with those
@@ -47,7 +49,7 @@ func (s *session) sealersOf() (*sealers, error) {
 		have = &sealerSet{ring: ring, engine: s.engine}
 		s.srv.sealers.Store(have)
 	}
-	return &sealers{have, s}, nil
+	return &sealers{sealerSet: have, s: s}, nil
 }
 
 // of gives what seals and opens the values of a column.
@@ -79,7 +81,7 @@ func (s *session) sealText(p *rewrite.Plan) ([]byte, error) {
 	}
 	text, at := make([]byte, 0, len(p.SQL)+128*len(p.Seals.Holes)), 0
 	for _, h := range p.Seals.Holes {
-		stored, err := with.stored(h.For, []byte(h.Value), h.Find)
+		stored, err := with.stored(nil, h.For, []byte(h.Value), h.Find)
 		if err != nil {
 			return nil, err
 		}
@@ -91,8 +93,8 @@ func (s *session) sealText(p *rewrite.Plan) ([]byte, error) {
 }
 
 // stored gives what is stored for a value that a client wrote as text, or what it
-// is found by.
-func (a *sealers) stored(c *policy.Sealed, text []byte, find bool) ([]byte, error) {
+// is found by, perhaps in room.
+func (a *sealers) stored(room []byte, c *policy.Sealed, text []byte, find bool) ([]byte, error) {
 	with, err := a.of(c)
 	if err != nil {
 		return nil, err
@@ -108,7 +110,7 @@ func (a *sealers) stored(c *policy.Sealed, text []byte, find bool) ([]byte, erro
 		}
 		return found, nil
 	}
-	sealed, err := with.Seal(nil, value)
+	sealed, err := with.Seal(room[:0], value)
 	if errors.Is(err, seal.ErrNeedsDataKey) {
 		sealed, err = a.s.sealUnder(with, c, value)
 	}
@@ -127,7 +129,7 @@ func (a *sealers) stored(c *policy.Sealed, text []byte, find bool) ([]byte, erro
 // setting.
 func appendLiteral(dst, value []byte, binary bool) []byte {
 	if binary {
-		return fmt.Appendf(dst, `E'\\x%x'`, value)
+		return append(hex.AppendEncode(append(dst, `E'\\x`...), value), '\'')
 	}
 	return append(append(append(dst, '\''), value...), '\'')
 }
@@ -180,28 +182,30 @@ func (srv *Server) applier(o rewrite.Opened) (*mask.Applier, error) {
 }
 
 // open opens a stored value, by a data key that key gives where it takes one. null tells
-// that the client gets NULL in its place.
-func (o *opener) open(dst, stored []byte, key func(seal.DataKeyID) (seal.DataKey, bool)) (value []byte, null bool, err error) {
+// that the client gets NULL in its place. The value is in r until the next.
+func (o *opener) open(r *room, stored []byte, key func(seal.DataKeyID) (seal.DataKey, bool)) (value []byte, null bool, err error) {
 	for i, with := range o.with {
-		value, err = with.Open(dst, stored)
+		value, err = with.Open(r.value[:0], stored)
 		if errors.Is(err, seal.ErrNeedsDataKey) {
-			value, err = with.OpenUnder(dst, stored, key)
+			value, err = with.OpenUnder(r.value[:0], stored, key)
 		}
 		if err == nil || !errors.Is(err, seal.ErrForeign) || i == len(o.with)-1 {
 			break
 		}
 	}
 	if errors.Is(err, seal.ErrClear) && o.as[0].Clear {
-		value, err = append(dst, stored...), nil
+		value, err = append(r.value[:0], stored...), nil
 	}
 	switch {
 	case err != nil:
 		return nil, o.as[0].Hide, err
 	case o.masked == nil:
+		r.value = value
 		return value, false, nil
 	}
-	value, null = o.masked.Apply(nil, value)
-	return value, null, nil
+	r.value = value
+	r.shown, null = o.masked.Apply(r.shown[:0], value)
+	return r.shown, null, nil
 }
 
 // damaged tells operators of a value that cannot be opened, and gives what its

@@ -185,7 +185,7 @@ func (a *sealers) parameter(prm *rewrite.Parameter, given parameter, oid uint32)
 	if err != nil {
 		return parameter{}, err
 	}
-	stored, err := a.stored(prm.For, text, prm.Find)
+	stored, err := a.stored(nil, prm.For, text, prm.Find)
 	if err != nil {
 		return parameter{}, err
 	}
@@ -208,7 +208,7 @@ func textOf(c *policy.Sealed, given parameter, oid uint32) ([]byte, error) {
 	}
 	text, err := seal.FromBinary(typ, given.value)
 	if err == nil && typ == "bytea" {
-		text, err = wireOf(typ, text, 0)
+		text, err = wireOf(new([]byte), typ, text, 0)
 	}
 	if err != nil {
 		return nil, &rewrite.Refusal{Code: "22P03", Message: fmt.Sprintf("the value for %s cannot be sealed: %v", c.Column, err), Hint: "bind it as text, or with the type " + c.Values}
@@ -263,7 +263,7 @@ func (a *sealers) array(prm *rewrite.Parameter, given parameter, oid uint32) (pa
 	}
 	sealed := make([]string, len(texts))
 	for i, t := range texts {
-		stored, err := a.stored(prm.For, t, prm.Find)
+		stored, err := a.stored(nil, prm.For, t, prm.Find)
 		if err != nil {
 			return parameter{}, err
 		}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -20,30 +21,40 @@ type copier struct {
 	begun  bool                                                                  // what is before the rows was there
 	over   bool                                                                  // the mark that ends the data was there
 	held   []byte
+	out    []byte
+	value  []byte
 }
 
-// take gives what is to be passed on for more data.
+// take gives what is to be passed on for more data. It is valid until the next.
 func (c *copier) take(data []byte) (out []byte, err error) {
 	if len(c.held)+len(data) > maxAnswer {
 		return nil, &rewrite.Refusal{Code: "54000", Message: fmt.Sprintf("a row of COPY with sealed columns is longer than %d bytes", maxAnswer)}
 	}
-	c.held = append(c.held, data...)
-	for err == nil && !c.over && len(c.held) > 0 {
-		var n int
+	if len(c.held) > 0 {
+		c.held = append(c.held, data...)
+		data = c.held
+	}
+	out = c.out[:0]
+	for !c.over && len(data) > 0 {
+		n := 0
 		if c.data.Binary {
-			n, out, err = c.tuple(out)
+			n, out, err = c.tuple(out, data)
 		} else {
-			n, out, err = c.line(out)
+			n, out, err = c.line(out, data)
+		}
+		if err != nil {
+			return nil, err
 		}
 		if n == 0 {
-			return out, err
+			break
 		}
-		c.held = append(c.held[:0], c.held[n:]...)
+		data = data[n:]
 	}
 	if c.over {
-		out, c.held = append(out, c.held...), c.held[:0]
+		out, data = append(out, data...), nil
 	}
-	return out, err
+	c.held, c.out = append(c.held[:0], data...), out
+	return out, nil
 }
 
 // rest gives what is to be passed on when the data ends.
@@ -51,23 +62,24 @@ func (c *copier) rest() (out []byte, err error) {
 	if c.data.Binary || len(c.held) == 0 || c.over {
 		return c.held, nil
 	}
-	c.held = append(c.held, '\n')
-	_, out, err = c.line(nil)
+	_, out, err = c.line(nil, append(c.held, '\n'))
 	return bytes.TrimSuffix(out, []byte("\n")), err
 }
 
-// line changes the first line of what is held. n is how long it was; 0 when it is
-// not whole.
-func (c *copier) line(out []byte) (n int, _ []byte, err error) {
+// line changes the first line of data. n is how long it was; 0 when it is not whole.
+func (c *copier) line(out, data []byte) (n int, _ []byte, err error) {
+	if bytes.IndexByte(data, '\n') < 0 {
+		return 0, out, nil
+	}
 	from, column, quoted := 0, 0, false
 	fields := out
-	for i := 0; i < len(c.held); i++ {
-		b := c.held[i]
+	for i := 0; i < len(data); i++ {
+		b := data[i]
 		switch {
 		case !c.data.CSV && b == '\\':
 			i++
 			continue
-		case c.data.CSV && quoted && b == c.data.Escape && c.data.Escape != c.data.Quote && i+1 < len(c.held) && (c.held[i+1] == c.data.Quote || c.held[i+1] == c.data.Escape):
+		case c.data.CSV && quoted && b == c.data.Escape && c.data.Escape != c.data.Quote && i+1 < len(data) && (data[i+1] == c.data.Quote || data[i+1] == c.data.Escape):
 			i++
 			continue
 		case c.data.CSV && b == c.data.Quote:
@@ -77,13 +89,13 @@ func (c *copier) line(out []byte) (n int, _ []byte, err error) {
 			continue
 		}
 		end := i
-		if b == '\n' && end > from && c.held[end-1] == '\r' {
+		if b == '\n' && end > from && data[end-1] == '\r' {
 			end--
 		}
-		if fields, err = c.field(fields, column, c.held[from:end]); err != nil {
+		if fields, err = c.field(fields, column, data[from:end]); err != nil {
 			return 0, nil, err
 		}
-		fields = append(fields, c.held[end:i+1]...)
+		fields = append(fields, data[end:i+1]...)
 		if b == '\n' {
 			c.begun = true
 			return i + 1, fields, nil
@@ -120,8 +132,15 @@ var textEscapes = map[byte]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't':
 // unescaped gives what a field of text or CSV holds, as CopyReadAttributesText and
 // CopyReadAttributesCSV in PostgreSQL's copyfromparse.c read it.
 func (c *copier) unescaped(raw []byte) []byte {
-	value := make([]byte, 0, len(raw))
-	quoted := false
+	special := byte('\\')
+	if c.data.CSV {
+		special = c.data.Quote
+	}
+	if bytes.IndexByte(raw, special) < 0 {
+		return raw
+	}
+	value, quoted := c.value[:0], false
+	defer func() { c.value = value }()
 	for i := 0; i < len(raw); i++ {
 		b := raw[i]
 		switch {
@@ -181,9 +200,9 @@ func lowerBit(c byte) byte {
 func (c *copier) escaped(out, value []byte) []byte {
 	if !c.data.CSV {
 		for _, b := range value {
-			switch i := bytes.IndexByte([]byte("\b\f\n\r\t\v"), b); {
-			case i >= 0:
-				out = append(out, '\\', "bfnrtv"[i])
+			switch {
+			case b >= '\b' && b <= '\r':
+				out = append(out, '\\', "btnvfr"[b-'\b'])
 			case b == '\\' || b == c.data.Delimiter:
 				out = append(out, '\\', b)
 			default:
@@ -206,10 +225,10 @@ func (c *copier) escaped(out, value []byte) []byte {
 	return append(out, c.data.Quote)
 }
 
-// tuple changes the first row of what is held in binary form, or passes on what is
-// before the rows. n is how long it was; 0 when it is not whole.
-func (c *copier) tuple(out []byte) (n int, _ []byte, err error) {
-	b := wire.PartOf(c.held)
+// tuple changes the first row of data in binary form, or passes on what is before the
+// rows. n is how long it was; 0 when it is not whole.
+func (c *copier) tuple(out, data []byte) (n int, _ []byte, err error) {
+	b := wire.PartOf(data)
 	if !c.begun {
 		b.Bytes(len(signature))
 		b.Int32()
@@ -218,11 +237,11 @@ func (c *copier) tuple(out []byte) (n int, _ []byte, err error) {
 			return 0, out, nil
 		}
 		c.begun = true
-		n = len(c.held) - len(b.Rest())
-		return n, append(out, c.held[:n]...), nil
+		n = len(data) - len(b.Rest())
+		return n, append(out, data[:n]...), nil
 	}
 	count := b.Int16()
-	fields := binary.BigEndian.AppendUint16(slices.Clip(out), uint16(int16(count)))
+	fields := binary.BigEndian.AppendUint16(out, uint16(int16(count)))
 	c.over = b.Err() == nil && count < 0
 	for column := range max(0, count) {
 		size := b.Int32()
@@ -244,7 +263,7 @@ func (c *copier) tuple(out []byte) (n int, _ []byte, err error) {
 	if b.Err() != nil {
 		return 0, out, nil
 	}
-	return len(c.held) - len(b.Rest()), fields, nil
+	return len(data) - len(b.Rest()), fields, nil
 }
 
 // openCopy gives a CopyData message with its sealed values opened; nothing while it
@@ -271,7 +290,8 @@ func (o *opening) openCopy(s *session, frame []byte) ([]byte, error) {
 	if err != nil || len(out) == 0 {
 		return nil, err
 	}
-	return wire.AppendFrame(nil, 'd', out), nil
+	o.row = wire.AppendFrame(o.row[:0], 'd', out)
+	return o.row, nil
 }
 
 func openerAt(all []opener, column int) *opener {
@@ -342,12 +362,15 @@ func (a *sealers) copied(c *policy.Sealed, value []byte, inBinary bool) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	stored, err := a.stored(c, text, false)
+	stored, err := a.stored(a.room, c, text, false)
+	if err == nil {
+		a.room = stored
+	}
 	switch {
 	case err != nil:
 		return nil, err
 	case c.Stored == "bytea" && !inBinary:
-		return fmt.Appendf(nil, `\x%x`, stored), nil
+		return hex.AppendEncode([]byte(`\x`), stored), nil
 	case c.Stored == "jsonb" && inBinary:
 		return append([]byte{1}, stored...), nil
 	default:

@@ -23,7 +23,7 @@ type opening struct {
 	copied  *copier
 	why     error // why the row that was read last does not leave
 	row     []byte
-	value   []byte
+	room    room
 
 	shreds   bool // values can have data keys
 	dataKeys map[seal.DataKeyID]seal.DataKey
@@ -232,34 +232,37 @@ func (o *opening) open(s *session, frame []byte) ([]byte, error) {
 
 // value1 opens one value, as the protocol has it in a format; nil is NULL.
 func (o *opening) value1(of *opener, v []byte, format int16) ([]byte, error) {
-	stored, err := storedOf(of.as[0].Stored, v, format)
+	stored, err := storedOf(&o.room.stored, of.as[0].Stored, v, format)
 	if err != nil {
 		return nil, err
 	}
-	value, null, err := of.open(o.value[:0], stored, o.dataKey)
+	value, null, err := of.open(&o.room, stored, o.dataKey)
 	switch {
 	case null:
 		return nil, nil
 	case err != nil:
 		return nil, err
 	}
-	o.value = value
-	out, err := wireOf(of.as[0].Values, value, format)
+	out, err := wireOf(&o.room.wire, of.as[0].Values, value, format)
 	if out == nil && err == nil {
 		out = []byte{}
 	}
 	return out, err
 }
 
+// room holds one value on its way, so that the next takes no other memory.
+type room struct{ stored, value, shown, wire []byte }
+
 // storedOf gives a stored value as it is opened, from what the protocol has in a
-// format.
-func storedOf(typ string, v []byte, format int16) ([]byte, error) {
+// format. room is for one that has to be decoded.
+func storedOf(room *[]byte, typ string, v []byte, format int16) (_ []byte, err error) {
 	switch {
 	case typ == "bytea" && format == 0:
 		if len(v) < 2 || v[0] != '\\' || v[1] != 'x' {
 			return nil, seal.ErrClear
 		}
-		return hex.DecodeString(string(v[2:]))
+		*room, err = hex.AppendDecode((*room)[:0], v[2:])
+		return *room, err
 	case typ == "jsonb" && format == 1 && len(v) > 0:
 		return v[1:], nil // behind the version
 	default:
@@ -267,13 +270,16 @@ func storedOf(typ string, v []byte, format int16) ([]byte, error) {
 	}
 }
 
-// wireOf gives a value as the protocol has it in a format.
-func wireOf(typ string, value []byte, format int16) ([]byte, error) {
+// wireOf gives a value as the protocol has it in a format. room is for one that is
+// another then.
+func wireOf(room *[]byte, typ string, value []byte, format int16) (_ []byte, err error) {
 	switch {
 	case format == 1:
-		return seal.AppendBinary(nil, typ, value)
+		*room, err = seal.AppendBinary((*room)[:0], typ, value)
+		return *room, err
 	case typ == "bytea":
-		return append([]byte(`\x`), hex.AppendEncode(nil, value)...), nil
+		*room = hex.AppendEncode(append((*room)[:0], `\x`...), value)
+		return *room, nil
 	default:
 		return value, nil
 	}
