@@ -65,6 +65,11 @@ var layers = map[string]may{
 		why: "seals what is in a database already, on a connection and under keys that it is given; cmd gives it the access log",
 	},
 
+	"reseal/forecast": {
+		ours: list("audit policy rewrite rewrite/parse"),
+		why:  "plans what the access log has anew, by engines that it is given: it reads no log itself, and asks no server",
+	},
+
 	"recognise": {why: "bytes in, places out: whoever scans values of a database, on their way or at rest, needs nothing else of ours"},
 
 	"regime": {why: "the law as data: dates in, dates out"},
@@ -190,7 +195,7 @@ var layers = map[string]may{
 	"config": {modules: list(yaml), why: "knows no behaviour; imported by cmd alone"},
 	"cmd/pgveil": {
 		ours: list(
-			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config datamap detect docs dsar erasures harden honey limits limits/valkey policy presets privacy proxy proxy/auth proxy/guard proxy/token report requests retention rewrite rewrite/cases rewrite/mask seal seal/transit shred sidedoor state syslog unused",
+			"alert audit audit/load audit/ship catalog catalog/ddl catalog/pgload config datamap detect docs dsar erasures harden honey limits limits/valkey policy presets privacy proxy proxy/auth proxy/guard proxy/token report requests reseal reseal/forecast retention rewrite rewrite/cases rewrite/mask seal seal/transit shred sidedoor state syslog unused",
 		),
 		modules: list(pgx, jose, metrics, "golang.org/x/sys", "github.com/KimMachineGun/automemlimit", "github.com/boombuler/barcode"),
 		why:     "puts everything together, a file a verb; not what tests and demos are made of; sys to share a port, automemlimit to know the control group, barcode to show a QR code, jose to sign tokens for trying things out",

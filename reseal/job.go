@@ -122,15 +122,20 @@ func (j *Job) lock(ctx context.Context, c *Column) (unlock func() error, err err
 // settle gives the session what it needs. Row security would hide rows, which then
 // would stay as they are: off, it is an error instead.
 func (j *Job) settle(ctx context.Context, c *Column) error {
-	sql := "SET row_security = off; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET search_path = pg_catalog, " + ident(c.Schema) + ", public"
-	if j.WithoutTriggers {
-		sql += "; SET session_replication_role = replica"
+	_, err := j.Conn.Exec(ctx, "SET row_security = off; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET search_path = pg_catalog, "+ident(c.Schema)+", public")
+	return err
+}
+
+// passBy has triggers and foreign keys see nothing, where that is asked for.
+func (j *Job) passBy(ctx context.Context) error {
+	if !j.WithoutTriggers {
+		return nil
 	}
-	_, err := j.Conn.Exec(ctx, sql)
-	if err != nil && j.WithoutTriggers {
+	_, err := j.Conn.Exec(ctx, "SET session_replication_role = replica")
+	if err != nil {
 		return fmt.Errorf("%w: --without-triggers takes a superuser, or GRANT SET ON PARAMETER session_replication_role; name one by --admin-url", err)
 	}
-	return err
+	return nil
 }
 
 // run changes values until none is left to be changed.

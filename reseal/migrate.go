@@ -221,7 +221,7 @@ func (j *Job) begin(ctx context.Context, c *Column, ch change) (r *Result, err e
 	if err := report.refused(ch.heeds); err != nil {
 		return r, err
 	}
-	if err := j.may(ctx, c); err != nil {
+	if err := errors.Join(j.may(ctx, c), j.passBy(ctx)); err != nil {
 		return r, err
 	}
 	return j.run(ctx, c, ch, report.Census)
