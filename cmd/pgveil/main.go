@@ -43,6 +43,7 @@ func verbs() []verb {
 		{"preset", "begin a policy for a CRM application that is known", runPreset},
 		{"inventory", "list every column: what it is, whose, and who sees it", runInventory},
 		{"keys", "make and change the keys of sealed columns", runKeys},
+		{"seal", "seal what is in the database already, and again under another key", runSeal},
 		{"keygen", "make the secret that keyed masks need", runKeygen},
 		{"token", "make and check signed tokens of end users", runToken},
 		{"health", "ask a running pgveil how it is", runHealth},
