@@ -383,6 +383,9 @@ database would refuse that or break. It changes nothing, but for the CHECKs of
 var errCannotSeal = errors.New("some columns cannot be sealed as they are")
 
 func (s *sealCall) check(ctx context.Context) (err error) {
+	if len(s.columns) == 0 {
+		return fmt.Errorf("%s seals no column: --policy names another policy", s.reg.process.cfg.Policy)
+	}
 	var all []printedColumn
 	for _, c := range s.columns {
 		if s.wall || s.noWall {
