@@ -18,11 +18,18 @@ type copier struct {
 	data   *rewrite.Data
 	change func(column int, value []byte) (changed []byte, null bool, err error) // of what is in a field; unchanged where it gives nil
 	is     func(column int) bool                                                 // a field that changes
+	fields int                                                                   // of a row that a client sends; 0 of one that the server does
 	begun  bool                                                                  // what is before the rows was there
 	over   bool                                                                  // the mark that ends the data was there
 	held   []byte
 	out    []byte
 	value  []byte
+}
+
+// oddData refuses data that the server might read otherwise than it is read here: what
+// is sealed would be in another place.
+func oddData(format string, args ...any) error {
+	return &rewrite.Refusal{Code: "22P04", Message: "the data of COPY of sealed columns cannot be followed: " + fmt.Sprintf(format, args...)}
 }
 
 // take gives what is to be passed on for more data. It is valid until the next.
@@ -50,8 +57,11 @@ func (c *copier) take(data []byte) (out []byte, err error) {
 		}
 		data = data[n:]
 	}
-	if c.over {
-		out, data = append(out, data...), nil
+	if c.over && len(data) > 0 {
+		if c.data.Binary || c.data.CSV {
+			return nil, oddData("something follows the mark that ends it")
+		}
+		data = nil // as the server does
 	}
 	c.held, c.out = append(c.held[:0], data...), out
 	return out, nil
@@ -59,10 +69,16 @@ func (c *copier) take(data []byte) (out []byte, err error) {
 
 // rest gives what is to be passed on when the data ends.
 func (c *copier) rest() (out []byte, err error) {
-	if c.data.Binary || len(c.held) == 0 || c.over {
-		return c.held, nil
+	if len(c.held) == 0 || c.over {
+		return nil, nil
 	}
-	_, out, err = c.line(nil, append(c.held, '\n'))
+	n := 0
+	if !c.data.Binary {
+		n, out, err = c.line(nil, append(c.held, '\n'))
+	}
+	if err == nil && n == 0 {
+		return nil, oddData("it ends amid a row")
+	}
 	return bytes.TrimSuffix(out, []byte("\n")), err
 }
 
@@ -77,8 +93,13 @@ func (c *copier) line(out, data []byte) (n int, _ []byte, err error) {
 		b := data[i]
 		switch {
 		case !c.data.CSV && b == '\\':
+			if c.fields > 0 && i > 0 && i+1 < len(data) && data[i+1] == '.' {
+				return 0, nil, oddData(`\. is not alone on its line`)
+			}
 			i++
 			continue
+		case !quoted && b == '\r' && i+1 < len(data) && data[i+1] != '\n':
+			return 0, nil, oddData("a carriage return is not quoted")
 		case c.data.CSV && quoted && b == c.data.Escape && c.data.Escape != c.data.Quote && i+1 < len(data) && (data[i+1] == c.data.Quote || data[i+1] == c.data.Escape):
 			i++
 			continue
@@ -92,12 +113,23 @@ func (c *copier) line(out, data []byte) (n int, _ []byte, err error) {
 		if b == '\n' && end > from && data[end-1] == '\r' {
 			end--
 		}
+		if c.fields > 0 && from == 0 && string(data[:end]) == `\.` {
+			if c.over = b == '\n'; c.over {
+				return i + 1, out, nil
+			}
+			if !c.data.CSV {
+				return 0, nil, oddData(`\. is not alone on its line`)
+			}
+		}
 		if fields, err = c.field(fields, column, data[from:end]); err != nil {
 			return 0, nil, err
 		}
 		fields = append(fields, data[end:i+1]...)
 		if b == '\n' {
-			c.begun = true
+			header := !c.begun && c.data.Header
+			if c.begun = true; c.fields > 0 && !header && column+1 != c.fields {
+				return 0, nil, oddData("a row has %d fields, not %d", column+1, c.fields)
+			}
 			return i + 1, fields, nil
 		}
 		from, column = i+1, column+1
@@ -108,9 +140,6 @@ func (c *copier) line(out, data []byte) (n int, _ []byte, err error) {
 // field appends a field of text or CSV, changed.
 func (c *copier) field(out []byte, column int, raw []byte) ([]byte, error) {
 	switch {
-	case column == 0 && string(raw) == `\.`:
-		c.over = true
-		return append(out, raw...), nil
 	case !c.begun && c.data.Header, !c.is(column), string(raw) == c.data.Null, c.data.Default != "" && string(raw) == c.data.Default:
 		return append(out, raw...), nil
 	}
@@ -242,7 +271,10 @@ func (c *copier) tuple(out, data []byte) (n int, _ []byte, err error) {
 	}
 	count := b.Int16()
 	fields := binary.BigEndian.AppendUint16(out, uint16(int16(count)))
-	c.over = b.Err() == nil && count < 0
+	c.over = b.Err() == nil && count == -1
+	if c.fields > 0 && b.Err() == nil && !c.over && count != c.fields {
+		return 0, nil, oddData("a row has %d fields, not %d", count, c.fields)
+	}
 	for column := range max(0, count) {
 		size := b.Int32()
 		value := b.Bytes(max(0, size))
@@ -341,7 +373,7 @@ func (s *session) expectSealed(p *rewrite.Plan) error {
 		if err != nil {
 			return err
 		}
-		in := &sealIntake{copier: copier{data: of.Data}, keyed: slices.ContainsFunc(of.Taken, func(c *policy.Sealed) bool { return c != nil && c.Shred })}
+		in := &sealIntake{copier: copier{data: of.Data, fields: len(of.Taken)}, keyed: slices.ContainsFunc(of.Taken, func(c *policy.Sealed) bool { return c != nil && c.Shred })}
 		in.is = func(column int) bool { return column < len(of.Taken) && of.Taken[column] != nil }
 		in.change = func(column int, value []byte) ([]byte, bool, error) {
 			v, err := with.copied(of.Taken[column], value, of.Data.Binary)

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"slices"
+	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
@@ -77,5 +78,5 @@ func explainOptions(x *pg_query.ExplainStmt) (analyze bool, err error) {
 // isOption tells whether an option is on, or may be.
 func isOption(def *pg_query.DefElem) bool {
 	off := []string{"off", "false", "0"}
-	return def.Arg == nil || !slices.Contains(off, def.Arg.GetString_().GetSval()) && !(def.Arg.GetInteger() != nil && def.Arg.GetInteger().Ival == 0)
+	return def.Arg == nil || !slices.Contains(off, strings.ToLower(def.Arg.GetString_().GetSval())) && !(def.Arg.GetInteger() != nil && def.Arg.GetInteger().Ival == 0)
 }
