@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/pgveil/pgveil/alert"
 	"github.com/pgveil/pgveil/policy"
@@ -103,6 +105,9 @@ func (a *sealers) stored(room []byte, c *policy.Sealed, text []byte, find bool) 
 	if err != nil {
 		return nil, &rewrite.Refusal{Code: "22023", Message: fmt.Sprintf("the value for %s cannot be sealed: %v", c.Column, err)}
 	}
+	if a.s.recodes.Load() && !fitsAll(c.Values, value) {
+		return nil, &rewrite.Refusal{Code: "22021", Message: fmt.Sprintf("the value for %s cannot be sealed as it is written under this client_encoding", c.Column), Hint: "set client_encoding to UTF8"}
+	}
 	if find {
 		found, err := with.Blind(value)
 		if err != nil {
@@ -123,6 +128,11 @@ func (a *sealers) stored(room []byte, c *policy.Sealed, text []byte, find bool) 
 		return nil, &rewrite.Refusal{Code: "22001", Message: fmt.Sprintf("the value is too long for %s, once it is sealed: %d characters of %d", c.Column, len(sealed), c.Room)}
 	}
 	return sealed, nil
+}
+
+// fitsAll tells whether a value is written alike in all encodings of clients.
+func fitsAll(typ string, value []byte) bool {
+	return typ == "bytea" || !slices.ContainsFunc(value, func(b byte) bool { return b >= utf8.RuneSelf })
 }
 
 // appendLiteral appends a value as a literal, which is read alike under every
@@ -185,11 +195,14 @@ func (srv *Server) applier(o rewrite.Opened) (*mask.Applier, error) {
 // that the client gets NULL in its place. The value is in r until the next.
 func (o *opener) open(r *room, stored []byte, key func(seal.DataKeyID) (seal.DataKey, bool)) (value []byte, null bool, err error) {
 	for i, with := range o.with {
-		value, err = with.Open(r.value[:0], stored)
-		if errors.Is(err, seal.ErrNeedsDataKey) {
-			value, err = with.OpenUnder(r.value[:0], stored, key)
+		opened, why := with.Open(r.value[:0], stored)
+		if errors.Is(why, seal.ErrNeedsDataKey) {
+			opened, why = with.OpenUnder(r.value[:0], stored, key)
 		}
-		if err == nil || !errors.Is(err, seal.ErrForeign) || i == len(o.with)-1 {
+		if why == nil || i == 0 {
+			value, err = opened, why
+		}
+		if why == nil {
 			break
 		}
 	}
@@ -208,14 +221,19 @@ func (o *opener) open(r *room, stored []byte, key func(seal.DataKeyID) (seal.Dat
 	return r.shown, null, nil
 }
 
-// damaged tells operators of a value that cannot be opened, and gives what its
-// statement ends in.
-func (s *session) damaged(o *opener, err error) error {
+// tellDamaged tells operators of a value that cannot be opened.
+func (s *session) tellDamaged(o *opener, err error) {
 	name := o.as[0].Column
 	s.srv.alert(s, alert.Event{
 		Name: "sealed_value_damaged", Severity: alert.Critical, User: s.party().access.User,
 		Message: "a value of a sealed column cannot be opened",
 		Details: []slog.Attr{slog.String("column", name), slog.String("why", err.Error())},
 	})
+}
+
+// damaged is tellDamaged where a statement ends in it.
+func (s *session) damaged(o *opener, err error) error {
+	s.tellDamaged(o, err)
+	name := o.as[0].Column
 	return &rewrite.Refusal{Code: "XX001", Message: fmt.Sprintf("a value of %s cannot be opened: %v", name, err), Hint: "an operator must look at it; damaged: hide shows NULL instead"}
 }

@@ -6,9 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgveil/pgveil/internal/pgserver"
@@ -139,5 +142,166 @@ func TestSealedCopyOutOdd(t *testing.T) {
 		if _, err := conn.PgConn().CopyTo(t.Context(), &out, `COPY (SELECT source, ssn FROM leads ORDER BY id) TO STDOUT `+options); err != nil || strings.Contains(out.String(), "pgv1") {
 			t.Errorf("%s: %q, %v", options, out.String(), err)
 		}
+	}
+}
+
+// What settings make of a text, or of its characters, never reaches the server as
+// another value than the client's, nor the client.
+func TestSealedSettings(t *testing.T) {
+	w := startTapped(t)
+	hidden := `SELECT 'a\', '; INSERT INTO leads VALUES (1, $a$` + secret + `$a$, $a$x$a$) --'`
+	for _, how := range []func(*pgx.ConnConfig){func(c *pgx.ConnConfig) { c.RuntimeParams["standard_conforming_strings"] = "off" }, func(*pgx.ConnConfig) {}} {
+		conn := as(t, w.front, w.database, "root", simply, how)
+		if _, err := conn.PgConn().Exec(t.Context(), `SET standard_conforming_strings = off`).ReadAll(); err == nil {
+			_, err = conn.PgConn().Exec(t.Context(), hidden).ReadAll()
+			if codeOf(err) != "42501" {
+				t.Errorf("a text whose strings end elsewhere: %v", err)
+			}
+		}
+		w.check(t, "strings end elsewhere")
+	}
+	conn := as(t, w.front, w.database, "root", simply)
+	for _, tt := range []struct{ sql, code string }{
+		{"SET client_encoding = latin1; SELECT 1", ""},
+		{"INSERT INTO leads VALUES (1, '\xc3\xa9', '')", "22021"},
+		{"INSERT INTO leads VALUES (1, 'e', '')", ""},
+		{"SET client_encoding = utf8", ""},
+		{"INSERT INTO leads VALUES (2, '\xc3\xa9', '')", ""},
+		{"SET client_encoding = latin1", ""},
+		{"SELECT ssn FROM leads WHERE id = 1", ""},
+		{"SELECT ssn FROM leads WHERE id = 2", "22P05"},
+		{"COPY leads TO STDOUT", "22P05"},
+		{"DELETE FROM people; INSERT INTO people (id, name, income, born) VALUES (1, '', 5, '2001-02-03')", ""},
+		{"SET bytea_output = escape; SET DateStyle = German; SET IntervalStyle = iso_8601; SET TimeZone = 'Asia/Tokyo'", ""},
+		{"SELECT income, born FROM people WHERE born = '2001-02-03'", ""},
+	} {
+		if _, err := conn.PgConn().Exec(t.Context(), tt.sql).ReadAll(); codeOf(err) != tt.code || err != nil && tt.code == "" {
+			t.Errorf("%s: %v, want %q", tt.sql, err, tt.code)
+		}
+	}
+	if strings.Contains(w.Log.String(), "sealed_value_damaged") {
+		t.Error("a setting was taken for damage")
+	}
+}
+
+// A column that is of several, each sealed for itself, opens.
+func TestSealedUnion(t *testing.T) {
+	w := startTapped(t)
+	conn := as(t, w.front, w.database, "root")
+	run(t, conn, `INSERT INTO people (id, name, ssn) VALUES (1, '', 'a')`)
+	run(t, conn, `INSERT INTO visits (person_id, at, ssn) VALUES (1, '2001-02-03', 'b')`)
+	rows, err := conn.Query(t.Context(), `SELECT ssn FROM people UNION ALL SELECT ssn FROM visits`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// A parameter of a type of which nothing is known is not sealed as something else.
+func TestSealedParameterTypes(t *testing.T) {
+	w := startTapped(t)
+	conn := as(t, w.front, w.database, "root")
+	for _, tt := range []struct {
+		column string
+		oid    uint32
+		value  string
+		code   string
+	}{
+		{"ssn", 701, "ABCDEFGH", "0A000"}, // float8
+		{"income", 701, "\x00\x00\x00\x00\x00\x00\x00\x00", "0A000"},
+		{"ssn", 25, "x\x00y", "22023"},
+		{"ssn", 25, "\xff", "22023"},
+		{"ssn", 1042, "x", ""},
+		{"ssn", 705, "x", ""},
+		{"ssn", 0, "x", ""},
+		{"born", 25, "2001-02-03", ""},
+		{"born", 1082, "\x00\x00\x00\x01", ""},
+		{"born", 1082, "\x00\x00\x01", "22P03"},
+		{"born", 1184, "\x00\x00\x00\x00\x00\x00\x00\x01", ""},
+		{"income", 23, "\x00\x00\x00\x05", ""},
+		{"ssn", 1009, secret, "0A000"}, // text[]
+	} {
+		_, err := conn.PgConn().ExecParams(t.Context(), `UPDATE people SET `+tt.column+` = $1`, [][]byte{[]byte(tt.value)}, []uint32{tt.oid}, []int16{1}, nil).Close()
+		if codeOf(err) != tt.code || err != nil && tt.code == "" {
+			t.Errorf("%s of type %d, %q: %v, want %q", tt.column, tt.oid, tt.value, err, tt.code)
+		}
+	}
+	w.check(t, "parameters")
+}
+
+// What is damaged is not shown, however it is; what is hidden for that is told of,
+// once a statement.
+func TestSealedDamage(t *testing.T) {
+	hide := func(text string) string {
+		return strings.Replace(text, "seal: deterministic, joins: true}", "seal: deterministic, joins: true, damaged: hide}", 1)
+	}
+	database := pgtest.Database(t, "vault")
+	text, err := os.ReadFile(filepath.Join("..", "testdata", "fixtures", "vault", "policy.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := testRing(t)
+	f := start(t, database, string(text), func(o *proxy.Options) { o.Ring = ring })
+	hidden := start(t, database, hide(string(text)), func(o *proxy.Options) { o.Ring = ring })
+	conn, masked := as(t, f, database, "root"), as(t, hidden, database, "root")
+	stored := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+	run(t, conn, `INSERT INTO leads VALUES (1, 'value', 'w')`)
+	run(t, conn, `INSERT INTO people (id, name, ssn, iban) VALUES (1, '', 'value', 'other')`)
+	var whole, foreign string
+	if err := stored.QueryRow(t.Context(), `SELECT l.ssn, p.iban FROM leads l, people p`).Scan(&whole, &foreign); err != nil {
+		t.Fatal(err)
+	}
+	damages := []string{foreign, "", "pgv1", "pgv1.", whole + "A", whole + "=", whole[:5] + " " + whole[5:], strings.ToUpper(whole), "PGV1." + whole[5:]}
+	for i := range whole {
+		damages = append(damages, whole[:i])
+		for _, with := range []byte{whole[i] ^ 1, whole[i] ^ 0x20} {
+			if with != 0 {
+				damages = append(damages, whole[:i]+string(rune(with))+whole[i+1:])
+			}
+		}
+	}
+	for _, d := range damages {
+		run(t, stored, `UPDATE leads SET ssn = $1`, d)
+		var got *string
+		if err := conn.QueryRow(t.Context(), `SELECT ssn FROM leads`).Scan(&got); codeOf(err) != "XX001" {
+			t.Errorf("%q: %v, %v", d, got, err)
+		}
+	}
+	run(t, stored, `INSERT INTO leads SELECT n, 'pgv1.x', 'w' FROM generate_series(2, 1000) n`)
+	var n int
+	if err := masked.QueryRow(t.Context(), `SELECT count(*) FROM leads`).Scan(&n); err != nil || n != 1000 {
+		t.Fatal(n, err)
+	}
+	rows, err := masked.Query(t.Context(), `SELECT ssn FROM leads`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := pgx.CollectRows(rows, pgx.RowTo[*string])
+	if err != nil || len(got) != 1000 || slices.ContainsFunc(got, func(v *string) bool { return v != nil }) {
+		t.Errorf("hidden: %v, %v", got, err)
+	}
+	if told := strings.Count(hidden.Log.String(), "sealed_value_damaged"); told != 1 {
+		t.Errorf("operators were told %d times", told)
+	}
+}
+
+// A client that writes what it saw lying in the table has that sealed again.
+func TestSealedTwice(t *testing.T) {
+	w := startTapped(t)
+	conn := as(t, w.front, w.database, "root")
+	stored := pgtest.Connect(t, pgtest.Server(t).DSN(w.database, pgserver.Superuser))
+	run(t, conn, `INSERT INTO leads VALUES (1, 'value', 'w')`)
+	var first, second, back string
+	if err := stored.QueryRow(t.Context(), `SELECT ssn FROM leads`).Scan(&first); err != nil {
+		t.Fatal(err)
+	}
+	run(t, conn, `UPDATE leads SET ssn = $1`, first)
+	if err := stored.QueryRow(t.Context(), `SELECT ssn FROM leads`).Scan(&second); err != nil || second == first {
+		t.Errorf("stored as it was: %v", err)
+	}
+	if err := conn.QueryRow(t.Context(), `SELECT ssn FROM leads`).Scan(&back); err != nil || back != first {
+		t.Errorf("got %q, %v", back, err)
 	}
 }

@@ -195,16 +195,25 @@ func (a *sealers) parameter(prm *rewrite.Parameter, given parameter, oid uint32)
 	return parameter{stored, 0}, nil
 }
 
+// textLike are the OIDs of unknown, bpchar and name, whose binary format is text.
+var textLike = []uint32{705, 1042, 19}
+
 // textOf gives the text of a value that a client bound.
 func textOf(c *policy.Sealed, given parameter, oid uint32) ([]byte, error) {
 	if given.format == 0 {
 		return given.value, nil
 	}
-	typ := c.Values
+	typ, known := c.Values, oid == 0
 	for _, t := range policy.SealTypes {
 		if of, _ := seal.OID(t); of == oid {
-			typ = t
+			typ, known = t, true
 		}
+	}
+	if slices.Contains(textLike, oid) {
+		typ, known = "text", true
+	}
+	if !known {
+		return nil, &rewrite.Refusal{Code: "0A000", Message: fmt.Sprintf("a parameter for %s, which is sealed, is of another type than %s", c.Column, c.Values), Hint: "bind it as text, or with the type " + c.Values}
 	}
 	text, err := seal.FromBinary(typ, given.value)
 	if err == nil && typ == "bytea" {

@@ -310,12 +310,8 @@ func (o *opening) openCopy(s *session, frame []byte) ([]byte, error) {
 			format = 1
 		}
 		o.copied.change = func(column int, value []byte) ([]byte, bool, error) {
-			of := openerAt(all, column)
-			v, err := o.value1(of, value, format)
-			if err != nil {
-				return nil, false, s.damaged(of, err)
-			}
-			return v, v == nil, nil
+			v, err := o.value1(s, openerAt(all, column), value, format)
+			return v, v == nil, err
 		}
 	}
 	out, err := o.copied.take(frame[wire.HeadLen:])

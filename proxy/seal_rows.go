@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -21,7 +22,8 @@ type opening struct {
 	portal  bool
 	data    []*rewrite.Data // by statement, how the data of a COPY is written
 	copied  *copier
-	why     error // why the row that was read last does not leave
+	why     error           // why the row that was read last does not leave
+	hidden  map[string]bool // columns of which operators were told that NULL stands for a value
 	row     []byte
 	room    room
 
@@ -211,8 +213,8 @@ func (o *opening) open(s *session, frame []byte) ([]byte, error) {
 		if next < len(all) && all[next].at == i {
 			if size >= 0 {
 				var err error
-				if v, err = o.value1(&all[next], v, o.format(i)); err != nil {
-					return nil, s.damaged(&all[next], err)
+				if v, err = o.value1(s, &all[next], v, o.format(i)); err != nil {
+					return nil, err
 				}
 				size = len(v)
 				if v == nil {
@@ -231,23 +233,46 @@ func (o *opening) open(s *session, frame []byte) ([]byte, error) {
 }
 
 // value1 opens one value, as the protocol has it in a format; nil is NULL.
-func (o *opening) value1(of *opener, v []byte, format int16) ([]byte, error) {
+func (o *opening) value1(s *session, of *opener, v []byte, format int16) ([]byte, error) {
+	var value []byte
+	null := of.as[0].Hide
 	stored, err := storedOf(&o.room.stored, of.as[0].Stored, v, format)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		value, null, err = of.open(&o.room, stored, o.dataKey)
 	}
-	value, null, err := of.open(&o.room, stored, o.dataKey)
 	switch {
-	case null:
+	case err != nil && null:
+		o.hides(s, of, err)
 		return nil, nil
 	case err != nil:
-		return nil, err
+		return nil, s.damaged(of, err)
+	case null:
+		return nil, nil
+	case s.recodes.Load() && !fitsAll(of.as[0].Values, value):
+		return nil, &rewrite.Refusal{Code: "22P05", Message: fmt.Sprintf("a value of %s cannot be written in this client_encoding", of.as[0].Column), Hint: "set client_encoding to UTF8"}
 	}
 	out, err := wireOf(&o.room.wire, of.as[0].Values, value, format)
-	if out == nil && err == nil {
-		out = []byte{}
+	switch {
+	case err != nil:
+		return nil, s.damaged(of, err)
+	case out == nil:
+		return []byte{}, nil
+	default:
+		return out, nil
 	}
-	return out, err
+}
+
+// hides tells operators, once for a statement, that NULL stands for what cannot be
+// opened of a column.
+func (o *opening) hides(s *session, of *opener, err error) {
+	if o.hidden[of.as[0].Column] {
+		return
+	}
+	if o.hidden == nil {
+		o.hidden = map[string]bool{}
+	}
+	o.hidden[of.as[0].Column] = true
+	s.tellDamaged(of, err)
 }
 
 // room holds one value on its way, so that the next takes no other memory.
@@ -258,16 +283,28 @@ type room struct{ stored, value, shown, wire []byte }
 func storedOf(room *[]byte, typ string, v []byte, format int16) (_ []byte, err error) {
 	switch {
 	case typ == "bytea" && format == 0:
-		if len(v) < 2 || v[0] != '\\' || v[1] != 'x' {
-			return nil, seal.ErrClear
-		}
-		*room, err = hex.AppendDecode((*room)[:0], v[2:])
+		*room, err = bytesOf((*room)[:0], v)
 		return *room, err
 	case typ == "jsonb" && format == 1 && len(v) > 0:
 		return v[1:], nil // behind the version
 	default:
 		return v, nil
 	}
+}
+
+// bytesOf appends bytes that the server wrote as text, with bytea_output hex or escape.
+func bytesOf(dst, v []byte) ([]byte, error) {
+	if digits, ok := bytes.CutPrefix(v, []byte(`\x`)); ok {
+		return hex.AppendDecode(dst, digits)
+	}
+	for i := 0; i < len(v); i++ {
+		b, n := v[i], 0
+		if b == '\\' && i+1 < len(v) {
+			b, n = escape(v[i+1:])
+		}
+		dst, i = append(dst, b), i+n
+	}
+	return dst, nil
 }
 
 // wireOf gives a value as the protocol has it in a format. room is for one that is

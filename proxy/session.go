@@ -104,6 +104,8 @@ type session struct {
 
 	reading atomic.Bool // the client half waits for bytes: nothing that arrived is unanswered but what the queue holds
 
+	recodes atomic.Bool // client_encoding is another than UTF8
+
 	mu          sync.Mutex // guards all below
 	settled     sync.Cond  // something below changed
 	queue       queue

@@ -279,7 +279,7 @@ func (s *session) adopt(engine *rewrite.Engine, answer []string) error {
 		return newFatal("XX000", "internal error: the search path is not JSON")
 	}
 	if answer[1] != "on" {
-		return newFatal("42501", "standard_conforming_strings is off, which is not open to callers with restrictions")
+		return newFatal("42501", "standard_conforming_strings is off, which is not open to callers with restrictions, nor where columns are sealed")
 	}
 	if !slices.Equal(path, s.plans.Path) {
 		s.forgetKept()

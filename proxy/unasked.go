@@ -51,6 +51,7 @@ func (s *session) parameter(frame []byte) error {
 		s.strings = value
 	case "client_encoding":
 		s.encoding = value
+		s.recodes.Store(value != "UTF8")
 	}
 	if s.free {
 		return nil
