@@ -261,7 +261,7 @@ func (c *compiler) filters(role *compiledRole) {
 		if e == nil || e.rows.everyRow() {
 			continue
 		}
-		if err := c.set.check(e.rows.probe(), t.relation); err != nil {
+		if err := c.openly(e.rows.probe(), t.relation); err != nil {
 			c.add(e.rows.pos, "row filter for %s: %v", t.relation.QualifiedName(), err)
 		}
 	}

@@ -269,7 +269,7 @@ func (c *compiler) consentRetention(t retention, done Retention) {
 
 func (c *compiler) addRetention(t retention, done Retention) {
 	if done.Where != "" && c.set.check != nil {
-		if err := c.set.check(done.Where, done.Relation); err != nil {
+		if err := c.openly(done.Where, done.Relation); err != nil {
 			c.add(t.where.pos, "condition for %s: %v", done.Relation.QualifiedName(), err)
 		}
 	}

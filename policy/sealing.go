@@ -237,13 +237,78 @@ func (c *compiler) sealings() {
 			}
 		}
 	}
-	for _, s := range c.set.subjects {
-		for _, column := range append([]string{s.Key}, s.FindBy...) {
-			if of := c.set.Sealed(s.Relation, column); of != nil {
-				c.add(c.doc.classes[of.Class].name.pos, "%s of class %q cannot be sealed: data subjects of kind %q are found by it", of.Column, of.Class, s.Name)
+	for i := range c.set.subjects {
+		c.sealedSubject(&c.set.subjects[i])
+	}
+}
+
+// sealedSubject checks what of a subject is sealed: it is known by its key as that
+// stands in the database, and looked up by what can be compared.
+func (c *compiler) sealedSubject(s *Subject) {
+	refuse := func(of *Sealed, why string, args ...any) {
+		c.add(c.doc.classes[of.Class].name.pos, "%s of class %q cannot be sealed: %s", of.Column, of.Class, fmt.Sprintf(why, args...))
+	}
+	key := []string{s.Key}
+	if slices.Contains(s.Relation.PrimaryKey, s.Relation.ColumnIndex(s.Key)) {
+		for _, i := range s.Relation.PrimaryKey {
+			key = append(key, s.Relation.Columns[i].Name)
+		}
+	}
+	slices.Sort(key)
+	for _, column := range slices.Compact(key) {
+		if of := c.set.Sealed(s.Relation, column); of != nil {
+			refuse(of, "data subjects of kind %q are known by it", s.Name)
+		}
+	}
+	for _, column := range s.FindBy {
+		if of := c.set.Sealed(s.Relation, column); of != nil && of.Mode != SealDeterministic && !of.Blind {
+			refuse(of, "data subjects of kind %q are found by it, which takes seal: deterministic, or index: blind", s.Name)
+		}
+	}
+	for _, r := range s.References {
+		for _, w := range r.Where {
+			if of := c.set.Sealed(r.Relation, w.Column); of != nil {
+				refuse(of, "a reference of data subjects of kind %q holds where it has some values", s.Name)
+			}
+		}
+		for i := range min(len(r.Columns), len(r.ToColumns)) {
+			from, to := c.set.Sealed(r.Relation, r.Columns[i]), c.set.Sealed(r.To, r.ToColumns[i])
+			alike := from != nil && to != nil && from.Mode == SealDeterministic && from.Domain == to.Domain && from.Values == to.Values && !r.Many() && !r.FoldCase
+			for _, of := range []*Sealed{from, to} {
+				if of != nil && !alike {
+					refuse(of, "a reference of data subjects of kind %q compares it with what is not sealed alike", s.Name)
+				}
 			}
 		}
 	}
+	if t := s.Consent; t != nil {
+		for _, column := range []string{t.Subject, t.Purpose, t.Given, t.Withdrawn} {
+			if of := c.set.Sealed(t.Relation, column); of != nil {
+				refuse(of, "consents of data subjects of kind %q are read from it", s.Name)
+			}
+		}
+	}
+}
+
+// openly checks that a condition over a relation uses nothing that is sealed: it
+// would be of the ciphertext.
+func (c *compiler) openly(expr string, r *catalog.Relation) error {
+	if err := c.set.check(expr, r); err != nil {
+		return err
+	}
+	for i, column := range r.Columns {
+		of := c.set.Sealed(r, column.Name)
+		if of == nil {
+			continue
+		}
+		without := *r
+		without.Columns = slices.Clone(r.Columns)
+		without.Columns[i].Name = "" // which no column is called
+		if c.set.check(expr, &without) != nil {
+			return fmt.Errorf("%s is sealed: the server cannot compare its values", of.Column)
+		}
+	}
+	return nil
 }
 
 // maxParents bounds how deep partitions lie in partitions, and heirs under heirs.
