@@ -83,13 +83,26 @@ func (s *session) sealText(p *rewrite.Plan) ([]byte, error) {
 	}
 	text, at := make([]byte, 0, len(p.SQL)+128*len(p.Seals.Holes)), 0
 	for _, h := range p.Seals.Holes {
-		stored, err := with.stored(nil, h.For, []byte(h.Value), h.Find)
+		text = append(text, p.SQL[at:h.At]...)
+		at = h.End
+		if !h.Forms {
+			stored, err := with.stored(nil, h.For, []byte(h.Value), h.Find)
+			if err != nil {
+				return nil, err
+			}
+			text = appendLiteral(text, stored, h.Find || h.For.Stored == "bytea")
+			continue
+		}
+		forms, err := with.forms(h.For, []byte(h.Value), h.Find)
 		if err != nil {
 			return nil, err
 		}
-		text = append(text, p.SQL[at:h.At]...)
-		text = appendLiteral(text, stored, h.Find || h.For.Stored == "bytea")
-		at = h.End
+		for i, form := range forms {
+			if i > 0 {
+				text = append(text, ", "...)
+			}
+			text = appendLiteral(text, form, h.Find || h.For.Stored == "bytea")
+		}
 	}
 	return append(text, p.SQL[at:]...), nil
 }
@@ -97,16 +110,9 @@ func (s *session) sealText(p *rewrite.Plan) ([]byte, error) {
 // stored gives what is stored for a value that a client wrote as text, or what it
 // is found by, perhaps in room.
 func (a *sealers) stored(room []byte, c *policy.Sealed, text []byte, find bool) ([]byte, error) {
-	with, err := a.of(c)
+	with, value, err := a.canonical(c, text)
 	if err != nil {
 		return nil, err
-	}
-	value, err := seal.Canonical(c.Values, text)
-	if err != nil {
-		return nil, &rewrite.Refusal{Code: "22023", Message: fmt.Sprintf("the value for %s cannot be sealed: %v", c.Column, err)}
-	}
-	if a.s.recodes.Load() && !fitsAll(c.Values, value) {
-		return nil, &rewrite.Refusal{Code: "22021", Message: fmt.Sprintf("the value for %s cannot be sealed as it is written under this client_encoding", c.Column), Hint: "set client_encoding to UTF8"}
 	}
 	if find {
 		found, err := with.Blind(value)
@@ -119,15 +125,58 @@ func (a *sealers) stored(room []byte, c *policy.Sealed, text []byte, find bool) 
 	if errors.Is(err, seal.ErrNeedsDataKey) {
 		sealed, err = a.s.sealUnder(with, c, value)
 	}
+	var form *seal.FormError
 	switch {
 	case errors.Is(err, errWaits):
 		return nil, err
+	case errors.As(err, &form):
+		return nil, &rewrite.Refusal{Code: "22023", Message: fmt.Sprintf("the value for %s cannot be sealed: %v", c.Column, form)}
 	case err != nil:
 		return nil, refuseKeys(err)
 	case c.Room > 0 && len(sealed) > c.Room:
 		return nil, &rewrite.Refusal{Code: "22001", Message: fmt.Sprintf("the value is too long for %s, once it is sealed: %d characters of %d", c.Column, len(sealed), c.Room)}
 	}
 	return sealed, nil
+}
+
+// canonical gives a value that a client wrote as text in the form that is sealed, and
+// what seals it.
+func (a *sealers) canonical(c *policy.Sealed, text []byte) (*seal.Sealer, []byte, error) {
+	with, err := a.of(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	value, err := seal.Canonical(c.Values, text)
+	if err != nil {
+		return nil, nil, &rewrite.Refusal{Code: "22023", Message: fmt.Sprintf("the value for %s cannot be sealed: %v", c.Column, err)}
+	}
+	if a.s.recodes.Load() && !fitsAll(c.Values, value) {
+		return nil, nil, &rewrite.Refusal{Code: "22021", Message: fmt.Sprintf("the value for %s cannot be sealed as it is written under this client_encoding", c.Column), Hint: "set client_encoding to UTF8"}
+	}
+	return with, value, nil
+}
+
+// forms gives what a value that is looked for may be stored as, or be found by in the
+// blind column: one form for each key that opens. Of what no column of the format can
+// hold there is one that equals nothing.
+func (a *sealers) forms(c *policy.Sealed, text []byte, find bool) (all [][]byte, err error) {
+	with, value, err := a.canonical(c, text)
+	if err != nil {
+		return nil, err
+	}
+	if find {
+		all, err = with.BlindForms(value)
+	} else {
+		all, err = with.Forms(value)
+	}
+	var form *seal.FormError
+	if errors.As(err, &form) {
+		return [][]byte{{}}, nil
+	}
+	if err != nil {
+		return nil, refuseKeys(err)
+	}
+	return all, nil
 }
 
 // fitsAll tells whether a value is written alike in all encodings of clients.

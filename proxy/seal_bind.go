@@ -15,7 +15,7 @@ import (
 func sealsParams(p *rewrite.Plan) bool { return p != nil && p.Seals != nil && len(p.Seals.Params) > 0 }
 
 // sealTypes gives the end of a Parse message for what is sent, from the client's: the
-// server finds out the types of what is sealed by itself.
+// server is told the types in which sealed values are stored.
 func sealTypes(p *rewrite.Plan, types []byte) []byte {
 	if !sealsParams(p) {
 		return types
@@ -24,12 +24,30 @@ func sealTypes(p *rewrite.Plan, types []byte) []byte {
 	out := binary.BigEndian.AppendUint16(nil, uint16(len(p.Seals.Params)))
 	for _, prm := range p.Seals.Params {
 		oid := uint32(0)
-		if prm.For == nil && prm.Client <= len(declared) {
+		switch {
+		case prm.Null != "":
+			oid, _ = seal.OID("text")
+		case prm.For != nil:
+			oid = sentType(&prm)
+		case prm.Client <= len(declared):
 			oid = declared[prm.Client-1]
 		}
 		out = binary.BigEndian.AppendUint32(out, oid)
 	}
 	return out
+}
+
+// sentType gives the type that the server gets a parameter's value in.
+func sentType(prm *rewrite.Parameter) (oid uint32) {
+	typ := prm.For.Stored
+	if prm.Find {
+		typ = "bytea"
+	}
+	if prm.Forms || prm.Array {
+		return arrayOf(typ)
+	}
+	oid, _ = seal.OID(typ)
+	return oid
 }
 
 // oidsOf reads the end of a Parse message.
@@ -59,11 +77,15 @@ func describesParams(p *rewrite.Plan, declared, frame []byte) ([]byte, error) {
 		}
 		oid := server[i]
 		switch {
-		case prm.For == nil:
+		case prm.For == nil && prm.Null == "":
 		case prm.Client <= len(said) && said[prm.Client-1] != 0:
 			oid = said[prm.Client-1]
 		case client[prm.Client-1] != 0:
 			continue
+		case prm.Null != "":
+			if of, _ := seal.OID(prm.Null); of != 0 {
+				oid = of
+			}
 		case prm.Array:
 			oid = arrayOf(prm.For.Values)
 		default:
@@ -176,6 +198,8 @@ func appendParameters(all []parameter, results []byte) []byte {
 // client declared for its own; 0 for none.
 func (a *sealers) parameter(prm *rewrite.Parameter, given parameter, oid uint32) (parameter, error) {
 	switch {
+	case prm.Null != "" && given.value != nil:
+		return parameter{[]byte("not null"), 0}, nil
 	case prm.For == nil || given.value == nil:
 		return given, nil
 	case prm.Array:
@@ -184,6 +208,9 @@ func (a *sealers) parameter(prm *rewrite.Parameter, given parameter, oid uint32)
 	text, err := textOf(prm.For, given, oid)
 	if err != nil {
 		return parameter{}, err
+	}
+	if prm.Forms {
+		return a.arrayOf(prm, [][]byte{text})
 	}
 	stored, err := a.stored(nil, prm.For, text, prm.Find)
 	if err != nil {
@@ -270,20 +297,28 @@ func (a *sealers) array(prm *rewrite.Parameter, given parameter, oid uint32) (pa
 			return parameter{}, bad(fmt.Errorf("it is not one"))
 		}
 	}
-	sealed := make([]string, len(texts))
-	for i, t := range texts {
-		stored, err := a.stored(nil, prm.For, t, prm.Find)
+	return a.arrayOf(prm, texts)
+}
+
+// arrayOf gives an array of every form that values may have.
+func (a *sealers) arrayOf(prm *rewrite.Parameter, texts [][]byte) (parameter, error) {
+	var sealed []string
+	for _, t := range texts {
+		forms, err := a.forms(prm.For, t, prm.Find)
 		if err != nil {
 			return parameter{}, err
 		}
-		sealed[i] = string(stored)
-		if prm.Find || prm.For.Stored == "bytea" {
-			sealed[i] = fmt.Sprintf(`\x%x`, stored)
+		for _, form := range forms {
+			if prm.Find || prm.For.Stored == "bytea" {
+				sealed = append(sealed, fmt.Sprintf(`\x%x`, form))
+			} else {
+				sealed = append(sealed, string(form))
+			}
 		}
 	}
 	out, err := seal.Array(sealed)
 	if err != nil {
-		return parameter{}, bad(fmt.Errorf("its values cannot be written"))
+		return parameter{}, fmt.Errorf("an array of sealed values: %w", err)
 	}
 	return parameter{out, 0}, nil
 }

@@ -40,6 +40,7 @@ type Hole struct {
 	Value   string
 	For     *policy.Sealed
 	Find    bool // it is looked for in the blind column
+	Forms   bool // it is looked for in every form that it may have: literals, with commas between them
 }
 
 // Parameter is one parameter of the text to send.
@@ -48,6 +49,8 @@ type Parameter struct {
 	For    *policy.Sealed // nil: it is that as it is
 	Find   bool           // it is looked for in the blind column
 	Array  bool           // of values
+	Null   string         // a type: the server learns only whether the client's, of that type, is NULL
+	Forms  bool           // it is looked for: the server gets an array of every form that it, or one of its values, may have
 }
 
 // Opened is a column of rows that holds sealed values.
@@ -412,6 +415,7 @@ type hole struct {
 	value string
 	of    *policy.Sealed
 	find  bool
+	forms bool
 }
 
 // standIn is what stands in the text where a value will, once sealed.
@@ -435,7 +439,7 @@ func (p *Plan) cutHoles() {
 		if length == 0 {
 			break
 		}
-		p.Seals.Holes = append(p.Seals.Holes, Hole{At: b.Len(), End: b.Len() + len(standIn), Value: h.value, For: h.of, Find: h.find})
+		p.Seals.Holes = append(p.Seals.Holes, Hole{At: b.Len(), End: b.Len() + len(standIn), Value: h.value, For: h.of, Find: h.find, Forms: h.forms})
 		b.WriteString(standIn)
 		rest = rest[at+length:]
 	}

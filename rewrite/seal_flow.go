@@ -23,6 +23,8 @@ type flow struct {
 	seen    map[*pg_query.Node]bool // references that something was decided of
 	met     map[*resolve.Target]bool
 	holes   []*sealAt
+	turned  []turn
+	node    *pg_query.Node   // that is being judged
 	blinded []*pg_query.Node // references that are to mean the column by which values are found
 	err     error
 }
@@ -44,6 +46,8 @@ type sealAt struct {
 	as   *policy.Sealed
 	find bool // it is compared, and not stored
 	list bool // it is an array of values
+
+	forms bool // it is looked for in every form that it may have
 }
 
 // follow follows sealed values through a query, which a statement consists of or
@@ -239,7 +243,12 @@ func (f *flow) oneOf(list []*pg_query.Node) (v *value) {
 // walk follows everything below a message, but not the message itself.
 func (f *flow) walk(messages ...proto.Message) {
 	for _, m := range messages {
-		parse.Walk(m, func(n proto.Message) bool { return f.err == nil && (n == m || f.judge(n)) })
+		parse.Walk(m, func(n proto.Message) bool {
+			if node, ok := n.(*pg_query.Node); ok {
+				f.node = node
+			}
+			return f.err == nil && (n == m || f.judge(n))
+		})
 	}
 }
 

@@ -45,14 +45,17 @@ func told(p *rewrite.Plan) string {
 	var b strings.Builder
 	at := 0
 	for _, h := range p.Seals.Holes {
-		fmt.Fprintf(&b, "%s{%s of %s%s}", p.SQL[at:h.At], h.Value, h.For.Column, found(h.Find))
+		fmt.Fprintf(&b, "%s{%s of %s%s}", p.SQL[at:h.At], h.Value, h.For.Column, found(h.Find)+forms(h.Forms))
 		at = h.End
 	}
 	b.WriteString(p.SQL[at:])
 	for i, prm := range p.Seals.Params {
 		fmt.Fprintf(&b, " | $%d=$%d", i+1, prm.Client)
 		if prm.For != nil {
-			fmt.Fprintf(&b, " of %s%s", prm.For.Column, found(prm.Find))
+			fmt.Fprintf(&b, " of %s%s%s", prm.For.Column, found(prm.Find), forms(prm.Forms))
+		}
+		if prm.Null != "" {
+			b.WriteString(" if NULL")
 		}
 	}
 	for step, outputs := range p.Seals.Outputs {
@@ -73,6 +76,13 @@ func found(find bool) string {
 	return ""
 }
 
+func forms(all bool) string {
+	if all {
+		return ", all forms"
+	}
+	return ""
+}
+
 func TestSealed(t *testing.T) {
 	e := vault(t)
 	for _, tt := range []struct{ login, sql, want string }{
@@ -83,8 +93,8 @@ func TestSealed(t *testing.T) {
 		{"root", `SELECT number FROM directory`, `SELECT number FROM directory | 0.0 from public.people.ssn`},
 		{"root", `INSERT INTO leads VALUES (1, '123', 'web')`, `INSERT INTO leads VALUES (1, {123 of public.leads.ssn}, 'web')`},
 		{"root", `INSERT INTO leads (source, ssn) VALUES ('a', NULL), ('b', DEFAULT), ('c', 'x')`, `INSERT INTO leads (source, ssn) VALUES ('a', NULL), ('b', DEFAULT), ('c', {x of public.leads.ssn})`},
-		{"root", `SELECT 1; UPDATE people SET ssn = '9' WHERE ssn = '8'; SELECT ssn FROM leads`, `SELECT 1; UPDATE people SET ssn = {9 of public.people.ssn} WHERE ssn = {8 of public.people.ssn}; SELECT ssn FROM leads | 2.0 from public.leads.ssn`},
-		{"root", `SELECT id FROM people WHERE ssn IN ('1', '2') OR ssn IS NULL`, `SELECT id FROM people WHERE ssn IN ({1 of public.people.ssn}, {2 of public.people.ssn}) OR ssn IS NULL`},
+		{"root", `SELECT 1; UPDATE people SET ssn = '9' WHERE ssn = '8'; SELECT ssn FROM leads`, `SELECT 1; UPDATE people SET ssn = {9 of public.people.ssn} WHERE ssn IN ({8 of public.people.ssn, all forms}); SELECT ssn FROM leads | 2.0 from public.leads.ssn`},
+		{"root", `SELECT id FROM people WHERE ssn IN ('1', '2') OR ssn IS NULL`, `SELECT id FROM people WHERE ssn IN ({1 of public.people.ssn, all forms}, {2 of public.people.ssn, all forms}) OR ssn IS NULL`},
 		{"root", `SELECT p.id FROM people p JOIN leads l USING (ssn)`, `SELECT p.id FROM people p JOIN leads l USING (ssn)`},
 		{"root", `SELECT ssn, count(*) FROM people GROUP BY ssn`, `SELECT ssn, count(*) FROM people GROUP BY ssn | 0.0 from public.people.ssn`},
 		{"root", `SELECT DISTINCT ssn FROM people UNION SELECT ssn FROM leads`, `SELECT DISTINCT ssn FROM people UNION SELECT ssn FROM leads | 0.0 from public.people.ssn`},
@@ -94,16 +104,22 @@ func TestSealed(t *testing.T) {
 		{"root", `INSERT INTO leads (id, ssn) VALUES (1, '2') ON CONFLICT (id) DO UPDATE SET ssn = excluded.ssn RETURNING ssn`,
 			`INSERT INTO leads (id, ssn) VALUES (1, {2 of public.leads.ssn}) ON CONFLICT (id) DO UPDATE SET ssn = excluded.ssn RETURNING ssn AS ssn | 0.0 from public.leads.ssn`},
 		{"root", `INSERT INTO leads (id, ssn) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM leads WHERE ssn = $2)`,
-			`INSERT INTO leads (id, ssn) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM leads WHERE ssn = $2) | $1=$1 | $2=$2 of public.leads.ssn`},
-		{"root", `SELECT ssn FROM people WHERE $1 IS NULL OR ssn = $1`, `SELECT ssn FROM people WHERE $1 IS NULL OR ssn = $2 | $1=$1 | $2=$1 of public.people.ssn | 0.0 from public.people.ssn`},
-		{"root", `UPDATE people SET born = DATE '2001-02-03' WHERE born = '1999-01-01'::date`, `UPDATE people SET born = {2001-02-03 of public.people.born} WHERE born = {1999-01-01 of public.people.born}`},
+			`INSERT INTO leads (id, ssn) SELECT $1 AS "?column?", $2 AS "?column?" WHERE NOT EXISTS (SELECT FROM leads WHERE ssn = ANY($3)) | $1=$1 | $2=$2 of public.leads.ssn | $3=$2 of public.leads.ssn, all forms`},
+		{"root", `SELECT ssn FROM people WHERE $1 IS NULL OR ssn = $1`, `SELECT ssn FROM people WHERE $1 IS NULL OR ssn = ANY($1) | $1=$1 of public.people.ssn, all forms | 0.0 from public.people.ssn`},
+		{"root", `SELECT id FROM people WHERE $1::date IS NULL OR born = $2`, `SELECT id FROM people WHERE $1 IS NULL OR born = ANY($2) | $1=$1 if NULL | $2=$2 of public.people.born, all forms`},
+		{"root", `SELECT id FROM people WHERE ($1::text IS NULL OR ssn = $1) AND ($2::int IS NULL OR id = $2)`,
+			`SELECT id FROM people WHERE ($1 IS NULL OR ssn = ANY($1)) AND ($2::int IS NULL OR id = $2) | $1=$1 of public.people.ssn, all forms | $2=$2`},
+		{"root", `SELECT id FROM people WHERE ssn IN ($1, 'a', $2) OR ssn NOT IN ('b', $3) OR 'c' = ssn OR ssn <> $1`, `SELECT id FROM people WHERE ssn IN ({a of public.people.ssn, all forms}) OR ssn = ANY($1) OR ssn = ANY($2) OR (ssn NOT IN ({b of public.people.ssn, all forms}) AND ssn <> ALL($3)) OR ssn IN ({c of public.people.ssn, all forms}) OR ssn <> ALL($1) | $1=$1 of public.people.ssn, all forms | $2=$2 of public.people.ssn, all forms | $3=$3 of public.people.ssn, all forms`},
+		{"root", `SELECT id FROM people WHERE ssn IS DISTINCT FROM 'a' OR ssn IS NOT DISTINCT FROM $1`, `SELECT id FROM people WHERE NOT ssn IN ({a of public.people.ssn, all forms}) IS TRUE OR (ssn = ANY($1) IS TRUE OR (ssn IS NULL AND $1 IS NULL)) | $1=$1 of public.people.ssn, all forms`},
+		{"root", `SELECT id FROM people WHERE phone = ANY(ARRAY[$1, '5'])`, `SELECT id FROM people WHERE phone_blind IN ({5 of public.people.phone?, all forms}) OR phone_blind = ANY($1) | $1=$1 of public.people.phone?, all forms`},
+		{"root", `UPDATE people SET born = DATE '2001-02-03' WHERE born = '1999-01-01'::date`, `UPDATE people SET born = {2001-02-03 of public.people.born} WHERE born IN ({1999-01-01 of public.people.born, all forms})`},
 		{"root", `UPDATE people SET income = 12.50`, `UPDATE people SET income = {12.50 of public.people.income}`},
-		{"root", `UPDATE people SET phone = '55' WHERE phone = '44'`, `UPDATE people SET phone = {55 of public.people.phone}, phone_blind = {55 of public.people.phone?} WHERE phone_blind = {44 of public.people.phone?}`},
+		{"root", `UPDATE people SET phone = '55' WHERE phone = '44'`, `UPDATE people SET phone = {55 of public.people.phone}, phone_blind = {55 of public.people.phone?} WHERE phone_blind IN ({44 of public.people.phone?, all forms})`},
 		{"root", `INSERT INTO people (id, name, phone) VALUES (1, 'a', $1)`, `INSERT INTO people (id, name, phone, phone_blind) VALUES (1, 'a', $1, $2) | $1=$1 of public.people.phone | $2=$1 of public.people.phone?`},
 
 		{"root", `SELECT COALESCE(ssn, 'none') FROM people`, `SELECT COALESCE(ssn, {none of public.people.ssn}) FROM people | 0.0 from public.people.ssn`},
 		{"root", `SELECT CASE WHEN id > 1 THEN ssn END AS x FROM people WHERE COALESCE(ssn, '') <> ''`,
-			`SELECT CASE WHEN id > 1 THEN ssn END AS x FROM people WHERE COALESCE(ssn, { of public.people.ssn}) <> { of public.people.ssn} | 0.0 from public.people.ssn`},
+			`SELECT CASE WHEN id > 1 THEN ssn END AS x FROM people WHERE COALESCE(ssn, { of public.people.ssn}) NOT IN ({ of public.people.ssn, all forms}) | 0.0 from public.people.ssn`},
 		{"root", `SELECT count(*) OVER (PARTITION BY ssn) FROM people`, `SELECT count(*) OVER (PARTITION BY ssn) FROM people`},
 		{"root", `INSERT INTO patients (id, allergy) VALUES ($1, $2), ($3, $2) RETURNING allergy`,
 			`INSERT INTO patients (id, allergy) VALUES ($1, $2), ($3, $4) RETURNING allergy AS allergy | $1=$1 | $2=$2 of public.patients.allergy | $3=$3 | $4=$2 of public.patients.allergy | 0.0 from public.patients.allergy`},
@@ -114,7 +130,7 @@ func TestSealed(t *testing.T) {
 		{"root", `INSERT INTO patients (id, allergy) VALUES (1, 'a'), (2, 'b') ON CONFLICT (id) DO UPDATE SET allergy = excluded.allergy`,
 			`INSERT INTO patients (id, allergy) VALUES (1, {a of public.patients.allergy}), (2, {b of public.patients.allergy}) ON CONFLICT (id) DO UPDATE SET allergy = excluded.allergy`},
 
-		{"carla", `SELECT ssn FROM people WHERE ssn = '5'`, `SELECT people.ssn FROM public.people WHERE people.ssn = {5 of public.people.ssn} | 0.0 from public.people.ssn`},
+		{"carla", `SELECT ssn FROM people WHERE ssn = '5'`, `SELECT people.ssn FROM public.people WHERE people.ssn IN ({5 of public.people.ssn, all forms}) | 0.0 from public.people.ssn`},
 		{"amy", `SELECT ssn, born FROM people`, ` | 0.0 from public.people.ssn as last(4) | 0.1 from public.people.born as year`},
 		{"amy", `SELECT count(ssn) FROM people WHERE ssn IS NOT NULL`, ``},
 	} {
@@ -167,6 +183,8 @@ func TestSealedRefusals(t *testing.T) {
 		{"root", `UPDATE people SET born = 'x'::timestamp`, "cast"},
 		{"root", `UPDATE people SET ssn = '1'::varchar(3)`, "cast"},
 		{"root", `PREPARE p AS UPDATE people SET ssn = $1`, "PREPARE"},
+		{"root", `INSERT INTO people (id, name, ssn) VALUES (1, $1, $1)`, "in clear"},
+		{"root", `SELECT $1 FROM people WHERE ssn = $1`, "in clear"},
 		{"root", `SELECT count(*) FILTER (WHERE upper(ssn) = 'X') FROM people`, "computed with"},
 		{"root", `SELECT rank() OVER (ORDER BY ssn) FROM people`, "sorted by"},
 		{"root", `SELECT x FROM (SELECT ssn AS x FROM people) s WHERE x LIKE 'a'`, "compared but for being equal"},

@@ -80,6 +80,7 @@ func (f *flow) compared(v *value, ref *pg_query.Node, e *pg_query.A_Expr, with *
 	default:
 		f.comparedWith(v, *with, false)
 	}
+	f.turns(e, ref)
 	if v.as().Blind && f.err == nil && !f.again {
 		f.toBlind(v, ref)
 	}
@@ -118,7 +119,8 @@ func (f *flow) comparedWith(v *value, n *pg_query.Node, list bool) {
 	case !resolve.IsConstant(n):
 		f.refuse(v, "compared with what the server computes: give the value as a literal or a parameter")
 	default:
-		f.hole(n, v.as(), true).list = list
+		p := f.hole(n, v.as(), true)
+		p.list, p.forms = list, list
 	}
 }
 
@@ -162,11 +164,19 @@ func (f *flow) fill(query *pg_query.Node) error {
 		last := fields[len(fields)-1].GetString_()
 		last.Sval, f.changed = policy.BlindColumn(last.Sval), true
 	}
-	params := map[*pg_query.ParamRef]*sealAt{}
 	for _, p := range f.holes {
 		if err := f.uncast(p); err != nil {
 			return err
 		}
+	}
+	for _, t := range f.turned {
+		t.do(f)
+	}
+	if len(f.turned) > 0 {
+		flatten(query)
+	}
+	params := map[*pg_query.ParamRef]*sealAt{}
+	for _, p := range f.holes {
 		if ref := p.node.GetParamRef(); ref != nil {
 			params[ref] = p
 			continue
@@ -180,7 +190,7 @@ func (f *flow) fill(query *pg_query.Node) error {
 		}
 		mark := fmt.Sprintf("%s%d", f.engine.seals.mark, len(f.plan.seals().marked))
 		p.node.Node = pg_query.MakeAConstStrNode(mark, -1).Node
-		f.plan.seals().marked["'"+mark+"'"] = hole{value: text, of: p.as, find: p.find}
+		f.plan.seals().marked["'"+mark+"'"] = hole{value: text, of: p.as, find: p.find, forms: p.forms}
 		f.changed = true
 	}
 	return f.number(query, params)
@@ -241,18 +251,29 @@ func (f *flow) number(query *pg_query.Node, sealed map[*pg_query.ParamRef]*sealA
 			all = append(all, Parameter{Client: len(all) + 1})
 		}
 	}
-	taken := map[int32]bool{} // numbers that some place uses as they are
+	taken := map[int32]bool{} // numbers that some place uses
+	numbers := map[int32]*policy.Sealed{}
+	for ref, p := range sealed {
+		numbers[ref.Number] = p.as
+	}
+	null := tested(query)
 	for _, ref := range refs {
-		if sealed[ref] == nil {
+		as := numbers[ref.Number]
+		switch {
+		case sealed[ref] != nil, null[ref] != nil:
+		case as != nil:
+			return refuseUnsupported("use two parameters", "$%d is for %s, which is sealed, and for something that is not: the server would get the value in clear", ref.Number, as.Column)
+		default:
 			taken[ref.Number] = true
 		}
 	}
+	stands := map[int32]int32{} // by the client's number, one that is sealed: whether it is NULL, it tells as well
 	for _, ref := range refs {
 		p := sealed[ref]
 		if p == nil {
 			continue
 		}
-		want := Parameter{Client: int(ref.Number), For: p.as, Find: p.find, Array: p.list}
+		want := Parameter{Client: int(ref.Number), For: p.as, Find: p.find, Array: p.list, Forms: p.forms}
 		i := slices.Index(all, want)
 		if p.as.Shred && !p.find {
 			i = -1 // each place has a key of its own
@@ -263,9 +284,22 @@ func (f *flow) number(query *pg_query.Node, sealed map[*pg_query.ParamRef]*sealA
 		} else if i < 0 {
 			i, all = len(all), append(all, want)
 		}
+		stands[ref.Number] = int32(i + 1)
 		if ref.Number != int32(i+1) {
 			ref.Number, f.changed = int32(i+1), true
 		}
+	}
+	for _, ref := range refs {
+		test := null[ref]
+		if test == nil || sealed[ref] != nil || taken[ref.Number] && stands[ref.Number] == 0 {
+			continue
+		}
+		if of := int(ref.Number) - 1; stands[ref.Number] == 0 {
+			all[of].Null = typeOfTest(test)
+		} else {
+			ref.Number = stands[ref.Number]
+		}
+		test.Arg, f.changed = &pg_query.Node{Node: &pg_query.Node_ParamRef{ParamRef: ref}}, true
 	}
 	f.plan.seals().Params = all
 	return nil
