@@ -20,6 +20,7 @@ type document struct {
 	sum     hash.Hash
 	hashing bool // we are within the value of "tables"
 	counts  []count
+	missing map[string]int64 // by column: values that cannot be opened
 }
 
 type count struct {
@@ -28,7 +29,7 @@ type count struct {
 }
 
 func newDocument(yield func([]byte) error) *document {
-	return &document{yield: yield, sum: sha256.New()}
+	return &document{yield: yield, sum: sha256.New(), missing: map[string]int64{}}
 }
 
 // begin writes all that comes before the first table.
@@ -77,6 +78,9 @@ func (d *document) row(value []byte) error {
 	return nil
 }
 
+// missed counts a value that cannot be opened.
+func (d *document) missed(column string) { d.missing[column]++ }
+
 // endTable closes the array of the last table, if there is one.
 func (d *document) endTable(separator string) error {
 	if len(d.counts) == 0 {
@@ -113,6 +117,16 @@ func (d *document) finish() error {
 	d.writeString("},")
 	if err := d.endLine(); err != nil {
 		return err
+	}
+	if len(d.missing) > 0 {
+		missing, err := encode(d.missing)
+		if err != nil {
+			return err
+		}
+		d.writeString(`"unreadable":` + string(missing) + ",")
+		if err := d.endLine(); err != nil {
+			return err
+		}
 	}
 	d.writeString(`"sha256":"` + hex.EncodeToString(d.sum.Sum(nil)) + `"}`)
 	return d.yield(d.buf)

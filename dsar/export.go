@@ -47,7 +47,9 @@ type redaction struct {
 //
 // The document ends with a count for each table and a SHA-256 of the value of
 // "tables", from brace to brace, without line feeds. One that lacks them was
-// cut off by an error. Memory does not grow with the number of rows. Once ctx
+// cut off by an error. Sealed values are opened; of those that cannot be, and
+// whose class says that they are left out, each says so in its place, and
+// "unreadable" how many they are. Memory does not grow with the number of rows. Once ctx
 // has ended, conn is of no use any more.
 func Export(ctx context.Context, conn *pgx.Conn, g *Graph, key privacy.Key, o ExportOptions, yield func(chunk []byte) error) (rows int64, err error) {
 	err = inSnapshot(ctx, conn, func(tx pgx.Tx) error {
@@ -131,7 +133,11 @@ func (g *Graph) writeTables(ctx context.Context, tx pgx.Tx, s subject, o ExportO
 			return 0, err
 		}
 		// The bytes are the text in either format, until the next row.
-		if err := d.row(rows.RawValues()[1]); err != nil {
+		row, err := shown[at].openRow(ctx, g.Values, rows.RawValues()[1], d.missed)
+		if err == nil {
+			err = d.row(row)
+		}
+		if err != nil {
 			// Closing rows reads what is left of them: let it be little.
 			return 0, errors.Join(err, tx.Conn().PgConn().CancelRequest(ctx))
 		}

@@ -13,6 +13,7 @@ import (
 type shown struct {
 	*Table
 	columns []catalog.Column
+	sealed  map[string]*policy.Sealed // by name
 }
 
 // shown gives the tables of an export with the columns that it shows, without
@@ -24,9 +25,9 @@ func (g *Graph) shown(portable bool) ([]shown, error) {
 		grounds = g.agreed()
 	}
 	for _, t := range g.Tables {
-		s := shown{t, t.Relation.Columns}
+		s := shown{t, slices.DeleteFunc(slices.Clone(t.Relation.Columns), func(c catalog.Column) bool { return g.blind(t, c.Name) }), g.sealedOf(t)}
 		if portable {
-			s.columns = slices.DeleteFunc(slices.Clone(s.columns), func(c catalog.Column) bool {
+			s.columns = slices.DeleteFunc(s.columns, func(c catalog.Column) bool {
 				class, ok := g.set.Class(t.Relation, c.Name)
 				return !ok || !class.Provided || !grounds[t.Relation.QualifiedName()+"."+c.Name]
 			})

@@ -19,6 +19,7 @@ type Graph struct {
 	NotFollowed  []Note   // references that lead to rows of somebody else
 	References   []Note   // what the subject's rows refer to, and which is not the subject's
 	Unclassified []string // columns in reach that nobody classified: no export until somebody does
+	Values       Values   // opens and seals what is sealed
 
 	catalog  *catalog.Snapshot
 	key      []string // what identifies a subject: the policy's key, or the primary key that it is part of

@@ -48,17 +48,19 @@ func ledger(set *policy.Set, s policy.Subject) state.Ledger {
 type book struct {
 	state.Ledger
 	subject policy.Subject
+	set     *policy.Set
+	values  Values
 }
 
-func bookOf(set *policy.Set, kind string) (book, error) {
-	s, err := subjectNamed(set.Subjects(), kind)
+func (s *Service) book(set *policy.Set, kind string) (book, error) {
+	of, err := subjectNamed(set.Subjects(), kind)
 	if err != nil {
 		return book{}, err
 	}
-	if s.Ledger == nil {
+	if of.Ledger == nil {
 		return book{}, privacy.Fail(privacy.NotAvailable, `say "ledger: true" of it in the policy`, "pgveil keeps no ledger for subject %q", kind)
 	}
-	return book{ledger(set, s), s}, nil
+	return book{ledger(set, of), of, set, s.Values}, nil
 }
 
 // changeTime bounds how long a change may take, once it has begun: whether the
@@ -70,7 +72,7 @@ const changeTime = 30 * time.Second
 // answer is one row.
 func (s *Service) Change(ctx context.Context, cmd privacy.Command, who string, witness func(ctx context.Context, digest string) error) ([]string, error) {
 	set, _ := s.Current()
-	b, err := bookOf(set, cmd.Subject)
+	b, err := s.book(set, cmd.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +159,11 @@ func (b book) find(ctx context.Context, tx pgx.Tx, key privacy.Key) (string, err
 		return "", privacy.Fail(privacy.Syntax, "", "the key of a %s is one value, of %s", s.Name, s.Key)
 	}
 	column, _ := s.Relation.Column(name)
-	rows, err := tx.Query(ctx, fmt.Sprintf("SELECT DISTINCT k.%s::text FROM %s AS k WHERE k.%s OPERATOR(%s.=) %s AND k.%[1]s IS NOT NULL LIMIT 2",
-		quote(s.Key), b.Table.Sanitize(), quote(name), quote(operatorSchema(column.Type)), cast("$1::text", column.Type)), key.Values[0])
+	where, args, err := b.values.match(b.set, s.Relation, name, "k", key.Values[0], 1)
+	if err != nil {
+		return "", err
+	}
+	rows, err := tx.Query(ctx, fmt.Sprintf("SELECT DISTINCT k.%s::text FROM %s AS k WHERE %s AND k.%[1]s IS NOT NULL LIMIT 2", quote(s.Key), b.Table.Sanitize(), where), args...)
 	if err != nil {
 		return "", err
 	}
@@ -275,7 +280,7 @@ func possible(e state.Event, g policy.Ground) error {
 // from the database is still known by its key.
 func (s *Service) consents(ctx context.Context, cmd privacy.Command, emit func([]string) error) error {
 	set, _ := s.Current()
-	b, err := bookOf(set, cmd.Subject)
+	b, err := s.book(set, cmd.Subject)
 	if err != nil {
 		return err
 	}
@@ -326,7 +331,7 @@ func (s *Service) restrictions(ctx context.Context, cmd privacy.Command, emit fu
 	var answer [][]string
 	err := s.transact(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
 		for _, kind := range kinds {
-			b, err := bookOf(set, kind)
+			b, err := s.book(set, kind)
 			if err != nil {
 				return err
 			}

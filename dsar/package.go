@@ -54,6 +54,7 @@ type Manifest struct {
 	Portable    bool             `json:"portable,omitempty"`
 	LookThrough []string         `json:"look_through,omitempty"` // tables with rows that name others as well
 	Counts      map[string]int64 `json:"counts"`                 // rows of each table
+	Unreadable  map[string]int64 `json:"unreadable,omitempty"`   // by column: sealed values that cannot be opened
 	Files       []File           `json:"files"`
 
 	Digest string `json:"-"` // SHA-256 of manifest.json, which it cannot hold itself
@@ -182,6 +183,9 @@ func (p *packer) data(ctx context.Context, tx pgx.Tx) error {
 			return err
 		}
 		f.Rows = &rows
+		if len(d.missing) > 0 {
+			p.manifest.Unreadable = d.missing
+		}
 		for i, c := range d.counts {
 			p.manifest.Counts[p.shown[i].Relation.QualifiedName()] = c.rows
 		}

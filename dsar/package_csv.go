@@ -27,7 +27,10 @@ func (p *packer) table(ctx context.Context, tx pgx.Tx, t shown) error {
 		defer rows.Close()
 		var n int64
 		for ; rows.Next(); n++ {
-			values := rows.RawValues() // text in either format, until the next row
+			values, err := t.openFields(ctx, p.graph.Values, rows.RawValues()) // text in either format, until the next row
+			if err != nil {
+				return errors.Join(err, tx.Conn().PgConn().CancelRequest(ctx))
+			}
 			if n < mostShown {
 				view.add(values)
 			}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
 )
 
 // schema is the JSON Schema (draft 2020-12) of data.json.
@@ -25,13 +26,19 @@ func (p *packer) schema() map[string]any {
 			"prepared_by": text, "policy": text, "portable": map[string]any{"type": "boolean"},
 			"not_followed": notes, "references": notes, "redacted": notes,
 			"tables": object(tables), "counts": object(counts), "sha256": map[string]any{"type": "string", "pattern": "^[0-9a-f]{64}$"},
+			"unreadable": map[string]any{"type": "object", "additionalProperties": map[string]any{"type": "integer", "minimum": 1}},
 		},
 		"required":             []string{"subject", "key", "generated_at", "policy", "tables", "counts", "sha256"},
 		"additionalProperties": false,
-		"$defs": map[string]any{"redacted": map[string]any{
-			"description": "stands for what tells of somebody else", "type": "object",
-			"properties": map[string]any{"redacted": text}, "required": []string{"redacted"}, "additionalProperties": false,
-		}},
+		"$defs":                map[string]any{"redacted": standsFor("redacted", "what tells of somebody else"), "unreadable": standsFor("unreadable", "what cannot be opened")},
+	}
+}
+
+// standsFor is the schema of what is there in place of a value.
+func standsFor(name, what string) map[string]any {
+	return map[string]any{
+		"description": "stands for " + what, "type": "object",
+		"properties": map[string]any{name: map[string]any{"type": "string"}}, "required": []string{name}, "additionalProperties": false,
 	}
 }
 
@@ -49,17 +56,37 @@ func object(members map[string]any) map[string]any {
 func (t shown) schema() map[string]any {
 	columns := map[string]any{}
 	for _, c := range t.columns {
+		c.Type = t.typeOf(c)
 		s := jsonType(c.Type)
 		if types, ok := s["type"].([]string); ok && !c.NotNull {
 			s["type"] = append(types, "null")
 		}
 		s["description"] = c.Type.SQL
-		if slices.ContainsFunc(t.counterparts, func(p counterpart) bool { return p.hides(c.Name) }) {
-			s = map[string]any{"anyOf": []any{s, map[string]any{"$ref": "#/$defs/redacted"}}}
+		either := []any{s}
+		if t.mayHide(c.Name) {
+			either = append(either, map[string]any{"$ref": "#/$defs/redacted"})
 		}
-		columns[c.Name] = s
+		if of := t.sealed[c.Name]; of != nil && of.Hide {
+			either = append(either, map[string]any{"$ref": "#/$defs/unreadable"})
+		}
+		if columns[c.Name] = s; len(either) > 1 {
+			columns[c.Name] = map[string]any{"anyOf": either}
+		}
 	}
 	return object(columns)
+}
+
+// typeOf gives the type that a column's values have once they are opened.
+func (t shown) typeOf(c catalog.Column) catalog.Type {
+	of := t.sealed[c.Name]
+	if of == nil || of.Values == of.Stored {
+		return c.Type
+	}
+	typ, err := policy.ValueType(of.Values, 0)
+	if err != nil {
+		return c.Type // which the policy does not allow
+	}
+	return typ
 }
 
 // jsonType gives what to_jsonb makes of a type, with "type" absent where that

@@ -35,6 +35,9 @@ type Service struct {
 	// Shred destroys the keys of single values; nil: there is no store of them.
 	Shred Shredder
 
+	// Values opens and seals the values of sealed columns.
+	Values Values
+
 	mu   sync.Mutex
 	idle []idleConn
 }
@@ -99,12 +102,22 @@ func (s *Service) Run(ctx context.Context, cmd privacy.Command, who string, emit
 // with calls f with a connection and the graph of the subject that a command
 // names.
 func (s *Service) with(ctx context.Context, cmd privacy.Command, f func(*pgx.Conn, *Graph) error) error {
-	set, cat := s.Current()
-	g, err := NewGraph(set, cat, cmd.Subject)
+	g, err := s.Graph(cmd.Subject)
 	if err != nil {
 		return err
 	}
 	return s.connected(ctx, func(conn *pgx.Conn) error { return f(conn, g) })
+}
+
+// Graph gives the graph of a kind of subject, by the policy in force.
+func (s *Service) Graph(kind string) (*Graph, error) {
+	set, cat := s.Current()
+	g, err := NewGraph(set, cat, kind)
+	if err != nil {
+		return nil, err
+	}
+	g.Values = s.Values
+	return g, nil
 }
 
 // With calls f with a connection of its own and the graph of a kind of subject.

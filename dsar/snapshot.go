@@ -91,14 +91,14 @@ func (g *Graph) find(ctx context.Context, tx pgx.Tx, key privacy.Key) (subject, 
 	if err != nil {
 		return subject{}, err
 	}
-	values := make([]any, len(key.Values))
-	for i, v := range key.Values {
-		values[i] = v
+	lookup, values, err := g.lookup(columns, key.Values)
+	if err != nil {
+		return subject{}, err
 	}
 	var s subject
 	var matches int64
 	var namesakes []int64
-	err = tx.QueryRow(ctx, g.lookup(columns), values...).Scan(&s.table, &s.tuple, &s.key, &s.now, &matches, &namesakes)
+	err = tx.QueryRow(ctx, lookup, values...).Scan(&s.table, &s.tuple, &s.key, &s.now, &matches, &namesakes)
 	var refused *pgconn.PgError
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -134,19 +134,21 @@ func (g *Graph) columns(key privacy.Key) ([]string, error) {
 
 // lookup is the statement that finds a subject by columns, and tells how many
 // others they fit, and how many have the same key.
-func (g *Graph) lookup(columns []string) string {
+func (g *Graph) lookup(columns, values []string) (sql string, args []any, err error) {
 	root := g.Tables[0].Relation
 	var key, where []string
 	for _, name := range g.key {
 		key = append(key, literal(name), "c."+quote(name))
 	}
 	for i, name := range columns {
-		column, _ := root.Column(name)
-		value := cast(fmt.Sprintf("$%d::text", i+1), column.Type)
-		where = append(where, fmt.Sprintf("c.%s OPERATOR(%s.=) %s", quote(name), quote(operatorSchema(column.Type)), value))
+		condition, more, err := g.Values.match(g.set, root, name, "c", values[i], len(args)+1)
+		if err != nil {
+			return "", nil, err
+		}
+		where, args = append(where, condition), append(args, more...)
 	}
 	return fmt.Sprintf("SELECT c.tableoid, c.ctid, jsonb_build_object(%s)::text, now(), count(*) OVER (), %s FROM %s WHERE %s LIMIT 1",
-		strings.Join(key, ", "), g.namesakes("c"), g.family("c"), strings.Join(where, " AND "))
+		strings.Join(key, ", "), g.namesakes("c"), g.family("c"), strings.Join(where, " AND ")), args, nil
 }
 
 // typed names columns with their types.

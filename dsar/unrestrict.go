@@ -24,7 +24,7 @@ type Unrestriction struct {
 // subject that is gone, or of a kind without a ledger, has none.
 func (s *Service) Unrestrict(ctx context.Context, u Unrestriction, witness func(ctx context.Context, digest string) error) (lifted bool, err error) {
 	set, _ := s.Current()
-	b, err := bookOf(set, u.Kind)
+	b, err := s.book(set, u.Kind)
 	if none := refusedAs(err, privacy.NotAvailable) || refusedAs(err, privacy.NoSubject); none || err != nil {
 		return false, unless(none, err)
 	}

@@ -34,7 +34,7 @@ func (s *Service) whoSaw(ctx context.Context, cmd privacy.Command, emit func([]s
 			if _, err := tx.Exec(ctx, "SET LOCAL DateStyle = 'ISO, YMD'"); err != nil {
 				return err
 			}
-			key, err := keyOf(ctx, tx, subject, cmd.Key)
+			key, err := s.keyOf(ctx, tx, set, subject, cmd.Key)
 			if err != nil {
 				return err
 			}
@@ -55,8 +55,8 @@ func emitSightings(ctx context.Context, tx pgx.Tx, args []any, emit func([]strin
 
 // keyOf gives the key of a subject as the access log's table of tokens has it.
 // One that is gone from the database is still known by its key.
-func keyOf(ctx context.Context, tx pgx.Tx, s policy.Subject, key privacy.Key) (string, error) {
-	b := book{state.Ledger{Table: pgx.Identifier{s.Relation.Schema, s.Relation.Name}}, s}
+func (s *Service) keyOf(ctx context.Context, tx pgx.Tx, set *policy.Set, of policy.Subject, key privacy.Key) (string, error) {
+	b := book{state.Ledger{Table: pgx.Identifier{of.Relation.Schema, of.Relation.Name}}, of, set, s.Values}
 	found, err := b.find(ctx, tx, key)
 	var said *privacy.Error
 	if errors.As(err, &said) && said.Code == privacy.NotFound && key.Column == "" {

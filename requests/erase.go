@@ -64,8 +64,7 @@ func (w *Worker) erase(ctx context.Context, conn *pgx.Conn, r *state.Request) er
 	if err := json.Unmarshal(r.Plan, &plan); err != nil {
 		return fmt.Errorf("reading the plan of request %d: %w", r.ID, err)
 	}
-	set, cat := w.Service.Data.Current()
-	g, err := dsar.NewGraph(set, cat, r.Kind)
+	g, err := w.Service.Data.Graph(r.Kind)
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,7 @@ func (w *Worker) rectify(ctx context.Context, conn *pgx.Conn, r *state.Request) 
 	if err != nil {
 		return err
 	}
-	set, cat := w.Service.Data.Current()
-	g, err := dsar.NewGraph(set, cat, r.Kind)
+	g, err := w.Service.Data.Graph(r.Kind)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
 	"github.com/pgveil/pgveil/regime"
@@ -219,8 +218,7 @@ func holdRow(h state.Hold) []string {
 
 // explain says where the data of a kind of subject lies.
 func (s *Service) explain(cmd privacy.Command, emit func([]string) error) error {
-	set, cat := s.Data.Current()
-	g, err := dsar.NewGraph(set, cat, cmd.Subject)
+	g, err := s.Data.Graph(cmd.Subject)
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (p *process) privacyService(key []byte) *requests.Service {
 	}, Look: func(ctx context.Context) error {
 		_, err := p.enforcer.Look(ctx)
 		return err
-	}, Shred: p.shredder()}
+	}, Shred: p.shredder(), Values: p.values()}
 	store := &state.Store{Use: p.memory.use, Key: derive(key, "factors"), Alerts: p.alerts}
 	return &requests.Service{Data: data, Store: store, Tokens: store.SubjectTokens, Packages: p.cfg.DSAR.Packages}
 }

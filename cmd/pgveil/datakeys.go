@@ -64,6 +64,16 @@ func (p *process) shredder() dsar.Shredder {
 	return p.dataKeys
 }
 
+// values gives what opens and seals the values of sealed columns, with the keys that are
+// in use whenever it does.
+func (p *process) values() dsar.Values {
+	v := dsar.Values{Ring: p.ring.Load}
+	if p.dataKeys != nil {
+		v.Keys = p.dataKeys
+	}
+	return v
+}
+
 // openDataKeys gives the keys of single values, whose store must be there and not be in
 // the cluster of the governed database; nil where the configuration names no store.
 func (p *process) openDataKeys(ctx context.Context) (*shred.Keys, error) {

@@ -70,7 +70,7 @@ func (d *desk) open(ctx context.Context, stderr io.Writer) (err error) {
 	if err := d.process.openKeys(ctx); err != nil {
 		return err
 	}
-	data := &dsar.Service{Shred: d.process.shredder(), Connect: d.process.own.open, Keep: 1, Current: func() (*policy.Set, *catalog.Snapshot) { return d.engine.Policy, d.engine.Catalog }}
+	data := &dsar.Service{Shred: d.process.shredder(), Values: d.process.values(), Connect: d.process.own.open, Keep: 1, Current: func() (*policy.Set, *catalog.Snapshot) { return d.engine.Policy, d.engine.Catalog }}
 	d.service = &requests.Service{Data: data, Store: d.store, Tokens: d.store.SubjectTokens, Packages: cfg.DSAR.Packages}
 	d.by, err = d.who(ctx)
 	return err

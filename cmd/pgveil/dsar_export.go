@@ -125,22 +125,27 @@ func (p *packing) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := r.process.openKeys(ctx); err != nil {
+		return err
+	}
 	out, err := newOutFile(p.out)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.drop()) }()
 	return r.process.catalog.use(ctx, func(conn *pgx.Conn) error {
-		return p.export(ctx, r.process.cfg, conn, engine, org, to, out)
+		return p.export(ctx, r.process, conn, engine, org, to, out)
 	})
 }
 
 // export writes the package between two records of it.
-func (p *packing) export(ctx context.Context, cfg *config.Config, conn *pgx.Conn, engine *rewrite.Engine, org report.Organisation, to dsar.Encryption, out *outFile) error {
+func (p *packing) export(ctx context.Context, with *process, conn *pgx.Conn, engine *rewrite.Engine, org report.Organisation, to dsar.Encryption, out *outFile) error {
 	g, err := dsar.NewGraph(engine.Policy, engine.Catalog, p.subject)
 	if err != nil {
 		return err
 	}
+	cfg := with.cfg
+	g.Values = with.values()
 	begun, err := p.record(ctx, cfg, conn, g)
 	if err != nil {
 		return err

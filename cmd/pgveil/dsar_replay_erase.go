@@ -20,6 +20,7 @@ func (r *replaying) eraseAgain(ctx context.Context, kind, key string, e erasures
 	if err != nil {
 		return err
 	}
+	g.Values = r.process.values()
 	person, err := erasures.Find(ctx, r.conn, g.Subject, key)
 	if err != nil {
 		return err

@@ -286,7 +286,9 @@ func (p *process) reloadRing(ctx context.Context) {
 		p.log.Error("keys of sealed columns not reloaded: those in use stay in use", "err", err)
 		return
 	}
-	p.server.UseRing(r)
+	if p.server != nil { // a worker has none
+		p.server.UseRing(r)
+	}
 	p.log.Info("keys of sealed columns in use", "change", p.ringSerial)
 	if _, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: fmt.Sprintf("keys of sealed columns: change %d of %s is in use", p.ringSerial, p.cfg.Sealing.Keys)}); err != nil {
 		p.log.Error("recording the keys", "err", err)

@@ -34,8 +34,7 @@ func (p *process) packer() (func(context.Context, *pgx.Conn, state.Request) (req
 		to = &e
 	}
 	return func(ctx context.Context, conn *pgx.Conn, r state.Request) (done requests.Packed, err error) {
-		set, cat := p.privacy.Data.Current()
-		g, err := dsar.NewGraph(set, cat, r.Kind)
+		g, err := p.privacy.Data.Graph(r.Kind)
 		if err != nil {
 			return done, err
 		}

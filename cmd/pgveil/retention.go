@@ -80,6 +80,7 @@ type governed struct {
 	engine *rewrite.Engine
 	conn   *pgx.Conn
 	shred  dsar.Shredder
+	values dsar.Values
 }
 
 // with calls f with a connection that nobody else uses.
@@ -109,7 +110,7 @@ func (r *retaining) with(ctx context.Context, f func(governed) error) (err error
 		defer done()
 		err = errors.Join(err, conn.Close(wait))
 	}()
-	return f(governed{reg.process.cfg, key, engine, conn, reg.process.shredder()})
+	return f(governed{reg.process.cfg, key, engine, conn, reg.process.shredder(), reg.process.values()})
 }
 
 func runRetentionPlan(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -191,7 +192,7 @@ it. Exit status 1 says that some rule was not carried out, or not to its end.`,
 }
 
 func (r *retaining) run(ctx context.Context, g governed) error {
-	records := retentionRecords{cfg: g.cfg, shred: g.shred, login: g.conn.Config().User, by: operator(), app: "pgveil retention", generation: g.engine.Policy.Generation(), write: func(ctx context.Context, list ...*audit.Record) error {
+	records := retentionRecords{cfg: g.cfg, shred: g.shred, values: g.values, login: g.conn.Config().User, by: operator(), app: "pgveil retention", generation: g.engine.Policy.Generation(), write: func(ctx context.Context, list ...*audit.Record) error {
 		return recordPrivacy(ctx, g.cfg.Audit, list...)
 	}}
 	o := records.options(g.key, g.engine)
@@ -215,6 +216,7 @@ func (r *retaining) run(ctx context.Context, g governed) error {
 type retentionRecords struct {
 	cfg                        *config.Config
 	shred                      dsar.Shredder // nil: no keys of single values
+	values                     dsar.Values   // opens and seals what is sealed
 	login, by, app, generation string        // login is that of the connection to the server
 	write                      func(ctx context.Context, list ...*audit.Record) error
 }

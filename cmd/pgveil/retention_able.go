@@ -24,6 +24,7 @@ func ableTo(e *rewrite.Engine, l retentionRecords) retention.Able {
 			if err != nil {
 				return 0, err
 			}
+			g.Values = l.values
 			o := dsar.EraseOptions{Request: number, Key: privacy.Key{Values: []string{key}}, Record: l.step, Still: still, LaterTidy: true, Shred: l.shred}
 			if o.Plan, err = dsar.PlanErasure(ctx, conn, g, o.Key); err != nil || o.Plan.Rows() == 0 && !o.Plan.Refused() {
 				return 0, err

@@ -121,7 +121,7 @@ func (p *process) retainNow(ctx context.Context, conn *pgx.Conn) (retention.Resu
 		return retention.Result{}, err
 	}
 	engine := p.enforcer.Engine()
-	l := retentionRecords{cfg: p.cfg, shred: p.shredder(), login: p.cfg.Server.Login, by: "schedule of " + proxyName(), app: "pgveil serve", generation: engine.Policy.Generation(), write: func(ctx context.Context, list ...*audit.Record) error {
+	l := retentionRecords{cfg: p.cfg, shred: p.shredder(), values: p.values(), login: p.cfg.Server.Login, by: "schedule of " + proxyName(), app: "pgveil serve", generation: engine.Policy.Generation(), write: func(ctx context.Context, list ...*audit.Record) error {
 		return appendAll(ctx, p.audit, list)
 	}}
 	o := l.options(key, engine)
