@@ -14,7 +14,9 @@ import (
 type becomes struct {
 	column string
 	how    string // in words
-	value  string // SQL, over the row as it was, o
+	value  string // SQL, over the row as it was, o; "" where it is filled
+	fill   *filling
+	hashes bool // of what fills the column beside it
 }
 
 // random gives 32 hexadecimal digits, others for each row: two UUIDs of
@@ -31,7 +33,7 @@ func (f fact) becomes(rel *catalog.Relation, class policy.Class) (b becomes, ok 
 	b.column = f.name
 	said := class.Erase.Mask
 	switch {
-	case class.Erase.Keep, f.fixed:
+	case class.Erase.Keep, f.fixed, f.blind: // which becomes what is beside it becomes
 		return b, false, nil
 	case said.Kind == policy.MaskNull && f.mandatory:
 		return b, false, f.unfit(class, "it cannot be null")
@@ -53,7 +55,7 @@ func (f fact) becomes(rel *catalog.Relation, class policy.Class) (b becomes, ok 
 	default:
 		b, ok = f.fit(), true
 	}
-	if !ok || b.value == "" {
+	if !ok || b.value == "" && b.fill == nil {
 		return b, false, f.unfit(class, "no value of its type is known to tell of nobody")
 	}
 	return b, true, nil
@@ -63,14 +65,17 @@ func (f fact) becomes(rel *catalog.Relation, class policy.Class) (b becomes, ok 
 // "" when none is known.
 func (f fact) fit() becomes {
 	if !f.mandatory {
-		return becomes{f.name, "null", "NULL"}
+		return becomes{column: f.name, how: "null", value: "NULL"}
+	}
+	if f.sealed != nil {
+		return f.fitSealed()
 	}
 	value, _ := f.value()
 	how := "a fixed value"
 	if f.unique || f.mail() {
 		how = "a random value"
 	}
-	return becomes{f.name, how, value}
+	return becomes{column: f.name, how: how, value: value}
 }
 
 func (f fact) unfit(class policy.Class, why string) error {

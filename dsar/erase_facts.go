@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/policy"
 )
 
 // tie is a reference to rows that an erasure may delete, from wherever it
@@ -104,6 +106,9 @@ type fact struct {
 	fixed            bool   // the server alone writes it
 	dangling         bool   // it refers to rows that go
 	reference, class string // the column as a policy writes it, and its class
+	sealed           *policy.Sealed
+	blind            bool // it holds keyed hashes of the column beside it
+	same             bool // of a sealed one: the hashes beside it may not be there twice
 }
 
 const factsSQL = `

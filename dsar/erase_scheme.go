@@ -108,6 +108,9 @@ func (s *scheme) values(ctx context.Context, tx pgx.Tx, table int) error {
 		}
 		if ok {
 			f.set = append(f.set, b)
+			if hashes, ok := b.beside(facts); ok {
+				f.set = append(f.set, hashes)
+			}
 		}
 	}
 	return nil
@@ -159,11 +162,7 @@ func (s *scheme) warn(format string, args ...any) {
 // facts gives the facts about a relation's columns, with their classes.
 func (s *scheme) facts(ctx context.Context, tx pgx.Tx, r *catalog.Relation) ([]fact, error) {
 	facts, err := columnFacts(ctx, tx, r.OID)
-	for i := range facts {
-		class, _ := s.g.set.Class(r, facts[i].name)
-		facts[i].class, facts[i].reference = class.Name, r.QualifiedName()+"."+facts[i].name
-	}
-	return facts, err
+	return factsOf(s.g.set, r, facts), err
 }
 
 // misplaced refuses what the policy says of relations that nobody looks at
@@ -264,9 +263,16 @@ func (s *scheme) hide(ctx context.Context, tx pgx.Tx, t *tie) error {
 		return err
 	}
 	for _, name := range names {
-		if f, ok := factOf(facts, name); ok && !f.fixed && !f.key {
-			if b := f.fit(); b.value != "" {
+		f, ok := factOf(facts, name)
+		if f.blind {
+			continue // it becomes what is beside it
+		}
+		if ok && !f.fixed && !f.key {
+			if b := f.fit(); b.value != "" || b.fill != nil {
 				t.hidden = append(t.hidden, b)
+				if hashes, ok := b.beside(facts); ok {
+					t.hidden = append(t.hidden, hashes)
+				}
 				continue
 			}
 		}

@@ -236,8 +236,12 @@ func (w *work) write(ctx context.Context, tx pgx.Tx, parts []part) ([]int64, err
 		// Nothing in the row tells of anybody; it is written all the same, to be known as done.
 		set = []becomes{w.idle(p.job)}
 	}
+	set, err := w.g.Values.fill(ctx, set, p.to-p.from)
+	if err != nil {
+		return nil, err
+	}
 	var rows, other int64
-	err := tx.QueryRow(ctx, updateSQL(w.columnTypes(p.job), p, set)).Scan(&rows, &other)
+	err = tx.QueryRow(ctx, updateSQL(w.columnTypes(p.job), p, set)).Scan(&rows, &other)
 	if err == nil && other > 0 {
 		err = privacy.Fail(privacy.NotAllowed, "disable it for the login of pgveil", "a trigger of %s does not let %s be written", w.table(p.job), columnList(set))
 	}
@@ -257,7 +261,7 @@ func (w *work) idle(j job) becomes {
 	r := w.g.Tables[j.of].Relation
 	i := slices.IndexFunc(r.Columns, func(c catalog.Column) bool { return !c.Generated && c.Identity != 'a' })
 	name := r.Columns[max(i, 0)].Name
-	return becomes{name, "as it is", "o." + quote(name)}
+	return becomes{column: name, how: "as it is", value: "o." + quote(name)}
 }
 
 // columnTypes gives the types of a job's columns as SQL.

@@ -233,7 +233,7 @@ func (w *work) set(j job) []becomes {
 		t := w.ties[j.of]
 		var set []becomes
 		for _, c := range t.nullable {
-			set = append(set, becomes{c, "null", "NULL"})
+			set = append(set, becomes{column: c, how: "null", value: "NULL"})
 		}
 		return append(set, t.hidden...)
 	case j.of >= len(w.g.Tables):

@@ -17,14 +17,15 @@ import (
 // able is what cmd gives a run, without an access log.
 func (s *site) able() retention.Able {
 	return retention.Able{
-		Anonymise: func(ctx context.Context, tx pgx.Tx, r *catalog.Relation) (columns, values []string, err error) {
-			return dsar.Anonymising(ctx, tx, s.set, r)
+		Anonymise: func(ctx context.Context, tx pgx.Tx, r *catalog.Relation, rows int64) (columns, values []string, err error) {
+			return dsar.Anonymising(ctx, tx, s.set, s.values, r, rows)
 		},
 		Erase: func(ctx context.Context, conn *pgx.Conn, subject, key string, number int64, still func(context.Context, pgx.Tx) error) (int64, error) {
 			g, err := dsar.NewGraph(s.set, s.cat, subject)
 			if err != nil {
 				return 0, err
 			}
+			g.Values = s.values
 			o := dsar.EraseOptions{Request: number, Key: privacy.Key{Values: []string{key}}, Still: still, Record: func(context.Context, dsar.ErasureStep) error { return nil }}
 			if o.Plan, err = dsar.PlanErasure(ctx, conn, g, o.Key); err != nil || o.Plan.Rows() == 0 && !o.Plan.Refused() {
 				return 0, err

@@ -155,7 +155,7 @@ const updatedSQL = "SELECT sum(pg_stat_get_xact_tuples_updated(relid))::bigint F
 // anonymise makes rows tell of nobody, and makes sure that no trigger keeps a value,
 // or writes rows of the table: those would be taken for anonymised.
 func (w *runner) anonymise(ctx context.Context, tx pgx.Tx, r *rule, rows places) (t Took, err error) {
-	columns, values, err := w.Anonymise(ctx, tx, r.Relation)
+	columns, values, err := w.Anonymise(ctx, tx, r.Relation, int64(len(rows.tuples)))
 	if err != nil {
 		return t, err
 	}

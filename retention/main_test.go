@@ -39,6 +39,8 @@ type site struct {
 	text string
 	set  *policy.Set
 	cat  *catalog.Snapshot
+
+	values dsar.Values
 }
 
 // newSite makes the tables, with a schema crm, and reads the policy.

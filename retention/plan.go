@@ -57,8 +57,8 @@ type Able struct {
 }
 
 // Anonymise gives the columns that change when a row of a table is to tell of nobody,
-// and what they become: SQL over the row as it was, o.
-type Anonymise func(ctx context.Context, tx pgx.Tx, r *catalog.Relation) (columns, values []string, err error)
+// and what they become: SQL over the row as it was, o, of so many rows.
+type Anonymise func(ctx context.Context, tx pgx.Tx, r *catalog.Relation, rows int64) (columns, values []string, err error)
 
 // Erase erases one subject, by its key as text, and gives how many rows it wrote:
 // none where everything is kept, by a duty say. The number names the erasure, and is
@@ -131,7 +131,7 @@ func (r *rule) beyond(ctx context.Context, tx pgx.Tx, able Able) []string {
 	case r.anonymises() && able.Anonymise == nil:
 		return []string{"anonymising rows is not available here"}
 	case r.anonymises():
-		if _, _, err := able.Anonymise(ctx, tx, r.Relation); err != nil {
+		if _, _, err := able.Anonymise(ctx, tx, r.Relation, 0); err != nil {
 			return []string{withoutValues(err).Error()}
 		}
 	}

@@ -16,8 +16,8 @@ import (
 // of a subject is recorded before it is committed.
 func ableTo(e *rewrite.Engine, l retentionRecords) retention.Able {
 	return retention.Able{
-		Anonymise: func(ctx context.Context, tx pgx.Tx, r *catalog.Relation) (columns, values []string, err error) {
-			return dsar.Anonymising(ctx, tx, e.Policy, r)
+		Anonymise: func(ctx context.Context, tx pgx.Tx, r *catalog.Relation, rows int64) (columns, values []string, err error) {
+			return dsar.Anonymising(ctx, tx, e.Policy, l.values, r, rows)
 		},
 		Erase: func(ctx context.Context, conn *pgx.Conn, subject, key string, number int64, still func(context.Context, pgx.Tx) error) (int64, error) {
 			g, err := dsar.NewGraph(e.Policy, e.Catalog, subject)
