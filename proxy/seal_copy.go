@@ -228,17 +228,18 @@ func lowerBit(c byte) byte {
 // escaped appends a field that holds a value.
 func (c *copier) escaped(out, value []byte) []byte {
 	if !c.data.CSV {
-		for _, b := range value {
+		from := 0
+		for i, b := range value {
 			switch {
 			case b >= '\b' && b <= '\r':
-				out = append(out, '\\', "btnvfr"[b-'\b'])
-			case b == '\\' || b == c.data.Delimiter:
-				out = append(out, '\\', b)
-			default:
-				out = append(out, b)
+				b = "btnvfr"[b-'\b']
+			case b != '\\' && b != c.data.Delimiter:
+				continue
 			}
+			out = append(append(out, value[from:i]...), '\\', b)
+			from = i + 1
 		}
-		return out
+		return append(out, value[from:]...)
 	}
 	odd := string(value) == c.data.Null || string(value) == `\.` || bytes.ContainsAny(value, string([]byte{c.data.Delimiter, c.data.Quote, '\n', '\r'}))
 	if !odd {

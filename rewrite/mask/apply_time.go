@@ -2,7 +2,6 @@ package mask
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -35,8 +34,20 @@ func partOfDate(m policy.Mask) (show, error) {
 			return dst, false
 		}
 		year, month := first(max(day.Year(), 1), day.Month())
-		return fmt.Appendf(dst, "%04d-%02d-01", max(year, 1), month), true
+		return appendMonth(dst, max(year, 1), month), true
 	}, nil
+}
+
+// appendMonth appends the first day of a month.
+func appendMonth(dst []byte, year int, month time.Month) []byte {
+	if year > 9999 {
+		return fmt.Appendf(dst, "%04d-%02d-01", year, month)
+	}
+	two := func(n int) (byte, byte) { return byte('0' + n/10), byte('0' + n%10) }
+	a, b := two(year / 100)
+	c, d := two(year % 100)
+	m, n := two(int(month))
+	return append(dst, a, b, c, d, '-', m, n, '-', '0', '1')
 }
 
 // partOfTimestamp cuts in UTC. What is before year 1 becomes its beginning,
@@ -62,7 +73,7 @@ func partOfTimestamp(m policy.Mask, t catalog.Type) (show, error) {
 		if year < 1 || m.Kind == policy.MaskYear {
 			month = time.January
 		}
-		dst = fmt.Appendf(dst, "%04d-%02d-01 00:00:00", max(year, 1), month)
+		dst = append(appendMonth(dst, max(year, 1), month), " 00:00:00"...)
 		if zoned {
 			dst = append(dst, utcSuffix...)
 		}
@@ -76,16 +87,20 @@ const utcSuffix = "+00"
 // parseDay reads a date. The year before 1 is 0 to time, and 1 BC to
 // PostgreSQL.
 func parseDay(text string, bc bool) (day time.Time, ok bool) {
-	parts := strings.Split(text, "-")
-	if len(parts) != 3 || len(parts[0]) < 4 || len(parts[0]) > 7 || len(parts[1]) != 2 || len(parts[2]) != 2 {
+	var parts [3]string
+	parts[0], text, _ = strings.Cut(text, "-")
+	parts[1], parts[2], _ = strings.Cut(text, "-")
+	if len(parts[0]) < 4 || len(parts[0]) > 7 || len(parts[1]) != 2 || len(parts[2]) != 2 {
 		return day, false
 	}
 	var numbers [3]int
 	for i, p := range parts {
-		if !onlyDigits(p) {
-			return day, false
+		for _, c := range []byte(p) {
+			if c < '0' || c > '9' {
+				return day, false
+			}
+			numbers[i] = 10*numbers[i] + int(c-'0')
 		}
-		numbers[i], _ = strconv.Atoi(p) // of seven digits at most
 	}
 	year, month := numbers[0], time.Month(numbers[1])
 	if year == 0 {
