@@ -71,9 +71,15 @@ func (s *session) makeBy(ctx context.Context, who party, l *rewrite.Lookup, text
 		who = s.party() // the engine may be another now
 	}
 	made := named{plan: r.Plan, sql: r.SQL, lits: r.Literals, value: r.Value, by: who}
-	if err == nil && r.Plan.Seals != nil && len(r.Plan.Seals.Holes) > 0 {
-		made.sql, err = s.sealText(r.Plan)
-		made.once = sealsOnce(r.Plan)
+	if err == nil && r.Plan.Seals != nil {
+		text, holes := made.sql, r.Holes
+		if text == nil {
+			text, holes = []byte(r.Plan.SQL), r.Plan.Seals.Holes
+		}
+		if len(holes) > 0 {
+			made.sql, err = s.sealText(text, holes)
+			made.once = sealsOnce(r.Plan)
+		}
 	}
 	return made, err
 }

@@ -72,18 +72,15 @@ func refuseKeys(err error) error {
 	return &rewrite.Refusal{Code: "58000", Message: "sealed columns cannot be used: " + err.Error(), Hint: "an operator must look at the keys (pgveil keys list)"}
 }
 
-// sealText gives the text to send for a plan whose values are to be sealed.
-func (s *session) sealText(p *rewrite.Plan) ([]byte, error) {
-	if p.Seals == nil || len(p.Seals.Holes) == 0 {
-		return nil, nil
-	}
+// sealText gives the text to send for one in which values are to be sealed.
+func (s *session) sealText(sql []byte, holes []rewrite.Hole) ([]byte, error) {
 	with, err := s.sealersOf()
 	if err != nil {
 		return nil, err
 	}
-	text, at := make([]byte, 0, len(p.SQL)+128*len(p.Seals.Holes)), 0
-	for _, h := range p.Seals.Holes {
-		text = append(text, p.SQL[at:h.At]...)
+	text, at := make([]byte, 0, len(sql)+128*len(holes)), 0
+	for _, h := range holes {
+		text = append(text, sql[at:h.At]...)
 		at = h.End
 		if !h.Forms {
 			stored, err := with.stored(nil, h.For, []byte(h.Value), h.Find)
@@ -104,7 +101,7 @@ func (s *session) sealText(p *rewrite.Plan) ([]byte, error) {
 			text = appendLiteral(text, form, h.Find || h.For.Stored == "bytea")
 		}
 	}
-	return append(text, p.SQL[at:]...), nil
+	return append(text, sql[at:]...), nil
 }
 
 // stored gives what is stored for a value that a client wrote as text, or what it

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -218,5 +219,31 @@ func TestDamagedSeals(t *testing.T) {
 	}
 	if !strings.Contains(f.Log.String(), "sealed_value_damaged") {
 		t.Error("nobody was told")
+	}
+}
+
+// Statements that differ in their values alone share a plan, and each has its own
+// values sealed.
+func TestSealedLiterals(t *testing.T) {
+	f, database := startVault(t)
+	for _, user := range []string{"root", "carla"} {
+		conn := as(t, f, database, user, simply)
+		run(t, conn, `DELETE FROM leads`)
+		values := []string{"1", "2''3", "sealed", `\4`, ""}
+		for i, v := range values {
+			run(t, conn, fmt.Sprintf(`INSERT INTO leads (id, ssn, source) VALUES (%d, '%s', 'web')`, i, v))
+		}
+		for i, v := range values {
+			var id int
+			var ssn string
+			if err := conn.QueryRow(t.Context(), fmt.Sprintf(`SELECT id, ssn FROM leads WHERE ssn = '%s'`, v)).Scan(&id, &ssn); err != nil || id != i || ssn != strings.ReplaceAll(v, "''", "'") {
+				t.Errorf("%s: %q is found as %d, %q: %v", user, v, id, ssn, err)
+			}
+		}
+		stored := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+		var n int
+		if err := stored.QueryRow(t.Context(), `SELECT count(*) FROM leads WHERE ssn LIKE 'pgv1.%'`).Scan(&n); err != nil || n != len(values) {
+			t.Errorf("%s: %d of %d are sealed: %v", user, n, len(values), err)
+		}
 	}
 }

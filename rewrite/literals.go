@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -206,17 +207,37 @@ type shared struct {
 type part struct {
 	text    string
 	literal int
+	seal    *Hole // what the literal has to be sealed for; nil: it stands there as it is
 }
 
-// fill gives the text to send for a text's literals, appended to dst.
-func (s *shared) fill(dst []byte, lits [][]byte) []byte {
+// fill gives the text to send for a text's literals, appended to dst, and the places
+// in it where they are to be sealed, appended to holes.
+func (s *shared) fill(dst []byte, holes []Hole, lits [][]byte) ([]byte, []Hole) {
 	for _, p := range s.parts {
 		dst = append(dst, p.text...)
-		if p.literal >= 0 {
+		switch {
+		case p.literal < 0:
+		case p.seal != nil:
+			h := *p.seal
+			h.At, h.End, h.Value = len(dst), len(dst)+len(standIn), writtenValue(lits[p.literal])
+			dst, holes = append(dst, standIn...), append(holes, h)
+		default:
 			dst = append(dst, lits[p.literal]...)
 		}
 	}
-	return dst
+	return dst, holes
+}
+
+// writtenValue gives the value of a literal, as literalValue does.
+func writtenValue(lit []byte) string {
+	switch {
+	case lit[0] == '\'':
+		return strings.ReplaceAll(string(lit[1:len(lit)-1]), "''", "'")
+	case fits32(lit) && bytes.IndexByte(lit, '.') < 0:
+		return cmp.Or(strings.TrimLeft(string(lit), "0"), "0")
+	default:
+		return string(lit)
+	}
 }
 
 // share makes the plan for all texts of a form from the plan of one of them.
@@ -224,9 +245,6 @@ func (s *shared) fill(dst []byte, lits [][]byte) []byte {
 func (e *Engine) share(s Session, l *literals, text string, own *Plan, ownErr error) *shared {
 	marked := l.marked()
 	if strings.Contains(text, "pgveil literal") || strings.Contains(text, "193456") || decides(marked) || s.Access.Limits.RefuseUnfiltered && filtersBy(marked) {
-		return nil
-	}
-	if own != nil && own.Seals != nil && len(own.Seals.Holes) > 0 {
 		return nil
 	}
 	p, err := e.plan(s, marked)
@@ -246,8 +264,18 @@ func (e *Engine) share(s Session, l *literals, text string, own *Plan, ownErr er
 	if !p.Changed {
 		return sh
 	}
-	sh.parts = l.parts(p.SQL)
-	again, err := parse.ParseOne(string(sh.fill(nil, l.lits)))
+	var ok bool
+	if sh.parts, ok = l.sealed(p); !ok {
+		return nil
+	}
+	filled, holes := sh.fill(nil, nil, l.lits)
+	if p.Seals != nil {
+		if !slices.EqualFunc(holes, own.Seals.Holes, func(a, b Hole) bool { return a.Value == b.Value && a.For == b.For && a.Find == b.Find && a.Forms == b.Forms }) {
+			return nil
+		}
+		p.Seals.Holes = nil
+	}
+	again, err := parse.ParseOne(string(filled))
 	if err != nil {
 		return nil
 	}
@@ -257,6 +285,45 @@ func (e *Engine) share(s Session, l *literals, text string, own *Plan, ownErr er
 	}
 	p.SQL = ""
 	return sh
+}
+
+// sealed cuts a planned text at its marks and where values are to be sealed. It gives
+// false where one of those is not a literal by itself, or has a key of its own.
+func (l *literals) sealed(p *Plan) (all []part, ok bool) {
+	at := 0
+	if p.Seals != nil {
+		for _, h := range p.Seals.Holes {
+			i := l.marks(h.Value)
+			if i < 0 || h.For.Shred {
+				return nil, false
+			}
+			all = append(all, l.parts(p.SQL[at:h.At])...)
+			all = append(all, part{literal: i, seal: &Hole{For: h.For, Find: h.Find, Forms: h.Forms}})
+			at = h.End
+		}
+	}
+	all = append(all, l.parts(p.SQL[at:])...)
+	for _, one := range all { // nor does it stand anywhere else
+		if one.seal != nil && slices.ContainsFunc(all, func(b part) bool { return b.literal == one.literal && b.seal == nil }) {
+			return nil, false
+		}
+	}
+	return all, true
+}
+
+// marks gives which literal a value is the mark of; -1 for none.
+func (l *literals) marks(value string) int {
+	for i, n := 0, 0; i < len(l.form); i++ {
+		if l.form[i] != 0 {
+			continue
+		}
+		if strings.Trim(mark(l.form[i+1], n), "'") == value {
+			return n
+		}
+		n++
+		i++
+	}
+	return -1
 }
 
 // parts cuts a planned text at its marks.
@@ -275,7 +342,7 @@ func (l *literals) parts(sql string) []part {
 			n++
 			i++
 		}
-		parts = append(parts, part{sql[:at], which})
+		parts = append(parts, part{text: sql[:at], literal: which})
 		sql = sql[at+length:]
 	}
 	return parts
@@ -289,7 +356,7 @@ func sameRefusal(a, b error) bool {
 
 func samePlan(a, b *Plan) bool {
 	return a.Changed == b.Changed && a.Governed == b.Governed && a.Decision == b.Decision &&
-		a.Guesses == b.Guesses && slices.Equal(a.Signs, b.Signs) && slices.Equal(a.Steps, b.Steps) && slices.EqualFunc(a.Subjects, b.Subjects, (*Naming).equal) && sameWritten(a.Written, b.Written) && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Reasons, b.Reasons)
+		a.Guesses == b.Guesses && slices.Equal(a.Signs, b.Signs) && slices.Equal(a.Steps, b.Steps) && slices.EqualFunc(a.Subjects, b.Subjects, (*Naming).equal) && sameWritten(a.Written, b.Written) && a.Seals.like(b.Seals) && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Reasons, b.Reasons)
 }
 
 // decides tells whether some literal of a statement could decide what the

@@ -12,6 +12,7 @@ type Lookup struct {
 	keys    [3]string // of the session, for each that may be known of parameters
 	lits    literals
 	sql     []byte
+	holes   []Hole
 }
 
 // Ready is a plan and the text to send for it.
@@ -21,6 +22,9 @@ type Ready struct {
 	// texts that hold other literals; else nil. It is valid until the next
 	// call of Plan.
 	SQL []byte
+	// Holes are the places of SQL where values stand once they are sealed, in
+	// place of those of Plan.Seals. As long valid.
+	Holes []Hole
 	// Value is what the text says of who asks, when the plan is shared with
 	// texts that say something else: of the only step, whose Value is "".
 	Value string
@@ -103,8 +107,8 @@ func (l *Lookup) fill(sh *shared) Ready {
 		r.Literals = l.lits.lits
 	}
 	if sh.parts != nil {
-		l.sql = sh.fill(l.sql[:0], l.lits.lits)
-		r.SQL = l.sql
+		l.sql, l.holes = sh.fill(l.sql[:0], l.holes[:0], l.lits.lits)
+		r.SQL, r.Holes = l.sql, l.holes
 	}
 	return r
 }

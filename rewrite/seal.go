@@ -77,6 +77,18 @@ func (s *Seals) CopyOf(step int) *Copied {
 	return s.Copies[step]
 }
 
+// like tells whether two plans of one form seal and open alike, but for the values.
+func (s *Seals) like(t *Seals) bool {
+	if s == nil || t == nil {
+		return s == t
+	}
+	opened := func(a, b Opened) bool {
+		return a.Column == b.Column && slices.Equal(a.As, b.As) && a.Show.Shown() == b.Show.Shown()
+	}
+	return len(s.Holes) == len(t.Holes) && slices.Equal(s.Params, t.Params) && len(s.Copies)+len(t.Copies) == 0 &&
+		slices.EqualFunc(s.Outputs, t.Outputs, func(a, b []Opened) bool { return slices.EqualFunc(a, b, opened) })
+}
+
 // Copied is a COPY of sealed columns.
 type Copied struct {
 	Data  *Data
