@@ -24,6 +24,10 @@ func clients() []client {
 		{"errors", "alice", pgx.QueryExecModeExec, fails},
 		{"cancel", "dora", pgx.QueryExecModeSimpleProtocol, cancels},
 		{"large", "dora", pgx.QueryExecModeExec, large},
+		{"sealed", "dora", pgx.QueryExecModeCacheStatement, seals},
+		{"sealed", "dora", pgx.QueryExecModeSimpleProtocol, seals},
+		{"sealed copy", "dora", pgx.QueryExecModeSimpleProtocol, sealedCopies},
+		{"sealed masked", "sam", pgx.QueryExecModeCacheStatement, sealedMasks},
 		{"short", "alice", pgx.QueryExecModeSimpleProtocol, short},
 		{"short", "dora", pgx.QueryExecModeSimpleProtocol, short},
 	}

@@ -5,7 +5,7 @@
 //
 // It starts a PostgreSQL and a pgveil of its own, with SCRAM and TLS on both
 // sides. Clients with and without restrictions send single statements and
-// prepared ones, copy, fail, are refused, cancel, come and go; meanwhile the
+// prepared ones, write and read sealed columns, copy, fail, are refused, cancel, come and go; meanwhile the
 // policy is put in force anew and the schema changes. An answer that is not as
 // it should be fails the run.
 //

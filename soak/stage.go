@@ -25,6 +25,7 @@ tls: {cert: %[1]s/server.crt, key: %[1]s/server.key}
 server: {host: 127.0.0.1, port: %[2]d, tls: verify-full, ca: %[1]s/ca.crt, login: %[3]s, password_file: password}
 audit: {dir: audit}
 key: key
+sealing: {keys: keys.json, wrapped_by: {file: kek}}
 limits: {plan_cache: 4194304}
 `
 
@@ -75,8 +76,8 @@ func (s *stage) load(ctx context.Context) error {
 		}
 	}
 	policy, err := os.ReadFile(filepath.Join(fixture, "policy.yaml"))
-	s.policy = policy
-	return errors.Join(err, s.exec(ctx, "shop", "CREATE TABLE scratch (n int, about text); GRANT ALL ON scratch TO PUBLIC"))
+	s.policy = []byte(withVault(string(policy)))
+	return errors.Join(err, s.exec(ctx, "shop", "CREATE TABLE scratch (n int, about text); GRANT ALL ON scratch TO PUBLIC; "+vaultSchema))
 }
 
 func (s *stage) exec(ctx context.Context, database, sql string) error {
@@ -94,12 +95,15 @@ func (s *stage) logFile() string { return filepath.Join(s.work, "pgveil.log") }
 func (s *stage) start() error {
 	files := map[string]string{
 		"pgveil.yaml": fmt.Sprintf(configuration, filepath.Dir(s.server.CAFile()), s.server.Port(), pgserver.Superuser),
-		"key":         strings.Repeat("5e", 32), "password": s.server.Password(), "policy.yaml": string(s.policy),
+		"key":         strings.Repeat("5e", 32), "kek": strings.Repeat("6b", 32), "password": s.server.Password(), "policy.yaml": string(s.policy),
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(s.work, name), []byte(text), 0o600); err != nil {
 			return err
 		}
+	}
+	if err := errors.Join(s.command("schema", "--apply"), s.keys("create", "vault_ssn", "vault_iban", "vault_born", "vault_income")); err != nil {
+		return err
 	}
 	log, err := os.Create(s.logFile())
 	if err != nil {
@@ -113,6 +117,14 @@ func (s *stage) start() error {
 		return err
 	}
 	return s.find()
+}
+
+// command runs a command of pgveil's that takes the configuration.
+func (s *stage) command(args ...string) error {
+	if out, err := exec.Command(s.pgveil, append(args, "--config", filepath.Join(s.work, "pgveil.yaml"))...).CombinedOutput(); err != nil {
+		return fmt.Errorf("pgveil %s: %w\n%s", args[0], err, out)
+	}
+	return nil
 }
 
 var addresses = regexp.MustCompile(`msg=(listening|admin) address=(\S+)`)
