@@ -73,6 +73,7 @@ admin: 127.0.0.1:0
 database: ` + database + `
 policy: policy
 key: pgveil.key
+sealing: {keys: keys.json, wrapped_by: {file: keys.kek}}
 
 server:
   host: 127.0.0.1
@@ -136,7 +137,7 @@ func (s *stand) load(ctx context.Context) error {
 	if err := demo.Load(ctx, s.admin.PgConn(), demo.Generate(seed, customers)); err != nil {
 		return err
 	}
-	for _, sql := range []string{leadRole, accessRole, serviceRole} {
+	for _, sql := range []string{leadRole, accessRole, sealedRole, serviceRole} {
 		if _, err := s.admin.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
 			return fmt.Errorf("making the logins: %w", err)
 		}
@@ -152,6 +153,7 @@ func (s *stand) configure(ctx context.Context, port int) error {
 	files := map[string]string{
 		"policy/lead.yaml":   leadFile,
 		"policy/access.yaml": accessFile,
+		"policy/sealed.yaml": sealedFile,
 		"service.password":   servicePassword,
 		"pgveil.yaml":        fmt.Sprintf(configuration, port, s.server.Port(), s.server.CAFile()),
 	}
@@ -176,7 +178,9 @@ func (s *stand) configure(ctx context.Context, port int) error {
 		{"audit", "key", s.path("audit.key"), "--origin", "demo.example/crm"},
 		{"token", "key", s.path("crm.key")},
 		{"token", "key", s.path("forger.key")},
+		{"keygen", s.path("keys.kek")},
 		{"schema", "--apply", "--config", s.path("pgveil.yaml")},
+		{"keys", "create", "--config", s.path("pgveil.yaml"), "supplier_account", "supplier_since"},
 	} {
 		if _, err := s.pgveil(ctx, args...); err != nil {
 			return err

@@ -65,6 +65,9 @@ func steps() []step {
 		{"A form saves what it was shown",
 			"The application reads a customer, masked e-mail, card and birth date included, changes the telephone number and saves " +
 				"the whole form. The mask does not overwrite the data.", (*tour).writeBack},
+		{"What the database does not know",
+			"Account numbers of suppliers are sealed: pgveil encrypts them on their way to the server. The application notices " +
+				"nothing; the server, its administrator and its backups never have them.", (*tour).sealing},
 		{"Who saw what",
 			"Every statement is in the access log before its answer leaves: who, why, which columns of which class, how they were " +
 				"shown, how many rows. Values are not in it.", (*tour).accessLog},
