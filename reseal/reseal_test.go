@@ -35,8 +35,12 @@ const classHead = "version: 1\nmode: enforce\nclasses:\n  open: [\"public.*.*\"]
 
 func newSite(t testing.TB, schema, classes string) *site {
 	t.Helper()
-	s := &site{keys: map[string][]*seal.Key{}}
-	s.dsn = pgtest.Server(t).DSN(pgtest.Database(t, ""), "postgres")
+	return newSiteOn(t, pgtest.Server(t).DSN(pgtest.Database(t, ""), "postgres"), schema, classes)
+}
+
+func newSiteOn(t testing.TB, dsn, schema, classes string) *site {
+	t.Helper()
+	s := &site{keys: map[string][]*seal.Key{}, dsn: dsn}
 	s.conn = pgtest.Connect(t, s.dsn)
 	s.exec(t, schema)
 	doc, err := policy.Parse(policy.File{Name: "seal.yaml", Text: classHead + classes})
