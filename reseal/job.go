@@ -112,6 +112,9 @@ func (j *Job) lock(ctx context.Context, c *Column) (unlock func() error, err err
 		return nil, fmt.Errorf("%s: %w", c.Column, ErrBusy)
 	}
 	return func() error {
+		if j.Conn.IsClosed() {
+			return nil // the lock went with it
+		}
 		wait, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer done()
 		_, err := j.Conn.Exec(wait, "SELECT pg_catalog.pg_advisory_unlock("+key+")", name)

@@ -209,7 +209,12 @@ func (j *Job) begin(ctx context.Context, c *Column, ch change) (r *Result, err e
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = ErrStopped
+		}
+		err = errors.Join(err, unlock())
+	}()
 	report, err := j.Check(ctx, c)
 	if err != nil {
 		return nil, err

@@ -222,6 +222,36 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// TestTableLocked has somebody lock the whole table amid a job.
+func TestTableLocked(t *testing.T) {
+	s := newSite(t, fmt.Sprintf(manySchema, 5000), manyClasses)
+	c := s.column(t, "public.people.ssn")
+	j := s.job(t)
+	locked := make(chan error)
+	n := 0
+	j.Batch, j.Progress = 500, func(Progress) {
+		if n++; n != 3 {
+			return
+		}
+		tx, err := s.conn.Begin(t.Context())
+		if err == nil {
+			_, err = tx.Exec(t.Context(), "LOCK TABLE people IN ACCESS EXCLUSIVE MODE")
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		go func() {
+			_, err := tx.Exec(context.Background(), "SELECT pg_sleep(2.5)")
+			locked <- errors.Join(err, tx.Commit(context.Background()))
+		}()
+	}
+	r, err := j.Migrate(t.Context(), c)
+	if lockErr := <-locked; err != nil || lockErr != nil || r.Done != 5000 || r.Passes < 2 {
+		t.Errorf("%+v, %v, %v", r, err, lockErr)
+	}
+	s.sealedAs(t, c, func(key string) string { return "ssn " + key })
+}
+
 // TestKeysChange rotates, and destroys the key before, while values are sealed: none is
 // committed under a key that is gone.
 func TestKeysChange(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -92,7 +91,7 @@ func (p *pass) batch(ctx context.Context, part *catalog.Relation, from, to int64
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), batchWithin)
 	defer done()
 	locking := ""
-	for range 10 {
+	for range 5 {
 		n, err = p.attempt(ctx, part, from, to, locking)
 		var e *pgconn.PgError
 		switch {
@@ -102,9 +101,8 @@ func (p *pass) batch(ctx context.Context, part *catalog.Relation, from, to int64
 		default:
 			return n, explained(err)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	return n, err
+	return 0, nil // the next pass comes by again
 }
 
 // explained says what to do about an error of the server's.
