@@ -176,6 +176,11 @@ func (s *sealCall) record(ctx context.Context, c *reseal.Column, rows int64, mes
 // work does something to each column, between two records of it, and goes on with the
 // next where one fails, unless it was stopped.
 func (s *sealCall) work(ctx context.Context, do func(context.Context, *reseal.Column) (*reseal.Result, error)) error {
+	if !s.dry && s.policy == "" {
+		if err := s.inForce(); err != nil {
+			return err
+		}
+	}
 	var errs []error
 	for _, c := range s.columns {
 		if s.dry {
@@ -258,10 +263,13 @@ func (s *sealCall) migrate(ctx context.Context, c *reseal.Column) (*reseal.Resul
 func runSealUnseal(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	s := newSealCall(stdout, stderr, "unseal", "TABLE.COLUMN|CLASS ...",
 		`Stores the values of columns in clear again, with the same care as migrate seals
-them. The class must say clear: accept, and is taken out of sealing afterwards.
-Hashes of a blind index stay where they are, for as long as the policy goes by them.`,
-		"pgveil seal unseal crm.customers.ssn --drop-wall")
+them. The class must say clear: accept. Afterwards take the sealing out of the policy,
+and call it once more with --policy and the one before: what was written meanwhile is
+sealed. Hashes of a blind index stay, for as long as the policy goes by them.`,
+		"pgveil seal unseal crm.customers.ssn --drop-wall",
+		"pgveil seal unseal crm.customers.ssn --policy before/")
 	s.workFlags()
+	s.flags.StringVar(&s.policy, "policy", "", "the policy that sealed them, when the one in force does not any more: its directory, or `file`")
 	drop := s.flags.Bool("drop-wall", false, "first drop the CHECK that keeps clear values out")
 	return s.run(ctx, args, true, func(ctx context.Context) error {
 		return s.work(ctx, func(ctx context.Context, c *reseal.Column) (*reseal.Result, error) {

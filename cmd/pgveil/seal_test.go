@@ -103,6 +103,12 @@ CREATE VIEW all_there AS SELECT count(*) AS n FROM customers WHERE ssn LIKE 'geh
 		}
 	}
 	read("before")
+	s.put(t, "other.yaml", classes+"# another text\n")
+	s.edit(t, "policy: policy.yaml", "policy: other.yaml")
+	if out := s.verb(t, 1, "seal", "migrate", "ssn"); !strings.Contains(out, "nothing was changed: the pgveil that serves has the policy") || s.count(t, "SELECT count(*) FROM customers WHERE ssn LIKE 'pgv1.%'") != 0 {
+		t.Errorf("under another policy than the one in force: %s", out)
+	}
+	s.edit(t, "policy: other.yaml", "policy: policy.yaml")
 	stop, ended := make(chan struct{}), make(chan error, 1)
 	writer, err := s.connect(t.Context(), r.address(t, listens), "carla")
 	if err != nil {
@@ -188,6 +194,16 @@ CREATE VIEW all_there AS SELECT count(*) AS n FROM customers WHERE ssn LIKE 'geh
 		t.Errorf("%d of 5000 values are clear again", n)
 	}
 	read("in clear again")
+	if _, err := conn.Exec(t.Context(), "UPDATE customers SET ssn = 'geheim zuletzt' WHERE id = 18"); err != nil {
+		t.Fatal(err)
+	}
+	r.stop(t)
+	s.edit(t, "policy: policy.yaml", "policy: clear.yaml")
+	r = s.serve(t, "")
+	s.verb(t, 0, "seal", "unseal", "public.customers.ssn", "--policy", "policy.yaml")
+	if n := s.count(t, "SELECT n FROM all_there"); n != 5000 {
+		t.Errorf("%d of 5000 values are clear at last", n)
+	}
 	r.stop(t)
 
 	done := 0
