@@ -19,6 +19,7 @@ type Census struct {
 	Clear      int64
 	Damaged    int64 // begin as what is sealed, and cannot be
 	OwnKeys    int64 // sealed under data keys of their own
+	Formed     int64 // keep a format: nothing tells whether they are sealed
 	Under      []Under
 	Unfound    int64 // values without a hash in the blind column, or hashes without a value
 	Longest    int   // bytes of the longest clear value
@@ -96,13 +97,15 @@ func (s *Census) add(ctx context.Context, conn *pgx.Conn, ring *seal.Ring, c *Co
 	_, err = pgx.ForEachRow(rows, []any{&kind, &head, &n, &longest, &unhashed, &spare}, func() error {
 		s.Rows += n
 		s.Unfound += unhashed + spare
-		switch kind {
-		case 0:
+		switch {
+		case kind == 0:
 			s.Null += n
-		case 1:
+		case c.Format.Alphabet != "":
+			s.Formed += n
+		case kind == 1:
 			s.Clear += n
 			s.Longest = max(s.Longest, longest)
-		case 2:
+		case kind == 2:
 			s.Damaged += n
 		default:
 			s.sealed(ring, c, head, n, unhashed)

@@ -36,6 +36,7 @@ func TestRefused(t *testing.T) {
 		{"too long for its index", "CREATE INDEX wide ON people (ssn); UPDATE people SET ssn = repeat('x', 2200) WHERE id = 1", "", "takes 2968 bytes when it is sealed, which is more than the index wide takes"},
 		{"parts by it", "CREATE TABLE p (ssn text) PARTITION BY LIST (ssn); CREATE TABLE p1 PARTITION OF p DEFAULT; INSERT INTO p VALUES ('a')", "\n  ssn: {columns: [public.p.ssn], seal: deterministic, clear: accept}\n", "rows of public.p are put into partitions by it"},
 		{"a trigger that undoes it", "CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.ssn := OLD.ssn; RETURN NEW; END'; CREATE TRIGGER undo BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION undo()", "", "a trigger stores something else than was written"},
+		{"a trigger that tells", "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''% is secret'', OLD.ssn; END'; CREATE TRIGGER tell BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION tell()", "", "the server refuses what is to be stored (SQLSTATE P0001), perhaps by a trigger"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.classes == "" {
@@ -213,6 +214,45 @@ func TestWall(t *testing.T) {
 	begun := time.Now()
 	if _, err := j.DropWall(t.Context(), s.all[0]); err == nil || !strings.Contains(err.Error(), "try again when less is done") || time.Since(begun) > 20*time.Second {
 		t.Errorf("%v after %v", err, time.Since(begun))
+	}
+}
+
+// TestWallOfParts builds walls around partitions and heirs.
+func TestWallOfParts(t *testing.T) {
+	s := newSite(t, `CREATE TABLE parted (id int, ssn text) PARTITION BY HASH (id);
+CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0); CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE TABLE base (id int, ssn text); CREATE TABLE heir () INHERITS (base);
+INSERT INTO parted SELECT i, 'x' FROM generate_series(1, 50) AS i; INSERT INTO heir SELECT i, 'x' FROM generate_series(1, 50) AS i`, `
+  ssn: {columns: [public.parted.ssn, public.base.ssn], seal: randomized, clear: accept}
+`)
+	j := s.job(t)
+	for _, c := range s.all {
+		w, err := j.AddWall(t.Context(), c)
+		if err != nil || w.Valid {
+			t.Fatalf("%s: %+v, %v", c.Column, w, err)
+		}
+		if r, err := j.Migrate(t.Context(), c); err != nil || r.Done != 50 {
+			t.Fatalf("%s: %+v, %v", c.Column, r, err)
+		}
+		if w, err = j.AddWall(t.Context(), c); err != nil || !w.Valid {
+			t.Errorf("%s: %+v, %v", c.Column, w, err)
+		}
+	}
+	for _, table := range []string{"parted", "parted_1", "base", "heir"} {
+		if _, err := s.conn.Exec(t.Context(), "INSERT INTO "+table+" (id, ssn) VALUES (3, 'clear')"); err == nil {
+			t.Errorf("%s takes a clear value", table)
+		}
+	}
+}
+
+// TestLarge seals values of which few make a batch.
+func TestLarge(t *testing.T) {
+	s := newSite(t, "CREATE TABLE people (id int PRIMARY KEY, ssn bytea); ALTER TABLE people ALTER ssn SET STORAGE EXTERNAL; INSERT INTO people SELECT i, decode(repeat('00', 300000), 'hex') FROM generate_series(1, 400) AS i; ALTER TABLE people ADD fill text; UPDATE people SET fill = repeat('x', 1500)", `
+  ssn: {columns: [public.people.ssn], seal: randomized, clear: accept}
+`)
+	r, err := s.job(t).Migrate(t.Context(), s.all[0])
+	if err != nil || r.Done != 400 || r.Batches < 4 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

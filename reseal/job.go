@@ -74,6 +74,7 @@ const (
 	defaultBatch = 2000
 	batchWithin  = 10 * time.Minute // whether anybody still waits or not
 	maxStep      = 4096             // pages
+	maxBytes     = 32 << 20         // of values in one transaction, if they are in more than one page
 	maxUnfit     = 20               // that are told
 	idlePasses   = 5
 )

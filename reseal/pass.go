@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -118,10 +119,12 @@ func explained(err error) error {
 		"23503": "a foreign key: --without-triggers changes both sides one after the other",
 		"22001": "a sealed value is longer than the column takes",
 	}[e.Code]
-	if hint == "" {
+	switch {
+	case hint == "" && (strings.HasPrefix(e.Code, "22") || strings.HasPrefix(e.Code, "P")): // what triggers say can have values
+		return fmt.Errorf("the server refuses what is to be stored (SQLSTATE %s), perhaps by a trigger: its log says why", e.Code)
+	case hint == "":
 		return err
 	}
-	// The detail has values, and is left out.
 	return fmt.Errorf("%s (SQLSTATE %s): %s", e.Message, e.Code, hint)
 }
 
@@ -202,10 +205,20 @@ func (p *pass) read(ctx context.Context, tx pgx.Tx, part *catalog.Relation, from
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(found, func(row pgx.CollectableRow) (n next, err error) {
-		err = row.Scan(&n.at, &n.old)
-		return n, err
-	})
+	defer found.Close()
+	var rows []next
+	size := 0
+	for found.Next() {
+		var n next
+		if err := found.Scan(&n.at, &n.old); err != nil {
+			return nil, err
+		}
+		rows = append(rows, n)
+		if size += len(n.old); size > maxBytes && to-from > 1 {
+			return nil, errTooMany
+		}
+	}
+	return rows, found.Err()
 }
 
 // convert gives the rows with what they are to hold, without those that cannot hold it.
