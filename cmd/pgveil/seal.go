@@ -331,7 +331,7 @@ func (s *sealCall) free(ctx context.Context) error {
 			case used[key] == 0 && state == seal.Disabled:
 				fmt.Fprintf(s.stdout, "no value of class %s is under key %08x, which is disabled: it can be destroyed. Backups that have values under it are lost with it\n", c.Class, key)
 			case used[key] == 0:
-				fmt.Fprintf(s.stdout, "no value of class %s is under key %08x: it can be disabled, and destroyed when that was right. Backups and materialized views may have values under it\n", c.Class, key)
+				fmt.Fprintf(s.stdout, "no value of class %s is under key %08x: once every pgveil that serves has the keys as they are now, it can be disabled, and destroyed when that was right. Backups and materialized views may have values under it\n", c.Class, key)
 			default:
 				fmt.Fprintf(s.stdout, "%d values of class %s are under key %08x, which is %s: it is needed\n", used[key], c.Class, key, state)
 			}

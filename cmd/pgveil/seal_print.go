@@ -21,6 +21,7 @@ type printedColumn struct {
 	Clear    int64            `json:"clear"`
 	Damaged  int64            `json:"damaged"`
 	OwnKeys  int64            `json:"own_keys,omitempty"`
+	Formed   int64            `json:"formed,omitempty"` // keep a format: nothing tells whether they are sealed
 	Keys     []printedUnder   `json:"keys"`
 	Wall     *printedWall     `json:"wall,omitempty"`
 	Findings []reseal.Finding `json:"findings,omitempty"`
@@ -40,7 +41,7 @@ type printedWall struct {
 }
 
 func printedOf(c *reseal.Column, s *reseal.Census) printedColumn {
-	p := printedColumn{Column: c.Column, Class: c.Class, Seal: c.Mode.String(), Rows: s.Rows, Null: s.Null, Clear: s.Clear, Damaged: s.Damaged, OwnKeys: s.OwnKeys, Keys: []printedUnder{}}
+	p := printedColumn{Column: c.Column, Class: c.Class, Seal: c.Mode.String(), Rows: s.Rows, Null: s.Null, Clear: s.Clear, Damaged: s.Damaged, OwnKeys: s.OwnKeys, Formed: s.Formed, Keys: []printedUnder{}}
 	for _, u := range s.Under {
 		state := u.State.String()
 		if u.State == 0 {
@@ -81,6 +82,9 @@ func (p *printedColumn) stored() string {
 	if p.OwnKeys > 0 {
 		parts = append(parts, fmt.Sprintf("%d under keys of their own", p.OwnKeys))
 	}
+	if p.Formed > 0 {
+		parts = append(parts, fmt.Sprintf("%d that keep a format: nothing tells whether they are sealed", p.Formed))
+	}
 	if p.Damaged > 0 {
 		parts = append(parts, fmt.Sprintf("%d DAMAGED", p.Damaged))
 	}
@@ -98,6 +102,8 @@ func (s *sealCall) printStatus(all []printedColumn) error {
 		switch {
 		case p.OwnKeys > 0:
 			fmt.Fprintf(w, "\t%d\tkeys of their own", p.OwnKeys)
+		case p.Formed > 0:
+			fmt.Fprintf(w, "\t?\t%d values keep a format: nothing tells whether they are sealed", p.Formed)
 		case len(p.Keys) == 0:
 			fmt.Fprint(w, "\t0\t")
 		}

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/internal/pgtest"
@@ -162,7 +166,7 @@ CREATE VIEW all_there AS SELECT count(*) AS n FROM customers WHERE ssn LIKE 'geh
 	r.until(t, "keys of sealed columns in use", 1)
 	read("once rotated")
 	out = s.verb(t, 0, "seal", "rotate", "ssn")
-	if !strings.Contains(out, "5000 values changed") || !strings.Contains(out, "it can be disabled, and destroyed") {
+	if !strings.Contains(out, "5000 values changed") || !strings.Contains(out, "it can be disabled, and destroyed when that was right") {
 		t.Errorf("rotate: %s", out)
 	}
 	read("sealed again")
@@ -219,5 +223,47 @@ CREATE VIEW all_there AS SELECT count(*) AS n FROM customers WHERE ssn LIKE 'geh
 	}
 	if done != 2 {
 		t.Errorf("%d migrations are recorded", done)
+	}
+}
+
+// TestSealStopped ends the command by Ctrl-C and by force, amid its work.
+func TestSealStopped(t *testing.T) {
+	s := newSite(t, pgtest.Server(t), pgtest.Database(t, "vault"), "127.0.0.1:0", "sealing: {keys: keys.json, wrapped_by: {env: PGVEIL_KEK}}\n")
+	const rows = 40_000
+	s.exec(t, `CREATE TABLE customers (id int PRIMARY KEY, name text, ssn text, phone text, phone_blind bytea);
+INSERT INTO customers SELECT i, 'name', 'geheim ' || i FROM generate_series(1, 40000) AS i`)
+	s.put(t, "policy.yaml", strings.Replace(sealedCustomers, "public.customers.phone_blind]", "public.customers.phone_blind, public.people.*, public.leads.*, public.visits.*, public.directory.*, public.initials.*]", 1))
+	s.edit(t, filepath.Join(pgtest.Fixture(t, "shop"), "policy.yaml"), "policy.yaml")
+	t.Setenv("PGVEIL_KEK", strings.Repeat("a5", 32))
+	s.verb(t, 0, "keys", "create", "ssn", "phone")
+	sealed := func() int64 { return s.count(t, "SELECT count(*) FROM customers WHERE ssn LIKE 'pgv1.%'") }
+	last := int64(0)
+	for _, by := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		var out bytes.Buffer
+		cmd := exec.Command("pgveil", "seal", "migrate", "public.customers.ssn", "--batch", "50", "--pause", "2ms")
+		cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for late := time.Now().Add(30 * time.Second); sealed() < last+1000; {
+			if time.Now().After(late) {
+				t.Fatalf("nothing is sealed: %s", &out)
+			}
+		}
+		if err := cmd.Process.Signal(by); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Errorf("%v: it ended well", by)
+		}
+		if last = sealed(); last < 1000 || last == rows {
+			t.Errorf("%v: %d of %d are sealed", by, last, rows)
+		}
+		if by == syscall.SIGINT && !strings.Contains(out.String(), "stopped after a whole batch: what is done is done, and the same command goes on") {
+			t.Errorf("%s", &out)
+		}
+	}
+	if out := s.verb(t, 0, "seal", "migrate", "public.customers.ssn"); sealed() != rows {
+		t.Errorf("%d of %d are sealed at last: %s", sealed(), rows, out)
 	}
 }
