@@ -207,18 +207,64 @@ func (r *rectifier) copiesOf(ctx context.Context, tx pgx.Tx, s subject, row *row
 			if same, _ := g.set.Class(t.Relation, other.Name); same.Name != class.Name {
 				continue
 			}
+			if c.sealed != nil {
+				n, err := r.sealedCopies(ctx, tx, s, t, other.Name, c)
+				if err != nil {
+					return err
+				}
+				r.copied(row, c, t, other.Name, n)
+				continue
+			}
 			n := int64(0)
 			err := tx.QueryRow(ctx, fmt.Sprintf("%s SELECT count(*) FROM %s AS s JOIN %s ON %s WHERE CAST(c.%s AS text) = $3::text%s",
 				g.closure(), g.found(t.index), as(t.Relation, "c"), samePlace("c"), quote(other.Name), r.changedToo(t, other.Name)), s.table, s.tuple, *c.was).Scan(&n)
 			if err != nil {
 				return err
 			}
-			if n > 0 {
-				r.done.Copies = append(r.done.Copies, Copy{row.table.Relation.QualifiedName() + "." + c.column.Name, t.Relation.QualifiedName(), other.Name, n})
-			}
+			r.copied(row, c, t, other.Name, n)
 		}
 	}
 	return nil
+}
+
+func (r *rectifier) copied(row *rowChange, c *columnChange, t *Table, column string, n int64) {
+	if n > 0 {
+		r.done.Copies = append(r.done.Copies, Copy{row.table.Relation.QualifiedName() + "." + c.column.Name, t.Relation.QualifiedName(), column, n})
+	}
+}
+
+// sealedCopies counts the subject's rows in which a sealed column has the value that was
+// wrong. What cannot be opened is like nothing.
+func (r *rectifier) sealedCopies(ctx context.Context, tx pgx.Tx, s subject, t *Table, column string, c *columnChange) (n int64, err error) {
+	g := r.graph
+	rows, err := tx.Query(ctx, fmt.Sprintf("%s SELECT CAST(c.%s AS text) FROM %s AS s JOIN %s ON %s WHERE c.%[2]s IS NOT NULL%[6]s",
+		g.closure(), quote(column), g.found(t.index), as(t.Relation, "c"), samePlace("c"), r.changedToo(t, column)), s.table, s.tuple)
+	if err != nil {
+		return 0, err
+	}
+	others, err := pgx.CollectRows(rows, pgx.RowTo[*string])
+	if err != nil {
+		return 0, err
+	}
+	was, err := g.Values.openText(ctx, c.sealed, c.was)
+	var u *unreadable
+	for _, other := range others {
+		if err != nil {
+			break
+		}
+		var is *string
+		is, err = g.Values.openText(ctx, g.set.Sealed(t.Relation, column), other)
+		switch {
+		case errors.As(err, &u):
+			err = nil
+		case err == nil && equalText(is, was):
+			n++
+		}
+	}
+	if errors.As(err, &u) {
+		return 0, nil
+	}
+	return n, err
 }
 
 // changedToo is the condition that leaves out the rows of a table whose column is

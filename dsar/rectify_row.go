@@ -33,6 +33,16 @@ type columnChange struct {
 	value  *string // as it was given
 	want   *string // as the column would hold it
 	was    *string
+	sealed *policy.Sealed // nil: it is not
+	blind  []byte         // what stands beside it; nil where nothing does, or NULL
+}
+
+// set is what is written into the column, as text.
+func (c *columnChange) set() *string {
+	if c.sealed != nil {
+		return c.want
+	}
+	return c.value
 }
 
 // sortChanges puts changes of one row together, and refuses those that no row
@@ -63,7 +73,7 @@ func (g *Graph) sortChanges(changes []Change) ([]*rowChange, error) {
 		if row.changes[c.Column] != nil {
 			return nil, privacy.Fail(privacy.Syntax, "", "%s.%s is to be changed twice", c.Table, c.Column)
 		}
-		change := &columnChange{column: column}
+		change := &columnChange{column: column, sealed: g.set.Sealed(t.Relation, column.Name)}
 		if !c.Null {
 			change.value = &c.Value
 		}
@@ -102,6 +112,8 @@ func (g *Graph) changeable(t *Table, name string) (*catalog.Column, error) {
 		why = "is numbered by the server"
 	case slices.Contains(r.PrimaryKey, r.ColumnIndex(name)) || (t.index == 0 || t.heir) && name == g.Subject.Key:
 		why = "is part of a key"
+	case g.blind(t, name):
+		why = "holds hashes of another, with which it changes"
 	case g.refers(t, name):
 		why = "says to which other row this one belongs, or is what others refer to"
 	default:
@@ -138,7 +150,7 @@ func (r *rowChange) prepare(ctx context.Context, tx pgx.Tx, g *Graph, s subject)
 		return err
 	}
 	for _, name := range r.columns {
-		if err := r.fit(ctx, tx, r.changes[name]); err != nil {
+		if err := r.fit(ctx, tx, g, r.changes[name]); err != nil {
 			return err
 		}
 	}
@@ -160,7 +172,7 @@ func (r *rowChange) prepare(ctx context.Context, tx pgx.Tx, g *Graph, s subject)
 // locate finds the row among the subject's, and makes sure that it, and what
 // changes in it, is nobody else's.
 func (r *rowChange) locate(ctx context.Context, tx pgx.Tx, g *Graph, s subject) error {
-	where, args, err := r.which()
+	where, args, err := r.which(g)
 	if err != nil {
 		return err
 	}
@@ -201,7 +213,7 @@ func (r *rowChange) locate(ctx context.Context, tx pgx.Tx, g *Graph, s subject) 
 
 // which is the condition that a row is the one that is named, with its arguments
 // from $3 on.
-func (r *rowChange) which() (where string, args []any, err error) {
+func (r *rowChange) which(g *Graph) (where string, args []any, err error) {
 	t := r.table.Relation
 	names := columnNames(t, t.PrimaryKey)
 	switch {
@@ -215,12 +227,14 @@ func (r *rowChange) which() (where string, args []any, err error) {
 	}
 	var conditions []string
 	for i, name := range names {
-		c, ok := t.Column(name)
-		if !ok {
+		if _, ok := t.Column(name); !ok {
 			return "", nil, privacy.Fail(privacy.NoColumn, privacy.DidYouMean(name, shown{columns: t.Columns}.names()), "%s has no column of that name", t.QualifiedName())
 		}
-		conditions = append(conditions, holds(c, fmt.Sprintf("$%d", i+3)))
-		args = append(args, r.row.Values[i])
+		condition, more, err := g.Values.match(g.set, t, name, "c", r.row.Values[i], len(args)+3)
+		if err != nil {
+			return "", nil, err
+		}
+		conditions, args = append(conditions, condition), append(args, more...)
 	}
 	return strings.Join(conditions, " AND "), args, nil
 }
@@ -241,9 +255,14 @@ func (r *rowChange) unruled(ctx context.Context, tx pgx.Tx) error {
 }
 
 // fit gives a value the form that the column will have it in.
-func (r *rowChange) fit(ctx context.Context, tx pgx.Tx, c *columnChange) error {
+func (r *rowChange) fit(ctx context.Context, tx pgx.Tx, g *Graph, c *columnChange) error {
 	if c.value == nil {
 		return nil
+	}
+	if c.sealed != nil {
+		s, err := g.Values.seal(ctx, c.sealed, *c.value)
+		c.want, c.blind = &s.text, s.blind
+		return err
 	}
 	t := c.column.Type
 	err := tx.QueryRow(ctx, fmt.Sprintf("SELECT CAST(CAST(%s AS %s) AS text)", cast("$1::text", t), t.SQL), *c.value).Scan(&c.want)
@@ -282,8 +301,12 @@ func (r *rowChange) update(ctx context.Context, tx pgx.Tx) error {
 	var args []any
 	for _, name := range r.columns {
 		c := r.changes[name]
-		args = append(args, c.value)
+		args = append(args, c.set())
 		sets = append(sets, quote(name)+" = "+cast(fmt.Sprintf("$%d::pg_catalog.text", len(args)), c.column.Type))
+		if c.sealed != nil && c.sealed.Blind {
+			args = append(args, c.blind)
+			sets = append(sets, fmt.Sprintf("%s = $%d::pg_catalog.bytea", quote(policy.BlindColumn(name)), len(args)))
+		}
 	}
 	err := tx.QueryRow(ctx, fmt.Sprintf("UPDATE %s SET %s WHERE %s RETURNING c.tableoid, c.ctid",
 		as(r.table.Relation, "c"), strings.Join(sets, ", "), r.place()), args...).Scan(&r.at.table, &r.at.tuple)
