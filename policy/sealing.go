@@ -115,6 +115,15 @@ func (r *reader) sealType(n *yaml.Node) string {
 	return name
 }
 
+// Sealing gives how a class says that it is sealed; the zero Sealing where there is
+// no such class.
+func (d *Document) Sealing(class string) Sealing {
+	if c := d.classes[class]; c != nil {
+		return c.seal
+	}
+	return Sealing{}
+}
+
 // sealing checks what a class says of its sealing by itself.
 func (r *reader) sealing(c *class) {
 	s := &c.seal
@@ -128,6 +137,8 @@ func (r *reader) sealing(c *class) {
 		r.add(c.name.pos, "class %q: what keeps a format has no room for anything random: it is deterministic", c.name.text)
 	case s.Format.Alphabet != "" && s.Type != "":
 		r.add(c.name.pos, "class %q: what keeps a format is text", c.name.text)
+	case s.Format.Alphabet != "" && s.Clear:
+		r.add(c.name.pos, "class %q: what keeps a format looks the same whether it is sealed or not, so clear: accept could not tell: fill a new column through pgveil", c.name.text)
 	case s.Blind && s.Mode != SealRandomized:
 		r.add(c.name.pos, "class %q: deterministic values are found without an index beside them", c.name.text)
 	case s.Mode != 0 && c.erase.Mask.Kind != 0 && c.erase.Mask.Kind != MaskNull:
