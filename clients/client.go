@@ -56,6 +56,9 @@ func (c client) try(ctx context.Context, s *stage) [3]result {
 	if c.has(endUsers) {
 		return [3]result{{errNotTried}, {errNotTried}, {c.restricted(ctx, s)}}
 	}
+	if c.seals() {
+		return c.trySealed(ctx, s)
+	}
 	want, err := c.direct(ctx, s)
 	if errors.Is(err, errNotInstalled) {
 		return [3]result{{err}, {err}, {err}}

@@ -22,6 +22,11 @@
 // the shop as crm_app, under endusers.yaml. Its recipe.* is what
 // docs/end-users.md shows.
 //
+// A client named sealed-* runs on a table of its own: straight to PostgreSQL on one
+// with columns of the types that it uses, and through pgveil, as dora and as alice
+// under sealed.yaml, on one whose columns are sealed. It must print the same, and
+// leave rows, in which no value is as it was.
+//
 // Three things are checked whatever a client expects. What it prints as a
 // restricted login holds none of the values that the policy hides from it; the
 // values that it saw masked are in the database afterwards as they were; and

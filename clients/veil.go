@@ -50,23 +50,27 @@ func (s *stage) policy(fixture string) string {
 	return path
 }
 
-// startVeil writes what pgveil needs to a folder of its own and starts it there.
+// startVeil starts pgveil in a folder of its own.
 func (s *stage) startVeil(ctx context.Context, fixture, policy string) (*veil.Veil, error) {
-	dir, err := os.MkdirTemp(s.work, fixture+"-")
+	dir, err := s.configure(fixture, policy)
 	if err != nil {
 		return nil, err
+	}
+	return veil.Start(ctx, s.pgveil, dir)
+}
+
+// configure writes what pgveil needs to a folder of its own.
+func (s *stage) configure(fixture, policy string) (dir string, err error) {
+	if dir, err = os.MkdirTemp(s.work, fixture+"-"); err != nil {
+		return "", err
 	}
 	if policy == "" {
 		policy = s.policy(fixture)
 	} else {
 		policy = filepath.Join(s.root, policy)
 	}
-	err = errors.Join(
+	return dir, errors.Join(
 		os.WriteFile(filepath.Join(dir, "pgveil.yaml"), fmt.Appendf(nil, configuration, fixture, policy, filepath.Dir(s.server.CAFile()), s.server.Port(), pgserver.Superuser, s.tokenKey()), 0o600),
 		os.WriteFile(filepath.Join(dir, "key"), []byte(key), 0o600),
 		os.WriteFile(filepath.Join(dir, "password"), []byte(s.server.Password()), 0o600))
-	if err != nil {
-		return nil, err
-	}
-	return veil.Start(ctx, s.pgveil, dir)
 }

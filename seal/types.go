@@ -142,7 +142,7 @@ func uuid(s string) ([]byte, error) {
 // those that PostgreSQL writes.
 var momentForms = []string{"2006-01-02 15:04:05.999999999", time.DateOnly, "2006-01-02 15:04", "2006-01-02T15:04:05.999999999"}
 
-var offsetForms = []string{"Z07", "Z07:00", "Z0700", " Z07:00", "-07:00:00"}
+var offsetForms = []string{"Z07", "Z07:00", "Z0700", " Z07", " Z07:00", "-07:00:00"}
 
 func moment(typ, s string) ([]byte, error) {
 	if s == "infinity" || s == "-infinity" {
@@ -156,7 +156,7 @@ func moment(typ, s string) ([]byte, error) {
 			return written(typ, t), nil
 		}
 		for _, offset := range offsetForms {
-			if t, err := time.Parse(form+offset, s); err == nil && form != time.DateOnly {
+			if t, err := time.Parse(form+offset, s); err == nil && (form != time.DateOnly || typ == "date") {
 				return written(typ, t), nil
 			}
 		}
