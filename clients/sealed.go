@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -77,10 +76,8 @@ func (c client) sealed(ctx context.Context, s *stage, login, want string) error 
 	if err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"schema", "--apply"}, {"keys", "create", "ssn", "born", "income", "ref", "seen", "note"}} {
-		if out, err := exec.CommandContext(ctx, s.pgveil, append(args, "--config", file)...).CombinedOutput(); err != nil {
-			return fmt.Errorf("pgveil %s: %w\n%s", args[0], err, out)
-		}
+	if err := errors.Join(s.command(ctx, dir, "schema", "--apply"), s.command(ctx, dir, "keys", "create", "ssn", "born", "income", "ref", "seen", "note")); err != nil {
+		return err
 	}
 	v, err := veil.Start(ctx, s.pgveil, dir)
 	if err != nil {

@@ -76,12 +76,28 @@ func (s *stage) template(ctx context.Context, fixture string) error {
 	return nil
 }
 
-// fresh makes the fixture's database anew.
+// fresh makes the fixture's database anew, with the tables of pgveil's own.
 func (s *stage) fresh(ctx context.Context, fixture string) error {
 	if err := s.exec(ctx, "postgres", "DROP DATABASE IF EXISTS "+fixture+" WITH (FORCE)"); err != nil {
 		return err
 	}
-	return s.exec(ctx, "postgres", "CREATE DATABASE "+fixture+" TEMPLATE template_"+fixture)
+	if err := s.exec(ctx, "postgres", "CREATE DATABASE "+fixture+" TEMPLATE template_"+fixture); err != nil {
+		return err
+	}
+	dir, err := s.configure(fixture, "")
+	if err != nil {
+		return err
+	}
+	return s.command(ctx, dir, "schema", "--apply")
+}
+
+// command runs a command of pgveil's under the configuration in a folder.
+func (s *stage) command(ctx context.Context, dir string, args ...string) error {
+	args = append(args, "--config", filepath.Join(dir, "pgveil.yaml"))
+	if out, err := exec.CommandContext(ctx, s.pgveil, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("pgveil %s: %w\n%s", args[0], err, out)
+	}
+	return nil
 }
 
 // exec runs statements as the superuser, past pgveil.
