@@ -307,3 +307,36 @@ ALTER TABLE people ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON people USING
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+// TestLogin comes as somebody who may not do it all.
+func TestLogin(t *testing.T) {
+	s := newSite(t, oneTable+`DO $$ BEGIN CREATE ROLE sealer LOGIN; EXCEPTION WHEN duplicate_object THEN END $$;
+GRANT SELECT ON people TO sealer`, oneClass)
+	c := s.all[0]
+	come := func(t *testing.T, do func(*Job) error, want string) {
+		t.Helper()
+		j := s.job(t)
+		if _, err := j.Conn.Exec(t.Context(), "SET SESSION AUTHORIZATION sealer"); err != nil {
+			t.Fatal(err)
+		}
+		if err := do(j); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%v; want %s", err, want)
+		}
+	}
+	migrate := func(j *Job) error { _, err := j.Migrate(t.Context(), c); return err }
+	before := one(t, s.conn, versions)
+	come(t, migrate, "the login sealer may not read and update ssn of public.people: name one that may by --admin-url")
+	s.exec(t, "GRANT UPDATE (ssn) ON people TO sealer")
+	come(t, func(j *Job) error { _, err := j.AddWall(t.Context(), c); return err }, "only the owner changes CHECKs; name one by --admin-url")
+	come(t, func(j *Job) error { j.WithoutTriggers = true; return migrate(j) }, "--without-triggers takes a superuser")
+	s.exec(t, "ALTER TABLE people ENABLE ROW LEVEL SECURITY; CREATE POLICY few ON people USING (id < 10)")
+	come(t, migrate, "row-level security")
+	if one(t, s.conn, versions) != before {
+		t.Error("rows were changed")
+	}
+	s.exec(t, "ALTER TABLE people DISABLE ROW LEVEL SECURITY")
+	come(t, migrate, "")
+	if census := s.count(t, c); census.Sealed() != 50 {
+		t.Errorf("%+v", census)
+	}
+}
