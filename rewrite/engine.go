@@ -63,6 +63,9 @@ type Session struct {
 	// Foreign says that the session is in another database than the one whose
 	// catalog the engine has. Only callers without restrictions may be there.
 	Foreign bool
+	// Reshaped says that it has done what Reshapes, and the catalog may be the one
+	// before.
+	Reshaped bool
 }
 
 // Plan is what becomes of one text. It is shared by everyone who sends that
@@ -121,7 +124,7 @@ type Step struct {
 
 // Effect is what a statement does to the session, as far as later statements
 // depend on it.
-type Effect uint16
+type Effect uint32
 
 // The effects.
 const (
@@ -141,6 +144,7 @@ const (
 	Unfiltered                     // rows come by ways that pass over row filters: disclosed views, functions
 	Tunes                          // any run-time parameter may change
 	Roles                          // the role becomes the login's own: SET ROLE NONE
+	Reshapes                       // sealed columns get other names, by which nothing is known of them yet
 )
 
 // Has tells whether any of the given effects is among the plan's.

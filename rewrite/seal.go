@@ -238,14 +238,20 @@ func (e *Engine) sealRest(s Session, sql string, p *Plan) error {
 	}
 	texts := make([]string, len(stmts))
 	s.Path = e.guessPath(s)
+	const shakes = Settings | Ends | Executes
+	shaken, reshaped := false, s.Reshaped
 	for i := range min(len(stmts), len(p.Steps)) {
 		p.Steps[i].note(stmts[i].Node)
 	}
 	for i, st := range stmts {
-		c := &planner{engine: e, session: s, plan: p}
+		c := &planner{engine: e, session: s, plan: p, shaken: shaken, reshaped: reshaped}
 		texts[i] = st.Text
 		if err := c.sealStatement(st.Node, i); err != nil {
 			return asRefusal(err, sql)
+		}
+		if i < len(p.Steps) {
+			shaken = shaken || p.Steps[i].Effect&shakes != 0
+			reshaped = reshaped || p.Steps[i].Effect&Reshapes != 0
 		}
 		if !c.changed {
 			continue
@@ -274,10 +280,14 @@ func (e *Engine) judgeViews() {
 			continue
 		}
 		node, err := parse.ParseOne(rel.Definition)
-		if err != nil {
-			continue // it cannot be named in a statement that is followed either
+		var q *resolve.Query
+		if err == nil {
+			q, err = resolve.Resolve(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog"}}, node)
 		}
-		q, err := resolve.Resolve(resolve.Input{Catalog: e.Catalog, Path: []string{"pg_catalog"}}, node)
+		if err != nil && e.seals.namedIn(rel.Definition) {
+			e.seals.broken[rel] = refuseUnsupported("take what is odd out of the view", "the view cannot be followed")
+			e.seals.names[rel.Name] = true
+		}
 		if err != nil || !e.seals.touches(q) {
 			continue
 		}
@@ -345,19 +355,37 @@ var harmlessFunctions = strings.Fields(`count sum avg min max now coalesce lower
 // refuseUnread refuses a text that cannot be read and may be about sealed
 // columns.
 func (e *Engine) refuseUnread(sql string, err error) error {
-	for name := range e.seals.names {
-		if strings.Contains(strings.ToLower(sql), strings.ToLower(name)) {
-			return err
-		}
+	if e.seals.namedIn(sql) {
+		return err
 	}
 	return nil
+}
+
+// namedIn tells whether a text has the name of a relation with sealed columns in it.
+func (s *sealing) namedIn(text string) bool { return s.nameIn(text) != "" }
+
+func (s *sealing) nameIn(text string) string {
+	text = strings.ToLower(text)
+	for name := range s.names {
+		if strings.Contains(text, strings.ToLower(name)) {
+			return name
+		}
+	}
+	return ""
 }
 
 // sealStatement follows sealed values through one statement of a caller without
 // restrictions.
 func (c *planner) sealStatement(n *pg_query.Node, step int) error {
-	query := queryOf(n)
-	switch v := n.Node.(type) {
+	if name := runsText(n); name != "" {
+		return refuseUnsupported("run the query itself", "%s cannot be used where columns are sealed: nobody opens what it gives", name)
+	}
+	what := n
+	if x := n.GetExplainStmt(); x != nil {
+		what = x.Query
+	}
+	query := queryOf(what)
+	switch v := what.Node.(type) {
 	case *pg_query.Node_CopyStmt:
 		if v.CopyStmt.Relation != nil {
 			return c.sealCopy(v.CopyStmt, step)
@@ -365,23 +393,29 @@ func (c *planner) sealStatement(n *pg_query.Node, step int) error {
 	case *pg_query.Node_CreateTableAsStmt:
 		query = v.CreateTableAsStmt.Query
 		c.keeps = true
+		if query.GetExecuteStmt() != nil {
+			return refuseUnsupported("write the query", "CREATE TABLE AS EXECUTE cannot be followed where columns are sealed")
+		}
 	case *pg_query.Node_DoStmt:
 		return c.sealUnseen(n, "DO")
 	}
 	if into := selectInto(n); into != nil {
 		query, c.keeps = into.Query, true
 	}
-	if query == nil || queryOf(query) != query {
+	if query == nil {
+		return c.sealSchema(n, step)
+	}
+	if queryOf(query) != query {
 		return nil
 	}
-	q, err := c.engine.guess(c.session, query, nil)
+	q, err := c.engine.guess(c.asked(), query, nil)
 	if err != nil {
 		return c.sealUnseen(n, "what cannot be followed")
 	}
 	if !c.engine.seals.touches(q) {
 		return nil
 	}
-	c.unsent = n.GetExplainStmt() != nil
+	c.unsent = what != n
 	c.later = n.GetPrepareStmt() != nil
 	f, err := c.follow(query, q, step)
 	if err != nil {
@@ -398,14 +432,44 @@ func (c *planner) sealStatement(n *pg_query.Node, step int) error {
 // sealUnseen refuses a statement that may be about sealed columns and is not
 // followed.
 func (c *planner) sealUnseen(n *pg_query.Node, what string) error {
-	text := strings.ToLower(n.String())
-	for name := range c.engine.seals.names {
-		if strings.Contains(text, strings.ToLower(name)) {
-			return refuseUnsupported("say it in a plain statement", "%s cannot be sent while it names %s, which has sealed columns", what, name)
-		}
+	if name := c.engine.seals.nameIn(n.String()); name != "" {
+		return refuseUnsupported("say it in a plain statement", "%s cannot be sent while it names %s, which has sealed columns", what, name)
+	}
+	if c.reshaped && (queryOf(n) != nil || n.GetCopyStmt() != nil) {
+		return refuseUnsupported("end the transaction first, so that the schema can be read again", "%s cannot be sent: what it names may have sealed columns since the schema was changed", what)
 	}
 	return nil
 }
+
+// asked gives the session as it is when the statement runs: where one before it may
+// have changed search_path, a bare name is followed only if it is one relation's.
+func (c *planner) asked() Session {
+	s := c.session
+	if c.shaken {
+		s.Path = nil
+	}
+	return s
+}
+
+// runsText gives the name of a function in a statement that runs a query of which it
+// gets the text or the name of a table; "" where there is none.
+func runsText(n *pg_query.Node) (name string) {
+	parse.Walk(n, func(m proto.Message) bool {
+		if f, ok := m.(*pg_query.FuncCall); ok {
+			if called := f.Funcname[len(f.Funcname)-1].GetString_().GetSval(); slices.Contains(textRunners, called) {
+				name = called
+			}
+		}
+		return name == ""
+	})
+	return name
+}
+
+// textRunners are the functions of PostgreSQL that run a query which a text, or the
+// name of a table, a schema or a cursor, tells them.
+var textRunners = strings.Fields(`query_to_xml query_to_xmlschema query_to_xml_and_xmlschema cursor_to_xml cursor_to_xmlschema
+	table_to_xml table_to_xmlschema table_to_xml_and_xmlschema schema_to_xml schema_to_xmlschema schema_to_xml_and_xmlschema
+	database_to_xml database_to_xmlschema database_to_xml_and_xmlschema ts_stat ts_rewrite`)
 
 // writeSealed gives the text of a statement in which marks stand for what is to
 // be sealed, once it is certain that it says what was meant.

@@ -130,11 +130,11 @@ func (s *Seals) outputs(step int, o []Opened) {
 func (f *flow) opened() (opened []Opened) {
 	for i, c := range f.query.Returns {
 		v := f.carried(c)
+		if v != nil && f.keeps && f.err == nil {
+			f.err = refuseUnsupported("make the table first, with columns of the same class", "a new table cannot take the sealed values of %s", v.name())
+		}
 		if v == nil || f.unsent {
 			continue
-		}
-		if f.keeps && f.err == nil {
-			f.err = refuseUnsupported("make the table first, with columns of the same class", "a new table cannot take the sealed values of %s", v.name())
 		}
 		o := Opened{Column: i, Show: v.show}
 		for _, c := range v.from {
@@ -339,7 +339,7 @@ func (f *flow) judge(m proto.Message) bool {
 // count follows count(column), which looks at whether there is a value.
 func (f *flow) count(n *pg_query.FuncCall) (done bool) {
 	name := n.Funcname[len(n.Funcname)-1].GetString_().GetSval()
-	if name != "count" || len(n.Args) != 1 || len(n.AggOrder) > 0 || f.of(n.Args[0]) == nil {
+	if name != "count" || len(n.Funcname) > 1 && n.Funcname[0].GetString_().GetSval() != "pg_catalog" || len(n.Args) != 1 || len(n.AggOrder) > 0 || f.of(n.Args[0]) == nil {
 		return false
 	}
 	v := f.as(n.Args[0])
@@ -368,6 +368,8 @@ func (f *flow) equal(v *value) {
 		f.refuse(v, "compared: its values are randomized")
 	case v.show.Show != policy.ShowClear:
 		f.refuse(v, "grouped or joined by where it is shown masked")
+	case slices.ContainsFunc(v.from, func(c *sealedColumn) bool { return c.Domain != v.as().Domain }):
+		f.refuse(v, "compared where it is one column with another that is sealed differently")
 	}
 }
 
@@ -447,7 +449,16 @@ func (f *flow) statement(n *pg_query.Node) {
 
 func (f *flow) with(w *pg_query.WithClause) {
 	for _, n := range w.GetCtes() {
-		f.statement(n.GetCommonTableExpr().GetCtequery())
+		cte := n.GetCommonTableExpr()
+		f.statement(cte.Ctequery)
+		if cte.SearchClause == nil && cte.CycleClause == nil {
+			continue
+		}
+		for _, c := range f.query.Gives[cte.Ctequery.GetSelectStmt()] {
+			if v := f.carried(c); v != nil {
+				f.refuse(v, "in what SEARCH or CYCLE keeps: rows that are values")
+			}
+		}
 	}
 }
 

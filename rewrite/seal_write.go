@@ -36,6 +36,7 @@ func (f *flow) column(rel *catalog.Relation, name string) *sealedColumn {
 func (f *flow) insert(n *pg_query.Node, ins *pg_query.InsertStmt) {
 	t := f.target(n)
 	f.with(ins.WithClause)
+	f.whole(t, ins.Cols)
 	names := columnNames(ins.Cols, t.Ref.Relation)
 	sel := ins.SelectStmt.GetSelectStmt()
 	switch {
@@ -57,6 +58,19 @@ func (f *flow) insert(n *pg_query.Node, ins *pg_query.InsertStmt) {
 	f.outputs(ins.ReturningList)
 }
 
+// whole demands that no part of a sealed column is named, as an element is.
+func (f *flow) whole(t *resolve.Target, list []*pg_query.Node) {
+	for _, n := range list {
+		rt := n.GetResTarget()
+		if len(rt.Indirection) == 0 || f.err != nil {
+			continue
+		}
+		if of := f.column(t.Ref.Relation, rt.Name); of != nil {
+			f.err = refuseUnsupported("give the whole new value", "%s is sealed: a part of it cannot be written", of.Column)
+		}
+	}
+}
+
 // columnNames gives the columns that a column list names, or those of the
 // relation where there is none.
 func columnNames(list []*pg_query.Node, rel *catalog.Relation) (names []string) {
@@ -73,35 +87,45 @@ func columnNames(list []*pg_query.Node, rel *catalog.Relation) (names []string) 
 
 // inserted follows the rows of VALUES.
 func (f *flow) inserted(t *resolve.Target, ins *pg_query.InsertStmt, names []string, sel *pg_query.SelectStmt) {
-	var blind []string
+	found := make([]string, len(names)) // the columns by which values of each are found, where there are any
+	at := make([][]*sealAt, len(sel.ValuesLists))
 	for r, row := range sel.ValuesLists {
-		items := row.GetList().GetItems()
-		for i := range items {
+		at[r] = make([]*sealAt, len(names))
+		for i, n := range row.GetList().GetItems() {
 			if i >= len(names) {
 				break // the server says so
 			}
 			of := f.column(t.Ref.Relation, names[i])
-			at := f.assigned(t, of, names[i], items[i])
-			if of == nil || !of.Blind || at == nil || f.again {
-				continue
+			if at[r][i] = f.assigned(t, of, names[i], n); at[r][i] != nil && of.Blind {
+				found[i] = policy.BlindColumn(of.name())
 			}
-			if r == 0 {
-				blind = append(blind, policy.BlindColumn(of.name()))
-			}
-			row.GetList().Items = append(row.GetList().Items, f.blind(at))
 		}
 	}
-	if len(blind) == 0 || f.err != nil {
+	if f.again || f.err != nil || !slices.ContainsFunc(found, func(name string) bool { return name != "" }) {
 		return
 	}
 	if len(ins.Cols) == 0 {
-		for _, name := range names[:len(sel.ValuesLists[0].GetList().Items)-len(blind)] {
+		for _, name := range names[:min(len(names), len(sel.ValuesLists[0].GetList().Items))] {
 			ins.Cols = append(ins.Cols, pg_query.MakeResTargetNodeWithName(name, -1))
 		}
 	}
-	for _, name := range blind {
+	for i, name := range found {
+		if name == "" {
+			continue
+		}
 		ins.Cols = append(ins.Cols, pg_query.MakeResTargetNodeWithName(name, -1))
+		for r, row := range sel.ValuesLists {
+			row.GetList().Items = append(row.GetList().Items, f.foundBy(at[r][i]))
+		}
 	}
+}
+
+// foundBy gives what stands for what a value is found by; NULL where there is none.
+func (f *flow) foundBy(at *sealAt) *pg_query.Node {
+	if at == nil {
+		return &pg_query.Node{Node: &pg_query.Node_AConst{AConst: &pg_query.A_Const{Isnull: true}}}
+	}
+	return f.blind(at)
 }
 
 // name is the column's own, without its relation's.
@@ -129,7 +153,9 @@ func (f *flow) selected(t *resolve.Target, names []string, sel *pg_query.SelectS
 		case v != nil:
 			f.moved(of, v)
 		case val != nil && len(sel.TargetList) == len(f.query.Gives[sel]) && resolve.IsConstant(val):
-			f.assigned(t, of, names[i], val)
+			if at := f.assigned(t, of, names[i], val); at != nil && of.Blind && f.err == nil {
+				f.err = refuseUnsupported("give the value in VALUES", "INSERT … SELECT cannot fill what %s is found by", of.Column)
+			}
 		default:
 			f.cannotSeal(of)
 		}
@@ -210,30 +236,26 @@ func (f *flow) update(n *pg_query.Node, up *pg_query.UpdateStmt) {
 
 // set follows SET, and adds what blind columns are set to.
 func (f *flow) set(t *resolve.Target, list []*pg_query.Node, add func([]*pg_query.Node)) {
+	f.whole(t, list)
 	var more []*pg_query.Node
 	for _, n := range list {
 		rt := n.GetResTarget()
 		of := f.column(t.Ref.Relation, rt.Name)
-		val := rt.Val
+		val, together := rt.Val, false
 		if multi := val.GetMultiAssignRef(); multi != nil {
 			row := multi.Source.GetRowExpr()
 			if row == nil || int(multi.Colno) > len(row.Args) {
 				f.multiple(of, multi)
 				continue
 			}
-			val = row.Args[multi.Colno-1]
-		}
-		if of != nil && len(rt.Indirection) > 0 && f.err == nil {
-			f.err = refuseUnsupported("give the whole new value", "%s is sealed: a part of it cannot be written", of.Column)
+			val, together = row.Args[multi.Colno-1], true
 		}
 		at := f.assigned(t, of, rt.Name, val)
+		if at != nil && together && f.err == nil {
+			f.err = refuseUnsupported("write column = value for each", "%s is sealed: it cannot be set together with others", of.Column)
+		}
 		if of != nil && of.Blind && !f.again {
-			null := pg_query.Node{Node: &pg_query.Node_AConst{AConst: &pg_query.A_Const{Isnull: true}}}
-			set := &null
-			if at != nil {
-				set = f.blind(at)
-			}
-			more = append(more, pg_query.MakeResTargetNodeWithNameAndVal(policy.BlindColumn(of.name()), set, -1))
+			more = append(more, pg_query.MakeResTargetNodeWithNameAndVal(policy.BlindColumn(of.name()), f.foundBy(at), -1))
 		}
 	}
 	if f.err == nil && len(more) > 0 {
@@ -275,6 +297,7 @@ func (f *flow) merge(n *pg_query.Node, m *pg_query.MergeStmt) {
 }
 
 func (f *flow) mergeInserts(t *resolve.Target, when *pg_query.MergeWhenClause) {
+	f.whole(t, when.TargetList)
 	names := columnNames(when.TargetList, t.Ref.Relation)
 	for i, n := range when.Values {
 		if i >= len(names) {
@@ -297,7 +320,7 @@ func (f *flow) mergeInserts(t *resolve.Target, when *pg_query.MergeWhenClause) {
 
 // sealCopy follows COPY of a table.
 func (c *planner) sealCopy(cp *pg_query.CopyStmt, step int) error {
-	rel, ok := c.engine.guessRelation(c.session, cp.Relation)
+	rel, ok := c.engine.guessRelation(c.asked(), cp.Relation)
 	if !ok {
 		return c.sealUnseen(&pg_query.Node{Node: &pg_query.Node_CopyStmt{CopyStmt: cp}}, "COPY that cannot be followed")
 	}

@@ -25,6 +25,10 @@ type planner struct {
 	keeps  bool // its rows are kept in a table
 	unsent bool // its rows do not come: it is explained
 	later  bool // it runs later, under a name, with parameters that are not seen
+
+	shaken   bool // search_path may be another than the session's
+	reshaped bool // sealed columns may have names that the catalog does not know
+
 	naming *Naming
 	added  []added // columns that name subjects
 

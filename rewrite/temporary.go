@@ -106,6 +106,9 @@ func (s Session) key() string {
 	if s.Parameters != resolve.ParametersInferred {
 		key += fmt.Sprintf("\x00$%d", s.Parameters)
 	}
+	if s.Reshaped {
+		key += "\x00reshaped"
+	}
 	for _, rel := range s.Temporary {
 		key += "\x00\x00" + rel.Name
 		for _, c := range rel.Columns {
