@@ -126,8 +126,13 @@ func (v Values) openOrTell(ctx context.Context, of *policy.Sealed, text []byte) 
 	case of.Hide:
 		return nil, u.why.Error(), nil
 	default:
-		return nil, "", privacy.Fail(privacy.NotAvailable, `an operator must look at it; "damaged: hide" of its class says in its place that it cannot be read`, "%s", u)
+		return nil, "", u.told()
 	}
+}
+
+// told is the error for whoever asked.
+func (u *unreadable) told() error {
+	return privacy.Fail(privacy.NotAvailable, `an operator must look at it; with "damaged: hide" of its class others go on without it`, "%s", u)
 }
 
 // mayHide tells whether a column tells of others in some rows.

@@ -1,6 +1,7 @@
 package dsar
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -330,4 +331,10 @@ func (g *Graph) tableOf(r *catalog.Relation) *Table {
 		}
 	}
 	return nil
+}
+
+// OpenOwn gives the value of what stands in a column of the subject's own table, as
+// Values.Opening does.
+func (g *Graph) OpenOwn(ctx context.Context, r *catalog.Relation, column, text string) (*string, error) {
+	return g.Values.Opening(g.set)(ctx, r, column, text)
 }

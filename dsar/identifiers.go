@@ -10,7 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/privacy"
+	"github.com/pgveil/pgveil/seal"
 	"github.com/pgveil/pgveil/sweep"
 )
 
@@ -22,6 +24,7 @@ type knownBy struct {
 	table  int
 	column string
 	in     []sweep.Column // what refers to it
+	sealed *policy.Sealed
 }
 
 // Identifiers gives the values by which a subject is known: its key, what it may
@@ -67,8 +70,17 @@ func (g *Graph) needles(ctx context.Context, tx pgx.Tx, s subject) ([]sweep.Need
 	var i int
 	var value string
 	_, err = pgx.ForEachRow(rows, []any{&i, &value}, func() error {
-		name := g.Tables[all[i].table].Relation.QualifiedName() + "." + all[i].column
-		needles = append(needles, sweep.Needle{Name: name, Value: value, In: all[i].in})
+		id := all[i]
+		needle := sweep.Needle{Name: g.Tables[id.table].Relation.QualifiedName() + "." + id.column, Value: value, In: id.in}
+		if id.sealed != nil {
+			clear, err := g.clearNeedle(ctx, id.sealed, needle)
+			if err != nil {
+				return err
+			}
+			needles = append(needles, clear...)
+			needle.Name += " (sealed)"
+		}
+		needles = append(needles, needle)
 		return nil
 	})
 	if err == nil && len(needles) > maxIdentifiers {
@@ -82,7 +94,10 @@ func (g *Graph) identifiers() []knownBy {
 	var all []knownBy
 	for i, t := range g.Tables {
 		for _, c := range t.Relation.Columns {
-			id := knownBy{table: i, column: c.Name}
+			id := knownBy{table: i, column: c.Name, sealed: g.set.Sealed(t.Relation, c.Name)}
+			if id.sealed != nil {
+				c.Type = shown{sealed: map[string]*policy.Sealed{c.Name: id.sealed}}.typeOf(c)
+			}
 			if g.isRoot(i) {
 				id.in = g.referringTo(i, c.Name)
 			}
@@ -92,6 +107,24 @@ func (g *Graph) identifiers() []knownBy {
 		}
 	}
 	return all
+}
+
+// clearNeedle looks for a sealed value as it is: nowhere may it stand in clear. What
+// cannot be opened any more, for its key is gone, is nothing to look for.
+func (g *Graph) clearNeedle(ctx context.Context, of *policy.Sealed, stored sweep.Needle) ([]sweep.Needle, error) {
+	value, err := g.Values.open(ctx, of, []byte(stored.Value))
+	var u *unreadable
+	var key *seal.KeyError
+	switch {
+	case errors.As(err, &u) && (of.Hide || errors.Is(u.why, seal.ErrNoDataKey) || errors.As(u.why, &key) && key.State == seal.Destroyed):
+		return nil, nil
+	case errors.As(err, &u):
+		return nil, u.told()
+	case err != nil || len(value) == 0:
+		return nil, err
+	default:
+		return []sweep.Needle{{Name: stored.Name, Value: string(asText(of.Values, value))}}, nil
+	}
 }
 
 func scalar(t catalog.Type) bool {

@@ -90,6 +90,23 @@ func (v Values) openText(ctx context.Context, of *policy.Sealed, text *string) (
 	return &opened, nil
 }
 
+// Opening gives what gives the values of columns of a policy's tables from what stands in
+// them, as text: those that are not sealed as they are, and nil for what cannot be opened.
+func (v Values) Opening(set *policy.Set) func(ctx context.Context, r *catalog.Relation, column, text string) (*string, error) {
+	return func(ctx context.Context, r *catalog.Relation, column, text string) (*string, error) {
+		of := set.Sealed(r, column)
+		if of == nil {
+			return &text, nil
+		}
+		value, err := v.openText(ctx, of, &text)
+		var u *unreadable
+		if errors.As(err, &u) {
+			return nil, nil
+		}
+		return value, err
+	}
+}
+
 // dataKey gives what gives the data key of a stored value.
 func (v Values) dataKey(ctx context.Context, of *policy.Sealed, stored []byte) (func(seal.DataKeyID) (seal.DataKey, bool), error) {
 	if v.Keys == nil {

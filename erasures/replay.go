@@ -18,6 +18,7 @@ type Erase func(ctx context.Context, kind, key string, e Entry) error
 // Replaying is one look for persons who were erased and are in the database.
 type Replaying struct {
 	Subjects []policy.Subject // the kinds to look for
+	Open     Opening          // nil: nothing is sealed
 	Erase    Erase            // nil: a dry run, which changes nothing
 
 	// Progress, when not nil, hears how many rows were read so far, or how many
@@ -126,7 +127,7 @@ func (l *Ledger) look(ctx context.Context, conn *pgx.Conn, s policy.Subject, how
 		return nil, err
 	}
 	var read int64
-	err = scan(ctx, conn, s, func(one row) error {
+	err = scan(ctx, conn, s, how.Open, func(one row) error {
 		if read++; how.Progress != nil && read%(1<<14) == 0 {
 			how.Progress(s.Name, "read", read)
 		}
@@ -209,11 +210,11 @@ var ErrNobody = errors.New("there is none with this key")
 // Find gives a subject as Intend takes one, from its row: by the very statement
 // by which Replay will look for it. The key is a value of the column that the
 // policy names, or one for each of the primary key that this is a part of; it must
-// be one person's.
-func Find(ctx context.Context, conn *pgx.Conn, s policy.Subject, key ...string) (p Person, err error) {
+// be one person's. open nil: nothing is sealed.
+func Find(ctx context.Context, conn *pgx.Conn, s policy.Subject, open Opening, key ...string) (p Person, err error) {
 	p.Kind = s.Name
 	matches := 0
-	err = scanWhere(ctx, conn, s, key, func(one row) error {
+	err = scanWhere(ctx, conn, s, open, key, func(one row) error {
 		matches++
 		p.Key = one.whole
 		for _, v := range one.identifiers {

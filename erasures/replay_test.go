@@ -127,7 +127,7 @@ func TestKeys(t *testing.T) {
 	subject := kinds(t, conn)[0]
 	for _, settings := range []string{"SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'German'; SET search_path = crm", "RESET ALL"} {
 		query(t, conn, settings)
-		person, err := erasures.Find(t.Context(), conn, subject, "2020-01-01 14:00:00+01")
+		person, err := erasures.Find(t.Context(), conn, subject, nil, "2020-01-01 14:00:00+01")
 		if err != nil || person.Key != "2020-01-01 13:00:00+00" || person.Identifiers[0] != "A4@example.com" || strings.TrimSpace(person.Identifiers[1]) != "030 555504" {
 			t.Fatalf("%+v, %v", person, err)
 		}
@@ -138,7 +138,7 @@ func TestKeys(t *testing.T) {
 		}
 	}
 	for _, key := range []string{"2021-01-01 14:00:00+01", "nonsense"} {
-		if _, err := erasures.Find(t.Context(), conn, subject, key); err == nil || strings.Contains(err.Error(), key) {
+		if _, err := erasures.Find(t.Context(), conn, subject, nil, key); err == nil || strings.Contains(err.Error(), key) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
@@ -152,10 +152,10 @@ func TestTenants(t *testing.T) {
 		INSERT INTO crm.customers VALUES (7, 1, 'ada@example.com'), (8, 1, 'bob@example.com'), (8, 2, 'cyd@example.com')`)
 	l, _ := opened(t, filepath.Join(t.TempDir(), "ledger"), key)
 	subject := kinds(t, conn)[0]
-	if p, err := erasures.Find(t.Context(), conn, subject, "1"); err == nil || !strings.Contains(err.Error(), "2 have this id") {
+	if p, err := erasures.Find(t.Context(), conn, subject, nil, "1"); err == nil || !strings.Contains(err.Error(), "2 have this id") {
 		t.Errorf("one of two: %+v, %v", p, err)
 	}
-	person, err := erasures.Find(t.Context(), conn, subject, "7", "1")
+	person, err := erasures.Find(t.Context(), conn, subject, nil, "7", "1")
 	if err != nil || !slices.Equal(person.Identifiers, []string{"ada@example.com"}) {
 		t.Fatalf("%+v, %v", person, err)
 	}
@@ -168,7 +168,7 @@ func TestTenants(t *testing.T) {
 		}
 		query(t, conn, "INSERT INTO crm.customers VALUES (7, 1, 'ada@example.com') ON CONFLICT DO NOTHING")
 	}
-	if p, err := erasures.Find(t.Context(), conn, subject, "2"); err != nil || p.Key != "{8,2}" {
+	if p, err := erasures.Find(t.Context(), conn, subject, nil, "2"); err != nil || p.Key != "{8,2}" {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
@@ -180,7 +180,7 @@ func TestHeirs(t *testing.T) {
 		INSERT INTO crm.customers VALUES (1, 'ada@example.com'); INSERT INTO crm.partners VALUES (2, 'bob@example.com')`)
 	l, _ := opened(t, filepath.Join(t.TempDir(), "ledger"), key)
 	subject := kinds(t, conn)[0]
-	person, err := erasures.Find(t.Context(), conn, subject, "2")
+	person, err := erasures.Find(t.Context(), conn, subject, nil, "2")
 	if err != nil || !slices.Equal(person.Identifiers, []string{"bob@example.com"}) {
 		t.Fatalf("%+v, %v", person, err)
 	}

@@ -76,7 +76,7 @@ func (o *office) erase(t *testing.T, id int, stays bool) {
 func (o *office) carry(t *testing.T, id int, stays, searched bool) {
 	t.Helper()
 	ctx := t.Context()
-	person, err := erasures.Find(ctx, o.conn, kinds(t, o.conn)[0], strconv.Itoa(id))
+	person, err := erasures.Find(ctx, o.conn, kinds(t, o.conn)[0], nil, strconv.Itoa(id))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,14 +35,19 @@ type row struct {
 	identifiers []*string // nil where there is none
 }
 
+// Opening gives the value of what stands in a column of a subject's own table, as text: that
+// itself where the column is not sealed, and nil where it cannot be opened. What is hashed
+// must not depend on keys, which change.
+type Opening func(ctx context.Context, r *catalog.Relation, column, text string) (*string, error)
+
 // scan hands over every subject of a kind, row by row. A row must not be kept.
-func scan(ctx context.Context, conn *pgx.Conn, s policy.Subject, each func(row) error) error {
-	return scanWhere(ctx, conn, s, nil, each)
+func scan(ctx context.Context, conn *pgx.Conn, s policy.Subject, open Opening, each func(row) error) error {
+	return scanWhere(ctx, conn, s, open, nil, each)
 }
 
 // scanWhere is scan of those with a key: a value of the policy's, or one for each
 // column of the whole.
-func scanWhere(ctx context.Context, conn *pgx.Conn, s policy.Subject, key []string, each func(row) error) error {
+func scanWhere(ctx context.Context, conn *pgx.Conn, s policy.Subject, open Opening, key []string, each func(row) error) error {
 	sql, args, err := scanSQL(s, key)
 	if err != nil {
 		return err
@@ -65,6 +70,14 @@ func scanWhere(ctx context.Context, conn *pgx.Conn, s policy.Subject, key []stri
 		_, err = pgx.ForEachRow(rows, into, func() error {
 			if has == nil {
 				return nil // a row without a key is nobody's that was erased
+			}
+			for i, text := range identifiers {
+				if open == nil || text == nil {
+					continue
+				}
+				if identifiers[i], err = open(ctx, s.Relation, s.FindBy[i], *text); err != nil {
+					return err
+				}
 			}
 			return each(row{*has, *whole, identifiers})
 		})

@@ -115,7 +115,7 @@ func (w *Worker) intend(ctx context.Context, conn *pgx.Conn, g *dsar.Graph, r *s
 	if err != nil {
 		return k, err
 	}
-	if k.Person, err = erasures.Find(ctx, conn, g.Subject, found.Key...); err != nil {
+	if k.Person, err = erasures.Find(ctx, conn, g.Subject, g.OpenOwn, found.Key...); err != nil {
 		return k, err
 	}
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {

@@ -123,7 +123,7 @@ func (r *replaying) replay(ctx context.Context, standing erasures.Standing) (cle
 	}
 	progress, done := replayProgress(r.stderr)
 	defer done()
-	how := erasures.Replaying{Subjects: r.engine.Policy.Subjects(), Progress: progress}
+	how := erasures.Replaying{Subjects: r.engine.Policy.Subjects(), Open: r.process.values().Opening(r.engine.Policy), Progress: progress}
 	if !r.dry {
 		how.Erase = r.eraseAgain
 	}

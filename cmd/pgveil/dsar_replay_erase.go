@@ -21,7 +21,7 @@ func (r *replaying) eraseAgain(ctx context.Context, kind, key string, e erasures
 		return err
 	}
 	g.Values = r.process.values()
-	person, err := erasures.Find(ctx, r.conn, g.Subject, key)
+	person, err := erasures.Find(ctx, r.conn, g.Subject, g.OpenOwn, key)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (r *replaying) eraseAgain(ctx context.Context, kind, key string, e erasures
 	if err := r.ledger.See(ctx, r.conn, begun); err != nil {
 		return err
 	}
-	_, gone := erasures.Find(ctx, r.conn, g.Subject, key)
+	_, gone := erasures.Find(ctx, r.conn, g.Subject, g.OpenOwn, key)
 	if gone != nil && !errors.Is(gone, erasures.ErrNobody) {
 		return gone
 	}

@@ -38,7 +38,7 @@ func (s *site) eraseByLedger(t *testing.T, conn *pgx.Conn, id string) {
 	l := s.ledger(t)
 	subjects := engine.Policy.Subjects()
 	subject := subjects[slices.IndexFunc(subjects, func(s policy.Subject) bool { return s.Name == "customer" })]
-	person, err := erasures.Find(ctx, conn, subject, id)
+	person, err := erasures.Find(ctx, conn, subject, nil, id)
 	if err != nil {
 		t.Fatal(err)
 	}
