@@ -221,6 +221,15 @@ func (f *File) Keys() (list []Key) {
 	return list
 }
 
+// Forget overwrites the secrets of a file that is needed no more. Rings that were made
+// of it stay as they are.
+func (f *File) Forget() {
+	clear(f.own)
+	for _, k := range f.keys {
+		clear(k.secret[:])
+	}
+}
+
 // Check gives what tells whether two keys are the same, and nothing else of a key.
 func (f *File) Check(id uint32) string {
 	i := slices.IndexFunc(f.keys, func(k *Key) bool { return k.ID == id && k.State != Destroyed })

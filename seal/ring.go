@@ -137,6 +137,7 @@ func (k *Key) ready() (*ready, error) {
 		return nil, err
 	}
 	out.blind = sub("blind", 32)
+	clear(out.secret[:]) // of the copy: what is derived does
 	return out, nil
 }
 

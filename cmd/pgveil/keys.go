@@ -16,6 +16,7 @@ import (
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/config"
+	"github.com/pgveil/pgveil/policy"
 	"github.com/pgveil/pgveil/seal"
 	"github.com/pgveil/pgveil/seal/transit"
 )
@@ -107,9 +108,10 @@ func (p *process) loadRing(ctx context.Context) (*seal.Ring, error) {
 	if f.Serial() < p.ringSerial {
 		return nil, fmt.Errorf("sealing.keys: %s is older than what is in use (change %d, not %d): was it restored from a backup?", p.cfg.Sealing.Keys, f.Serial(), p.ringSerial)
 	}
+	defer f.Forget()
 	r, err := f.Ring()
 	if err == nil {
-		p.ringSerial = f.Serial()
+		p.ringSerial, p.ringKeys = f.Serial(), f.Keys()
 		p.ring.Store(r)
 	}
 	return r, err
@@ -121,6 +123,9 @@ type keysCall struct {
 	config string
 	json   bool
 	yes    bool
+
+	policy string   // where the configuration says that it is
+	notes  []string // what whoever called has to know
 }
 
 func newKeysCall(name, arguments, about string, examples ...string) *keysCall {
@@ -140,7 +145,19 @@ func (k *keysCall) run(ctx context.Context, args []string, stdout, stderr io.Wri
 		fmt.Fprintf(stderr, "pgveil %s: %v\n", k.name, err)
 		return 1
 	}
+	for _, note := range k.notes {
+		fmt.Fprintln(stderr, note)
+	}
 	return 0
+}
+
+// sealing gives how the policy seals a class.
+func (k *keysCall) sealing(class string) (policy.Sealing, error) {
+	doc, err := policy.Load(k.policy)
+	if err != nil {
+		return policy.Sealing{}, fmt.Errorf("how class %q is sealed is not known: %w", class, err)
+	}
+	return doc.Sealing(class), nil
 }
 
 func (k *keysCall) change(ctx context.Context, create bool, do func(f *seal.File) (bool, error), stdout io.Writer) (err error) {
@@ -151,6 +168,7 @@ func (k *keysCall) change(ctx context.Context, create bool, do func(f *seal.File
 	if cfg.Sealing == nil {
 		return fmt.Errorf("%s has no sealing, which names the file of keys", k.config)
 	}
+	k.policy = cfg.Policy
 	by, err := wrapper(cfg.Sealing)
 	if err != nil {
 		return err
@@ -183,13 +201,14 @@ type printedKey struct {
 	Class   string    `json:"class"`
 	State   string    `json:"state"`
 	Created time.Time `json:"created"`
-	Check   string    `json:"check,omitempty"` // tells whether two keys are the same
+	Formats bool      `json:"formats,omitempty"` // what keeps a format is sealed under it
+	Check   string    `json:"check,omitempty"`   // tells whether two keys are the same
 }
 
 func (k *keysCall) print(w io.Writer, f *seal.File) error {
 	list := []printedKey{}
 	for _, key := range f.Keys() {
-		list = append(list, printedKey{fmt.Sprintf("%08x", key.ID), key.Class, key.State.String(), key.Created.UTC(), f.Check(key.ID)})
+		list = append(list, printedKey{fmt.Sprintf("%08x", key.ID), key.Class, key.State.String(), key.Created.UTC(), key.Format, f.Check(key.ID)})
 	}
 	if k.json {
 		enc := json.NewEncoder(w)
@@ -197,9 +216,13 @@ func (k *keysCall) print(w io.Writer, f *seal.File) error {
 		return enc.Encode(list)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "KEY\tCLASS\tSTATE\tCREATED\tCHECK")
+	fmt.Fprintln(t, "KEY\tCLASS\tSTATE\tCREATED\tFORMATS\tCHECK")
 	for _, key := range list {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", key.ID, key.Class, key.State, key.Created.Format(time.RFC3339), key.Check)
+		formats := "no"
+		if key.Formats {
+			formats = "yes"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", key.ID, key.Class, key.State, key.Created.Format(time.RFC3339), formats, key.Check)
 	}
 	return t.Flush()
 }
@@ -227,10 +250,46 @@ func runKeysCreate(ctx context.Context, args []string, stdout, stderr io.Writer)
 }
 
 func runKeysRotate(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	k := newKeysCall("rotate", "CLASS ...", "Makes each class another key. What is written from now on is sealed under it;\nwhat the key before sealed still opens. Values of deterministic columns, and of\nblind indexes, are found under the new key only once they are sealed again.", "pgveil keys rotate national_id")
+	k := newKeysCall("rotate", "CLASS ...", "Makes each class another key. What is written from now on is sealed under it;\nwhat the key before sealed still opens, and is found. Seal it again under the new\nkey with \"pgveil seal rotate CLASS\".", "pgveil keys rotate national_id")
 	return k.run(ctx, args, stdout, stderr, false, func(f *seal.File) (bool, error) {
-		return k.eachClass(func(class string) error { _, err := f.Rotate(class, time.Now()); return err })(f)
+		return k.eachClass(func(class string) error { return k.rotate(f, class) })(f)
 	})
+}
+
+// rotate makes a class another key, where its values say which key sealed them.
+func (k *keysCall) rotate(f *seal.File, class string) error {
+	if _, err := f.Rotate(class, time.Now()); err != nil {
+		return err
+	}
+	s, err := k.sealing(class)
+	switch {
+	case err != nil:
+		return err
+	case s.Format.Alphabet != "":
+		return fmt.Errorf("class %q keeps a format: its values do not say which key sealed them, so it has one for good: give a new column a class of its own, and fill it through pgveil", class)
+	case s.Mode == policy.SealDeterministic:
+		k.notes = append(k.notes, fmt.Sprintf("class %q is deterministic: until all rows are sealed again (pgveil seal rotate %s), values are found under either key, but GROUP BY, DISTINCT, joins and UNIQUE take equal ones under two keys for different ones", class, class))
+	case s.Blind:
+		k.notes = append(k.notes, fmt.Sprintf("class %q has a blind index: until all rows are sealed again (pgveil seal rotate %s), values are found under either key, but a UNIQUE index takes equal hashes under two keys for different ones", class, class))
+	}
+	return nil
+}
+
+// needed tells why a key must not be destroyed while the policy is as it is.
+func (k *keysCall) needed(f *seal.File, id uint32) error {
+	for _, key := range f.Keys() {
+		if key.ID != id || !key.Format {
+			continue
+		}
+		s, err := k.sealing(key.Class)
+		if err != nil {
+			return err
+		}
+		if s.Format.Alphabet != "" {
+			return fmt.Errorf("class %q keeps a format, and all of its values are sealed under key %08x: take format out of the policy first, if they are to be lost", key.Class, id)
+		}
+	}
+	return nil
 }
 
 // to changes the state of the key that is named.
@@ -245,6 +304,11 @@ func (k *keysCall) to(state seal.State) func(*seal.File) (bool, error) {
 		}
 		if state == seal.Destroyed && !k.yes {
 			return false, errors.New("what a destroyed key sealed nobody opens again: say --yes if that is meant")
+		}
+		if state == seal.Destroyed {
+			if err := k.needed(f, uint32(id)); err != nil {
+				return false, err
+			}
 		}
 		return true, f.Set(uint32(id), state)
 	}
@@ -280,17 +344,56 @@ func runKeysExport(ctx context.Context, args []string, stdout, stderr io.Writer)
 // reloadRing puts the keys in use as they now are. A file with something wrong leaves
 // those before in use.
 func (p *process) reloadRing(ctx context.Context) {
+	was := p.ringKeys
 	r, err := p.loadRing(ctx)
 	if err != nil {
 		p.reloaded(false)
 		p.log.Error("keys of sealed columns not reloaded: those in use stay in use", "err", err)
 		return
 	}
+	if err := p.recordRing(was); err != nil {
+		p.log.Error("recording the keys", "err", err)
+	}
 	if p.server != nil { // a worker has none
 		p.server.UseRing(r)
 	}
 	p.log.Info("keys of sealed columns in use", "change", p.ringSerial)
-	if _, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: fmt.Sprintf("keys of sealed columns: change %d of %s is in use", p.ringSerial, p.cfg.Sealing.Keys)}); err != nil {
-		p.log.Error("recording the keys", "err", err)
+}
+
+// recordRing records the keys in use: what is different from those before, or all
+// where there were none.
+func (p *process) recordRing(was []seal.Key) error {
+	if p.cfg.Sealing == nil {
+		return nil
 	}
+	_, err := p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: fmt.Sprintf("keys of sealed columns: change %d of %s is in use%s", p.ringSerial, p.cfg.Sealing.Keys, keyChanges(was, p.ringKeys))})
+	return err
+}
+
+// keyChanges says what became of keys: their states before and after, or those that
+// they have where there were none before.
+func keyChanges(was, is []seal.Key) string {
+	before := map[uint32]string{}
+	for _, k := range was {
+		before[k.ID] = k.State.String()
+	}
+	var b strings.Builder
+	for _, k := range is {
+		old, known := before[k.ID]
+		switch now := k.State.String(); {
+		case len(was) == 0:
+			fmt.Fprintf(&b, "; key %08x of %s is %s", k.ID, k.Class, now)
+		case !known:
+			fmt.Fprintf(&b, "; key %08x of %s: new -> %s", k.ID, k.Class, now)
+		case old != now:
+			fmt.Fprintf(&b, "; key %08x of %s: %s -> %s", k.ID, k.Class, old, now)
+		}
+		delete(before, k.ID)
+	}
+	for _, k := range was {
+		if _, gone := before[k.ID]; gone {
+			fmt.Fprintf(&b, "; key %08x of %s: %s -> not in the file", k.ID, k.Class, k.State)
+		}
+	}
+	return b.String()
 }

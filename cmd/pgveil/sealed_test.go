@@ -6,11 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
 )
@@ -156,4 +158,22 @@ func TestNothingInTheClear(t *testing.T) {
 		}
 	}
 	r.stop(t)
+	var told []string
+	for rec, err := range audit.Read(s.log(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(rec.Message, "keys of sealed columns: ") {
+			told = append(told, rec.Message)
+		}
+	}
+	for i, want := range []string{
+		`change 1 of \S+ is in use(; key [0-9a-f]{8} of \w+ is primary){9}$`,
+		`change 2 of \S+ is in use; key [0-9a-f]{8} of national_id: primary -> enabled; key [0-9a-f]{8} of account: primary -> enabled; key [0-9a-f]{8} of national_id: new -> primary; key [0-9a-f]{8} of account: new -> primary$`,
+		`change 3 of \S+ is in use; key [0-9a-f]{8} of allergy: primary -> enabled; key [0-9a-f]{8} of allergy: new -> primary$`,
+	} {
+		if i >= len(told) || !regexp.MustCompile(want).MatchString(told[i]) {
+			t.Errorf("the access log says of keys %q, want %s", told, want)
+		}
+	}
 }

@@ -106,6 +106,7 @@ type process struct {
 	ring        atomic.Pointer[seal.Ring]
 	dataKeys    *shred.Keys // nil: there is no store of them
 	ringSerial  int64       // of the file of keys that was read last
+	ringKeys    []seal.Key  // of it, without their secrets
 	anchors     *anchors
 	ship        *ship.Shipper
 	counters    *limits.Book
@@ -231,8 +232,10 @@ func (p *process) start(ctx context.Context) error {
 	if p.doorWatch, err = newDoorWatch(p); err != nil {
 		return err
 	}
-	_, err = p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: started(other), Generation: p.enforcer.Engine().Policy.Generation()})
-	return err
+	if _, err = p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: started(other), Generation: p.enforcer.Engine().Policy.Generation()}); err != nil {
+		return err
+	}
+	return p.recordRing(nil)
 }
 
 func (p *process) close() error {

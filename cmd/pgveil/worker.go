@@ -85,6 +85,9 @@ func work(ctx context.Context, cfg *config.Config, log *slog.Logger, n int, once
 	if err := record("worker: " + started(other)); err != nil {
 		return err
 	}
+	if err := p.recordRing(nil); err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, record("stop")) }()
 	return p.workUntil(ctx, n, once)
 }
