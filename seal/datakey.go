@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/pgveil/pgveil/policy"
 )
@@ -226,5 +227,50 @@ func DataKeysIn(ids []DataKeyID, sent []byte) []DataKeyID {
 	each([]byte(textPrefix), 16, coding.Decode) // of 12 bytes
 	each(magic, shredHead, func(dst, src []byte) (int, error) { return copy(dst, src), nil })
 	each(hex.AppendEncode(nil, magic), 2*shredHead, hex.Decode)
-	return ids
+	for rest := sent; ; {
+		before, after, ok := bytes.Cut(rest, escapedMagic)
+		if !ok {
+			return ids
+		}
+		slash := `\`
+		if bytes.HasSuffix(before, []byte(slash)) {
+			slash = `\\`
+		}
+		if id, ok := shredded(unescaped(after, slash)); ok {
+			ids = append(ids, id)
+		}
+		rest = after
+	}
+}
+
+// escapedMagic is magic with bytea_output escape.
+var escapedMagic = []byte(`\345pgv`)
+
+// unescaped gives the head of an envelope of bytes that the server wrote with
+// bytea_output escape. slash is its backslash, which COPY doubles.
+func unescaped(text []byte, slash string) []byte {
+	var head [shredHead]byte
+	for i := range head {
+		after, escaped := bytes.CutPrefix(text, []byte(slash))
+		switch {
+		case !escaped && len(text) == 0:
+			return nil
+		case !escaped:
+			head[i], text = text[0], text[1:]
+			continue
+		}
+		if text, escaped = bytes.CutPrefix(after, []byte(slash)); escaped {
+			head[i] = '\\'
+			continue
+		}
+		if len(after) < 3 {
+			return nil
+		}
+		n, err := strconv.ParseUint(string(after[:3]), 8, 8)
+		if err != nil {
+			return nil
+		}
+		head[i], text = byte(n), after[3:]
+	}
+	return head[:]
 }

@@ -2,8 +2,10 @@ package seal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -135,6 +137,33 @@ func TestDataKeysIn(t *testing.T) {
 	slices.Sort(got)
 	if got = slices.Compact(got); !slices.Equal(got, want) {
 		t.Errorf("found %v, want %v", got, want)
+	}
+}
+
+// TestDataKeysEscaped has ids of every byte, as the server writes them with bytea_output
+// escape.
+func TestDataKeysEscaped(t *testing.T) {
+	for b := range 256 {
+		for _, next := range []byte{'0', '\\', 'a', 200} {
+			id := DataKeyID(b)<<56 | DataKeyID(next)<<48 | DataKeyID(b)
+			e := binary.BigEndian.AppendUint64(append(bytes.Clone(magic), version, algShred), uint64(id))
+			var text []byte
+			for _, c := range append(e, 'x') {
+				switch {
+				case c == '\\':
+					text = append(text, `\\`...)
+				case c < ' ' || c > '~':
+					text = fmt.Appendf(text, `\%03o`, c)
+				default:
+					text = append(text, c)
+				}
+			}
+			for _, sent := range [][]byte{text, bytes.ReplaceAll(text, []byte(`\`), []byte(`\\`))} {
+				if got := DataKeysIn(nil, sent); len(got) != 1 || got[0] != id {
+					t.Errorf("found %x in %q, want %x", got, sent, id)
+				}
+			}
+		}
 	}
 }
 
