@@ -82,7 +82,7 @@ func (s *session) makeTyped(ctx context.Context, text, types []byte) (named, err
 // keepText gives the text of a statement that may have to be planned again.
 func (s *session) keepText(made *named, text []byte) string {
 	switch {
-	case free(made.plan.Access):
+	case free(made.plan.Access) && !s.engine.Seals():
 		return ""
 	case made.plan.Text == view(text):
 		return made.plan.Text // held by the plan cache already
@@ -111,7 +111,7 @@ func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 	if err := s.settle(ctx, st.asked); err != nil {
 		return nil, err
 	}
-	if who := s.partyOf(st).access; free(who) || st.plan.Access.ID == who.ID {
+	if who := s.partyOf(st).access; free(who) && !s.engine.Seals() || st.plan.Access.ID == who.ID {
 		return st, nil
 	}
 	if st.bySQL || st.asked == "" { // its text is not at hand

@@ -71,6 +71,9 @@ func (s *session) makeBy(ctx context.Context, who party, l *rewrite.Lookup, text
 		who = s.party() // the engine may be another now
 	}
 	made := named{plan: r.Plan, sql: r.SQL, lits: r.Literals, value: r.Value, by: who}
+	if err == nil && r.Plan.Has(rewrite.Reshapes) {
+		s.reshaped(true)
+	}
 	if err == nil && r.Plan.Seals != nil {
 		text, holes := made.sql, r.Holes
 		if text == nil {
@@ -108,6 +111,9 @@ func (s *session) planAnew(ctx context.Context, l *rewrite.Lookup, text []byte) 
 	if l == &s.lookup && s.mayKnow(ctx, err) {
 		r, err = s.planInTurn(l, text)
 	}
+	if err == nil && r.Plan.Unfollowed && l == &s.lookup && s.knowsMore(ctx) {
+		r, err = s.planInTurn(l, text)
+	}
 	s.srv.metrics.planSeconds.Observe(s.srv.now().Sub(start).Seconds())
 	return r, err
 }
@@ -118,6 +124,18 @@ func (s *session) planAnew(ctx context.Context, l *rewrite.Lookup, text []byte) 
 func (s *session) mayKnow(ctx context.Context, err error) bool {
 	var refusal *rewrite.Refusal
 	return !s.hurriedC && errors.As(err, &refusal) && refusal.Unknown != "" && s.srv.enforcer.refresh(ctx, s.engine) && s.settle(ctx, "") == nil
+}
+
+// knowsMore tells whether a newer engine is in force now, for a text with names that
+// may be new ones of what has sealed columns. The server is asked each time: what
+// passes unknown is sent as it is.
+func (s *session) knowsMore(ctx context.Context) bool {
+	if !s.atRest() {
+		return false
+	}
+	before := s.engine
+	_, err := s.srv.enforcer.Look(ctx)
+	return err == nil && s.settle(ctx, "") == nil && s.engine != before
 }
 
 // planInTurn plans when a processor is to be had: one is left to relay what

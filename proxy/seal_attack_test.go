@@ -305,3 +305,52 @@ func TestSealedTwice(t *testing.T) {
 		t.Errorf("got %q, %v", back, err)
 	}
 }
+
+// What is new in the schema is known before anything is written by its name.
+func TestSealedNames(t *testing.T) {
+	w := startTapped(t)
+	conn := as(t, w.front, w.database, "root", simply)
+	direct := pgtest.Connect(t, pgtest.Server(t).DSN(w.database, pgserver.Superuser))
+	run(t, direct, `ALTER TABLE leads OWNER TO root`)
+	for _, tt := range []struct{ sql, code string }{
+		{"CREATE VIEW v1 AS SELECT id, ssn FROM leads", ""},
+		{"INSERT INTO v1 VALUES (1, '" + secret + "')", ""},
+		{"BEGIN; CREATE TABLE t1 (a text)", ""},
+		{"INSERT INTO t1 VALUES ('x')", ""},
+		{"CREATE VIEW v2 AS SELECT id, ssn FROM leads", ""},
+		{"INSERT INTO v2 VALUES (2, '" + secret + "')", "0A000"},
+		{"ROLLBACK", ""},
+		{"BEGIN; CREATE TABLE l2 () INHERITS (leads)", ""},
+		{"COPY l2 FROM STDIN", "0A000"},
+		{"ROLLBACK; CREATE TABLE l2 () INHERITS (leads)", ""},
+		{"INSERT INTO l2 VALUES (3, '" + secret + "', '')", ""},
+		{"CREATE TABLE t2 (a text)", ""},
+		{"INSERT INTO t2 VALUES ('x')", ""},
+	} {
+		if _, err := conn.PgConn().Exec(t.Context(), tt.sql).ReadAll(); codeOf(err) != tt.code || err != nil && tt.code == "" {
+			t.Errorf("%s: %v, want %q", tt.sql, err, tt.code)
+		}
+		w.check(t, tt.sql)
+	}
+	run(t, direct, `CREATE VIEW v3 AS SELECT id, ssn FROM leads; GRANT ALL ON v3 TO root`)
+	if _, err := conn.PgConn().Exec(t.Context(), "INSERT INTO v3 VALUES (4, '"+secret+"')").ReadAll(); err != nil {
+		t.Error(err)
+	}
+	w.check(t, "a view that another made")
+}
+
+// A statement that was prepared before its column was sealed is prepared anew.
+func TestSealedSince(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "testdata", "fixtures", "vault", "policy.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := strings.Replace(string(text), "columns: [public.people.ssn, public.leads.ssn, public.directory.number], special: true, seal: deterministic, joins: true", "columns: [public.people.ssn, public.leads.ssn, public.directory.number], special: true", 1)
+	w := startTapped(t)
+	w.reload(t, before)
+	conn := as(t, w.front, w.database, "root")
+	run(t, conn, `INSERT INTO leads VALUES ($1, $2, '')`, 1, "x")
+	w.reload(t, string(text))
+	run(t, conn, `INSERT INTO leads VALUES ($1, $2, '')`, 2, secret)
+	w.check(t, "prepared before")
+}

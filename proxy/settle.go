@@ -76,6 +76,12 @@ func (s *session) settle(ctx context.Context, text string) error {
 			return err
 		}
 	}
+	if free(s.plans.Access) && engine.Seals() {
+		var err error
+		if engine, err = s.settleNames(ctx, engine, stale); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	aborted := s.tx == 'E' && s.queue.n == 0 && !s.extended // a ROLLBACK may have been executed, but no Sync
 	doubt := s.doubt && !aborted
@@ -92,6 +98,41 @@ func (s *session) settle(ctx context.Context, text string) error {
 		return nil // nobody asks from here on, who may yet say who does
 	}
 	return err
+}
+
+// settleNames makes sure, for who has no restrictions, that tables with sealed columns
+// are known by all their names, or that it is known that they may not be. It does so
+// between transactions: amid one the catalog may be locked by the session itself.
+func (s *session) settleNames(ctx context.Context, engine *rewrite.Engine, stale bool) (*rewrite.Engine, error) {
+	if !s.atRest() {
+		return engine, nil
+	}
+	if stale && s.hurriedC {
+		return nil, errWaits
+	}
+	if stale {
+		fresh, err := s.srv.enforcer.current(ctx)
+		if stale = err != nil; !stale {
+			engine = fresh
+		}
+	}
+	s.reshaped(stale)
+	return engine, nil
+}
+
+// reshaped notes whether sealed columns may have names that the engine does not know.
+func (s *session) reshaped(may bool) {
+	if s.plans.Reshaped != may {
+		s.plans.Reshaped = may
+		s.lookup.Use(s.engine, s.plans)
+	}
+}
+
+// atRest tells whether no transaction is open and nothing is unanswered.
+func (s *session) atRest() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tx == 'I' && s.queue.n == 0 && !s.extended
 }
 
 // learn asks the server, or takes the answer to what it was asked ahead.

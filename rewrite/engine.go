@@ -87,6 +87,7 @@ type Plan struct {
 	Written     []Written        // values that go into open columns, where the policy asks
 	Seals       *Seals           // what of the text and of its rows is sealed; nil: nothing
 	Unread      bool             // what it reads is not all among the columns
+	Unfollowed  bool             // it has names that nobody knows, which may be new ones of what has sealed columns
 	Access      *policy.Access   // that it was made for
 	Memo        atomic.Value     // for whoever carries the plan out, to keep what it derives from it
 }
@@ -175,7 +176,7 @@ func (e *Engine) Plan(s Session, sql string) (*Plan, error) {
 // keep caches a plan or a refusal. Bugs are not kept: they may pass. Nor is what
 // says who asks, which is a secret and comes once.
 func (e *Engine) keep(k cacheKey, p *Plan, err error) {
-	if p != nil && slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Value != "" }) {
+	if p != nil && (p.Unfollowed || slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Value != "" })) {
 		return
 	}
 	if _, refused := err.(*Refusal); err == nil || refused {

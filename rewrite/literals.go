@@ -247,6 +247,9 @@ func (e *Engine) share(s Session, l *literals, text string, own *Plan, ownErr er
 	if strings.Contains(text, "pgveil literal") || strings.Contains(text, "193456") || decides(marked) || s.Access.Limits.RefuseUnfiltered && filtersBy(marked) {
 		return nil
 	}
+	if own != nil && own.Unfollowed {
+		return nil // a literal may be what it names
+	}
 	p, err := e.plan(s, marked)
 	if err != nil || ownErr != nil {
 		if !sameRefusal(err, ownErr) {

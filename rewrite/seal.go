@@ -435,6 +435,7 @@ func (c *planner) sealUnseen(n *pg_query.Node, what string) error {
 	if name := c.engine.seals.nameIn(n.String()); name != "" {
 		return refuseUnsupported("say it in a plain statement", "%s cannot be sent while it names %s, which has sealed columns", what, name)
 	}
+	c.plan.Unfollowed = true
 	if c.reshaped && (queryOf(n) != nil || n.GetCopyStmt() != nil) {
 		return refuseUnsupported("end the transaction first, so that the schema can be read again", "%s cannot be sent: what it names may have sealed columns since the schema was changed", what)
 	}
