@@ -167,7 +167,7 @@ var layers = map[string]may{
 	},
 
 	"datamap": {
-		ours: list("catalog policy recognise"), modules: list(pgx),
+		ours: list("catalog policy recognise seal"), modules: list(pgx),
 		why: "looks at samples on a connection that it is given, and proposes: it decides nothing, and changes nothing",
 	},
 

@@ -1,6 +1,7 @@
 package datamap
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -35,7 +36,8 @@ type Column struct {
 	Type       string     `json:"type"`
 	Class      Class      `json:"class"` // "" where a person has to look
 	Confidence float64    `json:"confidence"`
-	Samples    int        `json:"samples"` // values looked at
+	Samples    int        `json:"samples"`          // values looked at
+	Sealed     int        `json:"sealed,omitempty"` // of those, sealed ones, of which nothing is known
 	Evidence   []Evidence `json:"evidence,omitempty"`
 
 	byValue bool // some evidence for the class is of values
@@ -168,7 +170,10 @@ func (t *Table) refers(column string) bool {
 func (j *judge) decide(refers bool) Column {
 	c := Column{Name: j.column.Name, Type: j.column.Type.SQL}
 	if j.p != nil {
-		c.Samples = j.p.values
+		c.Samples, c.Sealed = j.p.values+j.p.sealed, j.p.sealed
+	}
+	if c.Sealed > 0 {
+		return j.sealed(c)
 	}
 	j.weigh()
 	class, confidence := j.verdict()
@@ -188,6 +193,18 @@ func (j *judge) decide(refers bool) Column {
 	case j.p != nil && j.p.values >= few && j.form.settled():
 		c.Class, c.Confidence = Open, open
 	}
+	return c
+}
+
+// sealed judges a column with sealed values, of which neither the type nor the values
+// say what they are. It is never open.
+func (j *judge) sealed(c Column) Column {
+	j.form = formUnknown
+	j.weigh()
+	if c.Class, c.Confidence = j.verdict(); c.Confidence < enough {
+		c.Class = Undecided
+	}
+	c.Evidence = append(j.evidence, Evidence{Class: c.Class, Says: fmt.Sprintf("%d of %d samples are sealed", c.Sealed, c.Samples)})
 	return c
 }
 

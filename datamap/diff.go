@@ -96,6 +96,10 @@ func (t *Table) diff(classes policy.Classification) []Difference {
 			d := Difference{Kind: Unclassified, Table: t.Name, Column: c.Name, Found: c.Class, Confidence: c.Confidence}
 			d.Says = "is in no class: " + d.proposal(&c)
 			none = append(none, d)
+		case c.Sealed > 0 || classes.Sealing(class).Mode != 0:
+			if says := c.misplaced(class, classes.Sealing(class)); says != "" {
+				found = append(found, Difference{Kind: Contradicts, Table: t.Name, Column: c.Name, Policy: Class(class), Found: c.Class, Confidence: c.Confidence, At: classes.At(class), Says: says})
+			}
 		case c.contradicts(Class(class)):
 			found = append(found, Difference{
 				Kind: Contradicts, Table: t.Name, Column: c.Name, Policy: Class(class), Found: c.Class, Confidence: c.Confidence, At: classes.At(class),
@@ -107,6 +111,19 @@ func (t *Table) diff(classes policy.Classification) []Difference {
 		return append(found, Difference{Kind: Unclassified, Table: t.Name, Says: fmt.Sprintf("none of its %d columns is in a class%s", len(none), t.holds())})
 	}
 	return append(found, none...)
+}
+
+// misplaced says what is wrong where sealed values stand beside clear ones, or in a
+// column that is not sealed; "" when nothing is.
+func (c *Column) misplaced(class string, s policy.Sealing) string {
+	switch clear := c.Samples - c.Sealed; {
+	case s.Mode == 0:
+		return fmt.Sprintf("holds sealed values (%d of %d samples), but its class %s is not sealed: they may be another column's", c.Sealed, c.Samples, class)
+	case clear > 0 && !s.Clear:
+		return fmt.Sprintf("is sealed in the policy (%s), but %d of %d samples are in clear", class, clear, c.Samples)
+	default:
+		return ""
+	}
 }
 
 func (d *Difference) proposal(c *Column) string {

@@ -17,6 +17,7 @@ type profile struct {
 	nulls  int
 	large  int // left out, for they are too large to be read
 	values int // looked at: elements of arrays count one by one
+	sealed int // not looked at
 	signs  [signs]int
 	kinds  map[recognise.Kind]int // of whole values
 	inside map[recognise.Kind]int // within texts
@@ -49,6 +50,9 @@ func (p *profile) null() { p.rows++; p.nulls++ }
 
 // tooLarge counts a row whose value was not read.
 func (p *profile) tooLarge() { p.rows++; p.large++ }
+
+// seal counts a row whose value is sealed.
+func (p *profile) seal() { p.rows++; p.sealed++ }
 
 // add counts a row's value.
 func (p *profile) add(value []byte) {

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pgveil/pgveil/catalog"
+	"github.com/pgveil/pgveil/seal"
 )
 
 // value notes one sampled value, as expression spells it.
@@ -16,6 +17,8 @@ func (s *sampling) value(c *catalog.Column, value []byte) {
 		p.null()
 	case len(value) > 0 && value[0] == '!':
 		p.tooLarge()
+	case c.Type.Elem == 0 && isSealed(formOf(c.Type), value[1:]):
+		p.seal()
 	case c.Type.Elem != 0:
 		p.elements(elements(value[1:]))
 	case formOf(c.Type) == formBytes:
@@ -24,6 +27,23 @@ func (s *sampling) value(c *catalog.Column, value []byte) {
 		p.elements(fields(value[1:]))
 	default:
 		p.add(value[1:])
+	}
+}
+
+// isSealed tells whether a value looks like the beginning of a sealed one.
+func isSealed(f form, value []byte) bool {
+	switch f {
+	case formBytes:
+		raw := make([]byte, hex.DecodedLen(len(value)))
+		n, err := hex.Decode(raw, value)
+		return err == nil && seal.IsSealed(raw[:n], "bytea")
+	case formJSON:
+		value, quoted := bytes.CutPrefix(value, []byte(`"`))
+		return quoted && seal.IsSealed(value, "text")
+	case formText:
+		return seal.IsSealed(value, "text")
+	default:
+		return false
 	}
 }
 

@@ -25,6 +25,14 @@ func (k Classification) Class(r *catalog.Relation, column string) string {
 	return t.classes[i]
 }
 
+// Sealing gives how a class is sealed.
+func (k Classification) Sealing(class string) Sealing {
+	if c := k.c.doc.classes[class]; c != nil {
+		return c.seal
+	}
+	return Sealing{}
+}
+
 // At tells where a class is defined; the zero Pos for one that is not.
 func (k Classification) At(class string) Pos {
 	if c := k.c.doc.classes[class]; c != nil {
