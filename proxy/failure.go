@@ -31,6 +31,9 @@ func (s *session) failed(ctx context.Context, f *flight, frame []byte) (bool, er
 		s.keeper.doubt = true
 		s.mu.Unlock()
 	}
+	if f.probe != nil && f.state == "57014" { // it was meant for what the client sent
+		f.probe.why = &rewrite.Refusal{Code: f.state, Message: fieldOf(fields, wire.FieldMessage)}
+	}
 	fatal := slices.Contains([]string{"FATAL", "PANIC"}, fieldOf(fields, wire.FieldSeverityUnlocalized))
 	// An error of an own message that the client's depends on is the client's.
 	pass := !f.own || fatal || f.probe == nil || f.probe.inline

@@ -33,9 +33,10 @@ var errSoon = fmt.Errorf("the server has been asked: %w", errWaits)
 // probe is an own question to the server and its answer.
 type probe struct {
 	done    bool
-	skipped bool // an error before it, or of its own, kept the server from answering
-	failed  bool // it was its own
-	inline  bool // asked amid the client's own messages: no Sync follows
+	skipped bool             // an error before it, or of its own, kept the server from answering
+	failed  bool             // it was its own
+	why     *rewrite.Refusal // that error, when it was a cancellation
+	inline  bool             // asked amid the client's own messages: no Sync follows
 	values  []string
 }
 
@@ -295,6 +296,8 @@ func (s *session) await(p *probe) ([]string, error) {
 		return nil, errAborted
 	case p.skipped && s.skipping:
 		return nil, errSkipped
+	case p.skipped && p.why != nil:
+		return nil, p.why
 	case p.skipped:
 		return nil, &rewrite.Refusal{Code: "25P02", Message: "current transaction is aborted, commands ignored until end of transaction block"}
 	}
