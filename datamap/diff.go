@@ -119,7 +119,7 @@ func (c *Column) misplaced(class string, s policy.Sealing) string {
 	switch clear := c.Samples - c.Sealed; {
 	case s.Mode == 0:
 		return fmt.Sprintf("holds sealed values (%d of %d samples), but its class %s is not sealed: they may be another column's", c.Sealed, c.Samples, class)
-	case clear > 0 && !s.Clear:
+	case clear > 0 && !s.Clear && s.Format.Alphabet == "": // what keeps a format looks like any value
 		return fmt.Sprintf("is sealed in the policy (%s), but %d of %d samples are in clear", class, clear, c.Samples)
 	default:
 		return ""

@@ -55,9 +55,9 @@ func (b becomes) beside(facts []fact) (hashes becomes, ok bool) {
 // look alike and may not be there twice, it is a random one.
 func (f fact) fitSealed() becomes {
 	b := becomes{column: f.name, how: "a fixed value, sealed"}
-	text, ok := fixedText(f.sealed.Values)
+	text, ok := fixedText(f.sealed)
 	differs := f.unique && f.sealed.Mode == policy.SealDeterministic || f.same
-	if differs || f.mail() && (f.sealed.Values == "text" || f.sealed.Values == "varchar") {
+	if differs || f.mail() && f.sealed.Format.Alphabet == "" && (f.sealed.Values == "text" || f.sealed.Values == "varchar") {
 		b.how = "a random value, sealed"
 		text, ok = f.randomText()
 	}
@@ -67,13 +67,24 @@ func (f fact) fitSealed() becomes {
 	return b
 }
 
-// fixedText gives a value of a type that tells of nobody.
-func fixedText(typ string) (func() string, bool) {
+// fixedText gives a value of a column's type that tells of nobody.
+func fixedText(of *policy.Sealed) (func() string, bool) {
+	if n := of.Format.Least; n > 0 {
+		return func() string { return strings.Repeat(lettersOf(of)[:1], n) }, true
+	}
 	text, ok := map[string]string{
 		"text": "anonymised", "varchar": "anonymised", "bytea": `\x`, "json": "{}", "jsonb": "{}", "date": "1900-01-01", "timestamp": "1900-01-01 00:00",
 		"timestamptz": "1900-01-01 00:00Z", "numeric": "0", "int2": "0", "int4": "0", "int8": "0", "uuid": "00000000-0000-0000-0000-000000000000", "bool": "false",
-	}[typ]
+	}[of.Values]
 	return func() string { return text }, ok
+}
+
+// lettersOf gives characters that a column's format allows.
+func lettersOf(of *policy.Sealed) string {
+	if of.Format.Alphabet == "letters" {
+		return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	}
+	return "0123456789"
 }
 
 // randomText gives values of a column's type that are others each time.
@@ -89,6 +100,17 @@ func (f fact) randomText() (func() string, bool) {
 			rand.Read(b[:]) // never fails
 			return fmt.Sprint(binary.BigEndian.Uint64(b[:]) >> (64 - bits))
 		}
+	}
+	if n := f.sealed.Format.Most; n > 0 {
+		letters := lettersOf(f.sealed)
+		return func() string {
+			b := make([]byte, n)
+			rand.Read(b) // never fails
+			for i := range b {
+				b[i] = letters[int(b[i])%len(letters)]
+			}
+			return string(b)
+		}, true
 	}
 	switch f.sealed.Values {
 	case "text", "varchar":

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -56,6 +57,46 @@ func TestEraseSeals(t *testing.T) {
 	}
 	if got := opens(t, conn, g, "public.letters.body", "customer_id = 1"); !cmp.Equal(got, []string{"NULL", "NULL"}) {
 		t.Errorf("letters are %v", got)
+	}
+}
+
+// TestFormats has what keeps a format found, opened, and replaced by what has it.
+func TestFormats(t *testing.T) {
+	conn, g := erasable(t, "CREATE TABLE customers (id int PRIMARY KEY, ssn varchar(9) NOT NULL UNIQUE CHECK (ssn ~ '^[0-9]{9}$'), plate text NOT NULL)", `
+classes:
+  open: [public.customers.id]
+  ssn: {columns: [public.customers.ssn], identifies: true, seal: deterministic, format: digits(9)}
+  plate: {columns: [public.customers.plate], seal: deterministic, format: "letters(5, 9)"}
+subjects:
+  customer: {table: public.customers, key: id, find_by: [ssn], erase: [{on: [public.customers], do: anonymise}]}`)
+	ssn, plate := seal.NewKey("ssn", seal.Primary, time.Now()), seal.NewKey("plate", seal.Primary, time.Now())
+	ssn.Format, plate.Format = true, true
+	ring, err := seal.NewRing(ssn, plate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Values = Values{Ring: func() *seal.Ring { return ring }}
+	for i, value := range []string{"123456789", "987654321"} {
+		if _, err := conn.Exec(t.Context(), "INSERT INTO customers VALUES ($1, $2, $3)", i, sealedIn(t, g, "public.customers.ssn", value).text, sealedIn(t, g, "public.customers.plate", "ABCDE").text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if row := mustExport(t, conn, g, "0").Tables["public.customers"][0]; row["ssn"] != "123456789" || row["plate"] != "ABCDE" {
+		t.Errorf("the row is %v", row)
+	}
+	if found, err := g.resolve(t.Context(), conn, privacy.Key{Column: "ssn", Values: []string{"987654321"}}); err != nil || found.Name != "1" {
+		t.Errorf("found %+v, %v", found, err)
+	}
+	_, err = g.resolve(t.Context(), conn, privacy.Key{Column: "ssn", Values: []string{"98765432"}})
+	wantCode(t, err, privacy.BadKey, "it is not digits(9)")
+	_, err = Rectify(t.Context(), conn, g, byKey("0"), []Change{{Table: "public.customers", Column: "ssn", Value: "1"}}, RectifyOptions{Record: recordNothing})
+	wantCode(t, err, privacy.BadKey, "it is not digits(9)")
+	erase(t, conn, g, EraseOptions{Request: 1}, "0")
+	if got := opens(t, conn, g, "public.customers.plate", "id = 0"); !cmp.Equal(got, []string{"AAAAA"}) {
+		t.Errorf("the plate is %v", got)
+	}
+	if got := opens(t, conn, g, "public.customers.ssn", "id = 0"); len(got) != 1 || len(got[0]) != 9 || got[0] == "123456789" {
+		t.Errorf("the number is %v", got)
 	}
 }
 

@@ -150,6 +150,10 @@ func (v Values) seal(ctx context.Context, of *policy.Sealed, text string) (s sea
 		return s, unfitFor(of, err)
 	}
 	stored, err := v.sealOne(ctx, with, of, value)
+	var form *seal.FormError
+	if errors.As(err, &form) {
+		return s, unfitFor(of, err)
+	}
 	if err != nil {
 		return s, fmt.Errorf("sealing a value of %s: %w", of.Column, err)
 	}
@@ -204,13 +208,17 @@ func (v Values) match(set *policy.Set, r *catalog.Relation, name, alias, value s
 	}
 	switch {
 	case of.Blind:
-		hashes, err := blindForms(with, clear)
+		hashes, err := with.BlindForms(clear)
 		if err != nil {
 			return "", nil, err
 		}
 		where, args = fmt.Sprintf("%s.%s OPERATOR(pg_catalog.=) ANY ($%d::pg_catalog.bytea[])", alias, quote(policy.BlindColumn(name)), n), []any{hashes}
 	case of.Mode == policy.SealDeterministic:
-		forms, err := sealedForms(with, clear)
+		forms, err := with.Forms(clear)
+		var form *seal.FormError
+		if errors.As(err, &form) {
+			return "", nil, unfitFor(of, err)
+		}
 		if err != nil {
 			return "", nil, err
 		}
@@ -228,18 +236,6 @@ func (v Values) match(set *policy.Set, r *catalog.Relation, name, alias, value s
 		args = append(args, string(asText(of.Stored, clear)))
 	}
 	return where, args, nil
-}
-
-// sealedForms gives what a value can look like in a deterministic column.
-func sealedForms(with *seal.Sealer, value []byte) ([][]byte, error) {
-	form, err := with.Seal(nil, value)
-	return [][]byte{form}, err
-}
-
-// blindForms gives what a value can look like in a blind column.
-func blindForms(with *seal.Sealer, value []byte) ([][]byte, error) {
-	form, err := with.Blind(value)
-	return [][]byte{form}, err
 }
 
 func asTexts(all [][]byte) []string {
