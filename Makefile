@@ -117,6 +117,7 @@ gofmt: ## tell which files gofmt would change
 
 .PHONY: lint
 lint: gofmt needs-gcc ## gofmt, go vet and staticcheck
+	go vet -tags awskms,gcpkms ./cmd/pgveil
 	go vet ./...
 	@if go tool -modfile=tools.mod -n staticcheck >/dev/null 2>&1; then \
 		echo "staticcheck ./..."; go tool -modfile=tools.mod staticcheck ./...; \

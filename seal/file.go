@@ -68,7 +68,8 @@ type writtenKey struct {
 
 const fileKind = "keys of sealed columns 1"
 
-// CreateFile makes a file without keys; there must be none yet.
+// CreateFile makes a file without keys; there must be none yet. What wraps it must be
+// able to unwrap it.
 func CreateFile(ctx context.Context, path string, by Wrapper) (*File, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", path, fs.ErrExist)
@@ -76,8 +77,17 @@ func CreateFile(ctx context.Context, path string, by Wrapper) (*File, error) {
 	f := &File{path: path, own: make([]byte, 32)}
 	rand.Read(f.own) // never fails
 	var err error
-	f.wrapped, err = by.Wrap(ctx, f.own)
-	return f, err
+	if f.wrapped, err = by.Wrap(ctx, f.own); err != nil {
+		return nil, err
+	}
+	own, err := by.Unwrap(ctx, f.wrapped) // or nobody could read the file
+	if err != nil {
+		return nil, fmt.Errorf("unwrapping what was just wrapped: %w", err)
+	}
+	if !hmac.Equal(own, f.own) {
+		return nil, errors.New("what was just wrapped unwraps to another key")
+	}
+	return f, nil
 }
 
 // OpenFile reads a file.

@@ -85,6 +85,12 @@ func wrapper(s *config.Sealing) (seal.Wrapper, error) {
 		}
 		return by, nil
 	}
+	if k := s.WrappedBy.AWS; k != nil {
+		return awsWrapper(k)
+	}
+	if k := s.WrappedBy.GCP; k != nil {
+		return gcpWrapper(k)
+	}
 	key, err := hex.DecodeString(strings.TrimSpace(os.Getenv(s.WrappedBy.Env)))
 	if err != nil || len(key) != 32 {
 		return nil, fmt.Errorf("sealing.wrapped_by: the environment's %s is not 64 hexadecimal digits", s.WrappedBy.Env)

@@ -1,0 +1,19 @@
+//go:build awskms
+
+package main
+
+import (
+	"fmt"
+
+	"github.com/pgveil/pgveil/config"
+	"github.com/pgveil/pgveil/seal"
+	"github.com/pgveil/pgveil/seal/cloudkms"
+)
+
+func awsWrapper(k *config.CloudKey) (seal.Wrapper, error) {
+	by, err := cloudkms.NewAWS(cloudkms.AWSOptions{Key: k.Key, Endpoint: k.Endpoint, Credentials: k.Credentials})
+	if err != nil {
+		return nil, fmt.Errorf("sealing.wrapped_by.aws: %w", err)
+	}
+	return by, nil
+}
