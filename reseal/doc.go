@@ -7,7 +7,7 @@
 //
 // It goes through the pages of each table that holds rows of the column, and changes
 // what lies in some of them in one transaction: values are read, sealed here, written
-// where they still are what was read, read back, opened and compared. What has been
+// where the row is still as it was read, read back, opened and compared. What has been
 // done is told by the values themselves, so it can be ended at any time and begun
 // again. Rows that somebody has locked are left for the next time through; that goes
 // on until none is left.

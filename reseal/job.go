@@ -96,7 +96,7 @@ type converter interface {
 
 // next is what a row is to hold.
 type next struct {
-	at                string // its ctid
+	at, version       string // its ctid and xmin
 	old               []byte
 	value             []byte
 	stored, blindHash []byte

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/seal"
 )
@@ -272,4 +275,39 @@ func TestKeysChange(t *testing.T) {
 		t.Errorf("%+v", census)
 	}
 	s.sealedAs(t, c, func(key string) string { return "ssn " + key })
+}
+
+// TestNothingLogged looks for values in the log of a server that logs all statements
+// with their parameters.
+func TestNothingLogged(t *testing.T) {
+	server, err := pgserver.Start(t.Context(), pgserver.Options{
+		BinDir: os.Getenv(pgtest.EnvBin), FastUnsafe: true, Settings: map[string]string{"log_statement": "all", "log_min_duration_statement": "0", "log_parameter_max_length": "-1"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := newSiteOn(t, server.DSN("postgres", pgserver.Superuser), "CREATE TABLE people (id int PRIMARY KEY, ssn text); INSERT INTO people SELECT i, md5(i::text) FROM generate_series(1, 300) AS i", oneClass)
+	c := s.all[0]
+	if _, err := s.job(t).Migrate(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	s.rotate(t, c.Class)
+	if _, err := s.job(t).Rotate(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	values := s.values(t, c, "t.id")
+	log, err := os.ReadFile(server.LogFile())
+	if err != nil || !strings.Contains(string(log), "pgv1.") || len(values) != 300 {
+		t.Fatalf("%d values, and a log of %d bytes: %v", len(values), len(log), err)
+	}
+	for _, v := range values {
+		if strings.Contains(string(log), v) {
+			t.Fatal("the server's log has a value")
+		}
+	}
 }

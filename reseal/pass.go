@@ -197,7 +197,7 @@ func (p *pass) read(ctx context.Context, tx pgx.Tx, part *catalog.Relation, from
 	if more := p.with.where(); more != "" {
 		where += " AND " + more
 	}
-	sql := fmt.Sprintf("SELECT t.ctid::pg_catalog.text, %s FROM ONLY %s AS t WHERE t.ctid >= $1::pg_catalog.text::pg_catalog.tid AND t.ctid < $2::pg_catalog.text::pg_catalog.tid AND %s", p.column.raw(), ident(part.Schema, part.Name), where)
+	sql := fmt.Sprintf("SELECT t.ctid::pg_catalog.text, t.xmin::pg_catalog.text, %s FROM ONLY %s AS t WHERE t.ctid >= $1::pg_catalog.text::pg_catalog.tid AND t.ctid < $2::pg_catalog.text::pg_catalog.tid AND %s", p.column.raw(), ident(part.Schema, part.Name), where)
 	if to-from > 1 {
 		sql += fmt.Sprintf(" LIMIT %d", p.batchSize()+1)
 	}
@@ -210,7 +210,7 @@ func (p *pass) read(ctx context.Context, tx pgx.Tx, part *catalog.Relation, from
 	size := 0
 	for found.Next() {
 		var n next
-		if err := found.Scan(&n.at, &n.old); err != nil {
+		if err := found.Scan(&n.at, &n.version, &n.old); err != nil {
 			return nil, err
 		}
 		rows = append(rows, n)
@@ -229,14 +229,15 @@ func (p *pass) convert(part *catalog.Relation, rows []next) (fit []next, unfit [
 			unfit = append(unfit, Unfit{part.QualifiedName(), r.at, err})
 			continue
 		}
-		n.at, n.old = r.at, r.old
+		n.at, n.version = r.at, r.version
 		fit = append(fit, n)
 	}
 	return fit, unfit
 }
 
 // write stores what rows are to hold where they are as they were read, and looks at what
-// is stored then.
+// is stored then. They are known by their version: what they held is not sent, for the
+// server may log parameters.
 func (p *pass) write(ctx context.Context, tx pgx.Tx, part *catalog.Relation, rows []next) (n int64, err error) {
 	c := p.column
 	typ, to, is := "pg_catalog.bytea", "u.n", c.raw()
@@ -251,26 +252,27 @@ func (p *pass) write(ctx context.Context, tx pgx.Tx, part *catalog.Relation, row
 		set, blind = set+fmt.Sprintf(", %s = u.b", c.blind()), "t."+c.blind()
 	}
 	sql := fmt.Sprintf(`UPDATE ONLY %[1]s AS t SET %[2]s
-FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::%[3]s[]), pg_catalog.unnest($3::%[3]s[]), pg_catalog.unnest($4::pg_catalog.bytea[])) WITH ORDINALITY AS u (c, o, n, b, i)
-WHERE t.ctid = u.c::pg_catalog.tid AND %[4]s = u.o RETURNING u.i, %[4]s, %[5]s, %[6]s = %[7]s`, ident(part.Schema, part.Name), set, typ, c.raw(), blind, is, to)
-	at := make([]string, len(rows))
-	blinds := make([][]byte, len(rows))
+FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::%[3]s[]), pg_catalog.unnest($4::pg_catalog.bytea[])) WITH ORDINALITY AS u (c, x, n, b, i)
+WHERE t.ctid = u.c::pg_catalog.tid AND t.xmin = u.x::pg_catalog.xid RETURNING u.i, %[4]s, %[5]s, %[6]s = %[7]s`, ident(part.Schema, part.Name), set, typ, c.raw(), blind, is, to)
+	at, versions := make([]string, len(rows)), make([]string, len(rows))
+	blinds, stored := make([][]byte, len(rows)), make([][]byte, len(rows))
 	for i := range rows {
-		at[i], blinds[i] = rows[i].at, rows[i].blindHash
+		at[i], versions[i] = rows[i].at, rows[i].version
+		blinds[i], stored[i] = rows[i].blindHash, rows[i].stored
 	}
-	found, err := tx.Query(ctx, sql, at, p.values(rows, false), p.values(rows, true), blinds)
+	found, err := tx.Query(ctx, sql, at, versions, c.sent(stored), blinds)
 	if err != nil {
 		return 0, err
 	}
 	var i int
-	var stored, hash []byte
+	var now, hash []byte
 	var same bool
-	_, err = pgx.ForEachRow(found, []any{&i, &stored, &hash, &same}, func() error {
+	_, err = pgx.ForEachRow(found, []any{&i, &now, &hash, &same}, func() error {
 		n++
 		if !same {
 			return errTrigger
 		}
-		if err := p.with.same(&rows[i-1], stored, hash); err != nil {
+		if err := p.with.same(&rows[i-1], now, hash); err != nil {
 			return fmt.Errorf("what was written does not read back as it must: %w", err)
 		}
 		return nil
@@ -278,20 +280,14 @@ WHERE t.ctid = u.c::pg_catalog.tid AND %[4]s = u.o RETURNING u.i, %[4]s, %[5]s, 
 	return n, err
 }
 
-// values gives what rows hold, or are to hold, as the driver takes it.
-func (p *pass) values(rows []next, stored bool) any {
-	b := make([][]byte, len(rows))
-	for i := range rows {
-		if b[i] = rows[i].old; stored {
-			b[i] = rows[i].stored
-		}
+// sent gives what is stored as the driver takes it.
+func (c *Column) sent(stored [][]byte) any {
+	if !c.text() {
+		return stored
 	}
-	if !p.column.text() {
-		return b
-	}
-	s := make([]string, len(b))
-	for i := range b {
-		s[i] = string(b[i])
+	s := make([]string, len(stored))
+	for i := range stored {
+		s[i] = string(stored[i])
 	}
 	return s
 }
