@@ -43,8 +43,13 @@ type supply struct {
 	keys   []seal.DataKey
 	made   time.Time
 	batch  int
-	making chan struct{} // closed when those that are being made are there; nil: none are
-	err    error         // why none were made last
+	making *attempt // nil: none are being made
+}
+
+// attempt is the making of keys. Whoever waits for it learns of its failure.
+type attempt struct {
+	done chan struct{}
+	err  error // to be read once done is closed
 }
 
 const (
@@ -79,12 +84,6 @@ func (k *Keys) Take(ctx context.Context, class string, hurried bool) (seal.DataK
 			return key, nil
 		}
 		if s.making == nil {
-			if s.err != nil {
-				err := s.err
-				s.err = nil // the next one tries again
-				k.mu.Unlock()
-				return seal.DataKey{}, err
-			}
 			k.make(class, s)
 		}
 		made := s.making
@@ -93,7 +92,10 @@ func (k *Keys) Take(ctx context.Context, class string, hurried bool) (seal.DataK
 			return seal.DataKey{}, ErrWaits
 		}
 		select {
-		case <-made:
+		case <-made.done:
+			if made.err != nil {
+				return seal.DataKey{}, made.err
+			}
 		case <-ctx.Done():
 			return seal.DataKey{}, ctx.Err()
 		}
@@ -125,7 +127,7 @@ func (k *Keys) make(class string, s *supply) {
 	} else {
 		s.batch = max(firstBatch, s.batch/2)
 	}
-	made, batch := make(chan struct{}), s.batch
+	made, batch := &attempt{done: make(chan struct{})}, s.batch
 	s.making = made
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), storeWithin)
@@ -134,13 +136,13 @@ func (k *Keys) make(class string, s *supply) {
 		keys, err := k.Store.Make(ctx, k.Ring(), class, batch)
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if s.making, s.err = nil, nil; err != nil {
-			s.err = fmt.Errorf("%w: %w", ErrAway, err)
+		if s.making = nil; err != nil {
+			made.err = fmt.Errorf("%w: %w", ErrAway, err)
 			k.Log.Error("no data keys could be made", "class", class, "err", err)
 		} else {
 			s.keys, s.made = append(s.keys, keys...), begun
 		}
-		close(made)
+		close(made.done)
 	}()
 }
 
