@@ -17,8 +17,8 @@ const (
 	latency    kind = "latency"    // P50 and P99
 	footprint  kind = "footprint"  // KiB
 
-	sealedColumns kind = "sealed" // Rate and CPU, beside the same in the clear
-	audited    kind = "audited"    // Rate, CPU, P50 and P99: of statements that the access log must hold
+	sealedColumns kind = "sealed"  // Rate and CPU, beside the same in the clear
+	audited       kind = "audited" // Rate, CPU, P50 and P99: of statements that the access log must hold
 )
 
 // sample is what one run of a workload through one contender gave.

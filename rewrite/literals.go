@@ -273,7 +273,9 @@ func (e *Engine) share(s Session, l *literals, text string, own *Plan, ownErr er
 	}
 	filled, holes := sh.fill(nil, nil, l.lits)
 	if p.Seals != nil {
-		if !slices.EqualFunc(holes, own.Seals.Holes, func(a, b Hole) bool { return a.Value == b.Value && a.For == b.For && a.Find == b.Find && a.Forms == b.Forms }) {
+		if !slices.EqualFunc(holes, own.Seals.Holes, func(a, b Hole) bool {
+			return a.Value == b.Value && a.For == b.For && a.Find == b.Find && a.Forms == b.Forms
+		}) {
 			return nil
 		}
 		p.Seals.Holes = nil
