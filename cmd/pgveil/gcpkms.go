@@ -11,7 +11,11 @@ import (
 )
 
 func gcpWrapper(k *config.CloudKey) (seal.Wrapper, error) {
-	by, err := cloudkms.NewGoogle(cloudkms.GoogleOptions{Key: k.Key, Endpoint: k.Endpoint, Credentials: k.Credentials})
+	credentials, err := cloudCredentials(k)
+	if err != nil {
+		return nil, fmt.Errorf("sealing.wrapped_by.gcp: %w", err)
+	}
+	by, err := cloudkms.NewGoogle(cloudkms.GoogleOptions{Key: k.Key, Endpoint: k.Endpoint, Credentials: credentials})
 	if err != nil {
 		return nil, fmt.Errorf("sealing.wrapped_by.gcp: %w", err)
 	}

@@ -2,7 +2,6 @@ package cloudkms
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -13,7 +12,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -26,17 +24,17 @@ type AWS struct {
 	key         string
 	region      string
 	at          *url.URL
-	credentials string // file; "": the machine's role
-	machine     string // where the machine tells its role
+	credentials func() (string, error) // nil: the machine's role
+	machine     string                 // where the machine tells its role
 	client      *http.Client
 	now         func() time.Time
 }
 
 // AWSOptions say which key it is. The zero of each is its default, where there is one.
 type AWSOptions struct {
-	Key         string // ARN of a key or of an alias
-	Endpoint    string // https://host; the region's public one
-	Credentials string // file as the AWS command line has it, of which [default] counts; the role of the EC2 instance
+	Key         string                 // ARN of a key or of an alias
+	Endpoint    string                 // https://host; the region's public one
+	Credentials func() (string, error) // a file as the AWS command line has it, of which [default] counts; the role of the EC2 instance
 }
 
 const awsName = "AWS KMS"
@@ -150,13 +148,13 @@ type awsCredentials struct {
 
 // who gives the credentials, from the file or from the machine (IMDSv2).
 func (a *AWS) who(ctx context.Context) (c awsCredentials, err error) {
-	if a.credentials != "" {
-		text, err := os.ReadFile(a.credentials)
+	if a.credentials != nil {
+		text, err := a.credentials()
 		if err != nil {
 			return c, fmt.Errorf("AWS KMS: reading the credentials: %w", err)
 		}
 		if c = readCredentials(text); c.ID == "" || c.Secret == "" {
-			return c, fmt.Errorf("AWS KMS: %s has no aws_access_key_id and aws_secret_access_key under [default]", a.credentials)
+			return c, errors.New("AWS KMS: the file of credentials has no aws_access_key_id and aws_secret_access_key under [default]")
 		}
 		return c, nil
 	}
@@ -195,9 +193,9 @@ func (a *AWS) tell(ctx context.Context, method, path, header, value string) ([]b
 }
 
 // readCredentials reads the section [default] of a file of credentials.
-func readCredentials(text []byte) (c awsCredentials) {
+func readCredentials(text string) (c awsCredentials) {
 	section := ""
-	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		line := strings.TrimSpace(lines.Text())
 		if strings.HasPrefix(line, "[") {
 			section = strings.TrimSpace(strings.Trim(line, "[]"))

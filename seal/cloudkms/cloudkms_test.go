@@ -14,7 +14,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -78,7 +77,7 @@ func onAWS(t *testing.T, h http.HandlerFunc, credentials string) *AWS {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
-	a, err := NewAWS(AWSOptions{Key: arn, Endpoint: srv.URL, Credentials: written(t, credentials)})
+	a, err := NewAWS(AWSOptions{Key: arn, Endpoint: srv.URL, Credentials: written(credentials)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,13 +85,8 @@ func onAWS(t *testing.T, h http.HandlerFunc, credentials string) *AWS {
 	return a
 }
 
-func written(t *testing.T, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "credentials")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+func written(text string) func() (string, error) {
+	return func() (string, error) { return text, nil }
 }
 
 const awsFile = "[other]\naws_access_key_id = X\n[default]\naws_access_key_id = AKID\naws_secret_access_key = secret/+=\n"
@@ -143,7 +137,7 @@ func TestAWSRole(t *testing.T) {
 	}))
 	defer machine.Close()
 	a := onAWS(t, kms("secret", "session"), "")
-	a.credentials, a.machine = "", machine.URL
+	a.credentials, a.machine = nil, machine.URL
 	wraps(t, a)
 	a.machine = machine.URL + "/nothing"
 	if _, err := a.Wrap(t.Context(), make([]byte, 32)); err == nil || !strings.Contains(err.Error(), "give the instance a role") {
@@ -222,7 +216,7 @@ func TestGoogle(t *testing.T) {
 	}
 	g := onGoogle(t, google(t, &key.PublicKey))
 	wraps(t, g)
-	of := func(key *rsa.PrivateKey) string {
+	of := func(key *rsa.PrivateKey) func() (string, error) {
 		der, err := x509.MarshalPKCS8PrivateKey(key)
 		if err != nil {
 			t.Fatal(err)
@@ -234,7 +228,7 @@ func TestGoogle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return written(t, string(text))
+		return written(string(text))
 	}
 	g.credentials = of(key)
 	wraps(t, g)
@@ -246,7 +240,7 @@ func TestGoogle(t *testing.T) {
 	if _, err := g.Wrap(t.Context(), make([]byte, 32)); err == nil || !strings.Contains(err.Error(), "its key be valid") {
 		t.Errorf("by a key that is another: %v", err)
 	}
-	g.credentials = written(t, `{"client_email":"a","private_key":"b","token_uri":"http://oauth.example/token"}`)
+	g.credentials = written(`{"client_email":"a","private_key":"b","token_uri":"http://oauth.example/token"}`)
 	if _, err := g.Wrap(t.Context(), make([]byte, 32)); err == nil || !strings.Contains(err.Error(), "use https") {
 		t.Errorf("a token from http: %v", err)
 	}

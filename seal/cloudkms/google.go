@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -24,17 +23,17 @@ import (
 type Google struct {
 	key         string
 	at          *url.URL
-	credentials string // file; "": the machine's service account
-	machine     string // where the machine gives tokens of it
+	credentials func() (string, error) // nil: the machine's service account
+	machine     string                 // where the machine gives tokens of it
 	client      *http.Client
 	now         func() time.Time
 }
 
 // GoogleOptions say which key it is. The zero of each is its default, where there is one.
 type GoogleOptions struct {
-	Key         string // projects/…/locations/…/keyRings/…/cryptoKeys/…
-	Endpoint    string // https://host; https://cloudkms.googleapis.com
-	Credentials string // JSON file of a service account's key; the service account of the machine
+	Key         string                 // projects/…/locations/…/keyRings/…/cryptoKeys/…
+	Endpoint    string                 // https://host; https://cloudkms.googleapis.com
+	Credentials func() (string, error) // the JSON of a service account's key; the service account of the machine
 }
 
 const googleName = "Google Cloud KMS"
@@ -151,20 +150,20 @@ func (g *Google) token(ctx context.Context) (string, error) {
 }
 
 func (g *Google) tokenRequest(ctx context.Context) (*http.Request, error) {
-	if g.credentials == "" {
+	if g.credentials == nil {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, g.machine+"/computeMetadata/v1/instance/service-accounts/default/token", nil)
 		if err == nil {
 			r.Header.Set("Metadata-Flavor", "Google")
 		}
 		return r, err
 	}
-	text, err := os.ReadFile(g.credentials)
+	text, err := g.credentials()
 	if err != nil {
 		return nil, fmt.Errorf("Google Cloud KMS: reading the credentials: %w", err)
 	}
 	var a account
-	if err := json.Unmarshal(text, &a); err != nil || a.Email == "" || a.Key == "" {
-		return nil, fmt.Errorf("Google Cloud KMS: %s is not the JSON file of a service account's key", g.credentials)
+	if err := json.Unmarshal([]byte(text), &a); err != nil || a.Email == "" || a.Key == "" {
+		return nil, errors.New("Google Cloud KMS: the file of credentials is not the JSON of a service account's key")
 	}
 	if a.Token == "" {
 		a.Token = "https://oauth2.googleapis.com/token"
@@ -175,7 +174,7 @@ func (g *Google) tokenRequest(ctx context.Context) (*http.Request, error) {
 	}
 	claim, err := a.claim(g.now())
 	if err != nil {
-		return nil, fmt.Errorf("Google Cloud KMS: %s: %w", g.credentials, err)
+		return nil, fmt.Errorf("Google Cloud KMS: the file of credentials: %w", err)
 	}
 	form := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {claim}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, at.String(), strings.NewReader(form.Encode()))
