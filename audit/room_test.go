@@ -69,7 +69,6 @@ func loopDevice(t *testing.T, kind, in string, size int64) string {
 type statements struct {
 	mu      sync.Mutex
 	acked   []uint64
-	ended   []uint64
 	refused atomic.Int64
 }
 

@@ -378,9 +378,6 @@ func inWords(set []becomes) string {
 	for i, b := range set {
 		words[i] = fmt.Sprintf("%s: %s", b.column, b.how)
 	}
-	if words == nil {
-		return ""
-	}
 	return " {" + strings.Join(words, ", ") + "}"
 }
 

@@ -25,7 +25,6 @@ type haul struct {
 	crowd *crowd
 	mu    sync.Mutex
 	seen  map[int]bool
-	bytes int64
 }
 
 func newHaul(c *crowd) *haul { return &haul{crowd: c, seen: map[int]bool{}} }

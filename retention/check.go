@@ -26,7 +26,7 @@ func serverTime(ctx context.Context, tx pgx.Tx) (now time.Time, err error) {
 		return now, err
 	case role != "origin":
 		return now, fmt.Errorf("session_replication_role is %s for this login: foreign keys would not hold; set it to origin", role)
-	case now.Sub(time.Now()).Abs() > clocksApart:
+	case time.Until(now).Abs() > clocksApart:
 		return now, fmt.Errorf("the server's clock and this machine's are more than %s apart: one of them is wrong", clocksApart)
 	}
 	return now, nil

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/catalog"
@@ -259,11 +258,6 @@ func (d *desk) closeLog() error {
 	d.process.anchors.close()
 	d.process.audit, d.process.anchors = nil, nil
 	return err
-}
-
-// use calls f with a connection of pgveil's own.
-func (d *desk) use(ctx context.Context, f func(*pgx.Conn) error) error {
-	return d.process.catalog.use(ctx, f)
 }
 
 // readKeyOf reads the key of a data subject from standard input for "-", so that

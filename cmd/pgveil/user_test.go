@@ -166,6 +166,9 @@ func TestQRCode(t *testing.T) {
 	var grid [][]bool
 	for line := range strings.Lines(drawn) {
 		body, ok := strings.CutPrefix(line, blackOnWhite)
+		if !ok {
+			t.Fatalf("line %q", line)
+		}
 		if body, ok = strings.CutSuffix(body, ownColours+"\n"); !ok {
 			t.Fatalf("line %q", line)
 		}
