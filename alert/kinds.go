@@ -37,7 +37,7 @@ func Kinds() []Kind {
 		{"personal_data_written", Warning, "personal data is written into columns that are classed open"},
 		{"quarantine", Warning, "somebody is in quarantine: their sessions have ended, and they are let in no more"},
 		{"quarantine_ended", Notice, "somebody is let in again: their quarantine was released, or is over"},
-		{"reload_failed", Warning, "a new policy or catalog cannot be put in force; the one before stays"},
+		{"reload_failed", Warning, "a new policy, catalog or file of keys cannot be put in force; the one before stays"},
 		{"request_due", Warning, "the time of a data subject request runs out: half, four fifths or nearly all of it is over"},
 		{"request_failed", Warning, "a data subject request could not be done; PRIVACY SHOW REQUEST says why"},
 		{"request_overdue", Critical, "a data subject request is late"},

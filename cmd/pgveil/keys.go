@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -100,6 +101,7 @@ func wrapper(s *config.Sealing) (seal.Wrapper, error) {
 
 // loadRing reads the keys.
 func (p *process) loadRing(ctx context.Context) (*seal.Ring, error) {
+	p.ringText = digest(p.cfg.Sealing.Keys) // before it is read: a change meanwhile is seen later
 	by, err := wrapper(p.cfg.Sealing)
 	if err != nil {
 		return nil, err
@@ -347,15 +349,55 @@ func runKeysExport(ctx context.Context, args []string, stdout, stderr io.Writer)
 	return k.run(ctx, args, stdout, stderr, false, func(*seal.File) (bool, error) { k.json = true; return false, nil })
 }
 
+const (
+	ringEvery = 2 * time.Second // is looked at the file of keys
+	ringAway  = 5 * time.Second // is what wraps it asked again, while it is away
+	ringAgain = time.Minute     // is it read again, where something else is wrong
+)
+
+// watchRing puts the keys in use as they are whenever their file changes. Where that
+// fails it tries again: a key that was disabled must not stay in use because a token
+// was over.
+func (p *process) watchRing(ctx context.Context) {
+	tick := time.NewTicker(ringEvery)
+	defer tick.Stop()
+	var again time.Time // zero: when the file changes
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if digest(p.cfg.Sealing.Keys) == p.ringText && (again.IsZero() || now.Before(again)) {
+				continue
+			}
+		}
+		err := p.reloadRing(ctx)
+		var away *seal.AwayError
+		again = time.Time{}
+		switch {
+		case errors.As(err, &away):
+			again = time.Now().Add(ringAway)
+		case err != nil:
+			again = time.Now().Add(ringAgain)
+		}
+	}
+}
+
+// digest sums up a file; one that cannot be read, why.
+func digest(path string) [32]byte {
+	text, err := os.ReadFile(path)
+	return sha256.Sum256(fmt.Appendf(text, " %v", err))
+}
+
 // reloadRing puts the keys in use as they now are. A file with something wrong leaves
 // those before in use.
-func (p *process) reloadRing(ctx context.Context) {
+func (p *process) reloadRing(ctx context.Context) error {
 	was := p.ringKeys
 	r, err := p.loadRing(ctx)
+	p.failing.ring.Store(err != nil)
 	if err != nil {
-		p.reloaded(false)
 		p.log.Error("keys of sealed columns not reloaded: those in use stay in use", "err", err)
-		return
+		return err
 	}
 	if err := p.recordRing(was); err != nil {
 		p.log.Error("recording the keys", "err", err)
@@ -364,6 +406,7 @@ func (p *process) reloadRing(ctx context.Context) {
 		p.server.UseRing(r)
 	}
 	p.log.Info("keys of sealed columns in use", "change", p.ringSerial)
+	return nil
 }
 
 // recordRing records the keys in use: what is different from those before, or all

@@ -107,6 +107,7 @@ type process struct {
 	dataKeys    *shred.Keys // nil: there is no store of them
 	ringSerial  int64       // of the file of keys that was read last
 	ringKeys    []seal.Key  // of it, without their secrets
+	ringText    [32]byte    // digest of it as it was read, though it was not taken
 	anchors     *anchors
 	ship        *ship.Shipper
 	counters    *limits.Book
@@ -404,9 +405,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 		tasks.Go(func() { p.dataKeys.Listen(accepting) })
 	}
 	if p.cfg.Sealing != nil {
-		tasks.Go(func() {
-			config.Watch(accepting, 2*time.Second, func() { p.reloadRing(accepting) }, p.cfg.Sealing.Keys)
-		})
+		tasks.Go(func() { p.watchRing(accepting) })
 	}
 	tasks.Go(func() { p.keepRoles(accepting) })
 	tasks.Go(func() { p.watchTroubles(accepting, p.troubles()) })

@@ -45,8 +45,8 @@ func (t *trouble) look(now time.Time) bool {
 
 // failing is what other parts of the process have last seen fail.
 type failing struct {
-	reload, look, elevations, roles, contain atomic.Bool
-	retention                                atomic.Int64 // when, in nanoseconds since 1970
+	reload, look, ring, elevations, roles, contain atomic.Bool
+	retention                                      atomic.Int64 // when, in nanoseconds since 1970
 }
 
 // reloaded notes whether policy and catalog were put in force.
@@ -67,6 +67,11 @@ func (p *process) looked(fresh, ok bool) {
 	if !p.failing.reload.Load() && ok {
 		p.reloadOK.Set(1)
 	}
+}
+
+// ringTrouble is that the keys of sealed columns are not as their file says.
+func (p *process) ringTrouble() *trouble {
+	return &trouble{Event: alert.Event{Name: "reload_failed", Severity: alert.Warning, Message: "keys of sealed columns could not be reloaded: those in use stay in use"}, wrong: p.failing.ring.Load}
 }
 
 // retained notes that what is too old could not be removed. It is tried again
@@ -105,7 +110,7 @@ const (
 
 func (p *process) troubles() []*trouble {
 	list := append(p.auditTroubles(), p.restored.troubles()...)
-	list = append(list,
+	list = append(list, p.ringTrouble(),
 		&trouble{Event: alert.Event{Name: "reload_failed", Severity: alert.Warning, Message: "policy or catalog could not be reloaded: what was in force stays in force"}, wrong: p.failing.reload.Load},
 		&trouble{Event: alert.Event{Name: "catalog_unseen", Severity: alert.Warning, Message: "it cannot be seen whether the schema has changed"}, after: p.cfg.Limits.Refresh + brief, wrong: p.failing.look.Load},
 		&trouble{

@@ -114,10 +114,12 @@ func (p *process) workUntil(ctx context.Context, n int, once bool) error {
 	}
 	around.Go(func() { p.keepCurrent(ctx) })
 	if p.cfg.Sealing != nil {
-		around.Go(func() { config.Watch(ctx, 2*time.Second, func() { p.reloadRing(ctx) }, p.cfg.Sealing.Keys) })
+		around.Go(func() { p.watchRing(ctx) })
 	}
 	around.Go(func() { p.restored.run(ctx) })
-	around.Go(func() { p.watchTroubles(ctx, append(p.auditTroubles(), p.restored.troubles()...)) })
+	around.Go(func() {
+		p.watchTroubles(ctx, append(p.auditTroubles(), append(p.restored.troubles(), p.ringTrouble())...))
+	})
 	around.Go(func() { p.destroySealed(ctx) })
 	p.table.run(ctx, &around)
 	p.doorWatch.run(ctx, &around)
