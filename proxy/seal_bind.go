@@ -222,34 +222,34 @@ func (a *sealers) parameter(prm *rewrite.Parameter, given parameter, oid uint32)
 	return parameter{stored, 0}, nil
 }
 
-// textLike are the OIDs of unknown, bpchar and name, whose binary format is text.
-var textLike = []uint32{705, 1042, 19}
-
 // textOf gives the text of a value that a client bound.
 func textOf(c *policy.Sealed, given parameter, oid uint32) ([]byte, error) {
-	if given.format == 0 {
-		return given.value, nil
+	typ := declaredType(oid, c.Values)
+	text, err := given.value, error(nil)
+	switch {
+	case typ == "":
+		return nil, refuseOtherType(c)
+	case given.format == 0:
+	case typ == "float8":
+		return nil, refuseOtherType(c)
+	case typ == "bpchar": // lies as it is
+	default:
+		text, err = seal.FromBinary(typ, given.value)
 	}
-	typ, known := c.Values, oid == 0
-	for _, t := range policy.SealTypes {
-		if of, _ := seal.OID(t); of == oid {
-			typ, known = t, true
-		}
-	}
-	if slices.Contains(textLike, oid) {
-		typ, known = "text", true
-	}
-	if !known {
-		return nil, &rewrite.Refusal{Code: "0A000", Message: fmt.Sprintf("a parameter for %s, which is sealed, is of another type than %s", c.Column, c.Values), Hint: "bind it as text, or with the type " + c.Values}
-	}
-	text, err := seal.FromBinary(typ, given.value)
-	if err == nil && typ == "bytea" {
+	if err == nil && typ == "bytea" && given.format != 0 {
 		text, err = wireOf(new([]byte), typ, text, 0)
+	}
+	if err == nil && typ != c.Values {
+		text, err = asAnother(typ, c.Values, text)
 	}
 	if err != nil {
 		return nil, &rewrite.Refusal{Code: "22P03", Message: fmt.Sprintf("the value for %s cannot be sealed: %v", c.Column, err), Hint: "bind it as text, or with the type " + c.Values}
 	}
 	return text, nil
+}
+
+func refuseOtherType(c *policy.Sealed) error {
+	return &rewrite.Refusal{Code: "0A000", Message: fmt.Sprintf("a parameter for %s, which is sealed, is of another type than %s", c.Column, c.Values), Hint: "bind it as text, or with the type " + c.Values}
 }
 
 // arrayOf gives the type of arrays of a type.

@@ -22,13 +22,19 @@ import (
 // startVault starts a pgveil for the fixture whose columns are sealed.
 func startVault(t testing.TB, edits ...func(*proxy.Options)) (f *front, database string) {
 	t.Helper()
+	database = pgtest.Database(t, "vault")
+	return startVaultOn(t, database, edits...), database
+}
+
+// startVaultOn is startVault for a database that is there.
+func startVaultOn(t testing.TB, database string, edits ...func(*proxy.Options)) *front {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "testdata", "fixtures", "vault", "policy.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	database = pgtest.Database(t, "vault")
 	withKeys := func(o *proxy.Options) { o.Ring, o.MaskKey = testRing(t), bytes.Repeat([]byte{7}, 32) }
-	return start(t, database, string(text), append([]func(*proxy.Options){withKeys}, edits...)...), database
+	return start(t, database, string(text), append([]func(*proxy.Options){withKeys}, edits...)...)
 }
 
 // as connects a user through a front.
