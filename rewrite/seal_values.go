@@ -58,6 +58,7 @@ func tellsEqual(e *pg_query.A_Expr) bool {
 
 // compared follows the comparison of a sealed value with constants.
 func (f *flow) compared(v *value, ref *pg_query.Node, e *pg_query.A_Expr, with **pg_query.Node) {
+	node := f.node
 	f.as(ref)
 	f.mayCompare(v, ref)
 	if f.err != nil {
@@ -80,6 +81,7 @@ func (f *flow) compared(v *value, ref *pg_query.Node, e *pg_query.A_Expr, with *
 	default:
 		f.comparedWith(v, *with, false)
 	}
+	f.node = node // what is compared may be a CASE that holds others
 	f.turns(e, ref)
 	if v.as().Blind && f.err == nil && !f.again {
 		f.toBlind(v, ref)
