@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-
 	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/config"
