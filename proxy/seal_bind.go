@@ -278,7 +278,7 @@ func (a *sealers) array(prm *rewrite.Parameter, given parameter, oid uint32) (pa
 	}
 	if given.format == 0 {
 		var err error
-		if texts, err = seal.Elements(given.value); err != nil { // NULL equals nothing
+		if texts, err = seal.Elements(given.value); err != nil {
 			return parameter{}, bad(err)
 		}
 	} else {
@@ -293,6 +293,9 @@ func (a *sealers) array(prm *rewrite.Parameter, given parameter, oid uint32) (pa
 		if err != nil {
 			return parameter{}, err
 		}
+		if ok && given.value[7]&1 != 0 {
+			texts = append(texts, nil) // where it stood makes no difference
+		}
 		if !ok && len(given.value) != 12 { // an empty one has no dimension
 			return parameter{}, bad(fmt.Errorf("it is not one"))
 		}
@@ -302,18 +305,22 @@ func (a *sealers) array(prm *rewrite.Parameter, given parameter, oid uint32) (pa
 
 // arrayOf gives an array of every form that values may have.
 func (a *sealers) arrayOf(prm *rewrite.Parameter, texts [][]byte) (parameter, error) {
-	var sealed []string
+	var sealed []*string
 	for _, t := range texts {
+		if t == nil {
+			sealed = append(sealed, nil)
+			continue
+		}
 		forms, err := a.forms(prm.For, t, prm.Find)
 		if err != nil {
 			return parameter{}, err
 		}
 		for _, form := range forms {
+			text := string(form)
 			if prm.Find || prm.For.Stored == "bytea" {
-				sealed = append(sealed, fmt.Sprintf(`\x%x`, form))
-			} else {
-				sealed = append(sealed, string(form))
+				text = fmt.Sprintf(`\x%x`, form)
 			}
+			sealed = append(sealed, &text)
 		}
 	}
 	out, err := seal.Array(sealed)

@@ -76,6 +76,15 @@ func TestFoundWhileKeysTurn(t *testing.T) {
 			}
 		}
 	}
+	// NULL in a list makes of what is not found what is not known.
+	for where, want := range map[string]int{`ssn <> ALL ($1)`: 0, `ssn = ANY ($1)`: 1, `(ssn = ANY ($1)) IS NULL`: 3} {
+		for _, edit := range []func(*pgx.ConnConfig){plainly, func(*pgx.ConnConfig) {}} {
+			one := "1"
+			if err := as(t, f, database, "root", edit).QueryRow(t.Context(), `SELECT count(*) FROM people WHERE `+where, []*string{&one, nil}).Scan(&n); err != nil || n != want {
+				t.Errorf("%s with NULL finds %d, not %d: %v", where, n, want, err)
+			}
+		}
+	}
 	// A parameter that may be NULL, where that is asked.
 	for _, tt := range []struct {
 		where string
