@@ -149,7 +149,7 @@ func (s *session) endData(why error) error {
 	}
 	s.mu.Unlock()
 	if f == nil {
-		return newFatal(r.Code, "%s", r.Message)
+		return nil // the server ended it before, and passes over what still comes
 	}
 	s.srv.metrics.refused(r)
 	s.copyEnd()
