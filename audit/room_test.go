@@ -309,7 +309,9 @@ func TestFailingDisk(t *testing.T) {
 		}
 	}
 	werr := cmd.Wait()
-	if !strings.Contains(said, ErrFailed.Error()) && !strings.Contains(werr.Error(), "bus error") {
+	// The file system may give up before the log meets the failure itself.
+	gaveUp := strings.Contains(said, unix.EROFS.Error())
+	if !strings.Contains(said, ErrFailed.Error()) && !gaveUp && !strings.Contains(werr.Error(), "bus error") {
 		t.Fatalf("with a disk that fails, the writer ended with %v, and said %q", werr, said)
 	}
 	t.Logf("after record %d, of which %d was durable: %v; %s", last, durable, werr, said)

@@ -214,7 +214,7 @@ func (l *Ledger) run(ctx context.Context, asks []limits.Ask) ([]limits.Answer, e
 		switch {
 		case numbers[0] == -2:
 			return nil, errWaiting
-		case found >= 0 && numbers[1] != found:
+		case found >= 0 && numbers[1] > found: // less: that is forgotten as well, since it was lost once more
 			return nil, errOthers
 		}
 		return nil, errForgot
