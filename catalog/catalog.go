@@ -45,6 +45,7 @@ type Column struct {
 	HasDefault bool // a default, an identity or a generation expression
 	Generated  bool // GENERATED ALWAYS AS (…) STORED or VIRTUAL
 	Identity   byte // pg_attribute.attidentity: 0, 'a' or 'd'
+	Loose      bool // its collation takes texts for equal that differ (pg_collation.collisdeterministic is false)
 }
 
 // Type is a column's type as declared.

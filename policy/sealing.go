@@ -20,6 +20,7 @@ type Sealing struct {
 	Blind  bool       // a column beside it holds keyed hashes, by which equal values are found
 	Joins  bool       // deterministic columns of the class seal equal values alike
 	Shred  bool       // each value that is written has a data key of its own, which an erasure destroys
+	Row    bool       // values are bound to the primary key of their row, too
 	Clear  bool       // values that are not sealed yet are taken for what they are, as while a column is being sealed
 	Hide   bool       // what cannot be opened is shown as NULL, not as an error
 }
@@ -149,6 +150,8 @@ func (r *reader) sealing(c *class) {
 		r.add(c.name.pos, "class %q: only deterministic values can be joined", c.name.text)
 	case s.Shred && s.Mode != SealRandomized:
 		r.add(c.name.pos, "class %q: under keys of their own equal values never look alike: shred takes randomized", c.name.text)
+	case s.Row && s.Mode != SealRandomized:
+		r.add(c.name.pos, "class %q: what is bound to its row looks different in every row: bind: row takes randomized", c.name.text)
 	}
 }
 
@@ -183,6 +186,8 @@ type Sealed struct {
 	Stored              string // the column's own type in pg_type: one of text, varchar, bytea, json, jsonb
 	Room                int    // characters that the column takes at most; 0: any number
 	Values              string // the type of the values, as in SealTypes
+
+	RowKey []KeyColumn // with Row: the table's primary key, in the order of the table
 }
 
 // Sealed gives how a column's values are sealed; nil when they are not. What is
@@ -208,6 +213,9 @@ func (s *Set) Sealed(rel *catalog.Relation, column string) *Sealed {
 		out.Values = out.Stored
 	}
 	out.Room = room(c)
+	if out.Row {
+		out.RowKey = rowKey(rel)
+	}
 	return out
 }
 
@@ -243,7 +251,11 @@ func (c *compiler) sealings() {
 			if class == nil || class.seal.Mode == 0 {
 				continue
 			}
-			if why := cannotSeal(t.relation, i, class.seal); why != "" {
+			why := cannotSeal(t.relation, i, class.seal)
+			if sealed := c.sealedKey(t); class.seal.Row && why == "" && sealed != "" {
+				why = "bind: row takes a primary key that is not sealed, as " + sealed + " is"
+			}
+			if why != "" {
 				c.add(class.name.pos, "%s.%s of class %q cannot be sealed: %s", t.relation.QualifiedName(), t.relation.Columns[i].Name, name, why)
 			}
 		}
@@ -251,6 +263,16 @@ func (c *compiler) sealings() {
 	for i := range c.set.subjects {
 		c.sealedSubject(&c.set.subjects[i])
 	}
+}
+
+// sealedKey gives a column of a table's primary key that is sealed; "" where none is.
+func (c *compiler) sealedKey(t *table) string {
+	for _, i := range t.relation.PrimaryKey {
+		if class := c.doc.classes[t.classes[i]]; class != nil && class.seal.Mode != 0 {
+			return t.relation.Columns[i].Name
+		}
+	}
+	return ""
 }
 
 // sealedSubject checks what of a subject is sealed: it is known by its key as that
@@ -374,6 +396,8 @@ func cannotSeal(rel *catalog.Relation, i int, s Sealing) string {
 		return fmt.Sprintf("index: blind takes a column %s bytea beside it", BlindColumn(column.Name))
 	case s.Blind && (blind.Type.Name != "bytea" || blind.Type.Schema != "pg_catalog" || blind.NotNull && !column.NotNull || blind.HasDefault):
 		return fmt.Sprintf("%s is to be bytea, without a default, and NULL where the value is", BlindColumn(column.Name))
+	case s.Row:
+		return cannotBind(rel)
 	default:
 		return ""
 	}

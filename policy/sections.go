@@ -81,6 +81,7 @@ func (r *reader) class(name word, n *yaml.Node) {
 		"index":   func(n *yaml.Node) { c.seal.Blind = r.oneOf(n, "index", "blind") == 0 },
 		"joins":   func(n *yaml.Node) { c.seal.Joins = r.truth(n) },
 		"shred":   func(n *yaml.Node) { c.seal.Shred = r.truth(n) },
+		"bind":    func(n *yaml.Node) { c.seal.Row = r.oneOf(n, "bind", "column", "row") == 1 },
 		"clear":   func(n *yaml.Node) { c.seal.Clear = r.oneOf(n, "clear", "refuse", "accept") == 1 },
 		"damaged": func(n *yaml.Node) { c.seal.Hide = r.oneOf(n, "damaged", "error", "hide") == 1 },
 		"about":   func(n *yaml.Node) { c.about = r.text(n, "a text").text },

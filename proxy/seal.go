@@ -83,7 +83,11 @@ func (s *session) sealText(sql []byte, holes []rewrite.Hole) ([]byte, error) {
 		text = append(text, sql[at:h.At]...)
 		at = h.End
 		if !h.Forms {
-			stored, err := with.stored(nil, h.For, []byte(h.Value), h.Find)
+			row, err := with.row(h.Row, nil, nil)
+			if err != nil {
+				return nil, err
+			}
+			stored, err := with.stored(nil, h.For, []byte(h.Value), h.Find, row)
 			if err != nil {
 				return nil, err
 			}
@@ -105,8 +109,9 @@ func (s *session) sealText(sql []byte, holes []rewrite.Hole) ([]byte, error) {
 }
 
 // stored gives what is stored for a value that a client wrote as text, or what it
-// is found by, perhaps in room.
-func (a *sealers) stored(room []byte, c *policy.Sealed, text []byte, find bool) ([]byte, error) {
+// is found by, perhaps in room. row is the key of the row that it is bound to; nil where
+// it is bound to none.
+func (a *sealers) stored(room []byte, c *policy.Sealed, text []byte, find bool, row []byte) ([]byte, error) {
 	with, value, err := a.canonical(c, text)
 	if err != nil {
 		return nil, err
@@ -117,6 +122,9 @@ func (a *sealers) stored(room []byte, c *policy.Sealed, text []byte, find bool) 
 			return nil, refuseKeys(err)
 		}
 		return found, nil
+	}
+	if row != nil {
+		with = with.At(row)
 	}
 	sealed, err := with.Seal(room[:0], value)
 	if errors.Is(err, seal.ErrNeedsDataKey) {
@@ -240,7 +248,16 @@ func (srv *Server) applier(o rewrite.Opened) (*mask.Applier, error) {
 // open opens a stored value, by a data key that key gives where it takes one. null tells
 // that the client gets NULL in its place. The value is in r until the next.
 func (o *opener) open(r *room, stored []byte, key func(seal.DataKeyID) (seal.DataKey, bool)) (value []byte, null bool, err error) {
+	var row []byte
+	if o.as[0].Row {
+		if row, stored, err = fromRow(&r.bound, o.as[0], stored); err != nil {
+			return nil, o.as[0].Hide, err
+		}
+	}
 	for i, with := range o.with {
+		if row != nil {
+			with = with.At(row)
+		}
 		opened, why := with.Open(r.value[:0], stored)
 		if errors.Is(why, seal.ErrNeedsDataKey) {
 			opened, why = with.OpenUnder(r.value[:0], stored, key)

@@ -77,7 +77,7 @@ func sealedRow(tb testing.TB, s *session, p *rewrite.Plan, format int16, values 
 	body := binary.BigEndian.AppendUint16(nil, uint16(len(values)))
 	for i, v := range values {
 		as := p.Seals.OutputsOf(0)[i].As[0]
-		stored, err := with.stored(nil, as, []byte(v), false)
+		stored, err := with.stored(nil, as, []byte(v), false, nil)
 		if err == nil {
 			stored, err = wireOf(new([]byte), as.Stored, stored, format)
 		}

@@ -139,7 +139,11 @@ func (s *session) sealBound(p *rewrite.Plan, declared, rest []byte) ([]byte, err
 		if prm.Client <= len(oids) {
 			oid = oids[prm.Client-1]
 		}
-		if all[i], err = with.parameter(&prm, given[prm.Client-1], oid); err != nil {
+		row, err := with.row(prm.Row, given, oids)
+		if err != nil {
+			return nil, err
+		}
+		if all[i], err = with.parameter(&prm, given[prm.Client-1], oid, row); err != nil {
 			return nil, err
 		}
 	}
@@ -195,8 +199,9 @@ func appendParameters(all []parameter, results []byte) []byte {
 }
 
 // parameter gives a parameter of the text that is sent. oid is the type that the
-// client declared for its own; 0 for none.
-func (a *sealers) parameter(prm *rewrite.Parameter, given parameter, oid uint32) (parameter, error) {
+// client declared for its own; 0 for none. row is the key of the row that the value is
+// bound to; nil for none.
+func (a *sealers) parameter(prm *rewrite.Parameter, given parameter, oid uint32, row []byte) (parameter, error) {
 	switch {
 	case prm.Null != "" && given.value != nil:
 		return parameter{[]byte("not null"), 0}, nil
@@ -212,7 +217,7 @@ func (a *sealers) parameter(prm *rewrite.Parameter, given parameter, oid uint32)
 	if prm.Forms {
 		return a.arrayOf(prm, [][]byte{text})
 	}
-	stored, err := a.stored(nil, prm.For, text, prm.Find)
+	stored, err := a.stored(nil, prm.For, text, prm.Find, row)
 	if err != nil {
 		return parameter{}, err
 	}

@@ -18,6 +18,9 @@ type copier struct {
 	data   *rewrite.Data
 	change func(column int, value []byte) (changed []byte, null bool, err error) // of what is in a field; unchanged where it gives nil
 	is     func(column int) bool                                                 // a field that changes
+	keys   []int                                                                 // columns whose values are to be known before others change
+	key    [][]byte                                                              // those of the row that is changed; nil is NULL
+	looks  bool                                                                  // at the keys of a row, and changes nothing
 	fields int                                                                   // of a row that a client sends; 0 of one that the server does
 	begun  bool                                                                  // what is before the rows was there
 	over   bool                                                                  // the mark that ends the data was there
@@ -44,11 +47,7 @@ func (c *copier) take(data []byte) (out []byte, err error) {
 	out = c.out[:0]
 	for !c.over && len(data) > 0 {
 		n := 0
-		if c.data.Binary {
-			n, out, err = c.tuple(out, data)
-		} else {
-			n, out, err = c.line(out, data)
-		}
+		n, out, err = c.row(out, data)
 		if err != nil {
 			return nil, err
 		}
@@ -74,12 +73,39 @@ func (c *copier) rest() (out []byte, err error) {
 	}
 	n := 0
 	if !c.data.Binary {
-		n, out, err = c.line(nil, append(c.held, '\n'))
+		n, out, err = c.row(nil, append(c.held, '\n'))
 	}
 	if err == nil && n == 0 {
 		return nil, oddData("it ends amid a row")
 	}
 	return bytes.TrimSuffix(out, []byte("\n")), err
+}
+
+// row changes the first row of data. n is how long it was; 0 when it is not whole.
+func (c *copier) row(out, data []byte) (n int, _ []byte, err error) {
+	one := c.line
+	if c.data.Binary {
+		one = c.tuple
+	}
+	if len(c.keys) == 0 {
+		return one(out, data)
+	}
+	begun, over := c.begun, c.over
+	c.key, c.looks = make([][]byte, len(c.keys)), true
+	n, _, err = one(nil, data)
+	c.begun, c.over, c.looks = begun, over, false
+	if n == 0 || err != nil {
+		return 0, out, err
+	}
+	return one(out, data)
+}
+
+// look keeps the value of a column of the key. It tells whether the row is just looked at.
+func (c *copier) look(column int, value []byte) bool {
+	if i := slices.Index(c.keys, column); c.looks && i >= 0 {
+		c.key[i] = append([]byte{}, value...)
+	}
+	return c.looks
 }
 
 // line changes the first line of data. n is how long it was; 0 when it is not whole.
@@ -140,7 +166,10 @@ func (c *copier) line(out, data []byte) (n int, _ []byte, err error) {
 // field appends a field of text or CSV, changed.
 func (c *copier) field(out []byte, column int, raw []byte) ([]byte, error) {
 	switch {
-	case !c.begun && c.data.Header, !c.is(column), string(raw) == c.data.Null, c.data.Default != "" && string(raw) == c.data.Default:
+	case c.looks && string(raw) != c.data.Null && (c.data.Default == "" || string(raw) != c.data.Default) && slices.Contains(c.keys, column):
+		c.look(column, c.unescaped(raw))
+		return out, nil
+	case c.looks, !c.begun && c.data.Header, !c.is(column), string(raw) == c.data.Null, c.data.Default != "" && string(raw) == c.data.Default:
 		return append(out, raw...), nil
 	}
 	value := c.unescaped(raw)
@@ -282,7 +311,7 @@ func (c *copier) tuple(out, data []byte) (n int, _ []byte, err error) {
 		if b.Err() != nil {
 			return 0, out, nil
 		}
-		if size >= 0 && c.is(column) {
+		if size >= 0 && !c.look(column, value) && c.is(column) {
 			var null bool
 			if value, null, err = c.change(column, value); err != nil {
 				return 0, nil, err
@@ -371,9 +400,17 @@ func (s *session) expectSealed(p *rewrite.Plan) error {
 			return err
 		}
 		in := &sealIntake{copier: copier{data: of.Data, fields: len(of.Taken)}, keyed: slices.ContainsFunc(of.Taken, func(c *policy.Sealed) bool { return c != nil && c.Shred })}
+		in.keys = of.Key
 		in.is = func(column int) bool { return column < len(of.Taken) && of.Taken[column] != nil }
 		in.change = func(column int, value []byte) ([]byte, bool, error) {
-			v, err := with.copied(of.Taken[column], value, of.Data.Binary)
+			var row []byte
+			if c := of.Taken[column]; c.Row {
+				var err error
+				if row, err = with.copiedRow(c, in.key, of.Data.Binary); err != nil {
+					return nil, false, err
+				}
+			}
+			v, err := with.copied(of.Taken[column], value, of.Data.Binary, row)
 			return v, false, err
 		}
 		s.sealIntake = in
@@ -381,8 +418,9 @@ func (s *session) expectSealed(p *rewrite.Plan) error {
 	return nil
 }
 
-// copied seals the value of a field.
-func (a *sealers) copied(c *policy.Sealed, value []byte, inBinary bool) ([]byte, error) {
+// copied seals the value of a field. row is the key of the row that it is bound to; nil for
+// none.
+func (a *sealers) copied(c *policy.Sealed, value []byte, inBinary bool, row []byte) ([]byte, error) {
 	given := parameter{value: value}
 	if inBinary {
 		given.format = 1
@@ -391,7 +429,7 @@ func (a *sealers) copied(c *policy.Sealed, value []byte, inBinary bool) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	stored, err := a.stored(a.room, c, text, false)
+	stored, err := a.stored(a.room, c, text, false, row)
 	if err == nil {
 		a.room = stored
 	}

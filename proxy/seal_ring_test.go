@@ -14,7 +14,7 @@ var errEOF = io.EOF
 func testRing(t testing.TB) *seal.Ring {
 	t.Helper()
 	var keys []*seal.Key
-	for _, class := range []string{"national_id", "visit_id", "account", "birth", "income", "notes", "phone", "allergy", "weight"} {
+	for _, class := range []string{"national_id", "visit_id", "account", "birth", "income", "notes", "phone", "allergy", "weight", "pin", "signature", "memo", "limits", "content", "secret"} {
 		keys = append(keys, seal.NewKey(class, seal.Primary, time.Unix(0, 0)))
 	}
 	r, err := seal.NewRing(keys...)

@@ -236,7 +236,13 @@ func (o *opening) open(s *session, frame []byte) ([]byte, error) {
 func (o *opening) value1(s *session, of *opener, v []byte, format int16) ([]byte, error) {
 	var value []byte
 	null := of.as[0].Hide
-	stored, err := storedOf(&o.room.stored, of.as[0].Stored, v, format)
+	stored, err := v, error(nil)
+	switch {
+	case !of.as[0].Row:
+		stored, err = storedOf(&o.room.stored, of.as[0].Stored, v, format)
+	case s.recodes.Load() && !fitsAll("text", v):
+		return nil, &rewrite.Refusal{Code: "22P05", Message: fmt.Sprintf("the key of a row cannot be read in this client_encoding, to which a value of %s is bound", of.as[0].Column), Hint: "set client_encoding to UTF8"}
+	}
 	if err == nil {
 		value, null, err = of.open(&o.room, stored, o.dataKey)
 	}
@@ -276,7 +282,7 @@ func (o *opening) hides(s *session, of *opener, err error) {
 }
 
 // room holds one value on its way, so that the next takes no other memory.
-type room struct{ stored, value, shown, wire []byte }
+type room struct{ stored, value, shown, wire, bound []byte }
 
 // storedOf gives a stored value as it is opened, from what the protocol has in a
 // format. room is for one that has to be decoded.
@@ -344,7 +350,7 @@ func (o *opening) describes(frame []byte) ([]byte, error) {
 		}
 		as := all[next].as[0]
 		next++
-		if as.Values == as.Stored {
+		if as.Values == as.Stored && !as.Row {
 			continue
 		}
 		if &out[0] == &frame[0] {

@@ -29,7 +29,13 @@ func startVault(t testing.TB, edits ...func(*proxy.Options)) (f *front, database
 // startVaultOn is startVault for a database that is there.
 func startVaultOn(t testing.TB, database string, edits ...func(*proxy.Options)) *front {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "testdata", "fixtures", "vault", "policy.yaml"))
+	return startSealedOn(t, database, "vault", edits...)
+}
+
+// startSealedOn starts a pgveil with keys for a database of a fixture.
+func startSealedOn(t testing.TB, database, fixture string, edits ...func(*proxy.Options)) *front {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "testdata", "fixtures", fixture, "policy.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

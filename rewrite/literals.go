@@ -299,7 +299,7 @@ func (l *literals) sealed(p *Plan) (all []part, ok bool) {
 	if p.Seals != nil {
 		for _, h := range p.Seals.Holes {
 			i := l.marks(h.Value)
-			if i < 0 || h.For.Shred {
+			if i < 0 || h.For.Shred || h.Row != nil {
 				return nil, false
 			}
 			all = append(all, l.parts(p.SQL[at:h.At])...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
@@ -41,6 +42,7 @@ type Hole struct {
 	For     *policy.Sealed
 	Find    bool // it is looked for in the blind column
 	Forms   bool // it is looked for in every form that it may have: literals, with commas between them
+	Row     *Row // that it is bound to; nil: none
 }
 
 // Parameter is one parameter of the text to send.
@@ -51,6 +53,7 @@ type Parameter struct {
 	Array  bool           // of values
 	Null   string         // a type: the server learns only whether the client's, of that type, is NULL
 	Forms  bool           // it is looked for: the server gets an array of every form that it, or one of its values, may have
+	Row    *Row           // that it is bound to; nil: none
 }
 
 // Opened is a column of rows that holds sealed values.
@@ -93,6 +96,7 @@ func (s *Seals) like(t *Seals) bool {
 type Copied struct {
 	Data  *Data
 	Taken []*policy.Sealed // of COPY FROM: by column, how it is sealed; nil for one that is not
+	Key   []int            // of COPY FROM: the columns of the primary key, where values are bound to that
 }
 
 // Written says how the data is written; nil where there is none.
@@ -133,6 +137,7 @@ type sealing struct {
 	columns map[*catalog.Relation][]*sealedColumn // by column; views and what holds none have none until asked for
 	names   map[string]bool                       // of relations that have such columns
 	broken  map[*catalog.Relation]error           // views that do to sealed values what cannot be done
+	whole   sync.Map                              // *catalog.Relation → *template of what nobody hides of it
 	mark    string                                // begins what stands for a value to be sealed while a text is planned
 }
 
@@ -387,9 +392,10 @@ func (c *planner) sealStatement(n *pg_query.Node, step int) error {
 	query := queryOf(what)
 	switch v := what.Node.(type) {
 	case *pg_query.Node_CopyStmt:
-		if v.CopyStmt.Relation != nil {
+		if v.CopyStmt.Relation != nil && !c.asQuery(v.CopyStmt) {
 			return c.sealCopy(v.CopyStmt, step)
 		}
+		query = v.CopyStmt.Query
 	case *pg_query.Node_CreateTableAsStmt:
 		query = v.CreateTableAsStmt.Query
 		c.keeps = true
@@ -426,7 +432,10 @@ func (c *planner) sealStatement(n *pg_query.Node, step int) error {
 			return err
 		}
 	}
-	return f.fill(query)
+	if err := f.fill(query); err != nil {
+		return err
+	}
+	return f.readsRows(query)
 }
 
 // sealUnseen refuses a statement that may be about sealed columns and is not
@@ -481,9 +490,14 @@ func (c *planner) writeSealed(n *pg_query.Node) (string, error) {
 		return "", fmt.Errorf("rewrite: internal error: %w", err)
 	}
 	read, err := parse.ParseOne(sql)
-	if err != nil || !parse.Equal(n, read) {
+	if err != nil {
 		return "", refuseUnsupported("say it another way", "this statement cannot be sent on as it was understood")
 	}
+	places, same := c.places(n, read)
+	if !same {
+		return "", refuseUnsupported("say it another way", "this statement cannot be sent on as it was understood")
+	}
+	sql = spell(sql, places)
 	return sql, c.verifySealed(sql)
 }
 
@@ -493,6 +507,7 @@ type hole struct {
 	of    *policy.Sealed
 	find  bool
 	forms bool
+	row   *Row
 }
 
 // standIn is what stands in the text where a value will, once sealed.
@@ -516,7 +531,7 @@ func (p *Plan) cutHoles() {
 		if length == 0 {
 			break
 		}
-		p.Seals.Holes = append(p.Seals.Holes, Hole{At: b.Len(), End: b.Len() + len(standIn), Value: h.value, For: h.of, Find: h.find, Forms: h.forms})
+		p.Seals.Holes = append(p.Seals.Holes, Hole{At: b.Len(), End: b.Len() + len(standIn), Value: h.value, For: h.of, Find: h.find, Forms: h.forms, Row: h.row})
 		b.WriteString(standIn)
 		rest = rest[at+length:]
 	}

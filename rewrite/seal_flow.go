@@ -19,6 +19,8 @@ type flow struct {
 	query   *resolve.Query
 	find    map[*pg_query.Node]bool // references in conditions that may look at a masked column's value
 	lone    bool                    // what is written now goes into one row
+	row     *Row                    // that what is written now goes into; nil: the statement does not show which
+	byKey   bool                    // ON CONFLICT meets the row of the key that is inserted
 	again   bool                    // what is followed is what will be sent
 	seen    map[*pg_query.Node]bool // references that something was decided of
 	met     map[*resolve.Target]bool
@@ -48,6 +50,7 @@ type sealAt struct {
 	list bool // it is an array of values
 
 	forms bool // it is looked for in every form that it may have
+	row   *Row // that it is bound to; nil: none
 }
 
 // follow follows sealed values through a query, which a statement consists of or
@@ -162,6 +165,7 @@ func (f *flow) carried(c resolve.Carried) *value {
 			mixed = true
 			continue
 		}
+		f.throughView(b, of)
 		show, visible := f.shows(b, of)
 		if !visible {
 			continue // NULL stands there
@@ -187,7 +191,7 @@ func (f *flow) carried(c resolve.Carried) *value {
 
 // alikeSealed tells whether values of two columns are opened into the same type.
 func alikeSealed(a, b *policy.Sealed) bool {
-	return a.Mode == b.Mode && a.Values == b.Values && a.Stored == b.Stored && a.Shred == b.Shred && a.Format == b.Format
+	return a.Mode == b.Mode && a.Values == b.Values && a.Stored == b.Stored && a.Shred == b.Shred && a.Format == b.Format && a.Row == b.Row && slices.EqualFunc(a.RowKey, b.RowKey, func(a, b policy.KeyColumn) bool { return a.Type == b.Type })
 }
 
 // shows tells how the caller sees a column, and whether at all.
@@ -261,7 +265,7 @@ func (f *flow) each(list []*pg_query.Node) {
 // expr follows an expression that stands where nothing is known to be done to
 // ciphertext rightly.
 func (f *flow) expr(n *pg_query.Node) {
-	if n == nil || f.err != nil {
+	if n == nil || f.err != nil || f.withKey(n) {
 		return
 	}
 	if v := f.of(n); v != nil {
@@ -298,7 +302,7 @@ func (f *flow) alternatives(n *pg_query.Node, v *value) {
 		case f.err != nil || one.GetAConst().GetIsnull():
 		case f.of(one) != nil:
 			f.as(one)
-		case resolve.IsConstant(one) && one.GetAArrayExpr() == nil && !v.as().Shred:
+		case resolve.IsConstant(one) && one.GetAArrayExpr() == nil && !v.as().Shred && !v.as().Row:
 			f.hole(one, v.as(), false)
 		default:
 			f.refuse(v, "one value with what the server computes")
@@ -310,6 +314,9 @@ func (f *flow) alternatives(n *pg_query.Node, v *value) {
 func (f *flow) judge(m proto.Message) bool {
 	switch n := m.(type) {
 	case *pg_query.Node:
+		if f.withKey(n) {
+			return false
+		}
 		if v := f.of(n); v != nil {
 			f.refuse(v, "computed with, or compared so")
 			return false

@@ -32,15 +32,12 @@ func (f *flow) multiplies() bool {
 }
 
 // pins tells whether a condition holds for one row of a relation at most: it gives each
-// column of the primary key a constant.
-func (f *flow) pins(t *resolve.Target, where *pg_query.Node) bool {
+// column of the primary key a constant. row is that key, where values are bound to it.
+func (f *flow) pins(t *resolve.Target, where *pg_query.Node) (row *Row, lone bool) {
 	rel := t.Ref.Relation
-	key := map[string]bool{}
-	for _, i := range rel.PrimaryKey {
-		key[rel.Columns[i].Name] = true
-	}
-	if len(key) == 0 || f.engine.heirs(rel) {
-		return false
+	given := map[string]*pg_query.Node{}
+	if len(rel.PrimaryKey) == 0 || f.engine.heirs(rel) {
+		return nil, false
 	}
 	for _, n := range conjuncts(where) {
 		e := n.GetAExpr()
@@ -53,11 +50,16 @@ func (f *flow) pins(t *resolve.Target, where *pg_query.Node) bool {
 			}
 			i := slices.IndexFunc(f.query.Uses, func(u resolve.Use) bool { return u.Node == side[0] && u.Ref == t.Ref })
 			if i >= 0 {
-				delete(key, rel.Columns[f.query.Uses[i].Column].Name)
+				given[rel.Columns[f.query.Uses[i].Column].Name] = side[1]
 			}
 		}
 	}
-	return len(key) == 0
+	for _, i := range rel.PrimaryKey {
+		if given[rel.Columns[i].Name] == nil {
+			return nil, false
+		}
+	}
+	return f.rowBy(rel, func(column string) *pg_query.Node { return given[column] }), true
 }
 
 // conjuncts gives the conditions that all must hold.

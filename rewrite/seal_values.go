@@ -186,16 +186,22 @@ func (f *flow) fill(query *pg_query.Node) error {
 		if p.list {
 			return refuseUnsupported("write ARRAY[…], or use a parameter", "an array that is written as one text cannot be compared with %s, which is sealed", p.as.Column)
 		}
+		if p.row.parameters() {
+			return refuseUnsupported("give the value as a parameter, too", "a literal for %s is bound to its row, whose key is a parameter", p.as.Column)
+		}
 		text, err := literalValue(p)
 		if err != nil {
 			return err
 		}
 		mark := fmt.Sprintf("%s%d", f.engine.seals.mark, len(f.plan.seals().marked))
 		p.node.Node = pg_query.MakeAConstStrNode(mark, -1).Node
-		f.plan.seals().marked["'"+mark+"'"] = hole{value: text, of: p.as, find: p.find, forms: p.forms}
+		f.plan.seals().marked["'"+mark+"'"] = hole{value: text, of: p.as, find: p.find, forms: p.forms, row: p.row}
 		f.changed = true
 	}
-	return f.number(query, params)
+	if err := f.number(query, params); err != nil {
+		return err
+	}
+	return f.returnsRows()
 }
 
 // uncast takes the cast off a value that is to be sealed: it is of that type
@@ -275,7 +281,7 @@ func (f *flow) number(query *pg_query.Node, sealed map[*pg_query.ParamRef]*sealA
 		if p == nil {
 			continue
 		}
-		want := Parameter{Client: int(ref.Number), For: p.as, Find: p.find, Array: p.list, Forms: p.forms}
+		want := Parameter{Client: int(ref.Number), For: p.as, Find: p.find, Array: p.list, Forms: p.forms, Row: p.row}
 		i := slices.Index(all, want)
 		if p.as.Shred && !p.find {
 			i = -1 // each place has a key of its own

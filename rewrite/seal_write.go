@@ -41,17 +41,21 @@ func (f *flow) insert(n *pg_query.Node, ins *pg_query.InsertStmt) {
 	sel := ins.SelectStmt.GetSelectStmt()
 	switch {
 	case sel == nil: // DEFAULT VALUES
-		f.lone = true
+		f.lone, f.row = true, nil
 	case len(sel.ValuesLists) > 0 && len(sel.SortClause) == 0 && sel.LimitCount == nil && sel.LimitOffset == nil:
 		f.with(sel.WithClause)
 		f.lone = len(sel.ValuesLists) > 1 || !f.multiplies() // PostgreSQL has no calls that give sets in several rows
 		f.inserted(t, ins, names, sel)
 	default:
 		f.lone = false
+		f.row = nil
 		f.selected(t, names, sel)
 	}
 	if oc := ins.OnConflictClause; oc != nil {
 		f.lone = f.lone && len(sel.GetValuesLists()) <= 1 // each row of VALUES may meet another
+		if f.byKey = conflictsByKey(oc, t.Ref.Relation); !f.byKey || !f.lone {
+			f.row = nil
+		}
 		f.set(t, oc.TargetList, func(more []*pg_query.Node) { oc.TargetList = append(oc.TargetList, more...) })
 		f.walkIf(oc.WhereClause)
 	}
@@ -91,6 +95,12 @@ func (f *flow) inserted(t *resolve.Target, ins *pg_query.InsertStmt, names []str
 	at := make([][]*sealAt, len(sel.ValuesLists))
 	for r, row := range sel.ValuesLists {
 		at[r] = make([]*sealAt, len(names))
+		f.row = f.rowBy(t.Ref.Relation, func(column string) *pg_query.Node {
+			if i := slices.Index(names, column); i >= 0 && i < len(row.GetList().GetItems()) {
+				return row.GetList().Items[i]
+			}
+			return nil
+		})
 		for i, n := range row.GetList().GetItems() {
 			if i >= len(names) {
 				break // the server says so
@@ -178,6 +188,8 @@ func (f *flow) moved(of *sealedColumn, v *value) {
 		f.refuse(v, "stored in "+of.Column+", which is sealed differently")
 	case of.Shred:
 		f.refuse(v, "copied: the copy would share the key that an erasure destroys")
+	case of.Row:
+		f.refuse(v, "copied: it is bound to its row")
 	case of.Blind:
 		f.refuse(v, "copied: what it is found by is not known here")
 	}
@@ -210,7 +222,12 @@ func (f *flow) assigned(t *resolve.Target, of *sealedColumn, name string, n *pg_
 	case n.GetAConst().GetIsnull() || n.GetTypeCast().GetArg().GetAConst().GetIsnull():
 	case resolve.IsConstant(n) && n.GetAArrayExpr() == nil:
 		f.shares(of)
-		return f.hole(n, of.Sealed, false)
+		f.needsRow(of)
+		at := f.hole(n, of.Sealed, false)
+		if of.Row {
+			at.row = f.row
+		}
+		return at
 	default:
 		f.cannotSeal(of)
 	}
@@ -221,13 +238,14 @@ func (f *flow) assigned(t *resolve.Target, of *sealedColumn, name string, n *pg_
 // INSERT itself brought.
 func (f *flow) isSame(t *resolve.Target, of *sealedColumn, n *pg_query.Node) bool {
 	from := f.query.Carries[n].From
-	return len(from) == 1 && from[0].Ref == t.Ref && f.engine.seals.of(from[0]) == of && !of.Blind
+	return len(from) == 1 && from[0].Ref == t.Ref && f.engine.seals.of(from[0]) == of && !of.Blind && (!of.Row || isExcluded(n) && f.byKey)
 }
 
 func (f *flow) update(n *pg_query.Node, up *pg_query.UpdateStmt) {
 	t := f.target(n)
 	f.with(up.WithClause)
-	f.lone = f.pins(t, up.WhereClause)
+	f.row, f.lone = f.pins(t, up.WhereClause)
+	f.byKey = false
 	f.set(t, up.TargetList, func(more []*pg_query.Node) { up.TargetList = append(up.TargetList, more...) })
 	f.from(up.FromClause)
 	f.walkIf(up.WhereClause)
@@ -237,6 +255,7 @@ func (f *flow) update(n *pg_query.Node, up *pg_query.UpdateStmt) {
 // set follows SET, and adds what blind columns are set to.
 func (f *flow) set(t *resolve.Target, list []*pg_query.Node, add func([]*pg_query.Node)) {
 	f.whole(t, list)
+	f.keepsKey(t, list)
 	var more []*pg_query.Node
 	for _, n := range list {
 		rt := n.GetResTarget()
@@ -282,7 +301,7 @@ func (f *flow) merge(n *pg_query.Node, m *pg_query.MergeStmt) {
 	f.with(m.WithClause)
 	f.from([]*pg_query.Node{m.SourceRelation})
 	f.walkIf(m.JoinCondition)
-	f.lone = false
+	f.lone, f.row, f.byKey = false, nil, false
 	for _, w := range m.MergeWhenClauses {
 		when := w.GetMergeWhenClause()
 		f.walkIf(when.Condition)
@@ -324,8 +343,7 @@ func (c *planner) sealCopy(cp *pg_query.CopyStmt, step int) error {
 	if !ok {
 		return c.sealUnseen(&pg_query.Node{Node: &pg_query.Node_CopyStmt{CopyStmt: cp}}, "COPY that cannot be followed")
 	}
-	columns := c.engine.seals.columns[rel]
-	if columns == nil {
+	if c.engine.seals.columns[rel] == nil {
 		return nil
 	}
 	if cp.IsProgram || cp.Filename != "" {
@@ -384,6 +402,10 @@ func (c *planner) sealCopied(cp *pg_query.CopyStmt, rel *catalog.Relation, step 
 		taken = nil
 		c.plan.seals().outputs(step, opened)
 	}
-	c.plan.seals().copies(step, &Copied{Data: data, Taken: taken})
+	key, err := c.engine.seals.keyIn(rel, names)
+	if cp.IsFrom && err != nil {
+		return err
+	}
+	c.plan.seals().copies(step, &Copied{Data: data, Taken: taken, Key: key})
 	return nil
 }

@@ -205,7 +205,7 @@ func (e *Engine) columnExpr(ra *policy.RelationAccess, rel *catalog.Relation, i 
 		if least.Show == policy.ShowAggregate {
 			least.Show = policy.ShowRefuse
 		}
-		return inner + "." + quoteIdent(rel.Columns[i].Name), least, nil
+		return e.stored(rel, i), least, nil
 	}
 	best := views[0].Columns[i]
 	if best.Show == policy.ShowAggregate {

@@ -141,6 +141,9 @@ func (s *Sealer) SealUnder(dst, value []byte, k *DataKey) ([]byte, error) {
 	if s.column.Mode != policy.SealRandomized {
 		return nil, fmt.Errorf("values of %s are not sealed under data keys", s.column.Column)
 	}
+	if s.elsewhere() {
+		return nil, errNoRow
+	}
 	gcm, err := k.cipher()
 	if err != nil {
 		return nil, err
@@ -163,6 +166,9 @@ func (s *Sealer) OpenUnder(dst, stored []byte, key func(DataKeyID) (DataKey, boo
 	id, ok := shredded(e)
 	if !ok || s.column.Mode != policy.SealRandomized || len(e) < shredHead+shredNonce {
 		return nil, ErrDamaged
+	}
+	if s.elsewhere() {
+		return nil, errNoRow
 	}
 	k, ok := key(id)
 	if !ok {

@@ -11,6 +11,7 @@ import (
 type Head struct {
 	Mode policy.SealMode
 	Key  uint32
+	Row  bool // it is bound to its row
 }
 
 // Prefix is what every envelope begins with in a column of a type.
@@ -52,8 +53,8 @@ func HeadOf(stored []byte, as string) (Head, bool) {
 	switch {
 	case e[0] != version:
 		return Head{}, false
-	case e[1] == algRandom:
-		h.Mode = policy.SealRandomized
+	case e[1] == algRandom, e[1] == algRow:
+		h.Mode, h.Row = policy.SealRandomized, e[1] == algRow
 	case e[1] == algSame:
 		h.Mode = policy.SealDeterministic
 	default:

@@ -25,7 +25,7 @@ func TestHeadOf(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, ok := HeadOf(stored[:HeadLen(as)], as); !ok || got != (Head{mode, key.ID}) {
+			if got, ok := HeadOf(stored[:HeadLen(as)], as); !ok || got != (Head{Mode: mode, Key: key.ID}) {
 				t.Errorf("HeadOf of %s in %s = %v, %v", mode, as, got, ok)
 			}
 			if _, ok := HeadOf(stored[:HeadLen(as)-1], as); ok {

@@ -158,6 +158,7 @@ func (e *KeyError) Error() string {
 var (
 	ErrClear        = errors.New("it is not sealed")
 	ErrDamaged      = errors.New("it is damaged, or sealed for another place")
+	ErrUnbound      = errors.New("it is not bound to a row")
 	ErrForeign      = errors.New("it is sealed for another place")
 	ErrNeedsDataKey = errors.New("it takes a data key of its own")
 )
@@ -169,8 +170,11 @@ func (r *Ring) Sealer(c *policy.Sealed) (*Sealer, error) {
 		return nil, fmt.Errorf("class %q has no keys", c.Class)
 	}
 	alg := algRandom
-	if c.Mode == policy.SealDeterministic {
+	switch {
+	case c.Mode == policy.SealDeterministic:
 		alg = algSame
+	case c.Row:
+		alg = algRow
 	}
 	s := newSealer(c, keys, alg)
 	if c.Format.Alphabet == "" {

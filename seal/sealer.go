@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -18,6 +19,7 @@ const (
 	version   = 1
 	algRandom = byte(1)
 	algSame   = byte(2)
+	algRow    = byte(4) // algRandom, bound to its row
 
 	headLen = 6 // version, algorithm, key
 )
@@ -36,7 +38,8 @@ type Sealer struct {
 	alg    byte
 	format *formatted        // nil: values are stored as envelopes
 	place  []byte            // what all envelopes of the column are bound to
-	bounds map[uint32][]byte // the associated data of envelopes, by key
+	bounds map[uint32][]byte // the associated data of envelopes, by key; nil: they are made anew each time
+	row    []byte            // that envelopes are bound to as well; nil: to none
 }
 
 func newSealer(c *policy.Sealed, keys *classKeys, alg byte) *Sealer {
@@ -50,8 +53,32 @@ func newSealer(c *policy.Sealed, keys *classKeys, alg byte) *Sealer {
 	return s
 }
 
+// At gives what seals and opens the values of one row, of a column whose values are bound
+// to their rows. key is the row's as SplitRow and AppendRow of package policy give it.
+func (s *Sealer) At(key []byte) *Sealer {
+	at := *s
+	at.row, at.bounds = key, nil
+	return &at
+}
+
 // bound gives the associated data of an envelope.
-func (s *Sealer) bound(head []byte) []byte { return append(slices.Clip(head), s.place...) }
+func (s *Sealer) bound(head []byte) []byte {
+	return append(append(slices.Clip(head), s.place...), s.row...)
+}
+
+// boundBy gives the associated data of envelopes under a key.
+func (s *Sealer) boundBy(key uint32) []byte {
+	if s.bounds != nil {
+		return s.bounds[key]
+	}
+	return s.bound(s.head(nil, key))
+}
+
+// elsewhere tells that the row is not known that the column's values are bound to.
+func (s *Sealer) elsewhere() bool { return s.column.Row && len(s.row) == 0 }
+
+// errNoRow tells of a value whose row is not known.
+var errNoRow = errors.New("internal error: the key of the row that it is bound to is not known")
 
 // head appends the head of an envelope.
 func (s *Sealer) head(dst []byte, key uint32) []byte {
@@ -64,6 +91,8 @@ func (s *Sealer) Seal(dst, value []byte) ([]byte, error) {
 	switch {
 	case s.format != nil:
 		return s.format.seal(dst, value)
+	case s.elsewhere():
+		return nil, errNoRow
 	case s.column.Shred:
 		return nil, ErrNeedsDataKey
 	case k == nil:
@@ -79,7 +108,7 @@ func (s *Sealer) sealBy(dst, value []byte, k *ready) ([]byte, error) {
 	dst = slices.Grow(dst, most+size)
 	at := len(dst) + most // where the envelope is made
 	e := s.head(dst[at:at:cap(dst)], k.ID)
-	bound := s.bounds[k.ID]
+	bound := s.boundBy(k.ID)
 	if s.alg == algSame {
 		sealed, err := k.same.EncryptDeterministically(value, bound)
 		if err != nil {
@@ -106,11 +135,21 @@ func (s *Sealer) Open(dst, stored []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := shredded(e); ok && s.alg == algRandom {
+	if _, ok := shredded(e); ok && s.alg != algSame {
 		return nil, ErrNeedsDataKey
 	}
-	if len(e) < headLen || e[0] != version || e[1] != s.alg {
+	with := s
+	if s.alg == algRow && len(e) > 1 && e[1] == algRandom {
+		if !s.column.Clear {
+			return nil, ErrUnbound
+		}
+		with = s.unbound()
+	}
+	if len(e) < headLen || e[0] != version || e[1] != with.alg {
 		return nil, ErrDamaged
+	}
+	if with.elsewhere() {
+		return nil, errNoRow
 	}
 	id := binary.BigEndian.Uint32(e[2:])
 	k := s.keys.all[id]
@@ -122,7 +161,7 @@ func (s *Sealer) Open(dst, stored []byte) ([]byte, error) {
 	case k.State != Primary && k.State != Enabled:
 		return nil, &KeyError{id, k.State}
 	}
-	bound := s.bounds[id]
+	bound := with.boundBy(id)
 	if s.alg == algSame {
 		value, err := k.same.DecryptDeterministically(e[headLen:], bound)
 		if err != nil {
@@ -144,6 +183,13 @@ func (s *Sealer) Open(dst, stored []byte) ([]byte, error) {
 		return nil, ErrDamaged
 	}
 	return dst, nil
+}
+
+// unbound gives what opens values from before they were bound to their rows.
+func (s *Sealer) unbound() *Sealer {
+	column := *s.column
+	column.Row = false
+	return &Sealer{column: &column, keys: s.keys, alg: algRandom, place: s.place}
 }
 
 // blindLen is how many bytes of a keyed hash a blind column holds: so many that

@@ -53,7 +53,7 @@ func (l *loader) loadColumns(ctx context.Context, tx pgx.Tx) error {
 	)
 	dest := []any{
 		&relation, &c.Name, &c.Num, &typ, &mod, &formatted,
-		&c.NotNull, &c.HasDefault, &c.Generated, &c.Identity,
+		&c.NotNull, &c.HasDefault, &c.Generated, &c.Identity, &c.Loose,
 	}
 	return each(ctx, tx, columnsSQL, dest, func() error {
 		r, err := l.relation(relation)

@@ -4,10 +4,12 @@ SELECT a.attrelid, a.attname, a.attnum, a.atttypid, a.atttypmod,
        a.attnotnull,
        a.atthasdef OR a.attidentity <> '',
        a.attgenerated <> '',
-       a.attidentity
+       a.attidentity,
+       NOT coalesce(l.collisdeterministic, true)
   FROM pg_attribute a
   JOIN pg_class c ON c.oid = a.attrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_collation l ON l.oid = a.attcollation
  WHERE a.attnum > 0
    AND NOT a.attisdropped
    AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')

@@ -1,0 +1,181 @@
+package proxy_test
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgveil/pgveil/internal/pgserver"
+	"github.com/pgveil/pgveil/internal/pgtest"
+)
+
+// What is bound to its row comes back in every form of the protocol, with or without
+// restrictions, and however it is read.
+func TestBoundComesBack(t *testing.T) {
+	database := pgtest.Database(t, "bound")
+	f := startSealedOn(t, database, "bound")
+	for name, edit := range map[string]func(*pgx.ConnConfig){"simple": simply, "exec": plainly, "prepared": func(*pgx.ConnConfig) {}} {
+		for _, user := range []string{"root", "carla"} {
+			t.Run(name+" "+user, func(t *testing.T) {
+				conn := as(t, f, database, user, edit)
+				run(t, conn, `DELETE FROM cards`)
+				run(t, conn, `DELETE FROM boxes`)
+				run(t, conn, `INSERT INTO cards (id, holder, pin, signed, memo, limits) VALUES ($1, $2, $3, $4, $5, $6)`, int32(1), "Ada", "0000", []byte{1, 0, 255}, `{"a": "b~c"}`, 12.5)
+				run(t, conn, `INSERT INTO cards (id, holder, pin) VALUES ($1, $2, $3), ($4, $2, $3)`, int32(2), "Bob", "1111", int32(-3))
+				run(t, conn, `UPDATE cards SET pin = $1, limits = $3 WHERE holder = 'Bob' AND id = $2`, "2222", int32(2), 99)
+				run(t, conn, `INSERT INTO cards (id, holder, pin) VALUES ($1, 'x', $2) ON CONFLICT (id) DO UPDATE SET pin = $2`, int32(-3), "3333")
+				run(t, conn, `INSERT INTO boxes (branch, number, holds) VALUES ($1, $2, $3)`, "Zür~ich: 1", int64(1)<<40, "lead")
+				run(t, conn, `INSERT INTO boxes AS b (branch, number, holds) VALUES ($1, $2, $3) ON CONFLICT (number, branch) DO UPDATE SET holds = excluded.holds`, "Zür~ich: 1", int64(1)<<40, "gold")
+				if got := column(t, conn, `INSERT INTO cards (id, holder, pin) VALUES (7, 'Eve', '7777') RETURNING pin`); got != "7777" {
+					t.Errorf("RETURNING gave %s", got)
+				}
+				for _, tt := range []struct{ sql, want string }{
+					{`SELECT pin FROM cards ORDER BY id`, "3333 0000 2222 7777"},
+					{`SELECT * FROM (SELECT c.pin FROM cards AS c) AS x`, "0000 2222 3333 7777"},
+					{`WITH x AS (SELECT * FROM cards) SELECT pin FROM x WHERE id < 3`, "0000 2222 3333"},
+					{`SELECT pin FROM cards WHERE pin = '2222'`, "2222"},
+					{`SELECT pin FROM cards AS a UNION ALL SELECT pin FROM cards`, "0000 0000 2222 2222 3333 3333 7777 7777"},
+					{`SELECT CASE WHEN id > 1 THEN pin END FROM cards`, "2222 7777 NULL NULL"},
+					{`SELECT count(pin)::text FROM cards`, "4"},
+					{`SELECT pin FROM cards WHERE pin IS NOT NULL AND limits IS NULL`, "3333 7777"},
+					{`SELECT c.pin FROM boxes AS b LEFT JOIN cards AS c ON c.id = b.number`, "NULL"},
+					{`SELECT public.cards.pin FROM public.cards WHERE id = 1 FOR UPDATE`, "0000"},
+					{`SELECT holds FROM boxes`, "gold"},
+					{`UPDATE cards SET holder = 'Eva' WHERE id = 7 RETURNING pin`, "7777"},
+					{`UPDATE cards SET pin = '8888' WHERE id = 7 RETURNING COALESCE(pin, NULL)`, "8888"},
+					{`DELETE FROM cards WHERE id = 7 RETURNING cards.pin`, "8888"},
+					{`SELECT pin FROM cards GROUP BY id`, "0000 2222 3333"},
+					{`SELECT (SELECT pin FROM cards WHERE id = 1) FROM boxes`, "0000"},
+					{`SELECT x FROM cards AS c (a, b, x) WHERE a = 2`, "2222"},
+					{`UPDATE cards AS c SET holder = d.holder FROM cards AS d WHERE c.id = d.id RETURNING d.pin`, "0000 2222 3333"},
+				} {
+					if got := column(t, conn, tt.sql); got != tt.want && inOrder(got) != tt.want {
+						t.Errorf("%s\n gave %s, want %s", tt.sql, got, tt.want)
+					}
+				}
+				var signed []byte
+				var memo string
+				var limits float64
+				if err := conn.QueryRow(t.Context(), `SELECT signed, memo, limits FROM cards WHERE id = 1`).Scan(&signed, &memo, &limits); err != nil || !bytes.Equal(signed, []byte{1, 0, 255}) || memo != `{"a": "b~c"}` || limits != 12.5 {
+					t.Errorf("got %v %s %v, %v", signed, memo, limits, err)
+				}
+			})
+		}
+	}
+	var pin string
+	if err := as(t, f, database, "amy").QueryRow(t.Context(), `SELECT pin FROM cards WHERE id = 1`).Scan(&pin); err != nil || pin != "***0" {
+		t.Errorf("who sees the mask got %q, %v", pin, err)
+	}
+}
+
+// column gives the values of the first column of a query's rows.
+func column(t *testing.T, conn *pgx.Conn, sql string) string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), sql)
+	if err != nil {
+		t.Errorf("%s: %v", sql, err)
+		return ""
+	}
+	all, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (string, error) {
+		var v *string
+		into := []any{&v}
+		for range len(r.FieldDescriptions()) - 1 {
+			into = append(into, nil)
+		}
+		err := r.Scan(into...)
+		if v == nil {
+			return "NULL", err
+		}
+		return *v, err
+	})
+	if err != nil {
+		t.Errorf("%s: %v", sql, err)
+	}
+	return strings.Join(all, " ")
+}
+
+func inOrder(words string) string {
+	all := strings.Fields(words)
+	slices.Sort(all)
+	return strings.Join(all, " ")
+}
+
+// A value that is moved to another row does not open there, whoever moved it, and so it is
+// with one from before values were bound.
+func TestBoundStays(t *testing.T) {
+	database := pgtest.Database(t, "bound")
+	f := startSealedOn(t, database, "bound")
+	direct := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+	root := as(t, f, database, "root")
+	for _, tt := range []struct{ name, move, read string }{
+		{"swapped", `UPDATE cards AS a SET pin = b.pin FROM cards AS b WHERE a.id + b.id = 3`, `SELECT pin FROM cards WHERE id = 1`},
+		{"copied", `UPDATE cards SET pin = (SELECT pin FROM cards WHERE id = 2) WHERE id = 1`, `SELECT pin FROM cards WHERE id = 1`},
+		{"another key", `UPDATE cards SET id = 5 WHERE id = 1`, `SELECT pin FROM cards WHERE id = 5`},
+		{"bytes", `UPDATE cards AS a SET signed = b.signed FROM cards AS b WHERE a.id + b.id = 3`, `SELECT signed FROM cards WHERE id = 1`},
+		{"a document", `UPDATE cards AS a SET memo = b.memo FROM cards AS b WHERE a.id + b.id = 3`, `SELECT memo FROM cards WHERE id = 1`},
+		{"of two columns", `UPDATE boxes SET number = number + 10`, `SELECT holds FROM boxes WHERE number = 11`},
+		{"another column", `UPDATE cards SET pin = limits`, `SELECT pin FROM cards WHERE id = 1`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			run(t, direct, `TRUNCATE cards, boxes CASCADE`)
+			run(t, root, `INSERT INTO cards (id, holder, pin, signed, memo, limits) VALUES (1, 'Ada', '0000', '\x01', '{}', 1), (2, 'Bob', '1111', '\x02', '[]', 2)`)
+			run(t, root, `INSERT INTO boxes (branch, number, holds) VALUES ('a', 1, 'gold'), ('a', 2, 'coal')`)
+			var got any
+			before := strings.NewReplacer("id = 5", "id = 1", "number = 11", "number = 1").Replace(tt.read)
+			if err := root.QueryRow(t.Context(), before).Scan(&got); err != nil || got == nil {
+				t.Fatalf("it does not open where it is: %v, %v", got, err)
+			}
+			run(t, direct, tt.move)
+			err := root.QueryRow(t.Context(), tt.read).Scan(&got)
+			var pg *pgconn.PgError
+			if !errors.As(err, &pg) || pg.Code != "XX001" {
+				t.Errorf("it opened as %v, %v", got, err)
+			}
+		})
+	}
+}
+
+// COPY binds what it brings to the rows of its data, and opens what it takes away.
+func TestBoundCopies(t *testing.T) {
+	database := pgtest.Database(t, "bound")
+	f := startSealedOn(t, database, "bound")
+	for _, user := range []string{"root", "carla"} {
+		conn := as(t, f, database, user)
+		if _, err := conn.PgConn().CopyFrom(t.Context(), strings.NewReader("1\tAda\t1111\n"), `COPY cards (id, holder, pin) FROM STDIN`); err == nil || !strings.Contains(err.Error(), "cannot fill") {
+			t.Errorf("COPY filled a column with an index of its values: %v", err)
+		}
+		run(t, conn, `DELETE FROM boxes`)
+		for _, format := range []string{"text", "csv", "binary"} {
+			run(t, conn, `DELETE FROM boxes`)
+			run(t, conn, `INSERT INTO boxes (branch, number, holds) VALUES ('a~b', 1, 'gold'), ('c', -2, NULL)`)
+			var first, second bytes.Buffer
+			copyOut := `COPY boxes (holds, number, size, branch) TO STDOUT WITH (FORMAT ` + format + `)`
+			if _, err := conn.PgConn().CopyTo(t.Context(), &first, copyOut); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(first.String(), "gold") {
+				t.Errorf("%s: %q", format, first.String())
+			}
+			run(t, conn, `DELETE FROM boxes`)
+			if _, err := conn.PgConn().CopyFrom(t.Context(), bytes.NewReader(first.Bytes()), `COPY boxes (holds, number, size, branch) FROM STDIN WITH (FORMAT `+format+`)`); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.PgConn().CopyTo(t.Context(), &second, copyOut); err != nil || !cmp.Equal(first.Bytes(), second.Bytes()) {
+				t.Errorf("%s: %q came back as %q, %v", format, first.String(), second.String(), err)
+			}
+		}
+		if _, err := conn.PgConn().CopyFrom(t.Context(), strings.NewReader("x\n"), `COPY boxes (holds) FROM STDIN`); err == nil || !strings.Contains(err.Error(), "branch is not among the columns") {
+			t.Errorf("COPY without the key: %v", err)
+		}
+		var all bytes.Buffer
+		if _, err := conn.PgConn().CopyTo(t.Context(), &all, `COPY boxes TO STDOUT`); err != nil || !strings.Contains(all.String(), "gold") {
+			t.Errorf("COPY of the table: %q, %v", all.String(), err)
+		}
+	}
+}
