@@ -40,7 +40,7 @@ func (r *Row) parameters() bool {
 // is bound to rows.
 func (f *flow) rowBy(rel *catalog.Relation, value func(column string) *pg_query.Node) *Row {
 	of := f.engine.seals.boundIn(rel)
-	if of == nil {
+	if of == nil || derives(rel) { // a view can have other names for the columns of the key
 		return nil
 	}
 	var row Row
@@ -130,8 +130,11 @@ func (s *sealing) boundIn(rel *catalog.Relation) *sealedColumn {
 // keepsKey refuses to change the key of rows to which values are bound.
 func (f *flow) keepsKey(t *resolve.Target, list []*pg_query.Node) {
 	of := f.engine.seals.boundIn(t.Ref.Relation)
-	if of == nil || f.err != nil {
+	switch {
+	case of == nil || f.err != nil || len(list) == 0:
 		return
+	case derives(t.Ref.Relation):
+		f.err = refuseUnsupported("write the table itself", "values of %s are bound to its rows, whose keys cannot be told in %s", of.Column, t.Ref.Relation.QualifiedName())
 	}
 	for _, n := range list {
 		name := n.GetResTarget().GetName()

@@ -119,6 +119,7 @@ func (f *flow) inserted(t *resolve.Target, ins *pg_query.InsertStmt, names []str
 			ins.Cols = append(ins.Cols, pg_query.MakeResTargetNodeWithName(name, -1))
 		}
 	}
+	f.changed = true
 	for i, name := range found {
 		if name == "" {
 			continue
@@ -278,6 +279,7 @@ func (f *flow) set(t *resolve.Target, list []*pg_query.Node, add func([]*pg_quer
 		}
 	}
 	if f.err == nil && len(more) > 0 {
+		f.changed = true
 		add(more)
 	}
 }

@@ -374,7 +374,7 @@ func (v *verifier) column(ref *pg_query.ColumnRef, s *sight) {
 func (v *verifier) targetColumn(t *written, field *pg_query.Node) {
 	name := field.GetString_().GetSval()
 	i := t.relation.ColumnIndex(name)
-	if t.access.Ops.Has(policy.Select) && i >= 0 && shownClear(t.columns[i]) || slices.Contains(openSystemColumns, name) {
+	if t.access.Ops.Has(policy.Select) && i >= 0 && t.columns[i].treatment.Show == policy.ShowClear || slices.Contains(openSystemColumns, name) {
 		return
 	}
 	v.wrong("%s.%s stands as it is", t.relation.QualifiedName(), name)

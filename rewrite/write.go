@@ -250,7 +250,7 @@ func (c *planner) row(t *resolve.Target, v *view) *pg_query.Node {
 // mask: it is masked, and no match mode lets this condition see the value.
 func (v *view) masksReference(u resolve.Use) bool {
 	t := v.columns[u.Column].treatment
-	return u.Node != nil && u.As != resolve.UseWrite && v.columns[u.Column].mask != nil &&
+	return u.Node != nil && u.As != resolve.UseWrite && t.Show == policy.ShowMasked &&
 		!(u.As == resolve.UseEquality && t.Match == policy.MatchEquality)
 }
 
