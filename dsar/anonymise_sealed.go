@@ -55,6 +55,9 @@ func (b becomes) beside(facts []fact) (hashes becomes, ok bool) {
 // look alike and may not be there twice, it is a random one.
 func (f fact) fitSealed() becomes {
 	b := becomes{column: f.name, how: "a fixed value, sealed"}
+	if f.sealed.Row {
+		return b // each row would need a value for its key
+	}
 	text, ok := fixedText(f.sealed)
 	differs := f.unique && f.sealed.Mode == policy.SealDeterministic || f.same
 	if differs || f.mail() && f.sealed.Format.Alphabet == "" && (f.sealed.Values == "text" || f.sealed.Values == "varchar") {
@@ -167,7 +170,7 @@ func (v Values) sealMany(ctx context.Context, f *filling, rows int64) ([]sealedV
 	}
 	var all []sealedValue
 	for range rows {
-		s, err := v.seal(ctx, f.of, f.text())
+		s, err := v.seal(ctx, f.of, f.text(), nil)
 		if err != nil {
 			return nil, err
 		}

@@ -19,7 +19,7 @@ func opens(t *testing.T, conn *pgx.Conn, g *Graph, column, where string) []strin
 	parts := strings.Split(column, ".")
 	r, _ := g.catalog.Relation(nil, parts[0], parts[1])
 	var all []string
-	for _, text := range query[*string](t, conn, fmt.Sprintf("SELECT %s::text FROM %s.%s WHERE %s ORDER BY 1", parts[2], parts[0], parts[1], where)) {
+	for _, text := range query[*string](t, conn, fmt.Sprintf("SELECT %s FROM %s.%s AS c WHERE %s ORDER BY 1", readText(g.set.Sealed(r, parts[2]), "c", parts[2]), parts[0], parts[1], where)) {
 		value, err := g.Values.openText(t.Context(), g.set.Sealed(r, parts[2]), text)
 		switch {
 		case err != nil:

@@ -167,7 +167,7 @@ func (g *Graph) exportSQL(pretty bool, shown []shown) string {
 // value is the expression for a row c as JSON, in which what tells of a
 // counterpart is replaced, and without what is not shown.
 func (t shown) value() string {
-	value := "to_jsonb(c.*)"
+	value := "to_jsonb(c.*)" + t.withKeys()
 	for _, c := range t.counterparts {
 		names := make([]string, len(c.hidden))
 		for i, name := range c.hidden {

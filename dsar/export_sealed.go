@@ -73,7 +73,7 @@ func (t shown) openRow(ctx context.Context, v Values, row []byte, missed func(co
 // openMember opens a value of a row in JSON.
 func openMember(ctx context.Context, v Values, of *policy.Sealed, raw []byte, missed func(column string)) ([]byte, error) {
 	text := raw
-	if of.Stored != "json" && of.Stored != "jsonb" {
+	if of.Row || of.Stored != "json" && of.Stored != "jsonb" {
 		var s string
 		if err := json.Unmarshal(raw, &s); err != nil {
 			return nil, fmt.Errorf("internal error: %s is no text", of.Column)

@@ -57,7 +57,7 @@ func (g *Graph) needles(ctx context.Context, tx pgx.Tx, s subject) ([]sweep.Need
 	all := g.identifiers()
 	selects := make([]string, len(all))
 	for i, id := range all {
-		table, value := g.Tables[id.table], "CAST(c."+quote(id.column)+" AS text)"
+		table, value := g.Tables[id.table], readText(id.sealed, "c", id.column)
 		selects[i] = fmt.Sprintf("SELECT DISTINCT %d, %s FROM r%d AS s JOIN %s ON %s WHERE %s AND %[2]s <> ''",
 			i, value, id.table, as(table.Relation, "c"), samePlace("c"), g.notShared(id.table, "c"))
 	}
@@ -78,6 +78,7 @@ func (g *Graph) needles(ctx context.Context, tx pgx.Tx, s subject) ([]sweep.Need
 				return err
 			}
 			needles = append(needles, clear...)
+			needle.Value = storedIn(id.sealed, value)
 			if needle.Name += " (sealed)"; id.sealed.Format.Alphabet != "" && id.in == nil {
 				return nil // what keeps a format looks like somebody's value
 			}

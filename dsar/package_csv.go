@@ -82,8 +82,8 @@ func (g *Graph) csvSQL(t shown) string {
 
 // text is the expression for a column of the row c, replaced where it tells of a
 // counterpart.
-func (t *Table) text(column string) string {
-	value := fmt.Sprintf("CAST(c.%s AS text)", quote(column))
+func (t shown) text(column string) string {
+	value := readText(t.sealed[column], "c", column)
 	for _, c := range t.counterparts {
 		if c.hides(column) {
 			value = fmt.Sprintf("CASE WHEN %s THEN %s ELSE %s END", namesOther(c, "c"), literal(redacted(c)), value)

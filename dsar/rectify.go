@@ -237,8 +237,8 @@ func (r *rectifier) copied(row *rowChange, c *columnChange, t *Table, column str
 // wrong. What cannot be opened is like nothing.
 func (r *rectifier) sealedCopies(ctx context.Context, tx pgx.Tx, s subject, t *Table, column string, c *columnChange) (n int64, err error) {
 	g := r.graph
-	rows, err := tx.Query(ctx, fmt.Sprintf("%s SELECT CAST(c.%s AS text) FROM %s AS s JOIN %s ON %s WHERE c.%[2]s IS NOT NULL%[6]s",
-		g.closure(), quote(column), g.found(t.index), as(t.Relation, "c"), samePlace("c"), r.changedToo(t, column)), s.table, s.tuple)
+	rows, err := tx.Query(ctx, fmt.Sprintf("%s SELECT %s FROM %s AS s JOIN %s ON %s WHERE c.%s IS NOT NULL%s",
+		g.closure(), readText(g.set.Sealed(t.Relation, column), "c", column), g.found(t.index), as(t.Relation, "c"), samePlace("c"), quote(column), r.changedToo(t, column)), s.table, s.tuple)
 	if err != nil {
 		return 0, err
 	}

@@ -31,7 +31,8 @@ type rowChange struct {
 type columnChange struct {
 	column *catalog.Column
 	value  *string // as it was given
-	want   *string // as the column would hold it
+	write  *string // of a sealed column: what is written into it
+	want   *string // as the column would then be read
 	was    *string
 	sealed *policy.Sealed // nil: it is not
 	blind  []byte         // what stands beside it; nil where nothing does, or NULL
@@ -40,7 +41,7 @@ type columnChange struct {
 // set is what is written into the column, as text.
 func (c *columnChange) set() *string {
 	if c.sealed != nil {
-		return c.want
+		return c.write
 	}
 	return c.value
 }
@@ -149,11 +150,6 @@ func (r *rowChange) prepare(ctx context.Context, tx pgx.Tx, g *Graph, s subject)
 	if err := r.unruled(ctx, tx); err != nil {
 		return err
 	}
-	for _, name := range r.columns {
-		if err := r.fit(ctx, tx, g, r.changes[name]); err != nil {
-			return err
-		}
-	}
 	key := columnNames(r.table.Relation, r.table.Relation.PrimaryKey)
 	values, err := r.read(ctx, tx, append(slices.Clone(r.columns), key...), r.place(), " FOR UPDATE", &r.before)
 	if err != nil {
@@ -165,6 +161,11 @@ func (r *rowChange) prepare(ctx context.Context, tx pgx.Tx, g *Graph, s subject)
 	r.key = nil
 	for _, v := range values[len(r.columns):] {
 		r.key = append(r.key, *v) // no part of a primary key is null
+	}
+	for _, name := range r.columns {
+		if err := r.fit(ctx, tx, g, r.changes[name]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -260,8 +261,10 @@ func (r *rowChange) fit(ctx context.Context, tx pgx.Tx, g *Graph, c *columnChang
 		return nil
 	}
 	if c.sealed != nil {
-		s, err := g.Values.seal(ctx, c.sealed, *c.value)
-		c.want, c.blind = &s.text, s.blind
+		row := rowKey(c.sealed, r.table.Relation, r.key)
+		s, err := g.Values.seal(ctx, c.sealed, *c.value, row)
+		want := withRow(c.sealed, row, s.text)
+		c.write, c.want, c.blind = &s.text, &want, s.blind
 		return err
 	}
 	t := c.column.Type
@@ -283,7 +286,11 @@ func (r *rowChange) place() string {
 func (r *rowChange) read(ctx context.Context, tx pgx.Tx, columns []string, where, lock string, row *string, args ...any) ([]*string, error) {
 	texts := make([]string, len(columns))
 	for i, name := range columns {
-		texts[i] = "CAST(c." + quote(name) + " AS text)"
+		var of *policy.Sealed
+		if c := r.changes[name]; c != nil {
+			of = c.sealed
+		}
+		texts[i] = readText(of, "c", name)
 	}
 	var values []*string
 	err := tx.QueryRow(ctx, fmt.Sprintf("SELECT CAST(row_to_json(c.*) AS text), ARRAY[%s] FROM %s WHERE %s%s",

@@ -67,7 +67,7 @@ func TestRectifySeals(t *testing.T) {
 func TestRectifySealedCopies(t *testing.T) {
 	conn, g := sealed(t, "")
 	for id, body := range map[int]string{20 + 100: "Dear ada", 21 + 100: "Dear bob"} {
-		if _, err := conn.Exec(t.Context(), "INSERT INTO letters VALUES ($1, 1, $2)", id, sealedIn(t, g, "public.letters.body", body).text); err != nil {
+		if _, err := conn.Exec(t.Context(), "INSERT INTO letters VALUES ($1, 1, $2)", id, sealedAt(t, g, "public.letters.body", body, id).text); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -49,7 +49,8 @@ func (v Values) with(of *policy.Sealed) (*seal.Sealer, error) {
 	return ring.Sealer(of)
 }
 
-// open gives a value from what stands in its column, as text. The error is an
+// open gives a value from what stands in its column, as text, with its row's key where it is
+// bound to that (see readText). The error is an
 // *unreadable where the value is to blame.
 func (v Values) open(ctx context.Context, of *policy.Sealed, text []byte) ([]byte, error) {
 	with, err := v.with(of)
@@ -57,6 +58,9 @@ func (v Values) open(ctx context.Context, of *policy.Sealed, text []byte) ([]byt
 		return nil, err
 	}
 	stored, err := storedOf(of, text)
+	if of.Row {
+		with, stored, err = atRow(with, of, text)
+	}
 	if err != nil {
 		return nil, &unreadable{of, err}
 	}
@@ -139,11 +143,15 @@ type sealedValue struct {
 	blind []byte // of the column beside it; nil where there is none
 }
 
-// seal seals a value that is given as text.
-func (v Values) seal(ctx context.Context, of *policy.Sealed, text string) (s sealedValue, err error) {
+// seal seals a value that is given as text. row is the key of the row that it is bound to,
+// if it is.
+func (v Values) seal(ctx context.Context, of *policy.Sealed, text string, row []byte) (s sealedValue, err error) {
 	with, err := v.with(of)
 	if err != nil {
 		return s, err
+	}
+	if of.Row {
+		with = with.At(row)
 	}
 	value, err := seal.Canonical(of.Values, []byte(text))
 	if err != nil {

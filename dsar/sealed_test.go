@@ -52,12 +52,18 @@ func sealingValues(t testing.TB, classes ...string) Values {
 // sealedIn gives a value as a column holds it, as text.
 func sealedIn(t testing.TB, g *Graph, column, value string) sealedValue {
 	t.Helper()
+	return sealedAt(t, g, column, value, 0)
+}
+
+// sealedAt is sealedIn for the row with an id, where values are bound to rows.
+func sealedAt(t testing.TB, g *Graph, column, value string, id int) sealedValue {
+	t.Helper()
 	parts := strings.Split(column, ".")
 	r, ok := g.catalog.Relation(nil, parts[0], parts[1])
 	if !ok {
 		t.Fatalf("no table of %s", column)
 	}
-	s, err := g.Values.seal(t.Context(), g.set.Sealed(r, parts[2]), value)
+	s, err := g.Values.seal(t.Context(), g.set.Sealed(r, parts[2]), value, fmt.Appendf(nil, "%d~", id))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,13 +82,13 @@ classes:
   email: {columns: [public.customers.email, public.customers.referred_by_email, public.visits.customer_email], identifies: true, seal: deterministic, joins: true}
   phone: {columns: [public.customers.phone], identifies: true, seal: randomized, index: blind}
   born: {columns: [public.customers.born], seal: randomized, type: date}
-  income: {columns: [public.customers.income], seal: randomized, type: numeric}
-  notes: {columns: [public.customers.notes], seal: randomized, damaged: hide}
+  income: {columns: [public.customers.income], seal: randomized, type: numeric, bind: row}
+  notes: {columns: [public.customers.notes], seal: randomized, damaged: hide, bind: row}
   vip: {columns: [public.customers.vip], seal: randomized, type: boolean}
   seen: {columns: [public.customers.seen], seal: deterministic, type: timestamptz}
-  photo: {columns: [public.customers.photo], seal: randomized}
-  allergy: {columns: [public.customers.allergy], seal: randomized, shred: true}
-  body: {columns: [public.letters.body], seal: randomized, clear: accept}
+  photo: {columns: [public.customers.photo], seal: randomized, bind: row}
+  allergy: {columns: [public.customers.allergy], seal: randomized, shred: true, bind: row}
+  body: {columns: [public.letters.body], seal: randomized, clear: accept, bind: row}
 subjects:
   customer:
     table: public.customers
@@ -102,7 +108,7 @@ func sealed(t testing.TB, erase string) (*pgx.Conn, *Graph) {
 		by   *int
 	}{{2, "bob", nil}, {1, "ada", new(2)}} {
 		id, name := c.id, c.name
-		in := func(column, value string) string { return sealedIn(t, g, "public.customers."+column, value).text }
+		in := func(column, value string) string { return sealedAt(t, g, "public.customers."+column, value, id).text }
 		phone := sealedIn(t, g, "public.customers.phone", fmt.Sprintf("+49 30 %d", id))
 		_, err := conn.Exec(t.Context(), `INSERT INTO customers VALUES ($1, $2, $3, $4, $5, $6::text::bytea, $7, $8, $9, $10::text::bytea, $11, $12, $13)`,
 			id, in("email", name+"@a.example"), phone.text, phone.blind, in("born", "1980-02-29"), in("income", "1234.50"), in("notes", `{"vegan": [true]}`), in("vip", "true"),
@@ -114,7 +120,7 @@ func sealed(t testing.TB, erase string) (*pgx.Conn, *Graph) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := conn.Exec(t.Context(), "INSERT INTO letters VALUES ($1, $2, $3), ($1 + 1, $2, 'in clear')", 10*id, id, sealedIn(t, g, "public.letters.body", "Dear "+name).text); err != nil {
+		if _, err := conn.Exec(t.Context(), "INSERT INTO letters VALUES ($1, $2, $3), ($1 + 1, $2, 'in clear')", 10*id, id, sealedAt(t, g, "public.letters.body", "Dear "+name, 10*id).text); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -296,6 +296,8 @@ func (c *compiler) sealedSubject(s *Subject) {
 	for _, column := range s.FindBy {
 		if of := c.set.Sealed(s.Relation, column); of != nil && of.Mode != SealDeterministic && !of.Blind {
 			refuse(of, "data subjects of kind %q are found by it, which takes seal: deterministic, or index: blind", s.Name)
+		} else if of != nil && of.Row {
+			refuse(of, "data subjects of kind %q are found by it, also when they have no row any more, which bind: row does not allow", s.Name)
 		}
 	}
 	for _, r := range s.References {
