@@ -102,6 +102,27 @@ func (k KeyColumn) AppendRow(key []byte, value string) []byte {
 	return append(append(key, value...), rowEnd...)
 }
 
+// RowSQL gives the expression of the key of a row of a relation, which the statement calls
+// alias, as it stands before a value that is bound to it. alias is in the form in which it
+// stands in SQL.
+func (s *Sealed) RowSQL(alias string) string {
+	return "(" + strings.Join(s.rowParts(alias), sqlAnd) + ")"
+}
+
+// sqlAnd puts texts together under every search_path.
+const sqlAnd = " OPERATOR(pg_catalog.||) "
+
+func (s *Sealed) rowParts(alias string) (parts []string) {
+	for _, k := range s.RowKey {
+		of := alias + "." + quoteName(k.Name) + "::pg_catalog.text"
+		if k.Texts() {
+			parts = append(parts, "pg_catalog.char_length("+of+")::pg_catalog.text", "':'")
+		}
+		parts = append(parts, of, "'"+rowEnd+"'")
+	}
+	return parts
+}
+
 // ReadSQL gives the expression that reads the column of a relation, which the statement
 // calls alias: the stored value, as it is, or behind the key of its row, as text, where
 // it is bound to that. alias is in the form in which it stands in SQL.
@@ -110,19 +131,10 @@ func (s *Sealed) ReadSQL(alias string) string {
 	if !s.Row {
 		return column
 	}
-	const and = " OPERATOR(pg_catalog.||) "
-	var parts []string
-	for _, k := range s.RowKey {
-		of := alias + "." + quoteName(k.Name) + "::pg_catalog.text"
-		if k.Texts() {
-			parts = append(parts, "pg_catalog.char_length("+of+")::pg_catalog.text", "':'")
-		}
-		parts = append(parts, of, "'"+rowEnd+"'")
-	}
 	if s.Stored == "bytea" {
 		column = "pg_catalog.encode(" + column + ", 'hex')"
 	} else {
 		column += "::pg_catalog.text"
 	}
-	return "(" + strings.Join(append(parts, column), and) + ")"
+	return "(" + strings.Join(append(s.rowParts(alias), column), sqlAnd) + ")"
 }

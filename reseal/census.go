@@ -33,6 +33,7 @@ type Under struct {
 	Rows  int64
 
 	Unhashed int64 // those without a hash in the blind column
+	Unbound  int64 // those that are not bound to their rows, where they should be
 }
 
 // Unknown gives the keys of values that nobody can open as the ring does not have them.
@@ -122,7 +123,7 @@ func (s *Census) sealed(ring *seal.Ring, c *Column, head []byte, n, unhashed int
 		return
 	}
 	h, ok := seal.HeadOf(head, c.Stored)
-	if !ok || h.Mode != c.Mode {
+	if !ok || h.Mode != c.Mode || h.Row && !c.Row {
 		s.Damaged += n
 		return
 	}
@@ -132,4 +133,7 @@ func (s *Census) sealed(ring *seal.Ring, c *Column, head []byte, n, unhashed int
 	}
 	s.Under[at].Rows += n
 	s.Under[at].Unhashed += unhashed
+	if c.Row && !h.Row {
+		s.Under[at].Unbound += n
+	}
 }

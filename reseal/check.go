@@ -102,6 +102,7 @@ func (j *Job) Check(ctx context.Context, c *Column) (*Report, error) {
 		return k.Report, nil
 	}
 	if k.sealer, err = ring.Sealer(c.Sealed); err == nil {
+		k.sealer = c.at(k.sealer, anyRow)
 		_, err = k.sealer.Seal(nil, nil)
 	}
 	if err != nil {

@@ -116,6 +116,22 @@ func (c *Column) head(n int) string {
 	return fmt.Sprintf("pg_catalog.substr(%s, 1, %d)", c.raw(), n)
 }
 
+// key is the key of the row t, where values are bound to that.
+func (c *Column) key() string {
+	if !c.Row {
+		return "''"
+	}
+	return c.RowSQL("t")
+}
+
+// at gives what seals and opens the values of a row.
+func (c *Column) at(s *seal.Sealer, row []byte) *seal.Sealer {
+	if !c.Row {
+		return s
+	}
+	return s.At(row)
+}
+
 // constant is a literal of what is stored.
 func (c *Column) constant(b []byte) string {
 	if c.text() {

@@ -89,15 +89,15 @@ type change struct {
 
 // converter makes of what is stored what is to be stored, under the keys of one ring.
 type converter interface {
-	where() string // rows that are left by it; "" for none
-	convert(stored []byte) (next, error)
+	where() string                            // rows that are left by it; "" for none
+	convert(stored, row []byte) (next, error) // row is the key of the row, where values are bound to that
 	same(n *next, stored, blind []byte) error // nil when what was written means what it must
 }
 
 // next is what a row is to hold.
 type next struct {
 	at, version       string // its ctid and xmin
-	old               []byte
+	old, row          []byte // what it holds, and its key, where values are bound to that
 	value             []byte
 	stored, blindHash []byte
 }

@@ -25,18 +25,18 @@ func newSealing(ring *seal.Ring, c *Column) (converter, error) {
 
 func (sealing) where() string { return "" }
 
-func (w sealing) convert(stored []byte) (next, error) {
+func (w sealing) convert(stored, row []byte) (next, error) {
 	value, err := w.c.clear(stored)
 	if err != nil {
 		return next{}, err
 	}
-	return w.under(value)
+	return w.under(value, row)
 }
 
-// under gives what is stored of a value under the primary key.
-func (w sealing) under(value []byte) (n next, err error) {
+// under gives what is stored of a row's value under the primary key.
+func (w sealing) under(value, row []byte) (n next, err error) {
 	n.value = value
-	if n.stored, err = w.s.Seal(nil, value); err != nil {
+	if n.stored, err = w.c.at(w.s, row).Seal(nil, value); err != nil {
 		return n, err
 	}
 	if w.c.Room > 0 && len(n.stored) > w.c.Room {
@@ -49,7 +49,7 @@ func (w sealing) under(value []byte) (n next, err error) {
 }
 
 func (w sealing) same(n *next, stored, blind []byte) error {
-	value, err := w.s.Open(nil, stored)
+	value, err := w.c.at(w.s, n.row).Open(nil, stored)
 	switch {
 	case err != nil:
 		return err
@@ -70,6 +70,9 @@ func (c *Column) clear(stored []byte) ([]byte, error) {
 	return seal.Canonical(c.Values, stored)
 }
 
+// anyRow stands for the key of a row where none is meant.
+var anyRow = []byte("0~")
+
 // resealing seals under the primary key what another one sealed.
 type resealing struct {
 	sealing
@@ -82,7 +85,7 @@ func newResealing(ring *seal.Ring, c *Column) (converter, error) {
 		return nil, err
 	}
 	// Every envelope under the primary key begins alike.
-	one, err := s.Seal(nil, nil)
+	one, err := c.at(s, anyRow).Seal(nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +100,12 @@ func (w resealing) where() string {
 	return "(" + other + ")"
 }
 
-func (w resealing) convert(stored []byte) (next, error) {
-	value, err := w.s.Open(nil, stored)
+func (w resealing) convert(stored, row []byte) (next, error) {
+	value, err := w.c.at(w.s, row).Open(nil, stored)
 	if err != nil {
 		return next{}, err
 	}
-	return w.under(value)
+	return w.under(value, row)
 }
 
 // unsealing stores values as they are. Hashes stay, for as long as the policy goes by
@@ -119,8 +122,8 @@ func newUnsealing(ring *seal.Ring, c *Column) (converter, error) {
 
 func (unsealing) where() string { return "" }
 
-func (w unsealing) convert(stored []byte) (n next, err error) {
-	if n.value, err = w.s.Open(nil, stored); err != nil {
+func (w unsealing) convert(stored, row []byte) (n next, err error) {
+	if n.value, err = w.c.at(w.s, row).Open(nil, stored); err != nil {
 		return n, err
 	}
 	switch {
@@ -184,7 +187,7 @@ func behind(s *Census) (n int64) {
 		case seal.Enabled:
 			n += u.Rows
 		case seal.Primary:
-			n += u.Unhashed
+			n += max(u.Unhashed, u.Unbound)
 		}
 	}
 	return n

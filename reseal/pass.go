@@ -197,7 +197,7 @@ func (p *pass) read(ctx context.Context, tx pgx.Tx, part *catalog.Relation, from
 	if more := p.with.where(); more != "" {
 		where += " AND " + more
 	}
-	sql := fmt.Sprintf("SELECT t.ctid::pg_catalog.text, t.xmin::pg_catalog.text, %s FROM ONLY %s AS t WHERE t.ctid >= $1::pg_catalog.text::pg_catalog.tid AND t.ctid < $2::pg_catalog.text::pg_catalog.tid AND %s", p.column.raw(), ident(part.Schema, part.Name), where)
+	sql := fmt.Sprintf("SELECT t.ctid::pg_catalog.text, t.xmin::pg_catalog.text, %s, %s FROM ONLY %s AS t WHERE t.ctid >= $1::pg_catalog.text::pg_catalog.tid AND t.ctid < $2::pg_catalog.text::pg_catalog.tid AND %s", p.column.raw(), p.column.key(), ident(part.Schema, part.Name), where)
 	if to-from > 1 {
 		sql += fmt.Sprintf(" LIMIT %d", p.batchSize()+1)
 	}
@@ -210,7 +210,7 @@ func (p *pass) read(ctx context.Context, tx pgx.Tx, part *catalog.Relation, from
 	size := 0
 	for found.Next() {
 		var n next
-		if err := found.Scan(&n.at, &n.version, &n.old); err != nil {
+		if err := found.Scan(&n.at, &n.version, &n.old, &n.row); err != nil {
 			return nil, err
 		}
 		rows = append(rows, n)
@@ -224,12 +224,12 @@ func (p *pass) read(ctx context.Context, tx pgx.Tx, part *catalog.Relation, from
 // convert gives the rows with what they are to hold, without those that cannot hold it.
 func (p *pass) convert(part *catalog.Relation, rows []next) (fit []next, unfit []Unfit) {
 	for _, r := range rows {
-		n, err := p.with.convert(r.old)
+		n, err := p.with.convert(r.old, r.row)
 		if err != nil {
 			unfit = append(unfit, Unfit{part.QualifiedName(), r.at, err})
 			continue
 		}
-		n.at, n.version = r.at, r.version
+		n.at, n.version, n.row = r.at, r.version, r.row
 		fit = append(fit, n)
 	}
 	return fit, unfit

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgveil/pgveil/catalog/pgload"
@@ -138,15 +139,15 @@ func (s *site) values(t testing.TB, c *Column, key string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := s.conn.Query(t.Context(), fmt.Sprintf("SELECT %s::text, %s FROM %s AS t WHERE %s IS NOT NULL", key, c.raw(), ident(c.Schema, c.Table), c.raw()))
+	rows, err := s.conn.Query(t.Context(), fmt.Sprintf("SELECT %s::text, %s, %s FROM %s AS t WHERE %s IS NOT NULL", key, c.raw(), c.key(), ident(c.Schema, c.Table), c.raw()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := map[string]string{}
 	var k string
-	var stored []byte
-	if _, err := pgx.ForEachRow(rows, []any{&k, &stored}, func() error {
-		value, err := w.Open(nil, stored)
+	var stored, row []byte
+	if _, err := pgx.ForEachRow(rows, []any{&k, &stored, &row}, func() error {
+		value, err := c.at(w, row).Open(nil, stored)
 		if errors.Is(err, seal.ErrClear) {
 			value, err = append([]byte("clear "), stored...), nil
 		}
@@ -171,7 +172,7 @@ func one(t testing.TB, conn *pgx.Conn, sql string, args ...any) (n int64) {
 func TestEveryKind(t *testing.T) {
 	s := newSite(t, `
 CREATE TABLE people (id int PRIMARY KEY, ssn text, iban varchar(200), born text, income bytea, notes jsonb, raw json, phone text, phone_blind bytea, picture bytea);
-CREATE TABLE visits (a int, b text, ssn text, PRIMARY KEY (a, b));
+CREATE TABLE visits (a int, b text, ssn text, PRIMARY KEY (a, b), note text);
 CREATE TABLE loose (n int, ssn text);
 CREATE TABLE parted (id int, at date, ssn text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
 CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
@@ -180,21 +181,22 @@ CREATE TABLE heir (more int) INHERITS (loose);
 INSERT INTO people SELECT i, 'ssn ' || i, 'iban ' || i, '1990-01-0' || 1 + i % 9, ('1' || i || '.50')::bytea, json_build_object('a', i), json_build_object('b', i), 'phone ' || i % 7, NULL, decode('00ff' || to_hex(16 + i % 9), 'hex') FROM generate_series(1, 500) AS i;
 UPDATE people SET ssn = NULL, phone = NULL WHERE id % 10 = 0;
 UPDATE people SET ssn = '' WHERE id = 1;
-INSERT INTO visits SELECT i, 'b' || i, 'ssn ' || i FROM generate_series(1, 500) AS i;
+INSERT INTO visits SELECT i, 'b~' || i, 'ssn ' || i, 'note ' || i FROM generate_series(1, 500) AS i;
 INSERT INTO loose SELECT i, 'ssn ' || i FROM generate_series(1, 500) AS i;
 INSERT INTO heir SELECT i, 'ssn ' || i, 1 FROM generate_series(501, 700) AS i;
 INSERT INTO parted SELECT i, date '2025-01-01' + i, 'ssn ' || i FROM generate_series(1, 500) AS i;
 `, `
   same: {columns: [public.people.ssn, public.visits.ssn, public.loose.ssn, public.parted.ssn], seal: deterministic, joins: true, clear: accept}
-  iban: {columns: [public.people.iban, public.people.raw, public.people.notes], seal: randomized, clear: accept}
+  note: {columns: [public.visits.note], seal: randomized, clear: accept, bind: row}
+  iban: {columns: [public.people.iban, public.people.raw, public.people.notes], seal: randomized, clear: accept, bind: row}
   born: {columns: [public.people.born], seal: deterministic, type: date, clear: accept}
-  income: {columns: [public.people.income], seal: randomized, type: numeric, clear: accept}
+  income: {columns: [public.people.income], seal: randomized, type: numeric, clear: accept, bind: row}
   phone: {columns: [public.people.phone], seal: randomized, index: blind, clear: accept}
   picture: {columns: [public.people.picture], seal: randomized, clear: accept}
 `)
 	keys := map[string]string{"people": "t.id", "visits": "t.b", "loose": "t.n", "parted": "t.id"}
 	before := map[string]map[string]string{}
-	if len(s.all) != 11 {
+	if len(s.all) != 12 {
 		t.Fatalf("%d columns are sealed", len(s.all))
 	}
 	for _, c := range s.all {
@@ -242,5 +244,54 @@ INSERT INTO parted SELECT i, date '2025-01-01' + i, 'ssn ' || i FROM generate_se
 				t.Fatalf("unsealed, %s of %s is %q, and was %q", c.Column, k, v, before[c.Column][k])
 			}
 		}
+	}
+}
+
+// TestBinds binds to their rows values that were sealed before their class said so.
+func TestBinds(t *testing.T) {
+	s := newSite(t, `
+CREATE TABLE people (id int PRIMARY KEY, iban text);
+INSERT INTO people SELECT i, 'iban ' || i FROM generate_series(1, 300) AS i;
+`, `
+  iban: {columns: [public.people.iban], seal: randomized, clear: accept}
+`)
+	c := s.column(t, "public.people.iban")
+	if _, err := s.job(t).Migrate(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	was := s.values(t, c, "t.id")
+	sealed, bound := *c.Sealed, *c
+	sealed.Row, sealed.RowKey = true, []policy.KeyColumn{{Name: "id", Type: "int4"}}
+	bound.Sealed = &sealed
+	if census := s.count(t, &bound); census.Under[0].Unbound != 300 {
+		t.Errorf("before: %+v", census)
+	}
+	if diff := cmp.Diff(was, s.values(t, &bound, "t.id")); diff != "" {
+		t.Errorf("not bound yet: -want +got:\n%s", diff)
+	}
+	r, err := s.job(t).Rotate(t.Context(), &bound)
+	if err != nil || r.Done != 300 || r.Census.Under[0].Unbound != 0 {
+		t.Fatalf("binding: %+v, %v", r, err)
+	}
+	if diff := cmp.Diff(was, s.values(t, &bound, "t.id")); diff != "" {
+		t.Errorf("bound: -want +got:\n%s", diff)
+	}
+	if census := s.count(t, c); census.Damaged != 300 {
+		t.Errorf("without bind: row: %+v", census)
+	}
+	s.exec(t, "UPDATE people AS a SET iban = b.iban FROM people AS b WHERE a.id = 1 AND b.id = 2")
+	w, err := s.ring.Sealer(bound.Sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored []byte
+	if err := s.conn.QueryRow(t.Context(), "SELECT iban FROM people WHERE id = 1").Scan(&stored); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.At([]byte("1~")).Open(nil, stored); !errors.Is(err, seal.ErrDamaged) {
+		t.Errorf("another row's value: %v", err)
+	}
+	if value, err := w.At([]byte("2~")).Open(nil, stored); err != nil || string(value) != "iban 2" {
+		t.Errorf("in its own row: %q, %v", value, err)
 	}
 }

@@ -33,6 +33,7 @@ type printedUnder struct {
 	State    string `json:"state"` // or unknown
 	Values   int64  `json:"values"`
 	Unhashed int64  `json:"unhashed,omitempty"`
+	Unbound  int64  `json:"unbound,omitempty"`
 }
 
 type printedWall struct {
@@ -47,7 +48,7 @@ func printedOf(c *reseal.Column, s *reseal.Census) printedColumn {
 		if u.State == 0 {
 			state = "unknown"
 		}
-		p.Keys = append(p.Keys, printedUnder{fmt.Sprintf("%08x", u.Key), state, u.Rows, u.Unhashed})
+		p.Keys = append(p.Keys, printedUnder{fmt.Sprintf("%08x", u.Key), state, u.Rows, u.Unhashed, u.Unbound})
 	}
 	return p
 }
@@ -112,6 +113,9 @@ func (s *sealCall) printStatus(all []printedColumn) error {
 				fmt.Fprint(w, "\n\t\t\t\t")
 			}
 			fmt.Fprintf(w, "\t%d\t%s %s", k.Values, k.Key, k.State)
+			if k.Unbound > 0 {
+				fmt.Fprintf(w, ", %d not bound to their rows", k.Unbound)
+			}
 		}
 		fmt.Fprintln(w)
 	}
