@@ -20,7 +20,7 @@ const sealedFile = `version: 1
 classes:
   supplier: [crm.supplier_accounts.id, crm.supplier_accounts.name]
   supplier_account: {columns: [crm.supplier_accounts.iban], seal: deterministic}
-  supplier_since: {columns: [crm.supplier_accounts.since], seal: randomized, type: date}
+  supplier_since: {columns: [crm.supplier_accounts.since], seal: randomized, type: date, bind: row}
 roles:
   treasury:
     purposes: [billing]
@@ -60,7 +60,26 @@ func (t *tour) sealing(ctx context.Context) error {
 		return err
 	}
 	t.check("who asks the server by the value finds nothing", len(byValue.rows), 0)
-	return t.dumped(ctx, clear)
+	if err := t.dumped(ctx, clear); err != nil {
+		return err
+	}
+	return t.moved(ctx, tess)
+}
+
+// moved has the administrator give one row's value to another.
+func (t *tour) moved(ctx context.Context, tess *caller) error {
+	if _, err := t.show(ctx, tess, "INSERT INTO crm.supplier_accounts VALUES (2, 'Tintenfass', NULL, $1)", "2001-01-01"); err != nil {
+		return err
+	}
+	if _, err := t.show(ctx, t.around(), "UPDATE crm.supplier_accounts SET since = (SELECT since FROM crm.supplier_accounts WHERE id = 2) WHERE id = 1"); err != nil {
+		return err
+	}
+	other, err := t.show(ctx, tess, "SELECT name, since FROM crm.supplier_accounts WHERE id = 1")
+	if err != nil {
+		return err
+	}
+	t.holds("a value that was moved to another row does not open there", other.err != nil && other.err.Code == "XX001", "SQLSTATE XX001", other.String())
+	return nil
 }
 
 // dumped looks for clear values in a dump of the table.
