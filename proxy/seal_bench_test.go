@@ -19,7 +19,13 @@ import (
 // sealBench gives a session with keys, and the plan of a text of a caller.
 func sealBench(tb testing.TB, user, sql string) (*session, *rewrite.Plan) {
 	tb.Helper()
-	dir := filepath.Join("..", "testdata", "fixtures", "vault")
+	return sealBenchOf(tb, "vault", user, sql)
+}
+
+// sealBenchOf is sealBench for a fixture.
+func sealBenchOf(tb testing.TB, fixture, user, sql string) (*session, *rewrite.Plan) {
+	tb.Helper()
+	dir := filepath.Join("..", "testdata", "fixtures", fixture)
 	schema, err := os.ReadFile(filepath.Join(dir, "schema.sql"))
 	if err != nil {
 		tb.Fatal(err)
@@ -54,7 +60,7 @@ func sealBench(tb testing.TB, user, sql string) (*session, *rewrite.Plan) {
 		tb.Fatal(err)
 	}
 	var keys []*seal.Key
-	for _, class := range []string{"national_id", "account", "birth", "income"} {
+	for _, class := range []string{"national_id", "account", "birth", "income", "limits"} {
 		keys = append(keys, seal.NewKey(class, seal.Primary, time.Unix(0, 0)))
 	}
 	ring, err := seal.NewRing(keys...)
@@ -116,6 +122,44 @@ func BenchmarkSealedRow(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkBoundRow opens one value that is bound to its row, and one that is not.
+func BenchmarkBoundRow(b *testing.B) {
+	const iban = "DE89370400440532013000"
+	b.Run("unbound", func(b *testing.B) {
+		s, p := sealBench(b, "root", `SELECT iban FROM people`)
+		benchOpen(b, s, p, sealedRow(b, s, p, 0, iban))
+	})
+	b.Run("bound", func(b *testing.B) {
+		s, p := sealBenchOf(b, "bound", "root", `SELECT limits FROM cards`)
+		with, err := s.sealersOf()
+		if err != nil {
+			b.Fatal(err)
+		}
+		stored, err := with.stored(nil, p.Seals.OutputsOf(0)[0].As[0], []byte("1234567890123456789012"), false, []byte("1234567~"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		value := append([]byte("1234567~"), stored...)
+		body := append(binary.BigEndian.AppendUint32([]byte{0, 1}, uint32(len(value))), value...)
+		benchOpen(b, s, p, wire.AppendFrame(nil, 'D', body))
+	})
+}
+
+func benchOpen(b *testing.B, s *session, p *rewrite.Plan, frame []byte) {
+	b.Helper()
+	all, err := s.openers(p.Seals.OutputsOf(0))
+	if err != nil {
+		b.Fatal(err)
+	}
+	o := &opening{steps: [][]opener{all}, portal: true}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := o.open(s, frame); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
