@@ -96,6 +96,9 @@ func (f *flow) inserted(t *resolve.Target, ins *pg_query.InsertStmt, names []str
 	for r, row := range sel.ValuesLists {
 		at[r] = make([]*sealAt, len(names))
 		f.row = f.rowBy(t.Ref.Relation, func(column string) *pg_query.Node {
+			if ins.Override == pg_query.OverridingKind_OVERRIDING_USER_VALUE {
+				return nil // the server may number the row itself
+			}
 			if i := slices.Index(names, column); i >= 0 && i < len(row.GetList().GetItems()) {
 				return row.GetList().Items[i]
 			}
