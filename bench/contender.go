@@ -42,6 +42,7 @@ func (o *options) contenders() []*contender {
 		{name: "limited", about: "named, and limits of rows, bytes, statements and subjects, none of which is reached", login: restrictedLogin, prepare: prepareNamed(o.pgveil, subjectsText+limitsText)},
 		{name: "sealed", about: "pgveil, some of whose columns are sealed", login: plainLogin, prepare: prepareSealed(o.pgveil)},
 		{name: "sealed restricted", about: "restricted, with the same columns sealed", login: restrictedLogin, prepare: prepareSealed(o.pgveil)},
+		{name: "shredding", about: "sealed, and each value of one more column has a data key", login: plainLogin, prepare: prepareSealed(o.pgveil)},
 		{name: "intent", about: "restricted, answers wait for the record to be durable", login: restrictedLogin, prepare: preparePgveil("intent", o.pgveil)},
 	}
 	if o.other != "" {
@@ -50,6 +51,7 @@ func (o *options) contenders() []*contender {
 			&contender{name: "other restricted", about: "restricted, in the other build", login: restrictedLogin, prepare: preparePgveil("relaxed", o.other)},
 			&contender{name: "other sealed", about: "sealed, in the other build", login: plainLogin, prepare: prepareSealed(o.other)},
 			&contender{name: "other sealed restricted", about: "sealed restricted, in the other build", login: restrictedLogin, prepare: prepareSealed(o.other)},
+			&contender{name: "other shredding", about: "shredding, in the other build", login: plainLogin, prepare: prepareSealed(o.other)},
 			&contender{name: "other intent", about: "intent, in the other build", login: restrictedLogin, prepare: preparePgveil("intent", o.other)})
 	}
 	return slices.DeleteFunc(all, func(c *contender) bool { return o.among != nil && !o.among.MatchString(c.name) })

@@ -12,8 +12,8 @@ func TestContenders(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"all", nil, "direct haproxy pgbouncer pgveil restricted named limited sealed sealed restricted intent"},
-		{"with another build", []string{"--other", "x"}, "direct haproxy pgbouncer pgveil restricted named limited sealed sealed restricted intent other other restricted other sealed other sealed restricted other intent"},
+		{"all", nil, "direct haproxy pgbouncer pgveil restricted named limited sealed sealed restricted shredding intent"},
+		{"with another build", []string{"--other", "x"}, "direct haproxy pgbouncer pgveil restricted named limited sealed sealed restricted shredding intent other other restricted other sealed other sealed restricted other shredding other intent"},
 		{"some", []string{"--other", "x", "--among", "^(pgveil|other)$"}, "pgveil other"},
 		{"none", []string{"--among", "nobody"}, ""},
 	} {

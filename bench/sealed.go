@@ -13,15 +13,17 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgveil/pgveil/internal/pgserver"
 )
 
 // vaultSchema makes the tables whose columns are sealed, and their twins in the
 // clear.
 const vaultSchema = `
-CREATE TABLE vault (id bigint PRIMARY KEY, ssn text, iban text, income numeric, note text, born date);
-CREATE TABLE vault_sealed (id bigint PRIMARY KEY, ssn text, iban text, income text, note text, born text);
+CREATE TABLE vault (id bigint PRIMARY KEY, ssn text, iban text, income numeric, note text, born date, card text);
+CREATE TABLE vault_sealed (id bigint PRIMARY KEY, ssn text, iban text, income text, note text, born text, card text);
 CREATE UNLOGGED TABLE intake (LIKE vault);
-CREATE UNLOGGED TABLE intake_sealed (LIKE vault_sealed);`
+CREATE UNLOGGED TABLE intake_sealed (LIKE vault_sealed);` + keyedSchema
 
 // vaultClasses are the classes of sealed columns where they are not sealed, and where
 // they are. All else of those tables is open.
@@ -34,6 +36,7 @@ var vaultClasses = map[bool]string{
   income: {columns: [public.vault_sealed.income, public.intake_sealed.income], seal: randomized, type: numeric}
   note:   {columns: [public.vault_sealed.note, public.intake_sealed.note], seal: randomized}
   born:   {columns: [public.vault_sealed.born, public.intake_sealed.born], seal: randomized, type: date}
+  card:   {columns: [public.vault_sealed.card, public.intake_sealed.card], seal: deterministic, format: digits(16)}
 `,
 }
 
@@ -43,27 +46,43 @@ func benchPolicy(sealed bool) string {
 }
 
 // The contenders whose columns are sealed, and what each is compared with.
-var sealedTwins = map[string]string{"sealed": "pgveil", "sealed restricted": "restricted", "other sealed": "pgveil", "other sealed restricted": "restricted"}
+var sealedTwins = map[string]string{
+	"sealed": "pgveil", "sealed restricted": "restricted", "shredding": "pgveil",
+	"other sealed": "pgveil", "other sealed restricted": "restricted", "other shredding": "pgveil",
+}
 
 // vault gives a statement on tables in the clear as it is sent through a contender.
 func (r *running) vault(sql string) string {
-	if sealedTwins[r.name] == "" {
+	switch {
+	case sealedTwins[r.name] == "":
 		return sql
+	case r.shreds():
+		return strings.NewReplacer("vault", "vault_keyed", "intake", "intake_keyed").Replace(sql)
+	default:
+		return strings.NewReplacer("vault", "vault_sealed", "intake", "intake_sealed").Replace(sql)
 	}
-	return strings.NewReplacer("vault", "vault_sealed", "intake", "intake_sealed").Replace(sql)
 }
 
-// prepareSealed is preparePgveil with columns that are sealed under the run's keys.
+// prepareSealed is preparePgveil with columns that are sealed under the run's keys, and
+// with a store of data keys where the contender shreds.
 func prepareSealed(program string) func(*bench, string, *running) ([]string, error) {
 	return func(b *bench, dir string, r *running) ([]string, error) {
 		argv, err := preparePgveil("relaxed", program)(b, dir, r)
 		if err != nil {
 			return nil, err
 		}
-		if err := writeFiles(dir, 0o600, map[string]string{"policy.yaml": benchPolicy(true)}); err != nil {
+		text, store := benchPolicy(true), ""
+		if r.shreds() {
+			if err := b.startStore(); err != nil {
+				return nil, err
+			}
+			text = strings.Replace(text, "classes:\n", "classes:\n"+keyedClass, 1)
+			store = fmt.Sprintf(", data_keys: {dsn: %q}", b.store.DSN("postgres", pgserver.Superuser))
+		}
+		if err := writeFiles(dir, 0o600, map[string]string{"policy.yaml": text}); err != nil {
 			return nil, err
 		}
-		if err := appendFile(filepath.Join(dir, "pgveil.yaml"), fmt.Sprintf("sealing: {keys: %s, wrapped_by: {file: %s}}\n", filepath.Join(b.dir, "keys.json"), filepath.Join(b.dir, "kek"))); err != nil {
+		if err := appendFile(filepath.Join(dir, "pgveil.yaml"), fmt.Sprintf("sealing: {keys: %s, wrapped_by: {file: %s}%s}\n", filepath.Join(b.dir, "keys.json"), filepath.Join(b.dir, "kek"), store)); err != nil {
 			return nil, err
 		}
 		if b.keyed {
@@ -74,7 +93,7 @@ func prepareSealed(program string) func(*bench, string, *running) ([]string, err
 		if err := writeFiles(b.dir, 0o600, map[string]string{"kek": hex.EncodeToString(kek[:])}); err != nil {
 			return nil, err
 		}
-		create := exec.Command(argv[0], "keys", "create", "--config", "pgveil.yaml", "ssn", "iban", "income", "note", "born")
+		create := exec.Command(argv[0], "keys", "create", "--config", "pgveil.yaml", "ssn", "iban", "income", "note", "born", "card", "secret")
 		create.Dir = dir
 		if out, err := create.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("pgveil keys create: %w\n%s", err, out)
@@ -96,9 +115,23 @@ func (b *bench) fillVaults(ctx context.Context, _ []*running) (err error) {
 	defer func() { err = errors.Join(err, through.stop()) }()
 	b.say("sealing %d rows", b.o.rows)
 	if err := b.exec(ctx, fmt.Sprintf(`INSERT INTO vault SELECT n, n, 'DE89' || 370400440532013000 + n, n / 100.0, 'prefers letters to calls, account ' || n,
-		date '1950-01-01' + mod(n, 20000)::int FROM generate_series(1, %d::bigint) n; CREATE INDEX ON vault (ssn)`, b.o.rows)); err != nil {
+		date '1950-01-01' + mod(n, 20000)::int, 4000000000000000 + n FROM generate_series(1, %d::bigint) n; CREATE INDEX ON vault (ssn); CREATE INDEX ON vault (card)`, b.o.rows)); err != nil {
 		return err
 	}
+	if err := b.copyThrough(ctx, through, "COPY vault TO STDOUT", "COPY vault_sealed FROM STDIN"); err != nil {
+		return err
+	}
+	for _, sql := range []string{"CREATE INDEX ON vault_sealed (ssn)", "CREATE INDEX ON vault_sealed (card)", "VACUUM ANALYZE"} {
+		if err := b.exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	b.filled = true
+	return b.nothingClear(ctx)
+}
+
+// copyThrough copies rows from the server, and through a contender to it.
+func (b *bench) copyThrough(ctx context.Context, through *running, out, in string) error {
 	from, err := pgx.Connect(ctx, b.clientDSN(&running{contender: &contender{login: plainLogin}, port: b.server.Port()}))
 	if err != nil {
 		return err
@@ -111,33 +144,33 @@ func (b *bench) fillVaults(ctx context.Context, _ []*running) (err error) {
 	defer to.Close(ctx)
 	r, w := io.Pipe()
 	go func() {
-		_, err := from.PgConn().CopyTo(ctx, w, "COPY vault TO STDOUT")
+		_, err := from.PgConn().CopyTo(ctx, w, out)
 		w.CloseWithError(err)
 	}()
-	if _, err := to.PgConn().CopyFrom(ctx, r, "COPY vault_sealed FROM STDIN"); err != nil {
+	if _, err := to.PgConn().CopyFrom(ctx, r, in); err != nil {
 		return fmt.Errorf("seal rows: %w", err)
 	}
-	for _, sql := range []string{"CREATE INDEX ON vault_sealed (ssn)", "VACUUM ANALYZE"} {
-		if err := b.exec(ctx, sql); err != nil {
-			return err
-		}
-	}
-	b.filled = true
-	return b.nothingClear(ctx)
+	return nil
 }
 
 // nothingClear tells whether the sealed table is one: otherwise nothing would be
 // compared.
 func (b *bench) nothingClear(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, b.server.DSN(database, "postgres"))
+	return b.allSealed(ctx, b.o.rows, `SELECT count(*) FROM vault_sealed s JOIN vault v USING (id)
+		WHERE s.ssn LIKE 'pgv1.%' AND s.iban LIKE 'pgv1.%' AND s.income LIKE 'pgv1.%' AND s.note LIKE 'pgv1.%' AND s.born LIKE 'pgv1.%' AND s.card <> v.card`)
+}
+
+// allSealed tells whether as many rows are sealed as there are.
+func (b *bench) allSealed(ctx context.Context, rows int, sql string) error {
+	conn, err := pgx.Connect(ctx, b.server.DSN(database, pgserver.Superuser))
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
 	var n int
-	err = conn.QueryRow(ctx, `SELECT count(*) FROM vault_sealed WHERE ssn LIKE 'pgv1.%' AND iban LIKE 'pgv1.%' AND income LIKE 'pgv1.%' AND note LIKE 'pgv1.%' AND born LIKE 'pgv1.%'`).Scan(&n)
-	if err == nil && n != b.o.rows {
-		err = fmt.Errorf("%d of %d rows are sealed", n, b.o.rows)
+	err = conn.QueryRow(ctx, sql).Scan(&n)
+	if err == nil && n != rows {
+		err = fmt.Errorf("%d of %d rows are sealed", n, rows)
 	}
 	return err
 }
@@ -147,6 +180,7 @@ func (b *bench) nothingClear(ctx context.Context) error {
 func vaultScripts(rows int) map[string]string {
 	out := map[string]string{}
 	few, many := "\\set id random(1, 200)\n", fmt.Sprintf("\\set n random(1, %d)\n", rows)
+	card := fmt.Sprintf("\\set n 4000000000000000 + random(1, %d)\n", rows)
 	for _, mode := range []string{"simple", "prepared"} {
 		value := ":n"
 		if mode == "simple" {
@@ -158,9 +192,19 @@ func vaultScripts(rows int) map[string]string {
 			"write1": many + "INSERT INTO intake (id, iban) VALUES (1, " + value + ");\n",
 			"write4": many + "INSERT INTO intake (id, ssn, iban, income, note) VALUES (1, " + strings.Repeat(value+", ", 3) + value + ");\n",
 			"find":   many + "SELECT id FROM vault WHERE ssn = " + value + ";\n",
+
+			"read-format":  few + "SELECT card FROM vault WHERE id = :id;\n",
+			"write-format": card + "INSERT INTO intake (id, card) VALUES (1, " + value + ");\n",
+			"find-format":  card + "SELECT id FROM vault WHERE card = " + value + ";\n",
+
+			"read-shred":  few + "SELECT note FROM vault WHERE id = :id;\n",
+			"fetch-shred": fmt.Sprintf("\\set id random(1, %d)\nSELECT note FROM vault WHERE id = :id;\n", keyedRows(rows)),
+			"write-shred": many + "INSERT INTO intake (id, note) VALUES (1, " + value + ");\n",
 		} {
 			out[name+"-"+mode+".sql"] = script
-			out[name+"-"+mode+"-sealed.sql"] = (&running{contender: &contender{name: "sealed"}}).vault(script)
+			for _, twin := range []string{"sealed", "shredding"} {
+				out[name+"-"+mode+"-"+twin+".sql"] = (&running{contender: &contender{name: twin}}).vault(script)
+			}
 		}
 	}
 	return out
@@ -173,25 +217,28 @@ func (b *bench) sealedWorkloads() (all []workload) {
 		all = append(all, w)
 	}
 	plain := []string{"pgveil", "sealed", "other sealed"}
-	for _, column := range []string{"iban", "ssn", "born"} {
+	for _, column := range []string{"iban", "ssn", "born", "card"} {
 		sql := "SELECT " + column + " FROM vault"
 		add(b.vaultOut("sealed/"+column+"/simple", func(s *stream, r *running) error { return s.out(r.vault(sql)) }), plain...)
 		add(b.vaultOut("sealed/"+column+"/text", func(s *stream, r *running) error { return s.extended(r.vault(sql), 0) }), plain...)
 		add(b.vaultOut("sealed/"+column+"/binary", func(s *stream, r *running) error { return s.extended(r.vault(sql), 1) }), plain...)
 		add(b.vaultOut("sealed/"+column+"/copy-out", func(s *stream, r *running) error { return s.out(r.vault("COPY vault (" + column + ") TO STDOUT")) }), plain...)
 	}
-	for _, name := range []string{"read1", "read4", "write1", "write4", "find"} {
+	for _, name := range []string{"read1", "read4", "write1", "write4", "find", "read-format", "write-format", "find-format"} {
 		for _, mode := range []string{"simple", "prepared"} {
-			for _, clients := range []int{1, 8} {
-				add(b.vaultTimed(fmt.Sprintf("sealed/%s/%s/%d", name, mode, clients), load{script: name + "-" + mode, mode: mode, clients: clients}), plain...)
-			}
+			add(b.vaultTimed("sealed/"+name+"/"+mode, load{script: name + "-" + mode, mode: mode, clients: 8}), plain...)
 		}
 	}
 	add(b.vaultIn("sealed/copy-in/1", "COPY intake (id, iban) FROM STDIN", "4711\tDE89370400440532013000\n"), plain...)
-	add(b.vaultIn("sealed/copy-in/5", "COPY intake FROM STDIN", "4711\t123-45-6789\tDE89370400440532013000\t1234.50\tprefers letters to calls\t1980-02-29\n"), plain...)
+	add(b.vaultIn("sealed/copy-in/5", "COPY intake (id, ssn, iban, income, note, born) FROM STDIN", "4711\t123-45-6789\tDE89370400440532013000\t1234.50\tprefers letters to calls\t1980-02-29\n"), plain...)
+	add(b.vaultIn("sealed/copy-in/format", "COPY intake (id, card) FROM STDIN", "4711\t4000000000004711\n"), plain...)
 	masked := []string{"restricted", "sealed restricted", "other sealed restricted"}
 	add(b.vaultOut("sealed/last4/simple", func(s *stream, r *running) error { return s.out(r.vault("SELECT iban FROM vault")) }), masked...)
 	add(b.vaultOut("sealed/month/simple", func(s *stream, r *running) error { return s.out(r.vault("SELECT born FROM vault")) }), masked...)
+	for _, w := range b.keyedWorkloads() {
+		w.kind, w.among = sealedColumns, []string{"pgveil", "shredding", "other shredding"}
+		all = append(all, w)
+	}
 	return all
 }
 
@@ -205,7 +252,10 @@ func (b *bench) vaultTimed(name string, l load) workload {
 	l.seconds = b.o.seconds
 	return workload{name: name, unit: "transactions", run: func(ctx context.Context, r *running) (sample, error) {
 		own := l
-		if sealedTwins[r.name] != "" {
+		switch {
+		case r.shreds():
+			own.script += "-shredding"
+		case sealedTwins[r.name] != "":
 			own.script += "-sealed"
 		}
 		own.script += ".sql"
@@ -215,10 +265,11 @@ func (b *bench) vaultTimed(name string, l load) workload {
 
 func (b *bench) vaultIn(name, sql, row string) workload {
 	return workload{name: name, unit: "rows", run: func(ctx context.Context, r *running) (sample, error) {
-		if err := b.exec(ctx, "TRUNCATE intake, intake_sealed"); err != nil {
+		if err := b.exec(ctx, "TRUNCATE intake, intake_sealed, intake_keyed"); err != nil {
 			return sample{}, err
 		}
-		return b.stream(ctx, r, b.o.rows, func(s *stream) error { return s.in(r.vault(sql), row, b.o.rows) })
+		rows := b.rowsOf(r)
+		return b.stream(ctx, r, rows, func(s *stream) error { return s.in(r.vault(sql), row, rows) })
 	}}
 }
 

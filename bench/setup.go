@@ -39,6 +39,7 @@ type bench struct {
 	began      time.Time
 	dir        string // whatever the run writes, removed at its end
 	server     *pgserver.Server
+	store      *pgserver.Server // of data keys; nil until somebody needs it
 	contenders []*contender
 	absent     []string // programs that are not there
 	verifiers  map[string]string
@@ -47,6 +48,7 @@ type bench struct {
 	profiles   []string        // files of pprof
 	keyed      bool            // the keys of sealed columns are made
 	filled     bool            // the tables of sealed columns, and their twins, have rows
+	shredded   bool            // that of values with data keys has rows
 
 	pgbenchPath, pgveil string
 }
@@ -75,8 +77,10 @@ func (b *bench) setUp(ctx context.Context) (err error) {
 
 func (b *bench) tearDown() error {
 	var errs []error
-	if b.server != nil {
-		errs = append(errs, b.server.Stop())
+	for _, s := range []*pgserver.Server{b.server, b.store} {
+		if s != nil {
+			errs = append(errs, s.Stop())
+		}
 	}
 	if b.dir != "" {
 		errs = append(errs, os.RemoveAll(b.dir))

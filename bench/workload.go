@@ -28,6 +28,8 @@ type sample struct {
 	P50  float64 `json:"p50_us,omitempty"` // latency
 	P99  float64 `json:"p99_us,omitempty"` //
 	KiB  float64 `json:"kib,omitempty"`    // memory of a session
+
+	Fetches int `json:"fetches,omitempty"` // how often the store was asked for data keys
 }
 
 // workload is one thing to measure.
