@@ -312,7 +312,7 @@ func (s *session) acknowledged(f *flight, typ byte) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.last {
-		f.probe.done = true
+		f.probe.done, s.probeLeft = true, false
 	}
 	s.queue.pop()
 	s.settled.Broadcast()

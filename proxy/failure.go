@@ -71,7 +71,7 @@ func (s *session) fall(f *flight, fatal bool) (passedOver []uint64) {
 	s.copying = false
 	s.parting = s.parting || fatal
 	if f.probe != nil {
-		f.probe.failed = true
+		f.probe.failed, s.probeLeft = true, true // what it has parsed stays until it is closed
 	}
 	if f.kind == flightQuery || f.kind == flightCall || f.kind == flightSync {
 		f.undo()

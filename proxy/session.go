@@ -116,6 +116,7 @@ type session struct {
 	tx          byte   // the last ReadyForQuery's status
 	block       bool   // a transaction block is open for certain, after all that was sent
 	doubt       bool   // settings may have changed since the server was asked
+	probeLeft   bool   // the last question to the server failed, and may have left its statement
 	oneShot     bool   // who asks is known by a token for one transaction
 	temporaries bool   // it has made temporary tables, or tried to
 	unsettled   bool   // settings changed in a transaction that is not over

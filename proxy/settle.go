@@ -37,6 +37,7 @@ type probe struct {
 	failed  bool             // it was its own
 	why     *rewrite.Refusal // that error, when it was a cancellation
 	inline  bool             // asked amid the client's own messages: no Sync follows
+	closes  bool             // it first closes the statement that another has left
 	values  []string
 }
 
@@ -251,6 +252,9 @@ func (s *session) sendProbe(p *probe) {
 	if s.temporaries {
 		sql = temporarySQL
 	}
+	if p.closes {
+		s.toS.Frame('C', []byte{'S'}, probeName)
+	}
 	s.toS.Frame('P', probeName, wire.CString(sql), []byte{0, 0})
 	s.toS.Frame('B', probeName, probeName, []byte{0, 0, 0, 0, 0, 0})
 	s.toS.Frame('E', probeName, []byte{0, 0, 0, 0})
@@ -270,14 +274,15 @@ func (s *session) pushProbe() (*probe, error) {
 	if s.skipping {
 		return nil, errSkipped
 	}
-	p := &probe{inline: s.extended}
-	kinds := []flightKind{flightParse, flightBind, flightExecute, flightClose, flightClose, flightSync}
-	if p.inline {
-		kinds = kinds[:5]
-	}
+	p := &probe{inline: s.extended, closes: s.probeLeft}
+	kinds := []flightKind{flightClose, flightParse, flightBind, flightExecute, flightClose, flightClose, flightSync}
+	const last = 5
 	for i, kind := range kinds {
+		if i == 0 && !p.closes || i > last && p.inline {
+			continue
+		}
 		f := s.queue.take(kind)
-		f.own, f.probe, f.last = true, p, i == 4
+		f.own, f.probe, f.last = true, p, i == last
 		s.queue.push(f)
 	}
 	return p, nil
