@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +25,13 @@ import (
 // startShredding is startVault with a store of data keys.
 func startShredding(t *testing.T) (f *front, database string, keys *shred.Keys, direct *pgx.Conn) {
 	t.Helper()
-	store, err := shred.Open(t.Context(), pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser), nil)
+	return startShreddingIn(t, pgtest.Database(t, ""))
+}
+
+// startShreddingIn is startShredding with the store in a database.
+func startShreddingIn(t *testing.T, name string) (f *front, database string, keys *shred.Keys, direct *pgx.Conn) {
+	t.Helper()
+	store, err := shred.Open(t.Context(), pgtest.Server(t).DSN(name, pgserver.Superuser), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,6 +171,66 @@ func TestShreddedCopy(t *testing.T) {
 			if _, err := conn.PgConn().CopyTo(t.Context(), &out, `COPY patients (id, allergy, weight) TO STDOUT `+options); err != nil || out.String() != want {
 				t.Errorf("COPY %s: %d bytes of %d, %v", options, out.Len(), len(want), err)
 			}
+		}
+	}
+}
+
+// Keys of rows that are streamed are fetched together with those of the rows that have
+// arrived with them, in every form of the protocol: the store is asked a few times.
+func TestShreddedFetches(t *testing.T) {
+	server, store := pgtest.Server(t), pgtest.Database(t, "")
+	run(t, pgtest.Connect(t, server.DSN("postgres", pgserver.Superuser)), `ALTER DATABASE `+store+` SET log_statement = 'all'; ALTER DATABASE `+store+` SET log_parameter_max_length = 0`, pgx.QueryExecModeSimpleProtocol)
+	f, database, keys, direct := startShreddingIn(t, store)
+	const rows = 5000
+	var in bytes.Buffer
+	for i := range rows {
+		fmt.Fprintf(&in, "%d\tnuts %[1]d\t70.%[1]d\n", i)
+	}
+	conn := as(t, f, database, "root")
+	if _, err := conn.PgConn().CopyFrom(t.Context(), &in, `COPY patients (id, allergy, weight) FROM STDIN`); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(dataKeysIn(t, direct)); n != 2*rows {
+		t.Fatalf("%d values have keys", n)
+	}
+	fetched := func() int {
+		t.Helper()
+		log, err := os.ReadFile(server.LogFile())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Count(log, []byte("FROM pgveil.data_keys WHERE id = ANY"))
+	}
+	const sql = `SELECT id, allergy, weight FROM patients`
+	for name, read := range map[string]func() (int64, error){
+		"simple": func() (int64, error) {
+			all, err := conn.PgConn().Exec(t.Context(), sql).ReadAll()
+			if err != nil {
+				return 0, err
+			}
+			return all[0].CommandTag.RowsAffected(), nil
+		},
+		"text": func() (int64, error) {
+			r := conn.PgConn().ExecParams(t.Context(), sql, nil, nil, nil, nil).Read()
+			return r.CommandTag.RowsAffected(), r.Err
+		},
+		"binary": func() (int64, error) {
+			r := conn.PgConn().ExecParams(t.Context(), sql, nil, nil, nil, []int16{1}).Read()
+			return r.CommandTag.RowsAffected(), r.Err
+		},
+		"copy": func() (int64, error) {
+			tag, err := conn.PgConn().CopyTo(t.Context(), io.Discard, `COPY patients (id, allergy, weight) TO STDOUT`)
+			return tag.RowsAffected(), err
+		},
+	} {
+		keys.Forget()
+		before := fetched()
+		n, err := read()
+		// A block of the server's, which has 8 kB, holds some forty values.
+		if times := fetched() - before; n != rows || err != nil || times == 0 || times > 2*rows/20 {
+			t.Errorf("%s: %d rows, %v; the store was asked %d times for the keys of %d values", name, n, err, times, 2*rows)
+		} else {
+			t.Logf("%s: asked %d times for %d keys", name, times, 2*rows)
 		}
 	}
 }
