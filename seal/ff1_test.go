@@ -52,6 +52,60 @@ func TestFF1(t *testing.T) {
 	}
 }
 
+// FuzzFF1 turns texts of numerals both ways, in machine words and in numbers of any size:
+// both agree, and there is a way back.
+func FuzzFF1(f *testing.F) {
+	f.Add([]byte("a key of 32 bytes that is no key"), []byte("crm.people.iban"), uint8(10), "0123456789")
+	f.Add([]byte(""), []byte{}, uint8(36), "a9tv40mll9kdu509eumzzzz")
+	f.Add([]byte(""), []byte{1}, uint8(26), "000000")
+	f.Add([]byte(""), []byte{1}, uint8(10), strings.Repeat("9", 37))
+	f.Fuzz(func(t *testing.T, seed, tweak []byte, radix uint8, text string) {
+		if radix != 10 && radix != 26 && radix != 36 || len(text) < 2 || len(text) > 60 || strings.Trim(text, numerals[:radix]) != "" {
+			return // formats let no other through
+		}
+		var key [32]byte
+		copy(key[:], seed)
+		with, err := newFF1(key[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, ok := with.encrypt(tweak, int(radix), text)
+		big, okBig := with.encryptBig(tweak, int(radix), text)
+		if sealed != big || ok != okBig {
+			t.Fatalf("%q is %q, %v and %q, %v", text, sealed, ok, big, okBig)
+		}
+		if !ok {
+			return
+		}
+		back, _ := with.decrypt(tweak, int(radix), sealed)
+		backBig, _ := with.decryptBig(tweak, int(radix), sealed)
+		if len(sealed) != len(text) || back != text || backBig != text {
+			t.Errorf("%q is %q, and that opens to %q and %q", text, sealed, back, backBig)
+		}
+	})
+}
+
+// TestFF1Words holds that the formats in use do not take the slow way, and that the longest
+// do not overflow the fast one.
+func TestFF1Words(t *testing.T) {
+	with, err := newFF1(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ radix, fast int }{{10, 36}, {26, 26}, {36, 24}} {
+		if with.words(nil, tt.radix, strings.Repeat("0", tt.fast)) == nil || with.words(nil, tt.radix, strings.Repeat("0", tt.fast+1)) != nil {
+			t.Errorf("radix %d: the longest that fits is not %d", tt.radix, tt.fast)
+		}
+		for n := 2; n <= 60; n++ {
+			text := strings.Repeat(string(numerals[tt.radix-1]), n)
+			got, _ := with.encrypt([]byte("x"), tt.radix, text)
+			if want, ok := with.encryptBig([]byte("x"), tt.radix, text); got != want || !ok {
+				t.Errorf("radix %d: %q is %q, want %q", tt.radix, text, got, want)
+			}
+		}
+	}
+}
+
 func formatColumn(f policy.SealFormat, name string) *policy.Sealed {
 	return &policy.Sealed{Sealing: policy.Sealing{Mode: policy.SealDeterministic, Format: f}, Class: "id", Domain: name, Column: name, Stored: "text", Values: "text"}
 }
