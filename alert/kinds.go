@@ -37,6 +37,7 @@ func Kinds() []Kind {
 		{"personal_data_written", Warning, "personal data is written into columns that are classed open"},
 		{"quarantine", Warning, "somebody is in quarantine: their sessions have ended, and they are let in no more"},
 		{"quarantine_ended", Notice, "somebody is let in again: their quarantine was released, or is over"},
+		{"reaping_failed", Warning, "keys of sealed values that are no more were not destroyed as `sealing.data_keys.reap` says: the store or the database does not let it, or more than half of the keys would go"},
 		{"reload_failed", Warning, "a new policy, catalog or file of keys cannot be put in force; the one before stays"},
 		{"request_due", Warning, "the time of a data subject request runs out: half, four fifths or nearly all of it is over"},
 		{"request_failed", Warning, "a data subject request could not be done; PRIVACY SHOW REQUEST says why"},

@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 // Sealing says where the keys of sealed columns are.
 type Sealing struct {
 	Keys      string `yaml:"keys"` // file of keys: pgveil keys create
@@ -13,6 +15,8 @@ type Sealing struct {
 type DataKeys struct {
 	DSN      string `yaml:"dsn"`           // a connection string, without a password
 	Password string `yaml:"password_file"` // absent: none is needed
+
+	Reap time.Duration `yaml:"reap"` // how often keys without a value are destroyed; 0: by pgveil keys reap alone
 }
 
 // Wrap names the key under which a file of keys is wrapped: one of them.
@@ -87,5 +91,8 @@ func (s *Sealing) validate(bad func(key, format string, args ...any)) {
 	}
 	if s.DataKeys != nil && s.DataKeys.DSN == "" {
 		bad("sealing.data_keys.dsn", "is missing: the connection string of the store of data keys")
+	}
+	if s.DataKeys != nil && s.DataKeys.Reap != 0 && s.DataKeys.Reap < time.Hour {
+		bad("sealing.data_keys.reap", "is less than an hour: every value that has a key is read each time")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -23,15 +24,24 @@ type Reaping struct {
 	Gone   int64     // destroyed
 }
 
-// ErrMany tells that more than half of the keys are without a value.
-var ErrMany = errors.New("more than half of the data keys are without a value")
+// What keeps keys from being reaped.
+var (
+	ErrMany    = errors.New("more than half of the data keys are without a value")
+	ErrReaping = errors.New("somebody else is reaping the data keys")
+)
 
 // Reap destroys the keys of values that are no more: overwritten ones, and those of
 // deleted rows and of transactions that were rolled back. It reads the columns of the
 // governed database, as a login that sees all rows. Unless many is true, it ends in
-// ErrMany where more than half of the keys would go: the wrong database looks like that. A
-// dry one destroys nothing.
+// ErrMany where more than half of the keys would go, and there are not half as many values
+// as the last time: the wrong database looks like that. Where somebody else is at it, it
+// ends in ErrReaping. A dry one destroys nothing.
 func (k *Keys) Reap(ctx context.Context, governed *pgx.Conn, columns []*policy.Sealed, many, dry bool) (r Reaping, err error) {
+	unlock, err := k.Store.lockReaping(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer unlock()
 	// The two clocks may differ: what counts is how long ago it was by each.
 	if err := k.Store.pool.QueryRow(ctx, "SELECT now()").Scan(&r.Before); err != nil {
 		return r, fmt.Errorf("reading the store of data keys: %w", err)
@@ -65,14 +75,56 @@ func (k *Keys) Reap(ctx context.Context, governed *pgx.Conn, columns []*policy.S
 	if r.Unused = int64(len(unused)); err != nil {
 		return r, fmt.Errorf("reading the store of data keys: %w", err)
 	}
-	switch {
-	case dry:
+	if dry {
 		return r, nil
-	case !many && r.Unused*2 > r.Keys:
-		return r, ErrMany
 	}
-	r.Gone, err = k.Destroy(ctx, unused)
-	return r, err
+	if !many && r.Unused*2 > r.Keys {
+		if _, before, err := k.Store.LastReaping(ctx); err != nil || before == 0 || r.Live*2 < before {
+			return r, errors.Join(err, ErrMany)
+		}
+	}
+	if r.Gone, err = k.Destroy(ctx, unused); err != nil {
+		return r, err
+	}
+	if _, err := k.Store.pool.Exec(ctx, "INSERT INTO pgveil.reapings (live, keys, gone) VALUES ($1, $2, $3)", r.Live, r.Keys, r.Gone); err != nil {
+		return r, fmt.Errorf("noting in the store that keys were reaped: %w", err)
+	}
+	return r, nil
+}
+
+// LastReaping tells how long ago keys were reaped by the store's clock, and how many
+// values had keys then; nothing where they never were.
+func (s *Store) LastReaping(ctx context.Context) (ago time.Duration, live int64, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT clock_timestamp() - at, live FROM pgveil.reapings ORDER BY at DESC LIMIT 1").Scan(&ago, &live)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return math.MaxInt64, 0, nil
+	}
+	if err != nil {
+		err = fmt.Errorf("reading the store of data keys: %w", err)
+	}
+	return ago, live, err
+}
+
+// reapingLock is the number of the advisory lock of whoever reaps.
+const reapingLock = 0x7067726561 // pgrea
+
+// lockReaping keeps others from reaping until unlock is called.
+func (s *Store) lockReaping(ctx context.Context) (unlock func(), err error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the store of data keys: %w", err)
+	}
+	var got bool
+	if err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(reapingLock)).Scan(&got); err == nil && !got {
+		err = ErrReaping
+	}
+	if err != nil {
+		conn.Release()
+		return nil, err
+	}
+	return func() {
+		_ = conn.Hijack().Close(context.WithoutCancel(ctx)) // the lock goes with the connection
+	}, nil
 }
 
 // oldest tells how long ago the oldest transaction began that is not over. A key waits

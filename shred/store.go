@@ -61,17 +61,17 @@ func Open(ctx context.Context, dsn string, password func() (string, error)) (*St
 // Close ends the connections.
 func (s *Store) Close() { s.pool.Close() }
 
-// Prepare makes the store's table where it is missing.
+// Prepare makes the store's tables where they are missing.
 func (s *Store) Prepare(ctx context.Context) error {
 	var there bool
-	if err := s.pool.QueryRow(ctx, "SELECT to_regclass('pgveil.data_keys') IS NOT NULL").Scan(&there); err != nil {
+	if err := s.pool.QueryRow(ctx, "SELECT to_regclass('pgveil.data_keys') IS NOT NULL AND to_regclass('pgveil.reapings') IS NOT NULL").Scan(&there); err != nil {
 		return fmt.Errorf("the store of data keys: %w", err)
 	}
 	if there {
 		return nil
 	}
 	if _, err := s.pool.Exec(ctx, schema); err != nil {
-		return fmt.Errorf("making the table of data keys: %w", err)
+		return fmt.Errorf("making the tables of data keys: %w", err)
 	}
 	return nil
 }

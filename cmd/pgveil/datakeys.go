@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgveil/pgveil/alert"
+	"github.com/pgveil/pgveil/audit"
 	"github.com/pgveil/pgveil/catalog"
 	"github.com/pgveil/pgveil/dsar"
 	"github.com/pgveil/pgveil/policy"
@@ -133,8 +135,69 @@ func shredded(set *policy.Set, relations []*catalog.Relation) (all []*policy.Sea
 	return all
 }
 
+const (
+	reapingLooks = time.Minute      // is looked whether it is time to reap
+	reapingAgain = 30 * time.Minute // from a try that failed to the next
+)
+
+// keepReaping destroys the keys of values that are no more as often as the configuration
+// says, until the context ends. Of several processes one does.
+func (p *process) keepReaping(ctx context.Context) {
+	if p.dataKeys == nil || p.cfg.Sealing.DataKeys.Reap == 0 {
+		return
+	}
+	for next := time.Duration(0); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(next):
+		}
+		next = reapingLooks
+		err := p.reapWhenDue(ctx)
+		if err == nil || errors.Is(err, shred.ErrReaping) || ctx.Err() != nil {
+			continue
+		}
+		next = reapingAgain
+		p.log.Error("data keys without a value were not destroyed", "err", err)
+		p.alerts.Raise(alert.Event{
+			Name: "reaping_failed", Severity: alert.Warning, Message: "keys of values that are no more could not be destroyed: pgveil keys reap --dry-run says why",
+			Details: []slog.Attr{slog.String("why", err.Error())},
+		})
+	}
+}
+
+func (p *process) reapWhenDue(ctx context.Context) (err error) {
+	ago, _, err := p.dataKeys.Store.LastReaping(ctx)
+	if err != nil || ago < p.cfg.Sealing.DataKeys.Reap {
+		return err
+	}
+	engine := p.enforcer.Engine()
+	conn, err := p.catalog.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		wait, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer done()
+		err = errors.Join(err, conn.Close(wait))
+	}()
+	r, err := p.dataKeys.Reap(ctx, conn, shredded(engine.Policy, engine.Catalog.Relations()), false, false)
+	if err != nil {
+		return err
+	}
+	p.log.Info("keys of values that are no more were destroyed", "values", r.Live, "keys", r.Keys, "destroyed", r.Gone)
+	_, err = p.audit.Append(&audit.Record{Kind: audit.KindSystem, Message: reaped(r)})
+	return err
+}
+
+// reaped says in words what was done.
+func reaped(r shred.Reaping) string {
+	return fmt.Sprintf("%d values have keys of their own. Of %d keys made before %s, %d have no value; %d were destroyed.",
+		r.Live, r.Keys, r.Before.UTC().Format(time.RFC3339), r.Unused, r.Gone)
+}
+
 func runKeysReap(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	k := newKeysCall("reap", "", "Destroys the keys of values that are no more: overwritten ones, and those of deleted\nrows. Reads every column whose values may have keys of their own. Keys that were made\nless than an hour before the oldest transaction that runs stay until the next time.",
+	k := newKeysCall("reap", "", "Destroys the keys of values that are no more: overwritten ones, and those of deleted\nrows. Reads every column whose values may have keys of their own. Keys that were made\nless than an hour before the oldest transaction that runs stay until the next time.\nWhere sealing.data_keys says reap: 24h, the running pgveil does so by itself.",
 		"pgveil keys reap --dry-run", "pgveil keys reap")
 	var admin string
 	var dry bool
@@ -152,8 +215,7 @@ func runKeysReap(ctx context.Context, args []string, stdout, stderr io.Writer) i
 		fmt.Fprintf(stderr, "pgveil %s: %v\n", k.name, err)
 		return 1
 	}
-	fmt.Fprintf(stdout, "%d values have keys of their own. Of %d keys made before %s, %d have no value; %d were destroyed.\n",
-		r.Live, r.Keys, r.Before.UTC().Format(time.RFC3339), r.Unused, r.Gone)
+	fmt.Fprintln(stdout, reaped(r))
 	return 0
 }
 
@@ -178,7 +240,13 @@ func (k *keysCall) reap(ctx context.Context, admin string, dry bool) (r shred.Re
 		return r, err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.Background())) }()
-	return keys.Reap(ctx, conn, columns, k.yes, dry)
+	if r, err = keys.Reap(ctx, conn, columns, k.yes, dry); err != nil || dry {
+		return r, err
+	}
+	return r, recordPrivacy(ctx, p.cfg.Audit, &audit.Record{
+		Kind: audit.KindPrivacy, Login: conn.Config().User, User: operator(), App: "pgveil keys reap", Database: p.cfg.Database,
+		Command: "PRIVACY", Generation: engine.Policy.Generation(), Shape: "keys reap", Rows: r.Gone, Message: reaped(r),
+	})
 }
 
 // dataKeys gives the keys of single values, for a command.

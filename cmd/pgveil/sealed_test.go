@@ -176,4 +176,33 @@ func TestNothingInTheClear(t *testing.T) {
 			t.Errorf("the access log says of keys %q, want %s", told, want)
 		}
 	}
+	store := pgtest.Connect(t, keyStore)
+	for _, sql := range []string{`UPDATE pgveil.data_keys SET made = now() - interval '1 day'`, `UPDATE pgveil.reapings SET at = now() - interval '2 hours'`} {
+		if _, err := store.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := own.Exec(t.Context(), `DELETE FROM patients WHERE id = 1`); err != nil {
+		t.Fatal(err)
+	}
+	s.edit(t, keyStore+`"`, keyStore+`", reap: 1h`)
+	r = s.serve(t, "")
+	r.until(t, "keys of values that are no more were destroyed", 1)
+	r.stop(t)
+	var left int
+	if err := store.QueryRow(t.Context(), `SELECT count(*) FROM pgveil.data_keys`).Scan(&left); err != nil || left != 2 {
+		t.Errorf("%d keys are left, %v", left, err)
+	}
+	var reaped []string
+	for rec, err := range audit.Read(s.log(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(rec.Message, "values have keys of their own") {
+			reaped = append(reaped, rec.Message)
+		}
+	}
+	if len(reaped) != 1 || !strings.Contains(reaped[0], "1 have no value; 1 were destroyed") {
+		t.Errorf("the access log says of what was reaped: %q", reaped)
+	}
 }

@@ -403,6 +403,7 @@ func (p *process) run(ctx context.Context, listeners []*door) error {
 	tasks.Go(func() { p.destroySealed(accepting) })
 	if p.dataKeys != nil {
 		tasks.Go(func() { p.dataKeys.Listen(accepting) })
+		tasks.Go(func() { p.keepReaping(accepting) })
 	}
 	if p.cfg.Sealing != nil {
 		tasks.Go(func() { p.watchRing(accepting) })
