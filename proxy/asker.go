@@ -312,10 +312,10 @@ func (s *session) fixed() bool {
 func (s *session) heedless() bool { return s.fixed() && (s.foreign || !s.engine.Seals()) }
 
 // unguarded tells whether nothing is kept from who asks, nor from whom a comment
-// may name.
+// may name, nor anything to be sealed.
 func (s *session) unguarded() bool {
 	a := s.plans.Access
-	return a.Observe || a.Unrestricted && !a.ActsForOthers
+	return (a.Observe || a.Unrestricted && !a.ActsForOthers) && (s.foreign || !s.engine.Seals())
 }
 
 // mayChangeAsker tells whether what a flight stands for may change who asks, and

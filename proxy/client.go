@@ -192,7 +192,7 @@ func (s *session) push(flights ...*flight) error {
 		f.start = s.srv.now()
 		f.apply(s.batch)
 		s.queue.push(f)
-		if s.mayChangeAsker(f) {
+		if s.mayChangeAsker(f) || f.kind == flightCall && s.engine.Seals() {
 			s.doubt, s.unsettled, s.unsure, s.ahead = true, true, true, nil
 		}
 		ends := f.kind == flightSync || f.kind == flightQuery || f.kind == flightCall
@@ -238,6 +238,9 @@ func (s *session) query(ctx context.Context, frame []byte) error {
 	f.by = made.by
 	if err == nil {
 		err = s.checkNames(made.plan, made.by)
+	}
+	if err == nil {
+		err = s.checkExecuted(ctx, made.plan, made.by)
 	}
 	if err == nil {
 		err = s.checkAsker(&made)

@@ -33,7 +33,7 @@ func (s *session) parse(ctx context.Context, frame []byte) error {
 	if err != nil {
 		return s.refuse(f, err, func(r *Refusal) { s.toS.Frame('P', wire.CString(string(name)), r.poison(), []byte{0, 0}) })
 	}
-	st := &named{plan: made.plan, value: made.value, privacy: made.privacy, said: made.said, asked: s.keepText(&made, text), desc: newDescription(made.plan), contents: s.contentsOf(text, 0), once: made.once}
+	st := &named{plan: made.plan, value: made.value, privacy: made.privacy, said: made.said, asked: s.keepText(&made, text), desc: newDescription(made.plan), contents: s.contentsOf(text, 0), once: made.once, under: made.under}
 	if params := b.Rest(); !bytes.Equal(params, noParams) {
 		st.params = bytes.Clone(params)
 	}
@@ -111,7 +111,16 @@ func (s *session) current(ctx context.Context, name []byte) (*named, error) {
 	if err := s.settle(ctx, st.asked); err != nil {
 		return nil, err
 	}
-	if who := s.partyOf(st).access; free(who) && !s.engine.Seals() || st.plan.Access.ID == who.ID {
+	who := s.partyOf(st).access
+	switch {
+	case free(who) && !s.engine.Seals():
+		return st, nil
+	case st.plan.Access.ID != who.ID:
+	case free(who) && st.under != s.planned():
+		if same, err := s.plansAlike(ctx, st); same || err != nil {
+			return st, err
+		}
+	default:
 		return st, nil
 	}
 	if st.bySQL || st.asked == "" { // its text is not at hand
@@ -125,7 +134,7 @@ func (s *session) prepareAgain(ctx context.Context, name []byte, st *named) (*na
 	if err != nil {
 		return nil, err
 	}
-	fresh := &named{plan: again.plan, value: again.value, privacy: again.privacy, said: again.said, asked: st.asked, params: st.params, desc: newDescription(again.plan), contents: st.contents, once: again.once}
+	fresh := &named{plan: again.plan, value: again.value, privacy: again.privacy, said: again.said, asked: st.asked, params: st.params, desc: newDescription(again.plan), contents: st.contents, once: again.once, under: again.under}
 	params := st.params
 	if params == nil {
 		params = noParams
@@ -206,6 +215,9 @@ func (s *session) execute(ctx context.Context, frame []byte) error {
 		p.logged = p.logged && p.by.is(f.by) // what another goes on with is recorded anew
 		p.by = f.by
 		err = s.checkNames(p.plan, p.by)
+	}
+	if err == nil && p != nil {
+		err = s.checkExecuted(ctx, p.plan, p.by)
 	}
 	if err == nil && p != nil {
 		err = s.checkAsker(p)

@@ -95,6 +95,7 @@ type named struct {
 	params  []byte           // of protocol-level statements: the parameter types of Parse
 	asked   string           // of those and their portals: what the client sent, when it may be planned again
 	by      party            // who asked when it was made
+	under   planned          // where columns are sealed: what the plan rests on
 	said    *rewrite.Said    // what comments in its text say of who asks; nil: nothing
 	value   string           // what the text says of who asks, where the plan leaves it out
 	sql     []byte           // what to send in place of the plan's own text; valid only while the message is handled
@@ -112,6 +113,12 @@ type named struct {
 	tally    *limits.Tally   // of portals and cursors, when what they return is limited
 	leaks    *leaks          // of those too, when it is looked into
 	contents *audit.Contents // of what runs by it: see contentsOf
+}
+
+// planned is what a plan rests on.
+type planned struct {
+	engine *rewrite.Engine
+	key    string // of the session
 }
 
 // rewritten tells whether another text than the client's is sent for it.

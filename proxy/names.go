@@ -103,6 +103,7 @@ func madeBefore(p *rewrite.Plan, use rewrite.Step) bool {
 func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 	f.plan = p
 	s.settingsChange(p)
+	s.alters(p) // it may have been prepared long ago
 	if p == nil || !p.Has(rewrite.Prepares|rewrite.Declares|rewrite.Forgets|rewrite.Settings|rewrite.Resets|rewrite.Ends) {
 		return
 	}
@@ -132,7 +133,7 @@ func (s *session) nameSteps(f *flight, p *rewrite.Plan) {
 
 // nameStep notes what one statement of a text does to names.
 func (s *session) nameStep(f *flight, p *rewrite.Plan, i int) {
-	made := &named{plan: p, bySQL: true}
+	made := &named{plan: p, bySQL: true, under: s.planned()}
 	switch step := p.Steps[i]; {
 	case step.Effect&rewrite.Prepares != 0:
 		f.nameAt(i, &s.statements, step.Name, made)

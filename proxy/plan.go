@@ -71,8 +71,9 @@ func (s *session) makeBy(ctx context.Context, who party, l *rewrite.Lookup, text
 		who = s.party() // the engine may be another now
 	}
 	made := named{plan: r.Plan, sql: r.SQL, lits: r.Literals, value: r.Value, by: who}
-	if err == nil && r.Plan.Has(rewrite.Reshapes) {
-		s.reshaped(true)
+	if err == nil {
+		made.under = s.planned()
+		s.alters(r.Plan)
 	}
 	if err == nil && r.Plan.Seals != nil {
 		text, holes := made.sql, r.Holes

@@ -118,14 +118,29 @@ func (s *session) settleNames(ctx context.Context, engine *rewrite.Engine, stale
 			engine = fresh
 		}
 	}
-	s.reshaped(stale)
+	if stale {
+		s.altered(true, rewrite.AllAltered)
+	} else {
+		s.altered(false)
+	}
 	return engine, nil
 }
 
-// reshaped notes whether sealed columns may have names that the engine does not know.
-func (s *session) reshaped(may bool) {
-	if s.plans.Reshaped != may {
-		s.plans.Reshaped = may
+// alters notes what a plan does to sealed columns and their names, which the engine does
+// not know before the transaction is over.
+func (s *session) alters(p *rewrite.Plan) {
+	if p != nil && (p.Has(rewrite.Reshapes) || len(p.Altered) > 0) {
+		s.altered(s.plans.Reshaped || p.Has(rewrite.Reshapes), append(slices.Clip(s.plans.Altered), p.Altered...)...)
+	}
+}
+
+// altered notes whether sealed columns may have names that the engine does not know, and
+// which names may mean something else than it knows.
+func (s *session) altered(reshaped bool, names ...string) {
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if s.plans.Reshaped != reshaped || !slices.Equal(s.plans.Altered, names) {
+		s.plans.Reshaped, s.plans.Altered = reshaped, names
 		s.lookup.Use(s.engine, s.plans)
 	}
 }

@@ -12,7 +12,8 @@ import (
 
 // longText acts on a Query or Parse whose text is longer than any that is
 // planned. It is not held: callers without restrictions have it passed on as it
-// comes, recorded by its length; others are refused.
+// comes, recorded by its length; others are refused, and all are where columns are
+// sealed, since it may hold values for them.
 func (s *session) longText(ctx context.Context, typ byte, frame []byte) error {
 	var name []byte
 	f := s.take(flightQuery)
@@ -27,8 +28,16 @@ func (s *session) longText(ctx context.Context, typ byte, frame []byte) error {
 	size := len(frame) - wire.HeadLen + s.left
 	err := s.settle(ctx, "")
 	f.by = s.party()
-	if err == nil && !free(s.plans.Access) {
-		err = &rewrite.Refusal{Code: "54000", Message: fmt.Sprintf("a statement of %d bytes is longer than the %d that callers with restrictions may send", size, parse.MaxText), Hint: "send the data by COPY, or as parameters"}
+	whose := ""
+	switch {
+	case err != nil:
+	case !free(s.plans.Access):
+		whose = "that callers with restrictions may send"
+	case s.engine.Seals() && !s.foreign:
+		whose = "that are read, which they must be where columns are sealed"
+	}
+	if whose != "" {
+		err = &rewrite.Refusal{Code: "54000", Message: fmt.Sprintf("a statement of %d bytes is longer than the %d %s", size, parse.MaxText, whose), Hint: "send the data by COPY, or as parameters"}
 	}
 	plan := s.unread(fmt.Sprintf("(%d bytes, too long to be read)", size))
 	contents := s.contentsOf(frame[wire.HeadLen+min(len(name)+1, len(frame)-wire.HeadLen):], s.left)

@@ -66,6 +66,9 @@ type Session struct {
 	// Reshaped says that it has done what Reshapes, and the catalog may be the one
 	// before.
 	Reshaped bool
+	// Altered are names of relations that may mean something else than the catalog
+	// says: it changed them itself, and they were not read again.
+	Altered []string
 }
 
 // Plan is what becomes of one text. It is shared by everyone who sends that
@@ -88,6 +91,7 @@ type Plan struct {
 	Seals       *Seals           // what of the text and of its rows is sealed; nil: nothing
 	Unread      bool             // what it reads is not all among the columns
 	Unfollowed  bool             // it has names that nobody knows, which may be new ones of what has sealed columns
+	Altered     []string         // names of relations with sealed columns that it changes: see Session
 	Access      *policy.Access   // that it was made for
 	Memo        atomic.Value     // for whoever carries the plan out, to keep what it derives from it
 }

@@ -47,6 +47,9 @@ func (l *Lookup) Use(e *Engine, s Session) {
 // from now on.
 func (l *Lookup) Declare(p resolve.Parameters) { l.session.Parameters, l.path = p, l.keys[p] }
 
+// Key is equal as long as texts are planned for the same session.
+func (l *Lookup) Key() string { return l.keys[resolve.ParametersInferred] }
+
 // Known decides what becomes of a text of which that is known already; else
 // hit is false. It takes next to no time.
 func (l *Lookup) Known(text []byte) (r Ready, hit bool, err error) {

@@ -251,9 +251,13 @@ func (e *Engine) sealRest(s Session, sql string, p *Plan) error {
 	for i, st := range stmts {
 		c := &planner{engine: e, session: s, plan: p, shaken: shaken, reshaped: reshaped}
 		texts[i] = st.Text
+		if into := selectInto(st.Node); into != nil {
+			st.Node = &pg_query.Node{Node: &pg_query.Node_CreateTableAsStmt{CreateTableAsStmt: into}}
+		}
 		if err := c.sealStatement(st.Node, i); err != nil {
 			return asRefusal(err, sql)
 		}
+		s.Altered = append(slices.Clip(s.Altered), c.alters(st.Node)...)
 		if i < len(p.Steps) {
 			shaken = shaken || p.Steps[i].Effect&shakes != 0
 			reshaped = reshaped || p.Steps[i].Effect&Reshapes != 0
@@ -387,6 +391,9 @@ func (c *planner) sealStatement(n *pg_query.Node, step int) error {
 	}
 	what := n
 	if x := n.GetExplainStmt(); x != nil {
+		if into := selectInto(x.Query); into != nil {
+			x.Query = &pg_query.Node{Node: &pg_query.Node_CreateTableAsStmt{CreateTableAsStmt: into}}
+		}
 		what = x.Query
 	}
 	query := queryOf(what)
@@ -405,9 +412,6 @@ func (c *planner) sealStatement(n *pg_query.Node, step int) error {
 	case *pg_query.Node_DoStmt:
 		return c.sealUnseen(n, "DO")
 	}
-	if into := selectInto(n); into != nil {
-		query, c.keeps = into.Query, true
-	}
 	if query == nil {
 		return c.sealSchema(n, step)
 	}
@@ -417,6 +421,11 @@ func (c *planner) sealStatement(n *pg_query.Node, step int) error {
 	q, err := c.engine.guess(c.asked(), query, nil)
 	if err != nil {
 		return c.sealUnseen(n, "what cannot be followed")
+	}
+	for _, ref := range q.Refs {
+		if err := c.isAltered(ref.Relation); err != nil {
+			return err
+		}
 	}
 	if !c.engine.seals.touches(q) {
 		return nil

@@ -348,6 +348,9 @@ func (c *planner) sealCopy(cp *pg_query.CopyStmt, step int) error {
 	if !ok {
 		return c.sealUnseen(&pg_query.Node{Node: &pg_query.Node_CopyStmt{CopyStmt: cp}}, "COPY that cannot be followed")
 	}
+	if err := c.isAltered(rel); err != nil {
+		return err
+	}
 	if c.engine.seals.columns[rel] == nil {
 		return nil
 	}

@@ -109,6 +109,9 @@ func (s Session) key() string {
 	if s.Reshaped {
 		key += "\x00reshaped"
 	}
+	for _, name := range s.Altered {
+		key += "\x00!" + name
+	}
 	for _, rel := range s.Temporary {
 		key += "\x00\x00" + rel.Name
 		for _, c := range rel.Columns {
