@@ -33,6 +33,16 @@ func (m *mutant) here(is bool) bool {
 	return is && m.place == -1
 }
 
+// masks tells whether a slot hides a column's value. What is bound to its row has one too,
+// which gives the key beside it.
+func (m *mutant) masks(s slot) bool {
+	if s.column < 0 {
+		return s.column != filterSlot
+	}
+	t, err := m.engine.template(m.session.Access, s.relation)
+	return err != nil || t.columns[s.column].treatment.Show != policy.ShowClear
+}
+
 // Places counts, for each mutation, the places where it can be done in what
 // becomes of a statement. There are none where the statement is refused.
 func (e *Engine) Places(s Session, sql string) []int {
@@ -223,7 +233,7 @@ var Mutations = []Mutation{
 	{"a target's value in place of its mask", func(m *mutant, n proto.Message) bool {
 		node, ok := n.(*pg_query.Node)
 		at, isSlot := m.slots[node.GetColumnRef()]
-		if !ok || !m.here(isSlot && at.alias != inner && at.column != filterSlot) {
+		if !ok || !m.here(isSlot && at.alias != inner && m.masks(at)) {
 			return false
 		}
 		node.Node = reference(at.alias, at.relation.Columns[at.column].Name).Node
@@ -232,7 +242,7 @@ var Mutations = []Mutation{
 	{"a name that means a target's value", func(m *mutant, n proto.Message) bool {
 		node, ok := n.(*pg_query.Node)
 		at, isSlot := m.slots[node.GetColumnRef()]
-		if !ok || !m.here(isSlot && at.alias != inner && at.column != filterSlot) {
+		if !ok || !m.here(isSlot && at.alias != inner && m.masks(at)) {
 			return false
 		}
 		name := pg_query.MakeStrNode(at.relation.Columns[at.column].Name)

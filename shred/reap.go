@@ -123,7 +123,13 @@ func (s *Store) lockReaping(ctx context.Context) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() {
-		_ = conn.Hijack().Close(context.WithoutCancel(ctx)) // the lock goes with the connection
+		wait, done := context.WithTimeout(context.WithoutCancel(ctx), storeWithin)
+		defer done()
+		if _, err := conn.Exec(wait, "SELECT pg_advisory_unlock($1)", int64(reapingLock)); err != nil {
+			_ = conn.Hijack().Close(wait) // the lock goes with the connection
+			return
+		}
+		conn.Release()
 	}, nil
 }
 
