@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
+	"github.com/pgveil/pgveil/proxy"
 )
 
 // What is bound to its row comes back in every form of the protocol, with or without
@@ -176,6 +178,90 @@ func TestBoundCopies(t *testing.T) {
 		var all bytes.Buffer
 		if _, err := conn.PgConn().CopyTo(t.Context(), &all, `COPY boxes TO STDOUT`); err != nil || !strings.Contains(all.String(), "gold") {
 			t.Errorf("COPY of the table: %q, %v", all.String(), err)
+		}
+	}
+}
+
+// However the key of a row is written, what is taken opens again; else it is refused.
+func TestBoundKeys(t *testing.T) {
+	database := pgtest.Database(t, "bound") // for its logins
+	direct := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+	types := map[string]string{"i2": "smallint", "i4": "integer", "i8": "bigint", "u": "uuid", "t": "text", "v": "varchar(6)", "c": "char(6)"}
+	for name, typ := range types {
+		run(t, direct, `CREATE TABLE `+name+` (k `+typ+` PRIMARY KEY, pin text)`)
+	}
+	run(t, direct, `GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC`)
+	f := start(t, database, `
+version: 1
+purposes: {support: {basis: contract}}
+classes:
+  open: [public.i2.k, public.i4.k, public.i8.k, public.u.k, public.t.k, public.v.k, public.c.k]
+  pin: {columns: [public.i2.pin, public.i4.pin, public.i8.pin, public.u.pin, public.t.pin, public.v.pin, public.c.pin], seal: randomized, bind: row}
+roles: {root: {unrestricted: true}, clerk: {purposes: [support], tables: [{on: ["public.*"], do: [select, insert, update, delete]}]}}
+rules: [{role: clerk, for: support, on: pin, show: clear}]
+users: {root: {roles: [root]}, carla: {roles: [clerk]}}
+`, func(o *proxy.Options) { o.Ring = testRing(t) })
+	const (
+		textOID, varcharOID, bpcharOID, nameOID, charOID, unknownOID = 25, 1043, 1042, 19, 18, 705
+		int2OID, int4OID, int8OID, numericOID, float8OID, uuidOID    = 21, 23, 20, 1700, 701, 2950
+	)
+	keys := map[string][]string{
+		"i": {"7", " 8 ", "+9", "-10", "-0", "007", "0x1f", "1_0", "1e2", "12.0", "32767", "99999999999", "", "NULL", "১"},
+		"u": {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A12", "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a13}", "a0eebc999c0b4ef8bb6d6bb9bd380a14", "a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a15", "x"},
+		"t": {"a", "a ", " a", "a   b", "ab    ", "abcdef", "abcdef ", "abcdefg", "~", "1:~", "Ж", "é", "e\u0301", "", `a'b\`, "NULL", "\t", "a\n"},
+	}
+	keys["v"], keys["c"] = keys["t"], keys["t"]
+	for _, user := range []string{"root", "carla"} {
+		conn := as(t, f, database, user)
+		back := func(t *testing.T, table, what string, err error) {
+			t.Helper()
+			if err != nil {
+				if codeOf(err) == "" || codeOf(err) == "XX000" {
+					t.Errorf("%s: %v", what, err)
+				}
+				return
+			}
+			if got := column(t, conn, `SELECT pin FROM `+table); got != "0000" {
+				t.Errorf("%s was taken, and reads %q", what, got)
+			}
+		}
+		taken := 0
+		for table := range types {
+			of := keys[table[:1]]
+			oids := []uint32{0, textOID, varcharOID, bpcharOID, nameOID, charOID, unknownOID, int2OID, int4OID, int8OID, numericOID, float8OID, uuidOID}
+			for _, key := range of {
+				quoted := "'" + strings.ReplaceAll(key, "'", "''") + "'"
+				for _, literal := range []string{quoted, key, quoted + "::text", quoted + "::varchar", quoted + "::char", quoted + "::" + types[table], key + "::bigint"} {
+					run(t, direct, `TRUNCATE `+table)
+					sql := `INSERT INTO ` + table + ` VALUES (` + literal + `, '0000')`
+					_, err := conn.PgConn().Exec(t.Context(), sql).ReadAll()
+					back(t, table, sql, err)
+					if err == nil {
+						taken++
+						sql = `UPDATE ` + table + ` SET pin = '0000' WHERE k = ` + literal
+						_, err = conn.PgConn().Exec(t.Context(), sql).ReadAll()
+						back(t, table, sql, err)
+					}
+				}
+				for _, oid := range oids {
+					run(t, direct, `TRUNCATE `+table)
+					what := fmt.Sprintf("%s: %q as a parameter of type %d", table, key, oid)
+					err := conn.PgConn().ExecParams(t.Context(), `INSERT INTO `+table+` VALUES ($1, '0000')`, [][]byte{[]byte(key)}, []uint32{oid}, nil, nil).Read().Err
+					if err == nil {
+						t.Errorf("%s: a literal was bound to a parameter", what)
+					}
+					err = conn.PgConn().ExecParams(t.Context(), `INSERT INTO `+table+` VALUES ($1, $2)`, [][]byte{[]byte(key), []byte("0000")}, []uint32{oid}, nil, nil).Read().Err
+					back(t, table, what, err)
+					if err == nil {
+						taken++
+						err = conn.PgConn().ExecParams(t.Context(), `UPDATE `+table+` SET pin = $2 WHERE k = $1`, [][]byte{[]byte(key), []byte("0000")}, []uint32{oid}, nil, nil).Read().Err
+						back(t, table, what+" of UPDATE", err)
+					}
+				}
+			}
+		}
+		if taken < 300 {
+			t.Errorf("%d keys were taken", taken)
 		}
 	}
 }
