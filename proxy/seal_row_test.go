@@ -61,6 +61,17 @@ func TestBoundComesBack(t *testing.T) {
 						t.Errorf("%s\n gave %s, want %s", tt.sql, got, tt.want)
 					}
 				}
+				run(t, conn, `INSERT INTO cards (id, holder, pin) VALUES (11, '~', '~'), (12, 'pgv1.', 'x'), (13, '''', 'y')`)
+				for id, pin := range map[int]string{11: "~", 12: "x", 13: "y"} { // texts of one form share a plan
+					for _, sql := range []string{`SELECT pin FROM cards WHERE id = %d AND holder <> 'z'`, `UPDATE cards SET holder = 'z%d' WHERE id = %[1]d RETURNING pin`} {
+						if got := column(t, conn, fmt.Sprintf(sql, id)); got != pin {
+							t.Errorf("%d reads %q by %s", id, got, sql)
+						}
+					}
+				}
+				if got := column(t, conn, `SELECT pin FROM cards WHERE holder = '~'`) + column(t, conn, `SELECT pin FROM cards WHERE holder = 'z13'`); got != "y" {
+					t.Errorf("by a text: %q", got)
+				}
 				var signed []byte
 				var memo string
 				var limits float64
