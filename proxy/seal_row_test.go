@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -274,5 +276,79 @@ users: {root: {roles: [root]}, carla: {roles: [clerk]}}
 		if taken < 300 {
 			t.Errorf("%d keys were taken", taken)
 		}
+	}
+}
+
+// What is prepared, declared or written under another encoding keeps values with their
+// rows.
+func TestBoundAgain(t *testing.T) {
+	database := pgtest.Database(t, "bound")
+	f := startSealedOn(t, database, "bound")
+	for _, user := range []string{"root", "carla"} {
+		t.Run(user, func(t *testing.T) {
+			conn := as(t, f, database, user, simply)
+			run(t, conn, `DELETE FROM cards`)
+			run(t, conn, `DELETE FROM boxes`)
+			run(t, conn, `INSERT INTO cards (id, holder, pin) VALUES (1, 'Ada', '1111'), (2, 'Bob', '2222')`)
+			run(t, conn, `INSERT INTO boxes (branch, number, holds) VALUES ('Zürich', 1, 'gold')`)
+			run(t, conn, `PREPARE of (int) AS SELECT pin FROM cards WHERE id = $1`)
+			if got := column(t, conn, `EXECUTE of (2)`); got != "2222" {
+				t.Errorf("EXECUTE gave %s", got)
+			}
+			run(t, conn, `BEGIN`)
+			run(t, conn, `DECLARE c CURSOR FOR SELECT pin, id FROM cards ORDER BY id`)
+			if got := column(t, conn, `FETCH 1 FROM c`); got != "1111" {
+				t.Errorf("FETCH gave %s", got)
+			}
+			run(t, conn, `COMMIT`)
+		})
+	}
+	t.Run("LATIN1", func(t *testing.T) {
+		conn := as(t, f, database, "root", plainly, func(c *pgx.ConnConfig) { c.RuntimeParams["client_encoding"] = "LATIN1" })
+		if got := column(t, conn, `SELECT pin FROM cards WHERE id = 1`); got != "1111" {
+			t.Errorf("the value reads %s", got)
+		}
+		if err := conn.QueryRow(t.Context(), `SELECT holds FROM boxes`).Scan(new(string)); codeOf(err) != "22P05" {
+			t.Errorf("a key that is written otherwise: %v", err)
+		}
+		for _, tt := range []struct{ branch, code string }{{"Gen\xe8ve", "0A000"}, {"Bern", ""}} {
+			_, err := conn.PgConn().ExecParams(t.Context(), `INSERT INTO boxes (branch, number, holds) VALUES ($1, 3, $2)`, [][]byte{[]byte(tt.branch), []byte("coins")}, nil, nil, nil).Close()
+			if codeOf(err) != tt.code || (err == nil) != (tt.code == "") {
+				t.Errorf("%q: %v", tt.branch, err)
+			}
+		}
+		if got := inOrder(column(t, as(t, f, database, "root"), `SELECT holds FROM boxes`)); got != "coins gold" {
+			t.Errorf("the boxes hold %s", got)
+		}
+	})
+	text, err := os.ReadFile(filepath.Join("..", "testdata", "fixtures", "bound", "policy.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.reload(t, strings.ReplaceAll(strings.ReplaceAll(string(text), "bind: row", "clear: accept"), "shred: true, ", ""))
+	conn := as(t, f, database, "root")
+	run(t, conn, `DELETE FROM boxes`)
+	if _, err := conn.Prepare(t.Context(), "before", `SELECT holds FROM boxes WHERE number = $1`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Prepare(t.Context(), "write", `INSERT INTO boxes (branch, number, holds) VALUES ('x', $1, $2)`); err != nil {
+		t.Fatal(err)
+	}
+	run(t, conn, "write", 1, "not bound")
+	f.reload(t, strings.ReplaceAll(string(text), "bind: row", "bind: row, clear: accept"))
+	run(t, conn, "write", 2, "bound")
+	for number, want := range map[int]string{1: "not bound", 2: "bound"} {
+		var got string
+		if err := conn.QueryRow(t.Context(), "before", number).Scan(&got); err != nil || got != want {
+			t.Errorf("prepared before, %d reads %q, %v", number, got, err)
+		}
+	}
+	f.reload(t, string(text))
+	var got string
+	if err := conn.QueryRow(t.Context(), "before", 1).Scan(&got); codeOf(err) != "XX001" {
+		t.Errorf("what is not bound reads %q, %v", got, err)
+	}
+	if err := conn.QueryRow(t.Context(), "before", 2).Scan(&got); err != nil || got != "bound" {
+		t.Errorf("what is bound reads %q, %v", got, err)
 	}
 }
