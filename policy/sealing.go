@@ -22,6 +22,7 @@ type Sealing struct {
 	Shred  bool       // each value that is written has a data key of its own, which an erasure destroys
 	Row    bool       // values are bound to the primary key of their row, too
 	Clear  bool       // values that are not sealed yet are taken for what they are, as while a column is being sealed
+	Find   bool       // what is looked for is looked for in clear, too; with Clear
 	Hide   bool       // what cannot be opened is shown as NULL, not as an error
 }
 
@@ -150,6 +151,8 @@ func (r *reader) sealing(c *class) {
 		r.add(c.name.pos, "class %q: only deterministic values can be joined", c.name.text)
 	case s.Shred && s.Mode != SealRandomized:
 		r.add(c.name.pos, "class %q: under keys of their own equal values never look alike: shred takes randomized", c.name.text)
+	case s.Find && s.Mode != SealDeterministic:
+		r.add(c.name.pos, "class %q: nothing is looked for in the column itself where equal values look different: clear: find takes deterministic", c.name.text)
 	case s.Row && s.Mode != SealRandomized:
 		r.add(c.name.pos, "class %q: what is bound to its row looks different in every row: bind: row takes randomized", c.name.text)
 	}

@@ -82,7 +82,10 @@ func (r *reader) class(name word, n *yaml.Node) {
 		"joins":   func(n *yaml.Node) { c.seal.Joins = r.truth(n) },
 		"shred":   func(n *yaml.Node) { c.seal.Shred = r.truth(n) },
 		"bind":    func(n *yaml.Node) { c.seal.Row = r.oneOf(n, "bind", "column", "row") == 1 },
-		"clear":   func(n *yaml.Node) { c.seal.Clear = r.oneOf(n, "clear", "refuse", "accept") == 1 },
+		"clear": func(n *yaml.Node) {
+			word := r.oneOf(n, "clear", "refuse", "accept", "find")
+			c.seal.Clear, c.seal.Find = word > 0, word == 2
+		},
 		"damaged": func(n *yaml.Node) { c.seal.Hide = r.oneOf(n, "damaged", "error", "hide") == 1 },
 		"about":   func(n *yaml.Node) { c.about = r.text(n, "a text").text },
 		"scan":    func(n *yaml.Node) { c.scan = r.scan(n, "scan", scanWords) },

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -162,8 +163,9 @@ func (a *sealers) canonical(c *policy.Sealed, text []byte) (*seal.Sealer, []byte
 }
 
 // forms gives what a value that is looked for may be stored as, or be found by in the
-// blind column: one form for each key that opens. Of what no column of the format can
-// hold there is one that equals nothing.
+// blind column: one form for each key that opens, and the value itself where some may not be
+// sealed yet and the policy has those found. Of what no column of the format can hold there is
+// one that equals nothing.
 func (a *sealers) forms(c *policy.Sealed, text []byte, find bool) (all [][]byte, err error) {
 	with, value, err := a.canonical(c, text)
 	if err != nil {
@@ -181,6 +183,9 @@ func (a *sealers) forms(c *policy.Sealed, text []byte, find bool) (all [][]byte,
 	if err != nil {
 		return nil, refuseKeys(err)
 	}
+	if c.Find && !seal.IsSealed(value, c.Stored) {
+		all = append(all, value)
+	}
 	return all, nil
 }
 
@@ -195,7 +200,17 @@ func appendLiteral(dst, value []byte, binary bool) []byte {
 	if binary {
 		return append(hex.AppendEncode(append(dst, `E'\\x`...), value), '\'')
 	}
-	return append(append(append(dst, '\''), value...), '\'')
+	if !bytes.ContainsAny(value, `'\`) {
+		return append(append(append(dst, '\''), value...), '\'')
+	}
+	dst = append(dst, `E'`...)
+	for _, b := range value {
+		if b == '\'' || b == '\\' {
+			dst = append(dst, b)
+		}
+		dst = append(dst, b)
+	}
+	return append(dst, '\'')
 }
 
 // opener opens the values of one column of rows.

@@ -1,7 +1,10 @@
 package proxy_test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -101,5 +104,58 @@ func TestFoundWhileKeysTurn(t *testing.T) {
 	var clear int
 	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM people WHERE ($1::date IS NULL OR born = $2)`, time.Now(), "1980-01-01").Scan(&clear); err != nil || clear != 3 {
 		t.Errorf("a date that is only asked whether it is NULL: %d, %v", clear, err)
+	}
+}
+
+// While a column is being sealed, values that are not yet are found with those that are,
+// where the policy has them looked for in clear.
+func TestFoundWhileClear(t *testing.T) {
+	database := pgtest.Database(t, "vault")
+	text, err := os.ReadFile(filepath.Join("..", "testdata", "fixtures", "vault", "policy.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	finds := strings.NewReplacer("joins: true", "joins: true, clear: find", "type: date", "type: date, clear: find").Replace(string(text))
+	f := start(t, database, finds, func(o *proxy.Options) { o.Ring, o.MaskKey = testRing(t), bytes.Repeat([]byte{7}, 32) })
+	direct := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+	const odd = `O'Neil \ "x"`
+	run(t, direct, `INSERT INTO people (id, name, ssn, born) VALUES (1, 'x', '1', '1980-01-01'), (2, 'x', $1, NULL)`, odd)
+	run(t, as(t, f, database, "root"), `INSERT INTO people (id, name, ssn, born) VALUES (3, 'x', '3', '1980-01-01'), (4, 'x', NULL, NULL)`)
+	for _, user := range []string{"root", "carla"} {
+		for name, edit := range map[string]func(*pgx.ConnConfig){"simple": simply, "exec": plainly, "prepared": func(*pgx.ConnConfig) {}} {
+			conn := as(t, f, database, user, edit)
+			for _, tt := range []struct {
+				where, want string
+				args        []any
+			}{
+				{`ssn = $1`, "1", []any{"1"}}, {`ssn = $1`, "3", []any{"3"}}, {`ssn = $1`, "2", []any{odd}}, {`ssn = 'O''Neil \ "x"'`, "2", nil},
+				{`ssn <> $1`, "1 3", []any{odd}}, {`ssn IN ($1, '3')`, "1 3", []any{"1"}}, {`ssn NOT IN ('1', '3')`, "2", nil}, {`ssn IS DISTINCT FROM $1`, "2 3 4", []any{"1"}},
+				{`ssn IS NOT DISTINCT FROM '1'`, "1", nil}, {`ssn = ANY (ARRAY['1', $1])`, "1 2", []any{odd}}, {`born = '1980-01-01'`, "1 3", nil}, {`ssn = $1`, "", []any{"1' OR true --"}},
+			} {
+				rows, err := conn.Query(t.Context(), `SELECT id FROM people WHERE `+tt.where+` ORDER BY id`, tt.args...)
+				if err != nil {
+					t.Errorf("%s %s: %s: %v", user, name, tt.where, err)
+					continue
+				}
+				ids, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+				if got := strings.Trim(fmt.Sprint(ids), "[]"); err != nil || got != tt.want {
+					t.Errorf("%s %s: %s of %v finds %q, not %q: %v", user, name, tt.where, tt.args, got, tt.want, err)
+				}
+			}
+			run(t, conn, `INSERT INTO leads (id, ssn) VALUES (1, 'new') ON CONFLICT (id) DO UPDATE SET ssn = 'newer'`)
+			var stored string
+			if err := direct.QueryRow(t.Context(), `SELECT ssn FROM leads`).Scan(&stored); err != nil || !strings.HasPrefix(stored, "pgv1.") {
+				t.Errorf("what is written is %q, %v", stored, err)
+			}
+		}
+	}
+	// What is stored in place of a value is no value.
+	var stored string
+	if err := direct.QueryRow(t.Context(), `SELECT ssn FROM people WHERE id = 3`).Scan(&stored); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := as(t, f, database, "root").QueryRow(t.Context(), `SELECT count(*) FROM people WHERE ssn = $1`, stored).Scan(&n); err != nil || n != 0 {
+		t.Errorf("by what is stored %d are found, %v", n, err)
 	}
 }
