@@ -73,6 +73,9 @@ func (c *copier) rest() (out []byte, err error) {
 	}
 	n := 0
 	if !c.data.Binary {
+		if !c.data.CSV && string(c.held) == `\.` {
+			return nil, oddData(`nothing ends the line of \.`) // to the server that is a corrupt mark
+		}
 		n, out, err = c.row(nil, append(c.held, '\n'))
 	}
 	if err == nil && n == 0 {
