@@ -38,7 +38,11 @@ func asItIs(p *rewrite.Plan) bool { return p != nil && !p.Changed && p.Seals == 
 // stillOpen refuses what SQL prepared, where it cannot be prepared again by itself, and
 // something is sealed in it now or was then.
 func (s *session) stillOpen(ctx context.Context, what string, st *named) error {
-	r, err := s.plan(ctx, &s.lookup, []byte(st.plan.Text))
+	text := st.asked
+	if text == "" {
+		text = st.plan.Text
+	}
+	r, err := s.plan(ctx, &s.lookup, []byte(text))
 	if err != nil {
 		return err
 	}
@@ -49,10 +53,11 @@ func (s *session) stillOpen(ctx context.Context, what string, st *named) error {
 	return nil
 }
 
-// checkExecuted refuses EXECUTE, by callers without restrictions, of what would be
-// sealed otherwise than it was when it was prepared.
+// checkExecuted refuses EXECUTE of what takes values to be sealed, which are in the text
+// here, and, by callers without restrictions, of what would be sealed otherwise than it
+// was when it was prepared.
 func (s *session) checkExecuted(ctx context.Context, p *rewrite.Plan, by party) error {
-	if !free(by.access) || s.foreign || !s.engine.Seals() || !p.Has(rewrite.Executes) {
+	if s.foreign || !s.engine.Seals() || !p.Has(rewrite.Executes) {
 		return nil
 	}
 	for _, step := range p.Steps {
@@ -66,7 +71,13 @@ func (s *session) checkExecuted(ctx context.Context, p *rewrite.Plan, by party) 
 		if st == nil {
 			continue // of the same text, or the server says so
 		}
-		if st.plan.Access.ID != by.access.ID || st.asked != "" && st.under != s.planned() {
+		if sealsParams(st.plan) {
+			return &rewrite.Refusal{Code: "0A000", Message: fmt.Sprintf("prepared statement %q takes values that are sealed, and EXECUTE has them in clear", step.Name), Hint: "run it by the protocol"}
+		}
+		if !free(by.access) {
+			continue // checkNames has looked
+		}
+		if st.plan.Access.ID != by.access.ID {
 			return refuseOtherAccess("prepared statement", []byte(step.Name))
 		}
 		if st.under != s.planned() {

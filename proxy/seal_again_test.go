@@ -11,24 +11,7 @@ import (
 
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
-	"github.com/pgveil/pgveil/rewrite/parse"
 )
-
-// A text that is too long to be read may hold a value for a sealed column: nobody may
-// send it.
-func TestSealedLongText(t *testing.T) {
-	w := startTapped(t)
-	conn := as(t, w.front, w.database, "root", simply)
-	_, err := conn.Exec(t.Context(), `INSERT INTO leads (id, ssn) VALUES (1, '`+secret+`') /*`+strings.Repeat("x", 2*parse.MaxText)+`*/`)
-	if codeOf(err) != "54000" {
-		t.Errorf("a text that nobody reads: %v", err)
-	}
-	w.check(t, "a long text")
-	var n int
-	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM leads`).Scan(&n); err != nil || n != 0 {
-		t.Errorf("%d rows, %v", n, err)
-	}
-}
 
 // What was prepared is analyzed anew by the server under another search_path, or when the
 // policy has come to seal a column: values are sealed for what it means then.
