@@ -398,6 +398,9 @@ func (s *session) expectSealed(p *rewrite.Plan) error {
 		case len(p.Steps) > 1:
 			return &rewrite.Refusal{Code: "0A000", Message: "COPY FROM of sealed columns beside other statements cannot be followed", Hint: "send it alone"}
 		}
+		if s.recodes.Load() && !of.Data.Binary { // in some, a character's second byte is a backslash
+			return &rewrite.Refusal{Code: "0A000", Message: "the data of COPY FROM of sealed columns cannot be followed in this client_encoding", Hint: "set client_encoding to UTF8"}
+		}
 		with, err := s.sealersOf()
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -222,6 +223,9 @@ func (f *flow) uncast(p *sealAt) error {
 	return nil
 }
 
+// writtenNumber is a number that the server writes as it is written here.
+var writtenNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
+
 // literalValue gives the value of a literal as text.
 func literalValue(p *sealAt) (string, error) {
 	c := p.node.GetAConst()
@@ -235,7 +239,10 @@ func literalValue(p *sealAt) (string, error) {
 		if c.GetIval() != nil {
 			return fmt.Sprint(c.GetIval().Ival), nil
 		}
-		return c.GetFval().Fval, nil
+		if f := c.GetFval().Fval; p.as.Values != "text" && p.as.Values != "varchar" || writtenNumber.MatchString(f) {
+			return f, nil
+		}
+		return "", refuseUnsupported("write it in quotes", "%s is text, as which the server would write this number otherwise", p.as.Column)
 	case c.GetBoolval() != nil && p.as.Values == "bool":
 		return fmt.Sprint(c.GetBoolval().Boolval), nil
 	default:
@@ -297,6 +304,9 @@ func (f *flow) number(query *pg_query.Node, sealed map[*pg_query.ParamRef]*sealA
 			ref.Number, f.changed = int32(i+1), true
 		}
 	}
+	if len(all) > maxParams {
+		return &Refusal{Code: "54000", Message: fmt.Sprintf("the statement has %d parameters once values are sealed, more than %d", len(all), maxParams), Hint: "send fewer rows at once"}
+	}
 	for _, ref := range refs {
 		test := null[ref]
 		if test == nil || sealed[ref] != nil || taken[ref.Number] && stands[ref.Number] == 0 {
@@ -312,6 +322,9 @@ func (f *flow) number(query *pg_query.Node, sealed map[*pg_query.ParamRef]*sealA
 	f.plan.seals().Params = all
 	return nil
 }
+
+// maxParams is how many parameters the protocol has room for.
+const maxParams = 65535
 
 // paramRefs gives the parameters of a query, in the order of the text.
 func paramRefs(query *pg_query.Node) (refs []*pg_query.ParamRef) {
