@@ -73,8 +73,8 @@ func (c *copier) rest() (out []byte, err error) {
 	}
 	n := 0
 	if !c.data.Binary {
-		if !c.data.CSV && string(c.held) == `\.` {
-			return nil, oddData(`nothing ends the line of \.`) // to the server that is a corrupt mark
+		if string(c.held) == `\.` {
+			return nil, oddData(`nothing ends the line of \.`) // to the server that is a corrupt mark, or a row
 		}
 		n, out, err = c.row(nil, append(c.held, '\n'))
 	}
