@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,8 @@ import (
 	"github.com/pgveil/pgveil/internal/pgserver"
 	"github.com/pgveil/pgveil/internal/pgtest"
 	"github.com/pgveil/pgveil/proxy"
+	"github.com/pgveil/pgveil/seal"
+	"github.com/pgveil/pgveil/shred"
 )
 
 // What is bound to its row comes back in every form of the protocol, with or without
@@ -350,5 +353,39 @@ func TestBoundAgain(t *testing.T) {
 	}
 	if err := conn.QueryRow(t.Context(), "before", 2).Scan(&got); err != nil || got != "bound" {
 		t.Errorf("what is bound reads %q, %v", got, err)
+	}
+}
+
+// Values with keys of their own are bound to their rows as well.
+func TestBoundShredded(t *testing.T) {
+	database := pgtest.Database(t, "bound")
+	store, err := shred.Open(t.Context(), pgtest.Server(t).DSN(pgtest.Database(t, ""), pgserver.Superuser), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f := startSealedOn(t, database, "bound", func(o *proxy.Options) {
+		o.DataKeys = &shred.Keys{Store: store, Ring: func() *seal.Ring { return o.Ring }, Log: slog.New(slog.DiscardHandler)}
+	})
+	direct := pgtest.Connect(t, pgtest.Server(t).DSN(database, pgserver.Superuser))
+	const one, other = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12"
+	for _, user := range []string{"root", "carla"} {
+		conn := as(t, f, database, user)
+		run(t, conn, `DELETE FROM tokens`)
+		run(t, conn, `INSERT INTO tokens (id, secret) VALUES ($1, $2)`, one, "first")
+		if _, err := conn.PgConn().CopyFrom(t.Context(), strings.NewReader("second,"+other+"\n"), `COPY tokens (secret, id) FROM STDIN CSV`); err != nil {
+			t.Fatal(err)
+		}
+		run(t, conn, `UPDATE tokens SET secret = $1 WHERE id = $2`, "third", strings.ToUpper(one))
+		if got := column(t, conn, `SELECT secret FROM tokens ORDER BY id`); got != "third second" {
+			t.Errorf("%s reads %s", user, got)
+		}
+		run(t, direct, `UPDATE tokens AS a SET secret = b.secret FROM tokens AS b WHERE a.id <> b.id`)
+		if err := conn.QueryRow(t.Context(), `SELECT secret FROM tokens`).Scan(new(string)); codeOf(err) != "XX001" {
+			t.Errorf("%s reads swapped values: %v", user, err)
+		}
 	}
 }

@@ -286,3 +286,68 @@ func eachSealer(b *testing.B, run func(b *testing.B, s *Sealer, value, stored []
 		}
 	}
 }
+
+// What is bound to a row opens there alone; what is not bound only as the policy says.
+func TestBound(t *testing.T) {
+	key := NewKey("c", Primary, time.Now())
+	r, err := NewRing(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer := func(row, clear, shred bool) *Sealer {
+		s, err := r.Sealer(&policy.Sealed{Sealing: policy.Sealing{Mode: policy.SealRandomized, Row: row, Clear: clear, Shred: shred}, Class: "c", Domain: "d", Stored: "text", Values: "text"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	seal := func(s *Sealer) []byte {
+		stored, err := s.Seal(nil, []byte("value"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stored
+	}
+	bound, loose := sealer(true, false, false), sealer(false, false, false)
+	stored, unbound := seal(bound.At([]byte("1~"))), seal(loose)
+	for _, tt := range []struct {
+		name   string
+		with   *Sealer
+		stored []byte
+		want   error
+	}{
+		{"its row", bound.At([]byte("1~")), stored, nil},
+		{"another row", bound.At([]byte("2~")), stored, ErrDamaged},
+		{"a longer key", bound.At([]byte("1~1~")), stored, ErrDamaged},
+		{"no row", bound, stored, errNoRow},
+		{"an empty row", bound.At(nil), stored, errNoRow},
+		{"without bind: row", loose, stored, ErrDamaged},
+		{"not bound", bound.At([]byte("1~")), unbound, ErrUnbound},
+		{"not bound, while it is being sealed", sealer(true, true, false).At([]byte("1~")), unbound, nil},
+	} {
+		value, err := tt.with.Open(nil, tt.stored)
+		if !errors.Is(err, tt.want) || err == nil && string(value) != "value" {
+			t.Errorf("%s: %q, %v", tt.name, value, err)
+		}
+	}
+	if _, err := bound.Seal(nil, []byte("value")); !errors.Is(err, errNoRow) {
+		t.Errorf("sealed without a row: %v", err)
+	}
+	own, _, _, err := r.NewDataKey("c", 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shred := sealer(true, false, true)
+	if _, err := shred.SealUnder(nil, []byte("value"), &own); !errors.Is(err, errNoRow) {
+		t.Errorf("sealed under a key of its own without a row: %v", err)
+	}
+	if stored, err = shred.At([]byte("1~")).SealUnder(nil, []byte("value"), &own); err != nil {
+		t.Fatal(err)
+	}
+	for row, want := range map[string]error{"1~": nil, "2~": ErrDamaged, "": errNoRow} {
+		_, err := shred.At([]byte(row)).OpenUnder(nil, stored, func(DataKeyID) (DataKey, bool) { return own, true })
+		if !errors.Is(err, want) {
+			t.Errorf("under a key of its own, in row %q: %v", row, err)
+		}
+	}
+}
