@@ -133,7 +133,8 @@ func plainString(text []byte) (n int, ok bool) {
 	return 0, false
 }
 
-// plainNumber gives the class and length of a decimal number.
+// plainNumber gives the class and length of a decimal number, written as the server writes
+// it.
 func plainNumber(text []byte) (class byte, n int, ok bool) {
 	class = classInteger
 	for n < len(text) && digit(text[n]) {
@@ -147,6 +148,9 @@ func plainNumber(text []byte) (class byte, n int, ok bool) {
 	}
 	if n < len(text) && (wordByte(text[n]) || text[n] == '.') {
 		return 0, 0, false // an exponent, another base, or something else again
+	}
+	if text[0] == '.' || text[n-1] == '.' || n > 1 && text[0] == '0' && digit(text[1]) {
+		return 0, 0, false // the server writes it otherwise
 	}
 	if class == classInteger && !fits32(text[:n]) {
 		class = classNumeric
